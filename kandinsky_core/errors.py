@@ -1,0 +1,45 @@
+"""One exception class for each kind of failure that a user can mend.
+
+Every message is one line: what was given, what is allowed, what to do. The command line
+prints it and exits with code 2; from Python the class says what to catch.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendUnavailableError",
+    "CheckpointError",
+    "ConfigError",
+    "InvalidInputError",
+    "KandinskyError",
+    "ModelNotFoundError",
+    "NonFiniteError",
+]
+
+
+class KandinskyError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class InvalidInputError(KandinskyError, ValueError):
+    """An argument of a call is of the wrong type, out of range, or contradicts another."""
+
+
+class ConfigError(KandinskyError, ValueError):
+    """A config.json has an unknown field, or a value that no published Kandinsky model uses."""
+
+
+class CheckpointError(KandinskyError):
+    """A checkpoint's files are missing, damaged, or do not fit the network."""
+
+
+class ModelNotFoundError(CheckpointError):
+    """A model name is neither embedded, nor a folder, nor a hub repository that can be reached."""
+
+
+class BackendUnavailableError(KandinskyError, ImportError):
+    """A backend was asked for whose packages or devices this machine lacks."""
+
+
+class NonFiniteError(KandinskyError, FloatingPointError):
+    """A stage of a pipeline produced NaN or infinity; the message names the stage and the remedy."""

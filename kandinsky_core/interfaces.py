@@ -1,0 +1,194 @@
+"""The seam between the neutral core and a backend.
+
+Core decides which numbers go in (tokens, schedules, noise, sizes, the order of guidance); a backend
+decides how fast they are computed. The seam is the component, never the single operation. Arrays
+cross it as NumPy: images and latents as NCHW, everything else batch first. Half-precision values
+cross as float32, which holds them exactly.
+
+Letters used in shapes: B batch, C channels, H W height and width, L tokens, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Array",
+    "Autoencoder",
+    "Backend",
+    "BackendReport",
+    "ComponentSource",
+    "Denoiser",
+    "DenoisingRun",
+    "FloatArray",
+    "ImageEncoder",
+    "Network",
+    "PriorDenoiser",
+    "Tensors",
+    "TextEncoder",
+]
+
+Array = NDArray[Any]
+FloatArray = NDArray[np.float32]
+
+
+class Tensors(Protocol):
+    """The weights of one component as they lie in its files: named, typed, read one at a time."""
+
+    def names(self) -> Iterable[str]:
+        """Return every tensor name."""
+        ...
+
+    def spec(self, name: str) -> tuple[tuple[int, ...], str]:
+        """Return shape and safetensors dtype (`F32`, `F16`, `BF16`, `I64`, ...) without reading."""
+        ...
+
+    def read(self, name: str) -> Array:
+        """Return the tensor's values, in PyTorch's layout and the stored dtype."""
+        ...
+
+
+class ComponentSource(Protocol):
+    """What a backend needs in order to build one component."""
+
+    name: str
+    class_name: str
+    config: Mapping[str, Any]
+
+    def tensors(self) -> Tensors:
+        """Open the component's weight files."""
+        ...
+
+
+class Network(Protocol):
+    """What every loaded component has in common."""
+
+    config: Any
+    backend_name: str
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype that the network computes in, `float32` for example."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where the network runs, `cpu` or `gpu:0` for example."""
+        ...
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Move or cast the weights in place."""
+        ...
+
+    def offload(self) -> None:
+        """Keep the weights on the host from now on, and on the device only while they are used."""
+        ...
+
+
+class TextEncoder(Network, Protocol):
+    """CLIP text model with projection."""
+
+    def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
+        """Encode token ids [B, L] into `text_embeds` [B, D] and `last_hidden_state` [B, L, D]."""
+        ...
+
+
+class ImageEncoder(Network, Protocol):
+    """CLIP vision model with projection."""
+
+    def encode(self, pixel_values: FloatArray) -> FloatArray:
+        """Encode normalised pixels [B, 3, H, W] into `image_embeds` [B, D]."""
+        ...
+
+
+class DenoisingRun(Protocol):
+    """One denoising loop under way. The sample stays on the device between steps."""
+
+    def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
+        """Run the network once and apply one row of a `Schedule`; `noise` is None where none is drawn."""
+        ...
+
+    def read(self) -> FloatArray:
+        """Return the present sample. Waits for the device."""
+        ...
+
+    def write(self, sample: FloatArray) -> None:
+        """Replace the present sample by one of the same shape."""
+        ...
+
+    def condition(self, conditioning: Mapping[str, Array]) -> None:
+        """Replace the conditioning by one of the same shapes."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Network, Protocol):
+    """A network that predicts noise or a clean sample: the prior or the UNet."""
+
+    def begin(
+        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+    ) -> DenoisingRun:
+        """Start a loop.
+
+        Args:
+            sample: Initial sample of B rows.
+            conditioning: Named arrays of B rows; of 2B rows, unconditional first, when
+                `guidance_scale` > 1. Everything that does not depend on the step is computed here.
+            guidance_scale: Weight of classifier-free guidance; off at 1 and below.
+        """
+        ...
+
+
+class PriorDenoiser(Denoiser, Protocol):
+    """The prior also holds the statistics that its embeddings were normalised with."""
+
+    def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
+        """Return `clip_mean` and `clip_std`, each [1, D]."""
+        ...
+
+
+class Autoencoder(Network, Protocol):
+    """MoVQ."""
+
+    def encode(self, pixels: FloatArray) -> FloatArray:
+        """Encode pixels [B, 3, H, W] in [-1, 1] into latents [B, C, h, w]."""
+        ...
+
+    def decode(self, latents: FloatArray) -> FloatArray:
+        """Decode latents [B, C, h, w] into pixels [B, 3, H, W], about [-1, 1], not clipped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendReport:
+    """What `kandinsky backends` prints of one backend."""
+
+    name: str
+    available: bool
+    versions: Mapping[str, str]
+    devices: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+class Backend(Protocol):
+    """A framework that runs the networks. An object, not global state: two can live in one process."""
+
+    name: str
+
+    def load(self, source: ComponentSource, dtype: str) -> Network:
+        """Build one component and fill it.
+
+        Raises:
+            ConfigError: A config field is unknown or unsupported.
+            CheckpointError: Tensors are missing, unexpected, misshapen or damaged.
+        """
+        ...
+
+    def report(self) -> BackendReport:
+        """Describe versions and devices."""
+        ...

@@ -1,0 +1,61 @@
+"""Coefficients that several schedulers share, in the reference's float32 arithmetic.
+
+Letters: alpha is the cumulative product at the step's timestep, alpha_next that of the timestep
+which the step leads to (1 behind the last step), beta the variance of the noise between the two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kandinsky_core.interfaces import FloatArray
+
+__all__ = ["ONE", "posterior_columns", "posterior_deviation", "x0_columns"]
+
+ONE = np.float32(1)
+_SMALLEST_VARIANCE = np.float32(1e-20)
+
+
+def x0_columns(
+    prediction_type: str, alpha: FloatArray, clip: float
+) -> dict[str, FloatArray | float]:
+    """Return the columns that turn the network's output into a clean sample.
+
+    Args:
+        prediction_type: `epsilon`, `sample` or `v_prediction` (Salimans and Ho 2022).
+        alpha: float32 [S].
+        clip: Largest magnitude of the clean sample; infinity does not clip.
+    """
+    signal, noise = np.sqrt(alpha), np.sqrt(ONE - alpha)
+    if prediction_type == "epsilon":
+        return {"x0_from_sample": ONE / signal, "x0_from_output": -noise / signal, "x0_clip": clip}
+    if prediction_type == "sample":
+        return {"x0_from_output": 1.0, "x0_clip": clip}
+    return {"x0_from_sample": signal, "x0_from_output": -noise, "x0_clip": clip}
+
+
+def posterior_columns(
+    alpha: FloatArray, alpha_next: FloatArray, step_alpha: FloatArray, beta: FloatArray
+) -> dict[str, FloatArray]:
+    """Return the columns of the mean of q(next | sample, x0): formula 7 of Ho et al. 2020.
+
+    `step_alpha` is 1 - beta; it is passed since the reference rounds it in two ways.
+    """
+    return {
+        "mean_from_x0": np.sqrt(alpha_next) * beta / (ONE - alpha),
+        "mean_from_sample": np.sqrt(step_alpha) * (ONE - alpha_next) / (ONE - alpha),
+    }
+
+
+def posterior_deviation(
+    alpha: FloatArray, alpha_next: FloatArray, beta: FloatArray, via_logarithm: bool
+) -> FloatArray:
+    """Return the standard deviation of that posterior, at least 1e-10.
+
+    `via_logarithm` takes the root as exp(log(variance) / 2), as `fixed_small_log` does.
+    """
+    variance = np.maximum((ONE - alpha_next) / (ONE - alpha) * beta, _SMALLEST_VARIANCE)
+    root: FloatArray = (
+        np.exp(np.float32(0.5) * np.log(variance)) if via_logarithm else np.sqrt(variance)
+    )
+    return root
