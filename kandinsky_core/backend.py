@@ -1,0 +1,96 @@
+"""Finding backends: they register in the entry-point group `kandinsky.backends`."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+
+from kandinsky_core.errors import BackendUnavailableError
+from kandinsky_core.interfaces import Backend, BackendReport
+
+__all__ = ["ENTRY_POINT_GROUP", "backend_names", "backend_reports", "get_backend"]
+
+ENTRY_POINT_GROUP = "kandinsky.backends"
+# JAX first: `backend=None` takes the first one whose packages are installed.
+_PREFERENCE = ("jax", "mindspore")
+
+
+def _registered() -> dict[str, EntryPoint]:
+    found = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    order = {name: rank for rank, name in enumerate(_PREFERENCE)}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all registered backends, the preferred one first."""
+    return tuple(_registered())
+
+
+def get_backend(name: str | None = None) -> Backend:
+    """Return a backend.
+
+    Args:
+        name: `jax`, `mindspore`, or another registered name. None takes `KANDINSKY_BACKEND` from the
+            environment, else the first one that is installed.
+
+    Raises:
+        BackendUnavailableError: The name is unknown, or the packages are missing (the message
+            names the extra that installs them).
+    """
+    points = _registered()
+    wanted = name or os.environ.get("KANDINSKY_BACKEND") or None
+    if wanted is not None:
+        if wanted not in points:
+            raise BackendUnavailableError(
+                f"there is no backend {wanted!r}: choose one of {', '.join(points)}"
+            )
+        return _create(points[wanted])
+    problems = []
+    for point in points.values():
+        try:
+            return _create(point)
+        except BackendUnavailableError as error:
+            problems.append(str(error))
+    raise BackendUnavailableError(
+        "no backend is installed; install one with: pip install 'kandinsky-anywhere[jax]'"
+        + (f" ({'; '.join(problems)})" if problems else "")
+    )
+
+
+def backend_reports() -> list[BackendReport]:
+    """Describe every registered backend, the missing ones with the reason."""
+    reports = []
+    for name, point in _registered().items():
+        try:
+            reports.append(_create(point).report())
+        except BackendUnavailableError as error:
+            reports.append(
+                BackendReport(name=name, available=False, versions={}, problem=str(error))
+            )
+    return reports
+
+
+def _create(point: EntryPoint) -> Backend:
+    factory = point.load()
+    backend: Backend = factory()
+    return backend
+
+
+def require_packages(backend: str, *packages: str) -> dict[str, str]:
+    """Return the versions of the packages that a backend needs.
+
+    Raises:
+        BackendUnavailableError: Some are missing; the message names the extra.
+    """
+    versions, missing = {}, []
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        raise BackendUnavailableError(
+            f"the {backend} backend needs {', '.join(missing)}, not installed: "
+            f"pip install 'kandinsky-anywhere[{backend}]'"
+        )
+    return versions

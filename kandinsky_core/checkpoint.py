@@ -1,0 +1,128 @@
+"""A diffusers-layout folder: which components it names, their classes, configs and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kandinsky_core.errors import CheckpointError, ModelNotFoundError
+from kandinsky_core.weights import SafetensorsFiles, find_weight_files
+
+__all__ = ["Checkpoint", "Component", "read_json"]
+
+_CONFIG_NAMES = ("config.json", "scheduler_config.json", "preprocessor_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One entry of `model_index.json`."""
+
+    name: str
+    library: str
+    class_name: str
+    folder: Path
+    variant: str | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The component's config file.
+
+        Raises:
+            CheckpointError: There is none, or it is no JSON object.
+        """
+        for name in _CONFIG_NAMES:
+            if (self.folder / name).is_file():
+                return read_json(self.folder / name)
+        raise CheckpointError(
+            f"component {self.name!r} has no config file in {self.folder}: "
+            f"expected one of {', '.join(_CONFIG_NAMES)}"
+        )
+
+    def tensors(self) -> SafetensorsFiles:
+        """Open the weight files; see `SafetensorsFiles`."""
+        return SafetensorsFiles(find_weight_files(self.folder, self.variant))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint folder in the layout that diffusers saves.
+
+    Attributes:
+        folder: Where it lies.
+        name: What the user called it: a hub id, a path, or `shapes`.
+        pipeline_class: `_class_name` of its `model_index.json`.
+        components: Its components by name.
+    """
+
+    folder: Path
+    name: str
+    pipeline_class: str
+    components: Mapping[str, Component]
+
+    @classmethod
+    def open(cls, folder: Path, *, name: str | None = None, variant: str | None = None) -> Checkpoint:
+        """Read a folder's `model_index.json`.
+
+        Raises:
+            ModelNotFoundError: The folder has no `model_index.json`.
+            CheckpointError: The index is no JSON object.
+        """
+        index_file = folder / "model_index.json"
+        if not index_file.is_file():
+            inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+            raise ModelNotFoundError(
+                f"{folder} is no model folder: it has no model_index.json (it has: {inside}); "
+                "give the folder that diffusers' save_pretrained wrote"
+            )
+        index = read_json(index_file)
+        components = {
+            key: Component(key, value[0], value[1], folder / key, variant)
+            for key, value in index.items()
+            if not key.startswith("_") and _names_component(value)
+        }
+        return cls(folder, name or str(folder), str(index.get("_class_name")), components)
+
+    def require(self, names: Iterable[str]) -> dict[str, Component]:
+        """Return components by name.
+
+        Raises:
+            CheckpointError: The checkpoint names no such component, or lacks its folder; all
+                that is wrong stands in one message.
+        """
+        names = list(names)
+        unnamed = [name for name in names if name not in self.components]
+        if unnamed:
+            raise CheckpointError(
+                f"{self.name} is a {self.pipeline_class} without {', '.join(unnamed)} (it has "
+                f"{', '.join(self.components)}): is it the model for this pipeline?"
+            )
+        absent = [name for name in names if not self.components[name].folder.is_dir()]
+        if absent:
+            raise CheckpointError(
+                f"{self.folder} lacks the folders of {', '.join(absent)}, which its "
+                "model_index.json names: copy or download the checkpoint whole"
+            )
+        return {name: self.components[name] for name in names}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. The last of duplicate keys wins, as published configs need.
+
+    Raises:
+        CheckpointError: The file cannot be read or holds no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds {type(value).__name__}, not a JSON object")
+    return value
+
+
+def _names_component(value: Any) -> bool:
+    """Tell `["diffusers", "VQModel"]` from plain settings and from absent components."""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)

@@ -1,0 +1,51 @@
+"""Dtypes by name, and which component computes in which.
+
+A caller may pass any framework's dtype object (`torch.float16`, `jnp.bfloat16`, `ms.float16`,
+`numpy.float32`) or its name: only the name is read, so no framework is imported for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kandinsky_core.errors import InvalidInputError
+
+__all__ = ["DTYPES", "component_dtype", "dtype_name"]
+
+DTYPES = ("float32", "bfloat16", "float16")
+_ALIASES = {"half": "float16", "fp16": "float16", "bf16": "bfloat16", "float": "float32"} | {
+    "fp32": "float32"
+}
+# MoVQ overflows and bands in half precision, and takes little of the time: float32 always.
+_PINNED = {"movq": "float32"}
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return `float32`, `bfloat16` or `float16` for a dtype object of any framework or a name.
+
+    Raises:
+        InvalidInputError: Any other dtype, or something that is no dtype.
+    """
+    name = dtype if isinstance(dtype, str) else _object_name(dtype)
+    name = name.rsplit(".", 1)[-1].lower()
+    name = _ALIASES.get(name, name)
+    if name not in DTYPES:
+        raise InvalidInputError(f"dtype {dtype!r} is not supported: choose {', '.join(DTYPES)}")
+    return name
+
+
+def _object_name(dtype: Any) -> str:
+    if isinstance(dtype, np.dtype):
+        return dtype.name
+    if isinstance(dtype, type):  # numpy.float32, and JAX's scalar types
+        return dtype.__name__
+    name = getattr(dtype, "name", None)
+    text = name if isinstance(name, str) else str(dtype)  # torch.float16 prints as its own name
+    return {"Float32": "float32", "Float16": "float16", "BFloat16": "bfloat16"}.get(text, text)
+
+
+def component_dtype(component: str, dtype: str) -> str:
+    """Return the dtype that a component computes in when a pipeline is asked for `dtype`."""
+    return _PINNED.get(component, dtype)

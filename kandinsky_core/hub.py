@@ -1,0 +1,130 @@
+"""From a model's name to a folder: the embedded model, a local folder, or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kandinsky_core.errors import ModelNotFoundError
+
+__all__ = ["EMBEDDED", "HubOptions", "connected_prior", "resolve_model"]
+
+# Models that the wheel carries. Each folder holds a `prior` and a `decoder`.
+EMBEDDED = {"shapes": Path(__file__).parent / "models" / "shapes"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubOptions:
+    """How to fetch from the hub; the fields are `huggingface_hub`'s.
+
+    Attributes:
+        revision: Branch, tag or commit.
+        variant: `fp16` fetches weight files of that infix only.
+        cache_dir: Cache folder in place of the default one.
+        token: Access token, or True for the stored one.
+        local_files_only: Never touch the network.
+        force_download: Fetch again what the cache holds.
+    """
+
+    revision: str | None = None
+    variant: str | None = None
+    cache_dir: str | Path | None = None
+    token: str | bool | None = None
+    local_files_only: bool = False
+    force_download: bool = False
+
+
+def resolve_model(
+    name: str | Path, part: str, options: HubOptions, components: Iterable[str]
+) -> Path:
+    """Return the folder of a model, downloading what is needed and not yet cached.
+
+    Args:
+        name: An embedded model's name, a folder, or a hub id such as
+            `kandinsky-community/kandinsky-2-2-decoder`. A folder that holds the two halves of a
+            model as `prior` and `decoder` stands for the half that is asked for.
+        part: `prior` or `decoder`.
+        options: Hub options; the environment variable `HF_HUB_OFFLINE` is honoured too.
+        components: Names of the components to fetch; others stay on the hub.
+
+    Raises:
+        ModelNotFoundError: The name is none of these, or the hub cannot deliver it.
+    """
+    folder = EMBEDDED.get(str(name)) or Path(name).expanduser()
+    if folder.is_dir():
+        return folder / part if (folder / part / "model_index.json").is_file() else folder
+    text = str(name)
+    if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") != 1:
+        raise ModelNotFoundError(
+            f"no model {text!r}: it is no folder, no hub id (owner/name), and no embedded model "
+            f"({', '.join(EMBEDDED)})"
+        )
+    return _download(text, options, components)
+
+
+def _download(repo: str, options: HubOptions, components: Iterable[str]) -> Path:
+    """Fetch the index first, then only the files of the wanted components."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    infix = f".{options.variant}" if options.variant else ""
+    patterns = ["model_index.json", "README.md"]
+    for component in components:
+        patterns += [f"{component}/*.json", f"{component}/*.txt", f"{component}/*.model"]
+        patterns += [f"{component}/*model{infix}.safetensors"]
+        patterns += [f"{component}/*model{infix}-?????-of-?????.safetensors"]
+        patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
+    try:
+        return Path(
+            snapshot_download(
+                repo,
+                revision=options.revision,
+                cache_dir=options.cache_dir,
+                token=options.token,
+                local_files_only=options.local_files_only,
+                force_download=options.force_download,
+                allow_patterns=patterns,
+            )
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ModelNotFoundError(
+            f"model {repo!r} is no folder here and could not be had from the hub ({reason}); check "
+            "the name and the network, or fetch it once online and then use local_files_only=True"
+        ) from error
+
+
+def connected_prior(decoder: Path) -> str | None:
+    """Return the prior that a decoder's README names in its front matter, or None.
+
+    A published decoder names a hub id. A relative path (`../prior`) is taken from the decoder's
+    folder, which lets a pair of local folders belong together.
+    """
+    readme = decoder / "README.md"
+    if not readme.is_file():
+        return None
+    named = _front_matter_list(readme.read_text(encoding="utf-8"), "prior")
+    if not named:
+        return None
+    if named[0].startswith("."):
+        return str((decoder / named[0]).resolve())
+    return named[0]
+
+
+def _front_matter_list(text: str, key: str) -> list[str]:
+    """Read one list (or single value) of the YAML block that opens a model card."""
+    import yaml
+
+    if not text.startswith("---"):
+        return []
+    block = text.split("---", 2)[1]
+    try:
+        data = yaml.safe_load(block)
+    except yaml.YAMLError:
+        return []
+    value = data.get(key) if isinstance(data, dict) else None
+    if isinstance(value, str):
+        return [value]
+    return [str(item) for item in value] if isinstance(value, list) else []
+

@@ -1,0 +1,85 @@
+"""What it takes to make a picture again: collected by pipelines, stored in the PNG."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.files import replace_file
+from kandinsky_core.noise import SeededGenerators
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["PNG_KEY", "picture_seeds", "read_metadata", "save_image", "versions"]
+
+PNG_KEY = "kandinsky"
+_PACKAGES = ("kandinsky-anywhere", "numpy", "jax", "jaxlib", "flax", "mindspore", "mindone")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that shape the numbers."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def picture_seeds(source: SeededGenerators, count: int) -> list[dict[str, Any]]:
+    """Return for each of `count` pictures what fixes its noise.
+
+    A picture with a generator of its own has its seed. Pictures that share one generator have its
+    seed, their place and the size of the batch, since the stream runs through all of them.
+    """
+    if len(source.seeds) == count:
+        return [{"seed": seed} for seed in source.seeds]
+    seed = source.seeds[0]
+    return [{"seed": seed, "batch_index": i, "batch_size": count} for i in range(count)]
+
+
+def save_image(image: Image.Image, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a PNG with its metadata, whole or not at all.
+
+    Raises:
+        InvalidInputError: The path does not end in `.png`.
+        OSError: The file cannot be written.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    if path.suffix.lower() != ".png":
+        raise InvalidInputError(f"{path}: pictures are written as .png, which keeps their metadata")
+    info = PngInfo()
+    info.add_itxt(PNG_KEY, json.dumps(dict(metadata), ensure_ascii=False))
+    with replace_file(path) as temporary:
+        image.save(temporary, format="PNG", pnginfo=info)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata that `save_image` stored.
+
+    Raises:
+        InvalidInputError: The file is no picture, or one that this library did not write.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            text = image.info.get(PNG_KEY)
+    except (OSError, UnidentifiedImageError) as error:
+        raise InvalidInputError(f"{path} cannot be read as a picture: {error}") from error
+    if text is None:
+        raise InvalidInputError(f"{path} holds no Kandinsky metadata: it was not made by this program")
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(f"{path}: its Kandinsky metadata is damaged ({error})") from error
+    return dict(data)
+

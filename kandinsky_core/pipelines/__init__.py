@@ -1,0 +1,1 @@
+"""The pipelines, named as diffusers names them."""

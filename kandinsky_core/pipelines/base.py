@@ -1,0 +1,259 @@
+"""What every pipeline shares: loading, placing, progress, callbacks, cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from kandinsky_core.denoise import OnStep, progress
+from kandinsky_core.dtypes import dtype_name
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.hub import HubOptions
+from kandinsky_core.interfaces import Array, DenoisingRun, Network
+from kandinsky_core.pipelines.loading import load_components
+from kandinsky_core.pipelines.stopping import StopFlag
+
+__all__ = ["Callback", "DiffusionPipeline"]
+
+# (pipeline, step, timestep, values) -> values to put back, as in diffusers.
+Callback = Callable[[Any, int, int, dict[str, Array]], "Mapping[str, Array] | None"]
+
+
+class DiffusionPipeline:
+    """Base of the pipelines.
+
+    Attributes:
+        component_names: The constructor's arguments, as in `model_index.json`.
+        part: The half of a model that the pipeline loads, `prior` or `decoder`.
+        model_name: What `from_pretrained` was given; None for a pipeline made of components.
+    """
+
+    component_names: ClassVar[tuple[str, ...]] = ()
+    part: ClassVar[str] = "decoder"
+    # What `callback_on_step_end_tensor_inputs` may name.
+    callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
+
+    def __init__(self, **components: Any) -> None:
+        for name, component in components.items():
+            setattr(self, name, component)
+        self.model_name: str | None = None
+        self._progress_bar_config: dict[str, Any] = {}
+        self._stop = StopFlag()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        backend: str | None = None,
+        dtype: Any = None,
+        torch_dtype: Any = None,
+        mindspore_dtype: Any = None,
+        revision: str | None = None,
+        variant: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        use_safetensors: bool | None = None,
+        **components: Any,
+    ) -> Self:
+        """Load a pipeline.
+
+        Args:
+            model: `shapes` (the embedded model), a folder in diffusers' layout, or a hub id.
+            backend: `jax` or `mindspore`; None takes the one that is installed, JAX first.
+            dtype: What the networks compute in: float32 (default), bfloat16, float16, by name or
+                as any framework's dtype object. MoVQ always computes in float32.
+            torch_dtype: Another name for `dtype`.
+            mindspore_dtype: Another name for `dtype`.
+            revision: Branch, tag or commit on the hub.
+            variant: Infix of the weight files, `fp16` for example.
+            cache_dir: Folder of the hub's cache.
+            token: Access token for the hub.
+            local_files_only: Do not use the network.
+            force_download: Download again what the cache holds.
+            use_safetensors: Only safetensors are read; False is refused.
+            **components: Ready components, used in place of the checkpoint's.
+
+        Raises:
+            ModelNotFoundError: No such model.
+            CheckpointError: Files or tensors are missing, damaged, or do not fit.
+            ConfigError: A config is not one of this model family.
+            BackendUnavailableError: The backend is not installed.
+            InvalidInputError: An argument is of the wrong kind.
+        """
+        unknown = sorted(set(components) - set(cls.component_names))
+        if unknown:
+            raise InvalidInputError(
+                f"from_pretrained does not take {', '.join(unknown)}; "
+                f"components of {cls.__name__}: {', '.join(cls.component_names)}"
+            )
+        if use_safetensors is False:
+            raise InvalidInputError(
+                "use_safetensors=False asks for pickled weights, which can run code: leave it out"
+            )
+        options = HubOptions(
+            revision=revision,
+            variant=variant,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        loaded = load_components(
+            model,
+            part=cls.part,
+            names=cls.component_names,
+            ready=components,
+            backend=backend,
+            dtype=_chosen_dtype(dtype, torch_dtype, mindspore_dtype),
+            options=options,
+        )
+        pipeline = cls(**loaded)
+        pipeline.model_name = str(model)
+        return pipeline
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """Every component by name; pass it to another pipeline's constructor to share them."""
+        return {name: getattr(self, name) for name in self.component_names}
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """The components that hold weights."""
+        return {
+            name: value for name, value in self.components.items() if hasattr(value, "offload")
+        }
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype of the first network."""
+        return next(iter(self.networks.values())).dtype
+
+    @property
+    def device(self) -> str:
+        """Where the first network runs."""
+        return next(iter(self.networks.values())).device
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend of the first network."""
+        return next(iter(self.networks.values())).backend_name
+
+    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Self:
+        """Move and cast the networks: `pipe.to("cuda")`, `pipe.to("cpu", "float16")`.
+
+        Args:
+            *targets: Devices and dtypes in any order, by name or as objects of any framework.
+            device: The same by name.
+            dtype: The same by name.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+            InvalidInputError: Something is neither a device nor a dtype.
+        """
+        for target in targets:
+            if _is_device(target):
+                device = target
+            else:
+                dtype = target
+        for name, network in self.networks.items():
+            network.to(
+                device=None if device is None else str(device),
+                dtype=None if dtype is None or name == "movq" else dtype_name(dtype),
+            )
+        return self
+
+    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
+        """Keep the weights in host memory, and each network on the device only while it runs."""
+        where = device if device is not None else gpu_id
+        for network in self.networks.values():
+            if where is not None:
+                network.to(device=f"gpu:{where}" if isinstance(where, int) else str(where))
+            network.offload()
+
+    def set_progress_bar_config(self, **settings: Any) -> None:
+        """Set options of the tqdm bars, `disable=True` for example."""
+        self._progress_bar_config = settings
+
+    def interrupt(self) -> None:
+        """Stop at the end of the present step, from a callback or another thread.
+
+        The call under way skips its remaining steps and returns what it has.
+        """
+        self._stop.requested = True
+
+    @property
+    def _interrupt(self) -> bool:
+        """diffusers' way of saying `interrupt()`: a callback sets `pipe._interrupt = True`."""
+        return self._stop.requested
+
+    @_interrupt.setter
+    def _interrupt(self, value: bool) -> None:
+        self._stop.requested = value
+
+    @contextmanager
+    def _steps(
+        self,
+        total: int,
+        conditioning: Mapping[str, Array],
+        callback: Callback | None,
+        names: Sequence[str],
+    ) -> Iterator[OnStep]:
+        """Yield what the denoising loop calls after each step."""
+        with self._stop.call(), progress(total, self._progress_bar_config) as advance:
+
+            def on_step(index: int, timestep: int, run: DenoisingRun) -> bool:
+                advance()
+                if callback is not None:
+                    values = {"latents": np.array(run.read()), **conditioning}
+                    given = {name: values[name] for name in names}
+                    _put_back(run, conditioning, callback(self, index, timestep, given) or {})
+                return not self._stop.requested
+
+            yield on_step
+
+    def check_callback(self, callback: Callback | None, names: Sequence[str]) -> None:
+        """Check a callback and the names of the values that it wants.
+
+        Raises:
+            InvalidInputError: It cannot be called, or a name is not on offer.
+        """
+        if callback is not None and not callable(callback):
+            raise InvalidInputError(f"callback_on_step_end={callback!r} is not callable")
+        wrong = [name for name in names or () if name not in self.callback_tensor_inputs]
+        if wrong:
+            raise InvalidInputError(
+                f"callback_on_step_end_tensor_inputs names {', '.join(map(repr, wrong))}: "
+                f"choose from {', '.join(self.callback_tensor_inputs)}"
+            )
+
+
+def _put_back(
+    run: DenoisingRun, conditioning: Mapping[str, Array], changed: Mapping[str, Array]
+) -> None:
+    if "latents" in changed:
+        run.write(np.asarray(changed["latents"], np.float32))
+    others = {name: changed[name] for name in changed if name in conditioning}
+    if any(others[name] is not conditioning[name] for name in others):
+        run.condition({**conditioning, **others})
+
+
+def _chosen_dtype(*given: Any) -> str:
+    names = {dtype_name(value) for value in given if value is not None}
+    if len(names) > 1:
+        raise InvalidInputError(f"several dtypes were given: {', '.join(sorted(names))}")
+    return names.pop() if names else "float32"
+
+
+def _is_device(target: Any) -> bool:
+    """Tell "cuda:0" and torch.device("cuda") from "float16" and torch.float16."""
+    if isinstance(target, str):
+        kind = target.split(":")[0].lower()
+        return kind in ("cpu", "gpu", "cuda", "tpu", "npu", "ascend", "rocm")
+    return hasattr(target, "type") and hasattr(target, "index")

@@ -1,0 +1,211 @@
+"""Kandinsky 2.2 in one call: prompt to picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from kandinsky_core.errors import ModelNotFoundError
+from kandinsky_core.hub import HubOptions, connected_prior, resolve_model
+from kandinsky_core.interfaces import Array, Autoencoder, Denoiser
+from kandinsky_core.noise import as_generators
+from kandinsky_core.pipelines.base import Callback, DiffusionPipeline
+from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
+from kandinsky_core.pipelines.kandinsky2_2_prior import KandinskyV22PriorPipeline
+from kandinsky_core.pipelines.outputs import ImagePipelineOutput
+from kandinsky_core.schedulers import Scheduler
+from kandinsky_core.validation import as_prompts, negatives_for, positive_int
+
+__all__ = ["KandinskyV22CombinedPipeline"]
+
+_PRIOR_PREFIX = "prior_"
+_HUB_FIELDS = tuple(entry.name for entry in fields(HubOptions))
+
+
+class KandinskyV22CombinedPipeline(DiffusionPipeline):
+    """Prior and decoder behind one call; what `AutoPipelineForText2Image` builds for 2.2.
+
+    Attributes:
+        prior_pipe: The first half.
+        decoder_pipe: The second half.
+    """
+
+    component_names: ClassVar[tuple[str, ...]] = (
+        *KandinskyV22Pipeline.component_names,
+        *(_PRIOR_PREFIX + name for name in KandinskyV22PriorPipeline.component_names),
+    )
+
+    def __init__(
+        self, unet: Denoiser, scheduler: Scheduler, movq: Autoencoder, **prior_components: Any
+    ) -> None:
+        super().__init__(unet=unet, scheduler=scheduler, movq=movq, **prior_components)
+        self.decoder_pipe = KandinskyV22Pipeline(unet=unet, scheduler=scheduler, movq=movq)
+        self.prior_pipe = KandinskyV22PriorPipeline(
+            **{
+                name.removeprefix(_PRIOR_PREFIX): component
+                for name, component in prior_components.items()
+            }
+        )
+        self.decoder_pipe._stop = self.prior_pipe._stop = self._stop
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        model: str | Path,
+        *,
+        prior: str | Path | None = None,
+        prior_revision: str | None = None,
+        **options: Any,
+    ) -> Self:
+        """Load both halves.
+
+        Args:
+            model: The decoder: `shapes`, a folder, or a hub id. A folder that holds `decoder` and
+                `prior` serves as both.
+            prior: The prior, where the decoder does not name it (in its README's front matter).
+            prior_revision: Revision of the prior; `revision` is the decoder's alone.
+            **options: As for every pipeline's `from_pretrained`.
+
+        Raises:
+            ModelNotFoundError: The decoder names no prior and none was given.
+            KandinskyError: As for every pipeline's `from_pretrained`.
+        """
+        ready = {name: options.pop(name) for name in cls.component_names if name in options}
+        prior_ready = {
+            name.removeprefix(_PRIOR_PREFIX): component
+            for name, component in ready.items()
+            if name.startswith(_PRIOR_PREFIX)
+        }
+        decoder_ready = {
+            name: ready[name] for name in KandinskyV22Pipeline.component_names if name in ready
+        }
+        prior_name = prior or _find_prior(model, options)
+        decoder = KandinskyV22Pipeline.from_pretrained(model, **options, **decoder_ready)
+        shared = {**options, "revision": prior_revision}
+        first = KandinskyV22PriorPipeline.from_pretrained(prior_name, **shared, **prior_ready)
+        pipeline = cls(
+            **decoder.components,
+            **{_PRIOR_PREFIX + name: value for name, value in first.components.items()},
+        )
+        for part in (pipeline, pipeline.decoder_pipe, pipeline.prior_pipe):
+            part.model_name = str(model)
+        return pipeline
+
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        negative_prompt: str | Sequence[str] | None = None,
+        num_inference_steps: int = 100,
+        guidance_scale: float = 4.0,
+        num_images_per_prompt: int = 1,
+        height: int | None = None,
+        width: int | None = None,
+        prior_guidance_scale: float = 4.0,
+        prior_num_inference_steps: int = 25,
+        generator: Any = None,
+        latents: Array | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        prior_callback_on_step_end: Callback | None = None,
+        prior_callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        seed: int | Sequence[int] | None = None,
+    ) -> ImagePipelineOutput | tuple[Any]:
+        """Make pictures of prompts.
+
+        Args:
+            prompt: One prompt or a list of P.
+            negative_prompt: What the pictures shall not be; it goes to the prior.
+            num_inference_steps: Steps of the decoder.
+            guidance_scale: Guidance of the decoder; off at 1 and below.
+            num_images_per_prompt: n; the result has B = P * n pictures.
+            height: Height in pixels, any; None takes the model's own.
+            width: Width in pixels.
+            prior_guidance_scale: Guidance of the prior.
+            prior_num_inference_steps: Steps of the prior.
+            generator: `Generator`, int, or a list of B of them, one for each picture. It serves
+                the prior first and runs on in the decoder.
+            latents: Initial noise of the prior [B, D].
+            output_type: `pil`, `np` or `latent`.
+            return_dict: False returns a plain tuple.
+            prior_callback_on_step_end: Callback of the prior's steps.
+            prior_callback_on_step_end_tensor_inputs: Its values.
+            callback_on_step_end: Callback of the decoder's steps.
+            callback_on_step_end_tensor_inputs: Its values.
+            seed: Short for fresh generators: an int, or one for each picture.
+
+        Raises:
+            InvalidInputError: An argument is of the wrong kind, shape or range.
+            NonFiniteError: A network gave NaN or infinity.
+        """
+        prompts = as_prompts("prompt", prompt)
+        count = len(prompts) * positive_int("num_images_per_prompt", num_images_per_prompt)
+        source = as_generators(generator, seed, count)
+        # A request that the decoder would refuse is refused before the prior runs.
+        self.decoder_pipe.plan(height, width, num_inference_steps, guidance_scale, output_type)
+        self.decoder_pipe.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        with self._stop.call():
+            embeds = self.prior_pipe(
+                prompts,
+                negative_prompt=negative_prompt,
+                num_images_per_prompt=num_images_per_prompt,
+                num_inference_steps=prior_num_inference_steps,
+                generator=source.generators,
+                latents=latents,
+                guidance_scale=prior_guidance_scale,
+                callback_on_step_end=prior_callback_on_step_end,
+                callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
+            )
+            output = self.decoder_pipe(
+                *embeds,
+                height=height,
+                width=width,
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                generator=source.generators,
+                output_type=output_type,
+                callback_on_step_end=callback_on_step_end,
+                callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            )
+        assert isinstance(output, ImagePipelineOutput)
+        negatives = negatives_for(prompts, negative_prompt) or [None] * len(prompts)
+        texts = [
+            {"prompt": text, "negative_prompt": negative}
+            for text, negative in zip(prompts, negatives, strict=True)
+            for _ in range(num_images_per_prompt)
+        ]
+        shared = {
+            "prior_num_inference_steps": prior_num_inference_steps,
+            "prior_guidance_scale": float(prior_guidance_scale),
+        }
+        metadata = [
+            {**text, **of_decoder, **shared}
+            for text, of_decoder in zip(texts, output.metadata, strict=True)
+        ]
+        output = ImagePipelineOutput(output.images, metadata)
+        return output if return_dict else output.to_tuple()
+
+    def set_progress_bar_config(self, **settings: Any) -> None:
+        """Set options of both halves' tqdm bars, `disable=True` for example."""
+        for half in (self.prior_pipe, self.decoder_pipe):
+            half.set_progress_bar_config(**settings)
+
+
+def _find_prior(model: str | Path, options: dict[str, Any]) -> str:
+    """Return the prior that belongs to a decoder."""
+    hub = HubOptions(**{name: options[name] for name in _HUB_FIELDS if name in options})
+    decoder = resolve_model(model, "decoder", hub, ())
+    both = decoder.parent / "prior" / "model_index.json"
+    found = connected_prior(decoder)
+    if found is None and decoder.name == "decoder" and both.is_file():
+        found = str(both.parent)
+    if found is None:
+        raise ModelNotFoundError(
+            f"{model} names no prior (a `prior:` entry in its README.md): "
+            "give one with prior=, a folder or a hub id"
+        )
+    return found

@@ -1,0 +1,111 @@
+"""Checks of arguments, made before anything heavy starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.interfaces import FloatArray
+
+__all__ = ["as_batch", "as_prompts", "negatives_for", "one_of", "positive_int", "real_number"]
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return a whole number of at least 1.
+
+    Raises:
+        InvalidInputError: Anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InvalidInputError(f"{name}={value!r}: give a whole number of at least 1")
+    return int(value)
+
+
+def real_number(name: str, value: Any) -> float:
+    """Return a finite number.
+
+    Raises:
+        InvalidInputError: Anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise InvalidInputError(f"{name}={value!r}: give a number")
+    if not math.isfinite(value):
+        raise InvalidInputError(f"{name}={value!r}: give a finite number")
+    return float(value)
+
+
+def one_of(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """Return a value that is one of the allowed ones.
+
+    Raises:
+        InvalidInputError: It is not.
+    """
+    if value not in allowed:
+        raise InvalidInputError(f"{name}={value!r}: choose one of {', '.join(allowed)}")
+    return str(value)
+
+
+def as_prompts(name: str, value: Any) -> list[str]:
+    """Return a text or a sequence of texts as a list.
+
+    Raises:
+        InvalidInputError: It is neither, or empty.
+    """
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InvalidInputError(f"{name} must be text or a list of texts, not {value!r}")
+    wrong = [item for item in value if not isinstance(item, str)]
+    if wrong:
+        raise InvalidInputError(f"{name} must hold texts only, found {wrong[0]!r}")
+    return list(value)
+
+
+def negatives_for(prompts: Sequence[str], negative: Any) -> list[str] | None:
+    """Return one negative prompt for each prompt, or None where none is given.
+
+    A single negative prompt serves every prompt.
+
+    Raises:
+        InvalidInputError: Their numbers differ.
+    """
+    if negative is None:
+        return None
+    texts = as_prompts("negative_prompt", negative)
+    if isinstance(negative, str):
+        texts = texts * len(prompts)
+    if len(texts) != len(prompts):
+        raise InvalidInputError(
+            f"negative_prompt has {len(texts)} texts for {len(prompts)} prompts: "
+            "give one for all, or one for each"
+        )
+    return texts
+
+
+def as_batch(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray:
+    """Return an array, or a list of arrays joined along the first axis, as float32 of a shape.
+
+    Args:
+        name: The argument's name, for the error.
+        value: NumPy array, or anything that converts to one without loss of order.
+        shape: Expected shape; None where any size will do.
+
+    Raises:
+        InvalidInputError: It converts to no array, or to one of another shape.
+    """
+    try:
+        parts = list(value) if isinstance(value, (list, tuple)) else [value]
+        array = np.concatenate([np.asarray(part, np.float32) for part in parts])
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{name} is no numeric array: {error}") from error
+    fits = array.ndim == len(shape) and all(
+        want in (None, got) for want, got in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InvalidInputError(f"{name} has shape {array.shape}, expected ({wanted})")
+    return array
