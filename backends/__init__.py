@@ -1,0 +1,1 @@
+"""The frameworks that run the networks, one package each."""

@@ -1,0 +1,77 @@
+"""What the core sees of JAX."""
+
+from __future__ import annotations
+
+import jax
+
+from backends.jax.cache import enable_compilation_cache
+from backends.jax.clip_text import CLIPTextModelWithProjection
+from backends.jax.clip_vision import CLIPVisionModelWithProjection
+from backends.jax.components import JaxAutoencoder, JaxImageEncoder, JaxTextEncoder
+from backends.jax.denoise import JaxDenoiser, JaxPrior
+from backends.jax.devices import default_device, device_name
+from backends.jax.load import load_network
+from backends.jax.movq import VQModel
+from backends.jax.network import JaxNetwork
+from backends.jax.prior import PriorTransformer
+from backends.jax.program import CompilationLog
+from backends.jax.unet import UNet2DConditionModel
+from kandinsky_core.backend import require_packages
+from kandinsky_core.configs import (
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    PriorTransformerConfig,
+    UNet2DConditionConfig,
+    VQModelConfig,
+)
+from kandinsky_core.errors import ConfigError
+from kandinsky_core.interfaces import BackendReport, ComponentSource
+
+__all__ = ["JaxBackend"]
+
+# class name in model_index.json -> config, network, component
+_CLASSES = {
+    "CLIPTextModelWithProjection": (CLIPTextConfig, CLIPTextModelWithProjection, JaxTextEncoder),
+    "CLIPVisionModelWithProjection": (
+        CLIPVisionConfig,
+        CLIPVisionModelWithProjection,
+        JaxImageEncoder,
+    ),
+    "PriorTransformer": (PriorTransformerConfig, PriorTransformer, JaxPrior),
+    "UNet2DConditionModel": (UNet2DConditionConfig, UNet2DConditionModel, JaxDenoiser),
+    "VQModel": (VQModelConfig, VQModel, JaxAutoencoder),
+}
+
+
+class JaxBackend:
+    """Runs the networks with JAX.
+
+    Attributes:
+        compilations: Every compilation since the backend was made.
+    """
+
+    name = "jax"
+
+    def __init__(self) -> None:
+        self.compilations = CompilationLog()
+        self.cache_folder = enable_compilation_cache()
+
+    def load(self, source: ComponentSource, dtype: str) -> JaxNetwork:
+        """See `kandinsky_core.interfaces.Backend.load`."""
+        if source.class_name not in _CLASSES:
+            raise ConfigError(
+                f"the JAX backend has no {source.class_name}; it has {', '.join(_CLASSES)}"
+            )
+        config_class, module_class, component_class = _CLASSES[source.class_name]
+        config = config_class.from_dict(source.config)
+        device = default_device()
+        module = load_network(module_class, config, source.tensors(), dtype=dtype, device=device)
+        return component_class(module, config, device=device, log=self.compilations)
+
+    def report(self) -> BackendReport:
+        """See `kandinsky_core.interfaces.Backend.report`."""
+        devices = tuple(
+            f"{device_name(device)} ({device.device_kind})" for device in jax.local_devices()
+        )
+        versions = require_packages("jax", "jax", "jaxlib", "flax")
+        return BackendReport(name="jax", available=True, versions=versions, devices=devices)

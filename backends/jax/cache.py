@@ -1,0 +1,35 @@
+"""JAX's persistent compilation cache, on by default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jax
+
+__all__ = ["CACHE_VARIABLE", "enable_compilation_cache"]
+
+# Folder of the cache; empty turns it off.
+CACHE_VARIABLE = "KANDINSKY_COMPILATION_CACHE"
+
+
+def enable_compilation_cache() -> Path | None:
+    """Let compiled programs outlive the process, unless the user has arranged this otherwise.
+
+    A folder set through JAX itself (`JAX_COMPILATION_CACHE_DIR`, `jax.config`) is left as it is.
+
+    Returns:
+        The cache's folder, or None when it is turned off.
+    """
+    if jax.config.jax_compilation_cache_dir:
+        return Path(jax.config.jax_compilation_cache_dir)
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen == "":
+        return None
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(chosen) if chosen else home / "kandinsky" / "jax"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # JAX by default keeps only what took a second to compile; a first picture needs all of it.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder

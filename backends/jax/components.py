@@ -1,0 +1,76 @@
+"""The encoders and the autoencoder behind the core's interfaces: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from backends.jax.network import JaxNetwork, to_channels_first, to_channels_last
+from backends.jax.program import Program
+from kandinsky_core.interfaces import Array, FloatArray
+
+__all__ = ["JaxAutoencoder", "JaxImageEncoder", "JaxTextEncoder"]
+
+
+class _SingleCall(JaxNetwork):
+    """A network that is called once a stage and not in a loop."""
+
+    def _call(
+        self, name: str, function: Callable[[Any, Any], Any], argument: Array
+    ) -> tuple[FloatArray, ...]:
+        """Compile `function(module, argument)` for the argument's shape and run it."""
+        if name not in self._programs:
+            graph = self._graph
+
+            def run(weights: Any, value: Any) -> tuple[Any, ...]:
+                result = function(nnx.merge(graph, weights), value)
+                parts = result if isinstance(result, tuple) else (result,)
+                return tuple(part.astype(jnp.float32) for part in parts)
+
+            label = f"{type(self).__name__.removeprefix('Jax')}.{name}"
+            self._programs[name] = Program(label, run, self._log)
+        return tuple(map(np.asarray, self._programs[name](self.placed_weights(), argument)))
+
+
+class JaxTextEncoder(_SingleCall):
+    """CLIP text model with projection."""
+
+    def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.interfaces.TextEncoder.encode`."""
+        embeds, hidden = self._call("encode", lambda module, ids: module(ids), input_ids)
+        return embeds, hidden
+
+
+class JaxImageEncoder(_SingleCall):
+    """CLIP vision model with projection."""
+
+    def encode(self, pixel_values: FloatArray) -> FloatArray:
+        """See `kandinsky_core.interfaces.ImageEncoder.encode`."""
+
+        def run(module: Any, pixels: Any) -> Any:
+            return module(to_channels_last(pixels).astype(self.dtype))
+
+        return self._call("encode", run, pixel_values)[0]
+
+
+class JaxAutoencoder(_SingleCall):
+    """MoVQ."""
+
+    def encode(self, pixels: FloatArray) -> FloatArray:
+        """See `kandinsky_core.interfaces.Autoencoder.encode`."""
+        return self._convert("encode", pixels)
+
+    def decode(self, latents: FloatArray) -> FloatArray:
+        """See `kandinsky_core.interfaces.Autoencoder.decode`."""
+        return self._convert("decode", latents)
+
+    def _convert(self, method: str, array: FloatArray) -> FloatArray:
+        def run(module: Any, value: Any) -> Any:
+            value = to_channels_last(value).astype(self.dtype)
+            return to_channels_first(getattr(module, method)(value))
+
+        return self._call(method, run, array)[0]

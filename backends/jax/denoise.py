@@ -1,0 +1,139 @@
+"""The prior and the UNet in their loops: one compiled step, driven from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from backends.jax.network import JaxNetwork, to_channels_last
+from backends.jax.program import Program
+from kandinsky_core.interfaces import Array, FloatArray
+from kandinsky_core.schedulers.schedule import step
+
+__all__ = ["JaxDenoiser", "JaxPrior", "JaxRun"]
+
+
+class JaxDenoiser(JaxNetwork):
+    """A network whose `prepare` takes the conditioning and whose call takes sample and timestep."""
+
+    def begin(
+        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+    ) -> JaxRun:
+        """See `kandinsky_core.interfaces.Denoiser.begin`."""
+        return JaxRun(self, sample, conditioning, guidance_scale)
+
+    def prepare_program(self) -> Program:
+        """Return what computes all that does not depend on the step, once a run."""
+        if "prepare" not in self._programs:
+            graph = self._graph
+
+            def prepare(weights: Any, conditioning: dict[str, Any]) -> Any:
+                return nnx.merge(graph, weights).prepare(**conditioning)
+
+            self._programs["prepare"] = Program(self._label("prepare"), prepare, self._log)
+        return self._programs["prepare"]
+
+    def step_program(self, guided: bool) -> Program:
+        """Return the whole step: network, guidance, and one row of the schedule.
+
+        The sample and the previous prediction of the clean sample stay float32 whatever the
+        network computes in; their buffers are donated.
+        """
+        name = "guided step" if guided else "step"
+        if name not in self._programs:
+            graph = self._graph
+
+            def run(
+                weights: Any,
+                sample: Any,
+                previous_x0: Any,
+                noise: Any,
+                timestep: Any,
+                row: Any,
+                guidance_scale: Any,
+                prepared: Any,
+            ) -> tuple[Any, Any]:
+                network = nnx.merge(graph, weights)
+                rows = jnp.concatenate([sample, sample]) if guided else sample
+                times = jnp.broadcast_to(timestep, rows.shape[:1])
+                output = network(rows.astype(self.dtype), times, prepared)
+                # The UNet's second half of channels predicts a variance that the published
+                # schedulers do not use; the prior has no such half.
+                output = output[..., : sample.shape[-1]].astype(jnp.float32)
+                if guided:
+                    unconditional, conditional = jnp.split(output, 2)
+                    output = unconditional + guidance_scale * (conditional - unconditional)
+                return step(row, sample, output, previous_x0, to_channels_last(noise))
+
+            self._programs[name] = Program(self._label(name), run, self._log, donate=(1, 2))
+        return self._programs[name]
+
+    def _label(self, name: str) -> str:
+        return f"{type(self.config).__name__.removesuffix('Config')} {name}"
+
+
+class JaxPrior(JaxDenoiser):
+    """The prior, which also holds the statistics of its embeddings."""
+
+    def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.interfaces.PriorDenoiser.clip_statistics`."""
+        mean, std = self._weights["clip_mean"], self._weights["clip_std"]
+        return np.asarray(mean[...], np.float32), np.asarray(std[...], np.float32)
+
+
+class JaxRun:
+    """One loop under way; see `kandinsky_core.interfaces.DenoisingRun`."""
+
+    def __init__(
+        self,
+        denoiser: JaxDenoiser,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+    ) -> None:
+        self._denoiser = denoiser
+        self._device = denoiser._device
+        self._weights = denoiser.placed_weights()
+        self._step = denoiser.step_program(guidance_scale > 1)
+        self._guidance_scale = np.float32(guidance_scale)
+        self._no_noise = np.zeros(sample.shape, np.float32)
+        self.condition(conditioning)
+        self.write(sample)
+        self._previous_x0 = jax.device_put(np.zeros(self._sample.shape, np.float32), self._device)
+
+    def condition(self, conditioning: Mapping[str, Array]) -> None:
+        """Prepare the conditioning, which then stays on the device."""
+        arrays = {name: np.asarray(array) for name, array in conditioning.items()}
+        self._prepared = self._denoiser.prepare_program()(self._weights, arrays)
+
+    def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
+        """Put one step into the device's queue, waiting for the one before it.
+
+        One step in the queue keeps the device busy while the next noise is drawn, and progress
+        bars and cancelling true to what has been computed.
+        """
+        jax.block_until_ready(self._sample)
+        self._sample, self._previous_x0 = self._step(
+            self._weights,
+            self._sample,
+            self._previous_x0,
+            self._no_noise if noise is None else noise,
+            np.float32(timestep),
+            row,
+            self._guidance_scale,
+            self._prepared,
+        )
+
+    def read(self) -> FloatArray:
+        """Return the sample, batch first and channels second."""
+        return np.array(np.moveaxis(np.asarray(self._sample), -1, 1), order="C")
+
+    def write(self, sample: FloatArray) -> None:
+        """Replace the sample."""
+        array = np.ascontiguousarray(np.moveaxis(sample, 1, -1), np.float32)
+        self._sample = jax.device_put(array, self._device)

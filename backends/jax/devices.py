@@ -1,0 +1,40 @@
+"""JAX's devices by the names that users of other frameworks know."""
+
+from __future__ import annotations
+
+import jax
+
+from kandinsky_core.errors import BackendUnavailableError
+
+__all__ = ["default_device", "device_name", "find_device"]
+
+_PLATFORMS = {"cuda": "gpu", "rocm": "gpu"}
+
+
+def default_device() -> jax.Device:
+    """Return the device that JAX would take: an accelerator where there is one."""
+    return jax.local_devices()[0]
+
+
+def device_name(device: jax.Device) -> str:
+    """Return `cpu`, `gpu:0`, `tpu:3`."""
+    return device.platform if device.platform == "cpu" else f"{device.platform}:{device.id}"
+
+
+def find_device(name: str) -> jax.Device:
+    """Return a device by name: `cpu`, `gpu`, `cuda:1`, `tpu:0`.
+
+    Raises:
+        BackendUnavailableError: JAX does not see it; the message lists what it sees.
+    """
+    kind, _, index = name.lower().partition(":")
+    platform = _PLATFORMS.get(kind, kind)
+    try:
+        devices = jax.local_devices(backend=platform)
+        return devices[int(index or 0)]
+    except (RuntimeError, IndexError, ValueError) as error:
+        seen = ", ".join(device_name(device) for device in jax.local_devices())
+        raise BackendUnavailableError(
+            f"JAX sees no device {name!r}; it sees {seen}"
+            + ("" if platform == "cpu" else ": is the jax build for that accelerator installed?")
+        ) from error

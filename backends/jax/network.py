@@ -1,0 +1,89 @@
+"""A Flax module with its weights, placed on a device: what every JAX component is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from backends.jax.devices import device_name, find_device
+from backends.jax.load import abstract_network
+from backends.jax.program import CompilationLog, Program
+
+__all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
+
+class JaxNetwork:
+    """Base of the components.
+
+    Args:
+        module: The filled module.
+        config: Its config.
+        device: Where the weights lie.
+        log: The backend's compilation log.
+    """
+
+    backend_name = "jax"
+
+    def __init__(
+        self,
+        module: nnx.Module,
+        config: Any,
+        *,
+        device: jax.Device,
+        log: CompilationLog,
+    ) -> None:
+        self.config = config
+        self._graph, self._weights = nnx.split(module)
+        self._module_class = type(module)
+        self._device = device
+        self._log = log
+        self._offloaded = False
+        self._programs: dict[Any, Program] = {}
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype that the network computes in."""
+        return str(jax.tree.leaves(self._weights)[0].dtype)
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return device_name(self._device)
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Move or cast the weights; compiled programs are forgotten where they no longer fit.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+        """
+        if device is not None and find_device(device) != self._device:
+            self._device = find_device(device)
+            self._programs.clear()
+            if not self._offloaded:
+                self._weights = jax.device_put(self._weights, self._device)
+        if dtype is not None and dtype != self.dtype:
+            empty = abstract_network(self._module_class, self.config, dtype=dtype)
+            self._graph, _ = nnx.split(empty)
+            self._weights = jax.tree.map(lambda leaf: leaf.astype(dtype), self._weights)
+            self._programs.clear()
+
+    def offload(self) -> None:
+        """Keep the weights on the host from now on."""
+        self._offloaded = True
+        self._weights = jax.device_get(self._weights)
+
+    def placed_weights(self) -> Any:
+        """Return the weights on the device; with offloading a copy that lives while it is used."""
+        return jax.device_put(self._weights, self._device) if self._offloaded else self._weights
+
+
+def to_channels_last(array: Any) -> Any:
+    """B C H W -> B H W C; other ranks as they are."""
+    return jnp.transpose(array, (0, 2, 3, 1)) if array.ndim == 4 else array
+
+
+def to_channels_first(array: Any) -> Any:
+    """B H W C -> B C H W; other ranks as they are."""
+    return jnp.transpose(array, (0, 3, 1, 2)) if array.ndim == 4 else array
