@@ -1,0 +1,149 @@
+"""A backend of a few lines of NumPy: what the core does can be tested without any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import numpy as np
+
+from kandinsky_core import DDPMScheduler, UnCLIPScheduler
+from kandinsky_core.interfaces import Array, FloatArray
+from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
+from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
+from kandinsky_core.schedulers.schedule import step
+
+LENGTH, WIDTH = 5, 6
+
+
+class FakeNetwork:
+    """Records where it was put."""
+
+    backend_name = "numpy"
+
+    def __init__(self, **config: int | tuple[int, ...]) -> None:
+        self.config = SimpleNamespace(**config)
+        self.dtype, self.device, self.offloaded = "float32", "cpu", False
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        self.device, self.dtype = device or self.device, dtype or self.dtype
+
+    def offload(self) -> None:
+        self.offloaded = True
+
+
+class FakeTextEncoder(FakeNetwork):
+    """Embeds a text by the sum of its ids; counts the texts."""
+
+    calls = 0
+
+    def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
+        self.calls += 1
+        assert input_ids.shape == (1, LENGTH)
+        embeds = np.full((1, WIDTH), input_ids.sum(), np.float32)
+        return embeds, np.repeat(embeds[:, None], LENGTH, axis=1)
+
+
+class FakeImageEncoder(FakeNetwork):
+    """Embeds the zero image as -1."""
+
+    def encode(self, pixel_values: FloatArray) -> FloatArray:
+        assert not pixel_values.any()
+        return np.full((len(pixel_values), WIDTH), -1, np.float32)
+
+
+class FakeDenoiser(FakeNetwork):
+    """Predicts `conditioning`'s first array, so that guidance shows in the result."""
+
+    def __init__(self, **config: int) -> None:
+        super().__init__(**config)
+        self.runs: list[FakeRun] = []
+
+    def begin(
+        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+    ) -> FakeRun:
+        self.runs.append(FakeRun(sample, conditioning, guidance_scale))
+        return self.runs[-1]
+
+    def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
+        return np.zeros((1, WIDTH), np.float32), np.ones((1, WIDTH), np.float32)
+
+
+class FakeRun:
+    """Keeps the inputs and counts the steps."""
+
+    def __init__(
+        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+    ) -> None:
+        self.first, self.sample, self.scale = sample, sample, guidance_scale
+        self.timesteps: list[float] = []
+        self.noises: list[FloatArray | None] = []
+        self.condition(conditioning)
+
+    def condition(self, conditioning: Mapping[str, Array]) -> None:
+        self.conditioning = dict(conditioning)
+
+    def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
+        self.timesteps.append(timestep)
+        self.noises.append(noise)
+        rows = next(iter(self.conditioning.values())).mean(axis=1)
+        if self.scale > 1:
+            unconditional, conditional = np.split(rows, 2)
+            rows = unconditional + np.float32(self.scale) * (conditional - unconditional)
+        shape = (-1, *[1] * (self.sample.ndim - 1))
+        output = np.broadcast_to(rows.reshape(shape), self.sample.shape).astype(np.float32)
+        self.sample, _ = step(row, self.sample, output, None, noise)
+
+    def read(self) -> FloatArray:
+        return self.sample
+
+    def write(self, sample: FloatArray) -> None:
+        self.sample = sample
+
+
+class FakeAutoencoder(FakeNetwork):
+    """Repeats each latent cell, and draws its own coordinates into the first two channels."""
+
+    def decode(self, latents: FloatArray) -> FloatArray:
+        batch, _, height, width = latents.shape
+        pixels = np.zeros((batch, 3, 4 * height, 4 * width), np.float32)
+        pixels[:, 0] = np.linspace(-1, 1, 4 * height)[:, None]
+        pixels[:, 1] = np.linspace(-1, 1, 4 * width)
+        return pixels
+
+
+class FakeTokenizer:
+    """One token a letter."""
+
+    model_max_length = LENGTH
+
+    def __call__(self, prompts: list[str]) -> tuple[Array, Array]:
+        ids = np.zeros((len(prompts), LENGTH), np.int32)
+        for row, prompt in enumerate(prompts):
+            codes = [ord(letter) % 7 for letter in prompt[:LENGTH]]
+            ids[row, : len(codes)] = codes
+        return ids, ids > 0
+
+
+def decoder_pipeline() -> KandinskyV22Pipeline:
+    """A decoder of 16 pixels (4 latent cells of 4 pixels) with the published scheduler's form."""
+    return KandinskyV22Pipeline(
+        unet=FakeDenoiser(sample_size=4, encoder_hid_dim=WIDTH),
+        scheduler=DDPMScheduler(beta_start=0.00085, beta_end=0.012, steps_offset=1),
+        movq=FakeAutoencoder(block_out_channels=(1, 1, 1), latent_channels=4),
+    )
+
+
+def combined_pipeline() -> KandinskyV22CombinedPipeline:
+    """Prior and decoder, without progress bars."""
+    pipeline = KandinskyV22CombinedPipeline(
+        **decoder_pipeline().components,
+        prior_prior=FakeDenoiser(embedding_dim=WIDTH),
+        prior_image_encoder=FakeImageEncoder(image_size=8),
+        prior_text_encoder=FakeTextEncoder(),
+        prior_tokenizer=FakeTokenizer(),
+        prior_scheduler=UnCLIPScheduler(variance_type="fixed_small_log", clip_sample_range=10.0),
+        prior_image_processor={},
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
