@@ -17,20 +17,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """One compilation: of what, for which shapes, how long."""
+    """One compilation: of what, for which shape of its first input, how long."""
 
     program: str
-    shapes: str
+    shape: str
     seconds: float
 
 
 class CompilationLog(list[Compilation]):
     """Every compilation of a backend, in order. Each is logged once at level INFO."""
 
-    def add(self, program: str, shapes: str, seconds: float) -> None:
+    def add(self, program: str, shape: str, seconds: float) -> None:
         """Record and log one compilation."""
-        self.append(Compilation(program, shapes, seconds))
-        logger.info("compiled %s for %s in %.1f s", program, shapes, seconds)
+        self.append(Compilation(program, shape, seconds))
+        logger.info("compiled %s for shape %s in %.1f s", program, shape, seconds)
 
 
 class Program:
@@ -66,8 +66,8 @@ class Program:
             start = time.perf_counter()
             compiled = self._jitted.lower(weights, *arguments).compile()
             self._compiled[key] = compiled
-            shapes = " ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves if leaf.ndim > 1)
-            self._log.add(self._name, shapes, time.perf_counter() - start)
+            # The first argument, the sample or the prompt, tells the shape; the rest follows it.
+            self._log.add(self._name, str(leaves[0].shape), time.perf_counter() - start)
         return compiled(weights, *arguments)
 
     def clear(self) -> None:
