@@ -30,8 +30,8 @@ def get_backend(name: str | None = None) -> Backend:
     """Return a backend.
 
     Args:
-        name: `jax`, `mindspore`, or another registered name. None takes `KANDINSKY_BACKEND` from the
-            environment, else the first one that is installed.
+        name: `jax`, `mindspore`, or another registered name. None takes the environment's
+            `KANDINSKY_BACKEND`, else the first one that is installed.
 
     Raises:
         BackendUnavailableError: The name is unknown, or the packages are missing (the message

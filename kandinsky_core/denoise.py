@@ -72,7 +72,9 @@ def require_finite(values: Array, stage: str, dtype: str) -> None:
             else f"{dtype} overflowed; use dtype='float32'"
             + (" or 'bfloat16'" if dtype == "float16" else "")
         )
-        raise NonFiniteError(f"{stage} gave {bad} of {values.size} values NaN or infinite: {remedy}")
+        raise NonFiniteError(
+            f"{stage} gave {bad} of {values.size} values NaN or infinite: {remedy}"
+        )
 
 
 @contextmanager

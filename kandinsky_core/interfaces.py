@@ -56,9 +56,15 @@ class Tensors(Protocol):
 class ComponentSource(Protocol):
     """What a backend needs in order to build one component."""
 
-    name: str
-    class_name: str
-    config: Mapping[str, Any]
+    @property
+    def class_name(self) -> str:
+        """Class in `model_index.json`, `UNet2DConditionModel` for example."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Content of its config file."""
+        ...
 
     def tensors(self) -> Tensors:
         """Open the component's weight files."""
@@ -110,7 +116,13 @@ class DenoisingRun(Protocol):
     """One denoising loop under way. The sample stays on the device between steps."""
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
-        """Run the network once and apply one row of a `Schedule`; `noise` is None where none is drawn."""
+        """Run the network once and apply one row of a `Schedule`.
+
+        Args:
+            timestep: What the network is told.
+            row: The row.
+            noise: Standard normals; None at a step that draws none.
+        """
         ...
 
     def read(self) -> FloatArray:
@@ -176,7 +188,7 @@ class BackendReport:
 
 
 class Backend(Protocol):
-    """A framework that runs the networks. An object, not global state: two can live in one process."""
+    """A framework that runs the networks: an object, so that two can live in one process."""
 
     name: str
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+from flax import nnx
 
 from backends.jax.cache import enable_compilation_cache
 from backends.jax.clip_text import CLIPTextModelWithProjection
@@ -20,6 +21,7 @@ from kandinsky_core.backend import require_packages
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    NetworkConfig,
     PriorTransformerConfig,
     UNet2DConditionConfig,
     VQModelConfig,
@@ -30,7 +32,7 @@ from kandinsky_core.interfaces import BackendReport, ComponentSource
 __all__ = ["JaxBackend"]
 
 # class name in model_index.json -> config, network, component
-_CLASSES = {
+_CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork]]] = {
     "CLIPTextModelWithProjection": (CLIPTextConfig, CLIPTextModelWithProjection, JaxTextEncoder),
     "CLIPVisionModelWithProjection": (
         CLIPVisionConfig,

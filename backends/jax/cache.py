@@ -21,8 +21,9 @@ def enable_compilation_cache() -> Path | None:
     Returns:
         The cache's folder, or None when it is turned off.
     """
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    arranged: str | None = jax.config.values["jax_compilation_cache_dir"]
+    if arranged:
+        return Path(arranged)
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen == "":
         return None

@@ -33,7 +33,8 @@ class JaxDenoiser(JaxNetwork):
             graph = self._graph
 
             def prepare(weights: Any, conditioning: dict[str, Any]) -> Any:
-                return nnx.merge(graph, weights).prepare(**conditioning)
+                network: Any = nnx.merge(graph, weights)
+                return network.prepare(**conditioning)
 
             self._programs["prepare"] = Program(self._label("prepare"), prepare, self._log)
         return self._programs["prepare"]
@@ -58,7 +59,7 @@ class JaxDenoiser(JaxNetwork):
                 guidance_scale: Any,
                 prepared: Any,
             ) -> tuple[Any, Any]:
-                network = nnx.merge(graph, weights)
+                network: Any = nnx.merge(graph, weights)
                 rows = jnp.concatenate([sample, sample]) if guided else sample
                 times = jnp.broadcast_to(timestep, rows.shape[:1])
                 output = network(rows.astype(self.dtype), times, prepared)
@@ -82,8 +83,9 @@ class JaxPrior(JaxDenoiser):
 
     def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
         """See `kandinsky_core.interfaces.PriorDenoiser.clip_statistics`."""
-        mean, std = self._weights["clip_mean"], self._weights["clip_std"]
-        return np.asarray(mean[...], np.float32), np.asarray(std[...], np.float32)
+        network: Any = nnx.merge(self._graph, self._weights)
+        mean, std = network.clip_mean[...], network.clip_std[...]
+        return np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
 
 class JaxRun:
@@ -101,6 +103,7 @@ class JaxRun:
         self._weights = denoiser.placed_weights()
         self._step = denoiser.step_program(guidance_scale > 1)
         self._guidance_scale = np.float32(guidance_scale)
+        self._sample: jax.Array
         self._no_noise = np.zeros(sample.shape, np.float32)
         self.condition(conditioning)
         self.write(sample)

@@ -14,6 +14,7 @@ from backends.jax.program import CompilationLog, Program
 
 __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
 
+
 class JaxNetwork:
     """Base of the components.
 

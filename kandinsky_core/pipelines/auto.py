@@ -44,9 +44,7 @@ class AutoPipelineForText2Image:
         folder = resolve_model(model, "decoder", hub, ())
         found = Checkpoint.open(folder, name=str(model)).pipeline_class
         if found not in cls.pipelines:
-            hint = (
-                "; it is a prior: give its decoder instead" if "Prior" in found else ""
-            )
+            hint = "; it is a prior: give its decoder instead" if "Prior" in found else ""
             raise CheckpointError(
                 f"{model} is a {found}, which makes no pictures from text{hint}; "
                 f"supported: {', '.join(cls.pipelines)}"

@@ -126,9 +126,7 @@ class DiffusionPipeline:
     @property
     def networks(self) -> dict[str, Network]:
         """The components that hold weights."""
-        return {
-            name: value for name, value in self.components.items() if hasattr(value, "offload")
-        }
+        return {name: value for name, value in self.components.items() if hasattr(value, "offload")}
 
     @property
     def dtype(self) -> str:

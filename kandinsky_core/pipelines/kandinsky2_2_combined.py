@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from kandinsky_core.checkpoint import Checkpoint
 from kandinsky_core.errors import ModelNotFoundError
 from kandinsky_core.hub import HubOptions, connected_prior, resolve_model
 from kandinsky_core.interfaces import Array, Autoencoder, Denoiser
@@ -51,7 +52,7 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
         self.decoder_pipe._stop = self.prior_pipe._stop = self._stop
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         model: str | Path,
         *,
@@ -82,8 +83,10 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
             name: ready[name] for name in KandinskyV22Pipeline.component_names if name in ready
         }
         prior_name = prior or _find_prior(model, options)
-        decoder = KandinskyV22Pipeline.from_pretrained(model, **options, **decoder_ready)
         shared = {**options, "revision": prior_revision}
+        # A prior that is not there shows before gigabytes of decoder are fetched and read.
+        Checkpoint.open(resolve_model(prior_name, "prior", _hub_options(shared), ()))
+        decoder = KandinskyV22Pipeline.from_pretrained(model, **options, **decoder_ready)
         first = KandinskyV22PriorPipeline.from_pretrained(prior_name, **shared, **prior_ready)
         pipeline = cls(
             **decoder.components,
@@ -160,8 +163,10 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
                 callback_on_step_end=prior_callback_on_step_end,
                 callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
             )
+            image_embeds, negative_image_embeds = embeds
             output = self.decoder_pipe(
-                *embeds,
+                image_embeds,
+                negative_image_embeds,
                 height=height,
                 width=width,
                 num_inference_steps=num_inference_steps,
@@ -172,6 +177,7 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
                 callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
             )
         assert isinstance(output, ImagePipelineOutput)
+        negatives: Sequence[str | None]
         negatives = negatives_for(prompts, negative_prompt) or [None] * len(prompts)
         texts = [
             {"prompt": text, "negative_prompt": negative}
@@ -195,10 +201,13 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
             half.set_progress_bar_config(**settings)
 
 
+def _hub_options(options: dict[str, Any]) -> HubOptions:
+    return HubOptions(**{name: options[name] for name in _HUB_FIELDS if name in options})
+
+
 def _find_prior(model: str | Path, options: dict[str, Any]) -> str:
     """Return the prior that belongs to a decoder."""
-    hub = HubOptions(**{name: options[name] for name in _HUB_FIELDS if name in options})
-    decoder = resolve_model(model, "decoder", hub, ())
+    decoder = resolve_model(model, "decoder", _hub_options(options), ())
     both = decoder.parent / "prior" / "model_index.json"
     found = connected_prior(decoder)
     if found is None and decoder.name == "decoder" and both.is_file():

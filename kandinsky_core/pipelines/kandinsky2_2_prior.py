@@ -213,10 +213,10 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             assert isinstance(output, KandinskyPriorPipelineOutput)
             return output
 
-        mixed = sum(
-            (factor * run(item).image_embeds for factor, item in zip(factors, items, strict=True)),
-            np.float32(0),
-        )
+        rows = [
+            factor * run(item).image_embeds for factor, item in zip(factors, items, strict=True)
+        ]
+        mixed: FloatArray = np.sum(rows, axis=0, dtype=np.float32)
         last = run(negative_prompt)
         negative = last.negative_image_embeds if negative_prompt == "" else last.image_embeds
         return KandinskyPriorPipelineOutput(mixed, negative)

@@ -8,6 +8,14 @@ from typing import Any
 
 from kandinsky_core.backend import get_backend
 from kandinsky_core.checkpoint import Checkpoint, Component
+from kandinsky_core.configs import (
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    NetworkConfig,
+    PriorTransformerConfig,
+    UNet2DConditionConfig,
+    VQModelConfig,
+)
 from kandinsky_core.dtypes import component_dtype
 from kandinsky_core.errors import ConfigError
 from kandinsky_core.hub import HubOptions, resolve_model
@@ -17,13 +25,16 @@ from kandinsky_core.tokenizer import ClipTokenizer
 __all__ = ["load_components"]
 
 _TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
-_NETWORKS = (
-    "CLIPTextModelWithProjection",
-    "CLIPVisionModelWithProjection",
-    "PriorTransformer",
-    "UNet2DConditionModel",
-    "VQModel",
-)
+_CONFIGS: Mapping[str, type[NetworkConfig]] = {
+    config.CLASS_NAME: config
+    for config in (
+        CLIPTextConfig,
+        CLIPVisionConfig,
+        PriorTransformerConfig,
+        UNet2DConditionConfig,
+        VQModelConfig,
+    )
+}
 
 
 def load_components(
@@ -36,7 +47,7 @@ def load_components(
     dtype: str,
     options: HubOptions,
 ) -> dict[str, Any]:
-    """Load what is not `ready`; the configs of all are read before the weights of any.
+    """Load what is not `ready`, after the configs and the weight files of all have been checked.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
@@ -46,17 +57,17 @@ def load_components(
     folder = resolve_model(model, part, options, wanted)
     checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant)
     sources = checkpoint.require(wanted)
-    light = {name: _light(source) for name, source in sources.items() if not _is_network(source)}
+    networks = {name: source for name, source in sources.items() if source.class_name in _CONFIGS}
+    light = {name: _light(source) for name, source in sources.items() if name not in networks}
+    for source in networks.values():
+        _CONFIGS[source.class_name].from_dict(source.config)
+    for source in networks.values():
+        source.tensors()  # reads the headers
     heavy = {
         name: chosen.load(source, component_dtype(name, dtype))
-        for name, source in sources.items()
-        if name not in light
+        for name, source in networks.items()
     }
     return {**ready, **light, **heavy}
-
-
-def _is_network(source: Component) -> bool:
-    return source.class_name in _NETWORKS
 
 
 def _light(source: Component) -> Any:
@@ -69,6 +80,5 @@ def _light(source: Component) -> Any:
         return source.config
     raise ConfigError(
         f"component {source.name!r} is a {source.class_name}, which is not supported; "
-        f"networks: {', '.join(_NETWORKS)}; tokenizers: {', '.join(_TOKENIZERS)}"
+        f"networks: {', '.join(_CONFIGS)}; tokenizers: {', '.join(_TOKENIZERS)}"
     )
-

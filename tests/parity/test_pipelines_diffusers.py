@@ -19,13 +19,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("jax")
 
-import diffusers  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
+import diffusers
+import torch
+import transformers
 
-import kandinsky_core as kandinsky  # noqa: E402
-from kandinsky_core.hub import EMBEDDED  # noqa: E402
-from tests.parity import tiny  # noqa: E402
+import kandinsky_core as kandinsky
+from kandinsky_core.hub import EMBEDDED
+from tests.parity import tiny
 
 PICTURE_TOLERANCE = 1e-4  # the project promises 1e-3
 RANDOM = {"guidance_scale": 1.5}
@@ -165,7 +165,9 @@ def test_full_length_run_of_shapes(pairs: dict[str, tuple[Any, Any]]) -> None:
 def test_embeddings_and_latents_of_the_halves(pairs: dict[str, tuple[Any, Any]]) -> None:
     theirs, ours = pairs["random"]
     seed = {"generator": torch.Generator().manual_seed(5)}
-    want = theirs.prior_pipe(list(PROMPTS), negative_prompt=["x"] * 3, num_inference_steps=7, **seed)
+    want = theirs.prior_pipe(
+        list(PROMPTS), negative_prompt=["x"] * 3, num_inference_steps=7, **seed
+    )
     generator = kandinsky.Generator(5)
     have = ours.prior_pipe(
         list(PROMPTS), negative_prompt="x", num_inference_steps=7, generator=generator
@@ -201,7 +203,9 @@ def test_swapped_scheduler(pairs: dict[str, tuple[Any, Any]], scheduler: str) ->
     embeds = np.random.default_rng(0).standard_normal((2, 1, 24), np.float32)
     settings = {"clip_sample": False, "timestep_spacing": "trailing"}
     before = theirs.scheduler, ours.scheduler
-    theirs.scheduler = getattr(diffusers, scheduler).from_config(theirs.scheduler.config, **settings)
+    theirs.scheduler = getattr(diffusers, scheduler).from_config(
+        theirs.scheduler.config, **settings
+    )
     ours.scheduler = getattr(kandinsky, scheduler).from_config(ours.scheduler.config, **settings)
     request: dict[str, Any] = RANDOM | {"height": 32, "width": 32, "num_inference_steps": 6}
     expected = theirs(

@@ -110,9 +110,7 @@ def test_generator_runs_on_from_the_prior_into_the_decoder(pipe: Any) -> None:
     ("height", "width", "latent"),
     [(16, 16, (4, 4)), (1, 1, (4, 4)), (17, 33, (8, 12)), (40, 64, (12, 16))],
 )
-def test_pictures_have_the_size_asked_for(
-    height: int, width: int, latent: tuple[int, int]
-) -> None:
+def test_pictures_have_the_size_asked_for(height: int, width: int, latent: tuple[int, int]) -> None:
     decoder = decoder_pipeline()
     out = decoder(
         np.ones((1, WIDTH)),
@@ -236,7 +234,8 @@ def test_interpolate_adds_weighted_embeddings(pipe: Any) -> None:
     mixed = prior.interpolate(["ab", "cd"], [0.25, 2.0], generator=3, num_inference_steps=2)
     generator = Generator(3)
     parts = [
-        prior(text, generator=generator, num_inference_steps=2).image_embeds for text in ("ab", "cd")
+        prior(text, generator=generator, num_inference_steps=2).image_embeds
+        for text in ("ab", "cd")
     ]
     np.testing.assert_allclose(mixed.image_embeds, 0.25 * parts[0] + 2 * parts[1], rtol=1e-6)
     np.testing.assert_array_equal(mixed.negative_image_embeds, np.full((1, WIDTH), -1))
@@ -270,7 +269,10 @@ def test_metadata_says_what_makes_the_picture_again(pipe: Any) -> None:
     assert (row["height"], row["width"], row["num_inference_steps"]) == (8, 16, 100)
     assert (row["prior_num_inference_steps"], row["backend"]) == (25, "numpy")
     shared = pipe("a", generator=7, num_images_per_prompt=2, num_inference_steps=1).metadata
-    assert [(m["seed"], m["batch_index"], m["batch_size"]) for m in shared] == [(7, 0, 2), (7, 1, 2)]
+    assert [(m["seed"], m["batch_index"], m["batch_size"]) for m in shared] == [
+        (7, 0, 2),
+        (7, 1, 2),
+    ]
 
 
 def test_networks_are_placed_cast_and_offloaded_together(pipe: Any) -> None:

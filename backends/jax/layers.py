@@ -1,0 +1,225 @@
+"""The building blocks that all networks share, channels-last.
+
+The layers are our own and small, as three things must be exact and the same in every version of
+Flax: parameter names that equal the checkpoint's, full float32 products where float32 is asked
+for, and norms with float32 statistics and the two-pass variance (the one-pass form loses digits
+when the mean is large).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from backends.jax.attention import AttentionFunction, matmul_precision
+
+__all__ = [
+    "Conv",
+    "Embedding",
+    "GroupNorm",
+    "Identity",
+    "LayerNorm",
+    "Layers",
+    "Linear",
+    "TimestepEmbedding",
+    "average_pool_2x2",
+    "gelu",
+    "quick_gelu",
+    "silu",
+    "timestep_sinusoid",
+    "upsample_nearest",
+]
+
+
+class Layers:
+    """The choices that all layers of one network share.
+
+    Parameters start at zero and are filled from a checkpoint: this is a library for inference, and
+    drawing a billion random numbers to throw them away is slow, even in the abstract.
+    """
+
+    def __init__(
+        self, *, dtype: DTypeLike, param_dtype: DTypeLike, attend: AttentionFunction
+    ) -> None:
+        self.dtype = jnp.dtype(dtype)
+        self.param_dtype = jnp.dtype(param_dtype)
+        self.attend = attend
+
+    def parameter(self, *shape: int) -> nnx.Param[Array]:
+        """A learned array."""
+        return nnx.Param(jnp.zeros(shape, self.param_dtype))
+
+
+class Linear(nnx.Module):
+    """[..., n_in] -> [..., n_out]."""
+
+    def __init__(self, n_in: int, n_out: int, *, bias: bool = True, layers: Layers) -> None:
+        self.kernel = layers.parameter(n_in, n_out)
+        self.bias = layers.parameter(n_out) if bias else None
+        self.dtype = layers.dtype
+
+    def __call__(self, x: Array) -> Array:
+        y = jnp.matmul(
+            x.astype(self.dtype),
+            self.kernel[...].astype(self.dtype),
+            precision=matmul_precision(self.dtype),
+        )
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+
+class Conv(nnx.Module):
+    """[B,H,W,n_in] -> [B,H',W',n_out], square kernel, `padding` zeros on each side."""
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+        layers: Layers,
+    ) -> None:
+        self.kernel = layers.parameter(kernel, kernel, n_in, n_out)
+        self.bias = layers.parameter(n_out) if bias else None
+        self.stride = stride
+        self.padding = padding
+        self.dtype = layers.dtype
+
+    def __call__(self, x: Array) -> Array:
+        y = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            self.kernel[...].astype(self.dtype),
+            window_strides=(self.stride, self.stride),
+            padding=[(self.padding, self.padding)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=matmul_precision(self.dtype),
+        )
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """Normalises the last axis."""
+
+    def __init__(self, width: int, *, epsilon: float = 1e-5, layers: Layers) -> None:
+        self.scale = layers.parameter(width)
+        self.bias = layers.parameter(width)
+        self.epsilon = epsilon
+        self.dtype = layers.dtype
+
+    def __call__(self, x: Array) -> Array:
+        normal = _normalised(x.astype(jnp.float32), axes=(-1,), epsilon=self.epsilon)
+        return (normal * self.scale[...] + self.bias[...]).astype(self.dtype)
+
+
+class GroupNorm(nnx.Module):
+    """Normalises groups of neighbouring channels over all positions: [B,H,W,C] -> [B,H,W,C]."""
+
+    def __init__(self, channels: int, *, groups: int, epsilon: float, layers: Layers) -> None:
+        self.scale = layers.parameter(channels)
+        self.bias = layers.parameter(channels)
+        self.groups = groups
+        self.epsilon = epsilon
+        self.dtype = layers.dtype
+
+    def __call__(self, x: Array) -> Array:
+        batch, height, width, channels = x.shape
+        grouped = x.astype(jnp.float32).reshape(
+            batch, height, width, self.groups, channels // self.groups
+        )
+        normal = _normalised(grouped, axes=(1, 2, 4), epsilon=self.epsilon).reshape(x.shape)
+        return (normal * self.scale[...] + self.bias[...]).astype(self.dtype)
+
+
+def _normalised(x: Array, *, axes: tuple[int, ...], epsilon: float) -> Array:
+    centred = x - x.mean(axis=axes, keepdims=True)
+    variance = jnp.square(centred).mean(axis=axes, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + epsilon)
+
+
+class Embedding(nnx.Module):
+    """A table of `count` rows: integers [...] -> [..., width]."""
+
+    def __init__(self, count: int, width: int, *, layers: Layers) -> None:
+        self.embedding = layers.parameter(count, width)
+        self.dtype = layers.dtype
+
+    def __call__(self, indices: Array) -> Array:
+        return self.embedding[...][indices].astype(self.dtype)
+
+
+class Identity(nnx.Module):
+    """Keeps a place in a list whose other places the checkpoint's names number."""
+
+    def __call__(self, x: Array) -> Array:
+        return x
+
+
+class TimestepEmbedding(nnx.Module):
+    """Two linear layers on the timestep's sinusoid: [B,n_in] -> [B,n_out]."""
+
+    def __init__(self, n_in: int, n_out: int, *, layers: Layers) -> None:
+        self.linear_1 = Linear(n_in, n_out, layers=layers)
+        self.linear_2 = Linear(n_out, n_out, layers=layers)
+
+    def __call__(self, sinusoid: Array) -> Array:
+        return self.linear_2(silu(self.linear_1(sinusoid)))
+
+
+def timestep_sinusoid(timestep: Array, width: int) -> Array:
+    """Cosines, then sines, of the timestep at `width / 2` frequencies from 1 to 1/10000.
+
+    Args:
+        timestep: [B], integers or floats, on the scale of the training steps (0 to 999).
+        width: even.
+
+    Returns:
+        [B,width], float32 whatever the network's dtype: near t = 1000 an error of one bit in a
+        float16 angle would be half a radian.
+    """
+    half = width // 2
+    exponent = np.float32(-np.log(10000.0)) * np.arange(half, dtype=np.float32) / np.float32(half)
+    # Rounded once from float64: an error of one unit here is a thousand in the angle.
+    frequency = np.exp(exponent.astype(np.float64)).astype(np.float32)
+    angle = timestep.astype(jnp.float32)[:, None] * frequency  # [B,half]
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+# Activations are computed in float32 and rounded once; compiled, that costs no memory traffic.
+
+
+def silu(x: Array) -> Array:
+    """x sigmoid(x)."""
+    return jax.nn.silu(x.astype(jnp.float32)).astype(x.dtype)
+
+
+def gelu(x: Array) -> Array:
+    """x Phi(x), by the error function and not its tanh approximation."""
+    return jax.nn.gelu(x.astype(jnp.float32), approximate=False).astype(x.dtype)
+
+
+def quick_gelu(x: Array) -> Array:
+    """x sigmoid(1.702 x), as OpenAI's CLIP has it."""
+    wide = x.astype(jnp.float32)
+    return (wide * jax.nn.sigmoid(1.702 * wide)).astype(x.dtype)
+
+
+def average_pool_2x2(x: Array) -> Array:
+    """[B,H,W,C] -> [B,H/2,W/2,C]; H and W even."""
+    batch, height, width, channels = x.shape
+    cells = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    return cells.astype(jnp.float32).mean(axis=(2, 4)).astype(x.dtype)
+
+
+def upsample_nearest(x: Array, factor: int = 2) -> Array:
+    """[B,H,W,C] -> [B,factor*H,factor*W,C], each value repeated."""
+    batch, height, width, channels = x.shape
+    cells = jnp.broadcast_to(
+        x[:, :, None, :, None, :], (batch, height, factor, width, factor, channels)
+    )
+    return cells.reshape(batch, factor * height, factor * width, channels)

@@ -1,0 +1,156 @@
+"""The decoder's UNet, conditioned on an image embedding (Kandinsky 2.2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from backends.jax.attention import AttentionFunction, attend
+from backends.jax.layers import Conv, GroupNorm, Layers, TimestepEmbedding, silu, timestep_sinusoid
+from backends.jax.unet_blocks import (
+    NORM_EPSILON,
+    BlockTokens,
+    DownBlock,
+    MiddleBlock,
+    UpBlock,
+)
+from backends.jax.unet_conditioning import EMBEDDING_HEADS, TOKEN_HEADS
+from kandinsky_core.configs import UNet2DConditionConfig
+from kandinsky_core.errors import InvalidInputError
+
+__all__ = ["UNet2DConditionModel", "UNetConditioning"]
+
+
+class UNetConditioning(NamedTuple):
+    """What the image embedding contributes to every step; a pytree to hand back to the UNet."""
+
+    embedding: Array  # added to the time embedding, [B,T]
+    down: tuple[BlockTokens, ...]
+    middle: BlockTokens
+    up: tuple[BlockTokens, ...]
+
+
+class UNet2DConditionModel(nnx.Module):
+    """Reference: diffusers' class of this name, with the block types of Kandinsky 2.x."""
+
+    def __init__(
+        self,
+        config: UNet2DConditionConfig,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
+        attend: AttentionFunction = attend,
+    ) -> None:
+        layers = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend)
+        first, last = config.block_out_channels[0], config.block_out_channels[-1]
+        self.dtype = jnp.dtype(dtype)
+        self.size_multiple = config.size_multiple
+        self.conv_in = Conv(config.in_channels, first, kernel=3, padding=1, layers=layers)
+        self.time_embedding = TimestepEmbedding(first, config.time_embed_dim, layers=layers)
+        self.encoder_hid_proj = TOKEN_HEADS[config.encoder_hid_dim_type](config, layers=layers)
+        self.add_embedding = EMBEDDING_HEADS[config.addition_embed_type](config, layers=layers)
+        self.down_blocks = _down_blocks(config, layers=layers)
+        self.mid_block = MiddleBlock(last, config, layers=layers)
+        self.up_blocks = _up_blocks(config, layers=layers)
+        self.conv_norm_out = GroupNorm(
+            first, groups=config.norm_num_groups, epsilon=NORM_EPSILON, layers=layers
+        )
+        self.conv_out = Conv(first, config.out_channels, kernel=3, padding=1, layers=layers)
+
+    def prepare(self, image_embeds: Array) -> UNetConditioning:
+        """Compute all that depends on the conditioning alone.
+
+        Args:
+            image_embeds: CLIP image embeddings, [B,encoder_hid_dim].
+
+        Returns:
+            What `__call__` takes; with it no step projects the image tokens again.
+        """
+        tokens = self.encoder_hid_proj(image_embeds)  # [B,32,cross_attention_dim]
+        return UNetConditioning(
+            embedding=self.add_embedding(image_embeds),
+            down=tuple(block.prepare(tokens) for block in self.down_blocks),
+            middle=self.mid_block.prepare(tokens),
+            up=tuple(block.prepare(tokens) for block in self.up_blocks),
+        )
+
+    def __call__(self, sample: Array, timestep: Array, prepared: UNetConditioning) -> Array:
+        """Predict the noise in `sample` and its variance.
+
+        Args:
+            sample: noisy latents, [B,h,w,in_channels], channels-last.
+            timestep: [B], on the scale of the training steps.
+            prepared: of `prepare`, for the same batch.
+
+        Returns:
+            [B,h,w,out_channels]; the first half of the channels is the noise.
+
+        Raises:
+            InvalidInputError: h or w is no multiple of `size_multiple` (8 for the published
+                models): the skips of odd levels would not fit, in the reference either.
+        """
+        height, width = sample.shape[1:3]
+        if height % self.size_multiple or width % self.size_multiple:
+            raise InvalidInputError(
+                f"latents are {height} x {width}; the UNet needs multiples of {self.size_multiple}"
+            )
+        sinusoid = timestep_sinusoid(timestep, self.conv_in.kernel.shape[-1]).astype(self.dtype)
+        # Each residual block starts its use of the embedding with SiLU, so that is done once.
+        time = silu(self.time_embedding(sinusoid) + prepared.embedding)
+        x = self.conv_in(sample)
+        stack = [x]
+        for down, tokens in zip(self.down_blocks, prepared.down, strict=True):
+            x, skips = down(x, time, tokens)
+            stack.extend(skips)
+        x = self.mid_block(x, time, prepared.middle)
+        for up, tokens in zip(self.up_blocks, prepared.up, strict=True):
+            x = up(x, time, tokens, tuple(stack.pop() for _ in up.resnets))
+        return self.conv_out(silu(self.conv_norm_out(x)))
+
+
+def _down_blocks(config: UNet2DConditionConfig, *, layers: Layers) -> nnx.List[DownBlock]:
+    widths = config.block_out_channels
+    inputs = (widths[0], *widths[:-1])
+    last = len(widths) - 1
+    return nnx.List(
+        [
+            DownBlock(
+                n_in,
+                n_out,
+                config,
+                layers=layers,
+                attention=kind == "SimpleCrossAttnDownBlock2D",
+                downsample=level != last,
+            )
+            for level, (kind, n_in, n_out) in enumerate(
+                zip(config.down_block_types, inputs, widths, strict=True)
+            )
+        ]
+    )
+
+
+def _up_blocks(config: UNet2DConditionConfig, *, layers: Layers) -> nnx.List[UpBlock]:
+    widths = config.block_out_channels[::-1]
+    inputs = (widths[0], *widths[:-1])
+    below = (*widths[1:], widths[-1])  # width of the level that made the last skip
+    last = len(widths) - 1
+    return nnx.List(
+        [
+            UpBlock(
+                n_in,
+                n_out,
+                [n_out] * config.layers_per_block + [last_skip],
+                config,
+                layers=layers,
+                attention=kind == "SimpleCrossAttnUpBlock2D",
+                upsample=level != last,
+            )
+            for level, (kind, n_in, n_out, last_skip) in enumerate(
+                zip(config.up_block_types, inputs, widths, below, strict=True)
+            )
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Names and layouts of published checkpoints, and how each backend's differ."""

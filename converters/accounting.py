@@ -1,0 +1,109 @@
+"""Every tensor of a checkpoint is accounted for before any is read.
+
+What a network expects and what the files hold must match one to one, but for tensors that are
+known to be unused (`UNUSED`, with the reason) and names that old files spell differently.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from kandinsky_core.errors import CheckpointError
+from kandinsky_core.interfaces import Tensors
+
+__all__ = ["UNUSED", "account", "modern_name"]
+
+MAX_NAMES_SHOWN = 8
+FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
+
+_POSITIONS = "the numbers 0, 1, 2, ..., which the network makes itself"
+UNUSED: Mapping[str, Mapping[str, str]] = {
+    "CLIPTextModelWithProjection": {"text_model.embeddings.position_ids": _POSITIONS},
+    "CLIPVisionModelWithProjection": {"vision_model.embeddings.position_ids": _POSITIONS},
+    "MultilingualCLIP": {
+        "transformer.embeddings.position_ids": _POSITIONS,
+        "transformer.pooler.dense.weight": "the text embedding is a mean of all states",
+        "transformer.pooler.dense.bias": "the text embedding is a mean of all states",
+    },
+    "VQModel": {"quantize.embedding.weight": "no pipeline quantises its latents"},
+}
+"""For each network: names of tensors that files hold and no pipeline uses, and why."""
+
+# Conversions made before May 2023 (diffusers PR #3387) name MoVQ's attention layers so.
+_LEGACY_ATTENTION = re.compile(r"(.*\.attentions\.\d+\.)(query|key|value|proj_attn)\.(\w+)")
+_MODERN = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def modern_name(name: str) -> str:
+    """The present name of a tensor; most are the same."""
+    match = _LEGACY_ATTENTION.fullmatch(name)
+    if match is None:
+        return name
+    block, layer, leaf = match.groups()
+    return f"{block}{_MODERN[layer]}.{leaf}"
+
+
+def account(
+    network: str, expected: Mapping[str, tuple[int, ...]], tensors: Tensors
+) -> dict[str, str]:
+    """Match what a network expects with what a checkpoint holds.
+
+    Args:
+        network: class name of the network.
+        expected: the shape of each parameter by its name, both as PyTorch has them.
+        tensors: the checkpoint; only names, shapes and dtypes are asked for.
+
+    Returns:
+        The name that the network expects for each tensor to read, in the checkpoint's order.
+
+    Raises:
+        CheckpointError: tensors are missing, unexpected, of another shape or not floating point;
+            one message names all of them (the first eight of each kind, and how many).
+    """
+    unused = UNUSED.get(network, {})
+    found: dict[str, str] = {}  # name in the files -> name expected
+    unexpected, misshapen, mistyped = [], [], []
+    taken: set[str] = set()
+    for name in tensors.names():
+        modern = modern_name(name)
+        if modern not in expected:
+            if modern not in unused:
+                unexpected.append(name)
+            continue
+        if modern in taken:
+            unexpected.append(f"{name} (a second {modern})")
+            continue
+        taken.add(modern)
+        shape, dtype = tensors.spec(name)
+        if tuple(shape) != tuple(expected[modern]):
+            misshapen.append(f"{name} {_shown(shape)} for {_shown(expected[modern])}")
+        if dtype not in FLOATING:
+            mistyped.append(f"{name} {dtype}")
+        found[name] = modern
+    faults = {
+        "missing": [name for name in expected if name not in taken],
+        "unexpected": unexpected,
+        "of another shape": misshapen,
+        "not floating point": mistyped,
+    }
+    if any(faults.values()):
+        raise CheckpointError(
+            f"{network}: the weights do not fit the config: {_listed(faults)};"
+            " use weights and config.json of the same model"
+        )
+    return found
+
+
+def _shown(shape: Iterable[int]) -> str:
+    return f"[{','.join(str(side) for side in shape)}]"
+
+
+def _listed(faults: Mapping[str, Sequence[str]]) -> str:
+    """'2 missing (a, b), 1 unexpected (c)'."""
+    parts = []
+    for kind, names in faults.items():
+        if names:
+            more = ", ..." if len(names) > MAX_NAMES_SHOWN else ""
+            parts.append(f"{len(names)} {kind} ({', '.join(names[:MAX_NAMES_SHOWN])}{more})")
+    return ", ".join(parts)

@@ -1,0 +1,20 @@
+"""Frozen dataclasses of the networks' config.json files, neutral of any framework."""
+
+from __future__ import annotations
+
+from kandinsky_core.configs.base import NetworkConfig
+from kandinsky_core.configs.clip import CLIPTextConfig, CLIPVisionConfig
+from kandinsky_core.configs.diffusion import (
+    PriorTransformerConfig,
+    UNet2DConditionConfig,
+    VQModelConfig,
+)
+
+__all__ = [
+    "CLIPTextConfig",
+    "CLIPVisionConfig",
+    "NetworkConfig",
+    "PriorTransformerConfig",
+    "UNet2DConditionConfig",
+    "VQModelConfig",
+]

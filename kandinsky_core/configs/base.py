@@ -1,0 +1,178 @@
+"""How a network's config.json becomes a frozen dataclass; one mechanism for every network.
+
+A field of a config.json is one of four things, and a class says which:
+- it varies between models: a dataclass field, with the rule its value must obey;
+- it has the same value in every published model, and the networks are written for that value:
+  listed in `FIXED` with it;
+- it says nothing about inference (bookkeeping, training): listed in `IGNORED`;
+- anything else is unknown, and a `ConfigError` names it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+from kandinsky_core.errors import ConfigError
+
+__all__ = ["NetworkConfig"]
+
+SHOWN_VALUE_LENGTH = 80  # a corrupted file may hold anything; a message stays one readable line
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """What a field may hold, in words and as a function that raises `ValueError`."""
+
+    allowed: str
+    parse: Callable[[object], object]
+
+
+def spec(rule: Rule, default: object = dataclasses.MISSING) -> Any:
+    """A dataclass field that obeys `rule`; without a default the file must give it."""
+    return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+def _parse_epsilon(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    if not (math.isfinite(value) and 0 < value < 1):
+        raise ValueError
+    return float(value)
+
+
+def whole_number(low: int, high: int) -> Rule:
+    """An integer, both bounds included. JSON's true and 3.0 are none."""
+
+    def parse(value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError
+        return value
+
+    return Rule(f"a whole number from {low} to {high}", parse)
+
+
+# The upper bounds stand far above any model and well below what would hang a construction.
+SIZE = whole_number(1, 2**20)
+COUNT = whole_number(1, 1000)
+TOKEN_ID = whole_number(0, 2**20)
+EPSILON = Rule("a number between 0 and 1", _parse_epsilon)
+
+
+def one_of(*choices: str) -> Rule:
+    """Exactly one of the strings given."""
+
+    def parse(value: object) -> object:
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError
+        return value
+
+    return Rule(" or ".join(repr(choice) for choice in choices), parse)
+
+
+def optional(rule: Rule) -> Rule:
+    """`None` or what `rule` allows."""
+
+    def parse(value: object) -> object:
+        return None if value is None else rule.parse(value)
+
+    return Rule(f"null or {rule.allowed}", parse)
+
+
+def list_of(rule: Rule) -> Rule:
+    """A list that is not empty, each item as `rule` allows; kept as a tuple."""
+
+    def parse(value: object) -> object:
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError
+        return tuple(rule.parse(item) for item in value)
+
+    return Rule(f"a list, each item {rule.allowed}", parse)
+
+
+class NetworkConfig:
+    """Base of the configs. Subclasses are `dataclass(frozen=True, kw_only=True, slots=True)`."""
+
+    __slots__ = ()
+
+    CLASS_NAME: ClassVar[str]
+    FIXED: ClassVar[Mapping[str, object]] = {}
+    IGNORED: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, object]) -> Self:
+        """The config in a parsed config.json.
+
+        Raises:
+            ConfigError: a field is unknown, missing, of the wrong type or out of range, or holds
+                a value for which this network is not written. The message names class and field.
+        """
+        if not isinstance(raw, Mapping):
+            raise ConfigError(
+                f"{cls.CLASS_NAME}: config is {_shown(raw)}; allowed: a JSON object with its fields"
+            )
+        names = {field.name for field in _fields(cls)}
+        cls._refuse_unknown(raw, names)
+        for name, allowed in cls.FIXED.items():
+            if name in raw and not _equal(raw[name], allowed):
+                raise _error(cls.CLASS_NAME, name, raw[name], f"only {allowed!r}")
+        missing = [
+            field.name
+            for field in _fields(cls)
+            if field.default is dataclasses.MISSING and field.name not in raw
+        ]
+        if missing:
+            raise ConfigError(
+                f"{cls.CLASS_NAME}: config lacks {', '.join(missing)}; add what the model was"
+                " built with"
+            )
+        return cls(**{name: value for name, value in raw.items() if name in names})
+
+    @classmethod
+    def _refuse_unknown(cls, raw: Mapping[str, object], names: set[str]) -> None:
+        given_class = raw.get("_class_name", cls.CLASS_NAME)
+        if given_class != cls.CLASS_NAME:
+            raise _error(cls.CLASS_NAME, "_class_name", given_class, f"only {cls.CLASS_NAME!r}")
+        known = names | set(cls.FIXED) | cls.IGNORED | {"_class_name"}
+        unknown = sorted(_shown(name) for name in raw if name not in known)
+        if unknown:
+            raise ConfigError(
+                f"{cls.CLASS_NAME}: unknown config field {', '.join(unknown)}; this version reads"
+                " the fields of the published Kandinsky models; remove it if it has no effect"
+            )
+
+    def __post_init__(self) -> None:
+        for field in _fields(type(self)):
+            rule: Rule = field.metadata["rule"]
+            value = getattr(self, field.name)
+            try:
+                object.__setattr__(self, field.name, rule.parse(value))
+            except ValueError:
+                raise _error(self.CLASS_NAME, field.name, value, rule.allowed) from None
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raise `ConfigError` where fields contradict each other."""
+
+    def _refuse(self, name: str, allowed: str) -> ConfigError:
+        return _error(self.CLASS_NAME, name, getattr(self, name), allowed)
+
+
+def _fields(config_class: type[NetworkConfig]) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(config_class)  # type: ignore[arg-type]
+
+
+def _equal(given: object, allowed: object) -> bool:
+    # JSON's true is no 1: Python's equality alone would take one for the other.
+    return given == allowed and isinstance(given, bool) == isinstance(allowed, bool)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_VALUE_LENGTH else f"{text[:SHOWN_VALUE_LENGTH]}..."
+
+
+def _error(class_name: str, name: str, given: object, allowed: str) -> ConfigError:
+    return ConfigError(f"{class_name}: config field {name} is {_shown(given)}; allowed: {allowed}")

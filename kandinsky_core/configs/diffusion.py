@@ -1,0 +1,232 @@
+"""Configs of the networks that diffusers saves: the UNet, the prior and MoVQ.
+
+Field names, defaults and meanings are those of diffusers' classes of the same name. A field whose
+default there differs from what every published Kandinsky model sets has no default here, so that
+a file that omits it is refused rather than misread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kandinsky_core.configs.base import (
+    COUNT,
+    SIZE,
+    NetworkConfig,
+    list_of,
+    one_of,
+    optional,
+    spec,
+)
+
+__all__ = ["PriorTransformerConfig", "UNet2DConditionConfig", "VQModelConfig"]
+
+# `dropout` acts in training only; `_use_default_values` is diffusers' memory of omitted arguments.
+_BOOKKEEPING = frozenset(
+    {"_diffusers_version", "_name_or_path", "_commit_hash", "_use_default_values", "dropout"}
+)
+
+# Each conditioning of the UNet: what is added to the time embedding, and what makes its tokens.
+_TOKENS_OF_EMBEDDING = {"image": "image_proj"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UNet2DConditionConfig(NetworkConfig):
+    """The decoder's denoiser. Widths are channels; `attention_head_dim` is a head's width."""
+
+    CLASS_NAME: ClassVar[str] = "UNet2DConditionModel"
+    FIXED: ClassVar[Mapping[str, object]] = {
+        "act_fn": "silu",
+        "addition_embed_type_num_heads": 64,
+        "addition_time_embed_dim": None,
+        "attention_type": "default",
+        "center_input_sample": False,
+        "class_embed_type": None,
+        "class_embeddings_concat": False,
+        "conv_in_kernel": 3,
+        "conv_out_kernel": 3,
+        "cross_attention_norm": None,
+        "downsample_padding": 1,
+        "dual_cross_attention": False,
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+        "mid_block_only_cross_attention": None,
+        "mid_block_scale_factor": 1,
+        "norm_eps": 1e-5,
+        "num_attention_heads": None,
+        "num_class_embeds": None,
+        "only_cross_attention": False,
+        "projection_class_embeddings_input_dim": None,
+        "resnet_out_scale_factor": 1.0,
+        "resnet_skip_time_act": False,
+        "reverse_transformer_layers_per_block": None,
+        "time_cond_proj_dim": None,
+        "time_embedding_act_fn": None,
+        "time_embedding_dim": None,
+        "time_embedding_type": "positional",
+        "timestep_post_act": None,
+        "transformer_layers_per_block": 1,
+        "upcast_attention": False,
+        "use_linear_projection": False,
+    }
+    IGNORED: ClassVar[frozenset[str]] = _BOOKKEEPING
+
+    in_channels: int = spec(SIZE)
+    out_channels: int = spec(SIZE)
+    block_out_channels: tuple[int, ...] = spec(list_of(SIZE))
+    down_block_types: tuple[str, ...] = spec(
+        list_of(one_of("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"))
+    )
+    up_block_types: tuple[str, ...] = spec(
+        list_of(one_of("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"))
+    )
+    mid_block_type: str = spec(one_of("UNetMidBlock2DSimpleCrossAttn"))
+    resnet_time_scale_shift: str = spec(one_of("scale_shift"))
+    layers_per_block: int = spec(COUNT)
+    attention_head_dim: int = spec(SIZE)
+    cross_attention_dim: int = spec(SIZE)
+    addition_embed_type: str = spec(one_of(*_TOKENS_OF_EMBEDDING))
+    encoder_hid_dim: int = spec(SIZE)
+    encoder_hid_dim_type: str = spec(one_of(*dict.fromkeys(_TOKENS_OF_EMBEDDING.values())))
+    norm_num_groups: int = spec(SIZE, 32)
+    sample_size: int | None = spec(optional(SIZE), None)
+
+    @property
+    def time_embed_dim(self) -> int:
+        """Width of the time embedding: four times the first level's."""
+        return 4 * self.block_out_channels[0]
+
+    @property
+    def size_multiple(self) -> int:
+        """Latent height and width must be multiples of this: each level but the last halves."""
+        return int(2 ** (len(self.block_out_channels) - 1))
+
+    def _check_together(self) -> None:
+        levels = len(self.block_out_channels)
+        for name in ("down_block_types", "up_block_types"):
+            if len(getattr(self, name)) != levels:
+                raise self._refuse(name, f"{levels} items, one for each of block_out_channels")
+        if any(width % self.norm_num_groups for width in self.block_out_channels):
+            raise self._refuse(
+                "block_out_channels",
+                f"multiples of {self.norm_num_groups}, the"
+                " number of groups of the norms (norm_num_groups)",
+            )
+        if self.block_out_channels[0] % 2:
+            raise self._refuse(
+                "block_out_channels",
+                "an even first width, which the cosines and sines of the timestep share",
+            )
+        if any(width % self.attention_head_dim for width in self._attention_widths()):
+            raise self._refuse(
+                "attention_head_dim", "a divisor of the width of each level that has attention"
+            )
+        if self.encoder_hid_dim_type != _TOKENS_OF_EMBEDDING[self.addition_embed_type]:
+            raise self._refuse(
+                "encoder_hid_dim_type",
+                f"{_TOKENS_OF_EMBEDDING[self.addition_embed_type]!r}, as"
+                f" addition_embed_type is {self.addition_embed_type!r}",
+            )
+
+    def _attention_widths(self) -> set[int]:
+        widths = self.block_out_channels
+        down = zip(self.down_block_types, widths, strict=True)
+        up = zip(self.up_block_types, reversed(widths), strict=True)
+        return {widths[-1]} | {
+            width for kind, width in (*down, *up) if kind.startswith("SimpleCrossAttn")
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriorTransformerConfig(NetworkConfig):
+    """The prior: a transformer from text states to a CLIP image embedding."""
+
+    CLASS_NAME: ClassVar[str] = "PriorTransformer"
+    FIXED: ClassVar[Mapping[str, object]] = {
+        "added_emb_type": "prd",
+        "additional_embeddings": 4,  # text embedding, time, noisy image embedding, learned query
+        "clip_embed_dim": None,
+        "embedding_proj_dim": None,
+        "embedding_proj_norm_type": None,
+        "encoder_hid_proj_type": "linear",
+        "norm_in_type": None,
+        "time_embed_act_fn": "silu",
+        "time_embed_dim": None,
+    }
+    IGNORED: ClassVar[frozenset[str]] = _BOOKKEEPING
+
+    num_attention_heads: int = spec(SIZE, 32)
+    attention_head_dim: int = spec(SIZE, 64)
+    num_layers: int = spec(COUNT, 20)
+    embedding_dim: int = spec(SIZE, 768)
+    num_embeddings: int = spec(SIZE, 77)
+
+    @property
+    def inner_dim(self) -> int:
+        """Width of the transformer."""
+        return self.num_attention_heads * self.attention_head_dim
+
+    def _check_together(self) -> None:
+        if self.inner_dim % 2:
+            raise self._refuse(
+                "attention_head_dim",
+                "such that times num_attention_heads it is"
+                " even, as the cosines and sines of the timestep share it",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VQModelConfig(NetworkConfig):
+    """MoVQ, the autoencoder between pixels and latents."""
+
+    CLASS_NAME: ClassVar[str] = "VQModel"
+    FIXED: ClassVar[Mapping[str, object]] = {
+        "act_fn": "silu",
+        "force_upcast": False,
+        "lookup_from_codebook": False,
+        "mid_block_add_attention": True,
+    }
+    # No Kandinsky pipeline scales latents by `scaling_factor`, and no layer reads `sample_size`.
+    IGNORED: ClassVar[frozenset[str]] = _BOOKKEEPING | {"sample_size", "scaling_factor"}
+
+    in_channels: int = spec(SIZE, 3)
+    out_channels: int = spec(SIZE, 3)
+    latent_channels: int = spec(SIZE)
+    block_out_channels: tuple[int, ...] = spec(list_of(SIZE))
+    down_block_types: tuple[str, ...] = spec(
+        list_of(one_of("DownEncoderBlock2D", "AttnDownEncoderBlock2D"))
+    )
+    up_block_types: tuple[str, ...] = spec(
+        list_of(one_of("UpDecoderBlock2D", "AttnUpDecoderBlock2D"))
+    )
+    layers_per_block: int = spec(COUNT)
+    norm_num_groups: int = spec(SIZE, 32)
+    norm_type: str = spec(one_of("spatial"))
+    num_vq_embeddings: int = spec(SIZE, 256)
+    vq_embed_dim: int | None = spec(optional(SIZE), None)
+
+    @property
+    def spatial_factor(self) -> int:
+        """Pixels along a side for each latent."""
+        return int(2 ** (len(self.block_out_channels) - 1))
+
+    def _check_together(self) -> None:
+        levels = len(self.block_out_channels)
+        for name in ("down_block_types", "up_block_types"):
+            if len(getattr(self, name)) != levels:
+                raise self._refuse(name, f"{levels} items, one for each of block_out_channels")
+        # The decoder's norms have 32 groups whatever norm_num_groups says.
+        for groups in (self.norm_num_groups, 32):
+            if any(width % groups for width in self.block_out_channels):
+                raise self._refuse(
+                    "block_out_channels",
+                    f"multiples of {groups}, the number of groups of the norms",
+                )
+        if self.vq_embed_dim not in (None, self.latent_channels):
+            raise self._refuse(
+                "vq_embed_dim",
+                f"null or {self.latent_channels}, the latent_channels: the decoder's norms and its"
+                " first convolution read the same latents",
+            )
