@@ -64,7 +64,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="float32", help="float32 (default), bfloat16 or float16"
     )
     parser.add_argument("--device", help="cpu, gpu, gpu:1, tpu (default: the backend's own)")
-    parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
+    parser.add_argument("--prior-revision", metavar="REVISION", help="the same of the prior")
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
     parser.add_argument(
         "--local-files-only", action="store_true", help="use the cache, never the network"

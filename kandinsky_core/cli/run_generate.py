@@ -48,8 +48,6 @@ def run(options: argparse.Namespace) -> None:
     done = time.perf_counter()
     written = []
     for image, metadata, path in zip(output.images, output.metadata, paths, strict=True):
-        metadata = {**metadata, "revision": options.revision, "prior": options.prior}
-        metadata = {name: value for name, value in metadata.items() if value is not None}
         save_image(image, path, metadata)
         written.append({"path": str(path), **metadata})
     seconds = {"load": round(loaded - start, 3), "generate": round(done - loaded, 3)}
@@ -61,6 +59,7 @@ def load(options: argparse.Namespace) -> Any:
     pipeline = AutoPipelineForText2Image.from_pretrained(
         options.model,
         prior=options.prior,
+        prior_revision=options.prior_revision,
         backend=options.backend,
         dtype=options.dtype,
         revision=options.revision,

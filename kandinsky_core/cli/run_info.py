@@ -21,6 +21,8 @@ _OPTIONS = {
     "model": "--model",
     "prior": "--prior",
     "revision": "--revision",
+    "prior_revision": "--prior-revision",
+    "variant": "--variant",
     "negative_prompt": "--negative-prompt",
     "seed": "--seed",
     "height": "--height",

@@ -29,7 +29,8 @@ class DiffusionPipeline:
     Attributes:
         component_names: The constructor's arguments, as in `model_index.json`.
         part: The half of a model that the pipeline loads, `prior` or `decoder`.
-        model_name: What `from_pretrained` was given; None for a pipeline made of components.
+        origin: What `from_pretrained` was given, as far as it says which weights these are; empty
+            for a pipeline made of components.
     """
 
     component_names: ClassVar[tuple[str, ...]] = ()
@@ -40,7 +41,7 @@ class DiffusionPipeline:
     def __init__(self, **components: Any) -> None:
         for name, component in components.items():
             setattr(self, name, component)
-        self.model_name: str | None = None
+        self.origin: dict[str, str] = {}
         self._progress_bar_config: dict[str, Any] = {}
         self._stop = StopFlag()
 
@@ -115,7 +116,8 @@ class DiffusionPipeline:
             options=options,
         )
         pipeline = cls(**loaded)
-        pipeline.model_name = str(model)
+        named = {"model": str(model), "revision": revision, "variant": variant}
+        pipeline.origin = {name: value for name, value in named.items() if value is not None}
         return pipeline
 
     @property

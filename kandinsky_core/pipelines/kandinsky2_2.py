@@ -203,7 +203,7 @@ class KandinskyV22Pipeline(DiffusionPipeline):
             "num_inference_steps": len(plan.schedule),
             "guidance_scale": plan.guidance_scale,
             "scheduler": type(self.scheduler).__name__,
-            "model": self.model_name,
+            **self.origin,
             "backend": self.backend,
             "device": self.device,
             "dtype": self.dtype,

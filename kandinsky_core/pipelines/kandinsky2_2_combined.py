@@ -41,7 +41,6 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
     def __init__(
         self, unet: Denoiser, scheduler: Scheduler, movq: Autoencoder, **prior_components: Any
     ) -> None:
-        super().__init__(unet=unet, scheduler=scheduler, movq=movq, **prior_components)
         self.decoder_pipe = KandinskyV22Pipeline(unet=unet, scheduler=scheduler, movq=movq)
         self.prior_pipe = KandinskyV22PriorPipeline(
             **{
@@ -49,7 +48,29 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
                 for name, component in prior_components.items()
             }
         )
+        super().__init__()
         self.decoder_pipe._stop = self.prior_pipe._stop = self._stop
+
+    # Components belong to the halves. Read and set here they are read and set there, so that
+    # `pipe.scheduler = ...` takes effect, as it does in a pipeline that has no halves.
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in type(self).component_names:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        half, component = self._home(name)
+        return getattr(half, component)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).component_names:
+            half, component = self._home(name)
+            setattr(half, component, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _home(self, name: str) -> tuple[DiffusionPipeline, str]:
+        if name.startswith(_PRIOR_PREFIX):
+            return self.prior_pipe, name.removeprefix(_PRIOR_PREFIX)
+        return self.decoder_pipe, name
 
     @classmethod
     def from_pretrained(
@@ -92,8 +113,10 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
             **decoder.components,
             **{_PRIOR_PREFIX + name: value for name, value in first.components.items()},
         )
-        for part in (pipeline, pipeline.decoder_pipe, pipeline.prior_pipe):
-            part.model_name = str(model)
+        named = {"prior": prior, "prior_revision": prior_revision}
+        given = {name: str(value) for name, value in named.items() if value is not None}
+        pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | given
+        pipeline.prior_pipe.origin = first.origin
         return pipeline
 
     def __call__(

@@ -244,7 +244,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         distinct = list(dict.fromkeys(rows))
         encoded = {text: self._encode_text(text) for text in distinct}
         order = [text for text in rows for _ in range(copies)]
-        names = self.callback_tensor_inputs[1:]
+        names = ("prompt_embeds", "text_encoder_hidden_states", "text_mask")
         return {
             name: np.concatenate([encoded[text][part] for text in order])
             for part, name in enumerate(names)

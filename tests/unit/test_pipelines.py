@@ -10,7 +10,7 @@ import pytest
 
 from kandinsky_core import DDIMScheduler, Generator
 from kandinsky_core.errors import InvalidInputError, NonFiniteError
-from tests.fakes import WIDTH, combined_pipeline, decoder_pipeline
+from tests.fakes import WIDTH, FakeTextEncoder, combined_pipeline, decoder_pipeline
 
 
 @pytest.fixture
@@ -250,6 +250,15 @@ def test_scheduler_can_be_swapped_by_config() -> None:
     decoder.scheduler = DDIMScheduler.from_config(decoder.scheduler.config)
     decoder(np.ones((1, WIDTH)), np.ones((1, WIDTH)), num_inference_steps=2)
     assert decoder.unet.runs[0].noises == [None, None]
+
+
+def test_components_set_on_the_combined_pipeline_reach_its_halves(pipe: Any) -> None:
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    assert pipe.decoder_pipe.scheduler is pipe.scheduler is pipe.components["scheduler"]
+    pipe.prior_text_encoder = other = FakeTextEncoder()
+    assert pipe.prior_pipe.text_encoder is other
+    with pytest.raises(AttributeError, match="vae"):
+        _ = pipe.vae
 
 
 def test_non_finite_results_name_the_stage() -> None:

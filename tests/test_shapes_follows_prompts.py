@@ -1,0 +1,67 @@
+"""The embedded model shows what the prompt names; pictures are judged by their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kandinsky_core import AutoPipelineForText2Image
+from tools.shapes.judge import judge
+from tools.shapes.prompts import ATTRIBUTES, Prompt, check, evaluation_prompts
+
+# Shares of pictures that must be right: the project's promise for the whole, and for each
+# attribute of a small sample what that promise lets chance do to sixteen pictures.
+PROMISED = {"colour": 0.97, "ground": 0.97, "kind": 0.92, "position": 0.92}
+SAMPLE_ERRORS = 3
+BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Any:
+    pipeline = AutoPipelineForText2Image.from_pretrained("shapes")
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def shares(pipe: Any, prompts: Sequence[Prompt], **options: Any) -> dict[str, float]:
+    """Draw each prompt with a seed of its own; return the share that is right, by attribute."""
+    right: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
+    for start in range(0, len(prompts), BATCH):
+        some = prompts[start : start + BATCH]
+        seeds = list(range(start, start + len(some)))
+        images = pipe([prompt.text for prompt in some], seed=seeds, **options).images
+        for prompt, image in zip(some, images, strict=True):
+            for name, is_right in check(judge(image), prompt).items():
+                right[name].append(is_right)
+    return {name: float(np.mean(values)) for name, values in right.items()}
+
+
+def test_sample_of_prompts(pipe: Any) -> None:
+    prompts = evaluation_prompts(2 * BATCH, seed=1)
+    found = shares(pipe, prompts, num_inference_steps=25)
+    assert {name: found[name] >= 1 - SAMPLE_ERRORS / len(prompts) for name in PROMISED} == {
+        name: True for name in PROMISED
+    }, found
+
+
+@pytest.mark.slow
+def test_all_prompts_with_default_settings(pipe: Any) -> None:
+    found = shares(pipe, evaluation_prompts(208, seed=0))
+    print(found)  # noqa: T201 - shown by pytest -rP; the README quotes it
+    assert all(found[name] >= share for name, share in PROMISED.items()), found
+
+
+@pytest.mark.slow
+def test_other_settings(pipe: Any) -> None:
+    """As the model cards do it: a negative prompt, a prior without guidance, fewer steps."""
+    prompts = evaluation_prompts(48, seed=2)
+    for options in (
+        {"negative_prompt": "low quality, bad quality", "num_inference_steps": 50},
+        {"prior_guidance_scale": 1.0, "num_inference_steps": 30},
+    ):
+        found = shares(pipe, prompts, **options)
+        print(options, found)  # noqa: T201
+        assert all(found[name] >= share - 0.06 for name, share in PROMISED.items()), found
