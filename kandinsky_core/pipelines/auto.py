@@ -39,9 +39,7 @@ class AutoPipelineForText2Image:
             CheckpointError: The checkpoint is of a class that makes no pictures from text.
             KandinskyError: As for the pipeline's own `from_pretrained`.
         """
-        names = HubOptions.__slots__
-        hub = HubOptions(**{name: options[name] for name in names if name in options})
-        folder = resolve_model(model, "decoder", hub, ())
+        folder = resolve_model(model, "decoder", HubOptions.among(options), ())
         found = Checkpoint.open(folder, name=str(model)).pipeline_class
         if found not in cls.pipelines:
             hint = "; it is a prior: give its decoder instead" if "Prior" in found else ""

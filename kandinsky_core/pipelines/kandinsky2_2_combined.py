@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,7 +21,6 @@ from kandinsky_core.validation import as_prompts, negatives_for, positive_int
 __all__ = ["KandinskyV22CombinedPipeline"]
 
 _PRIOR_PREFIX = "prior_"
-_HUB_FIELDS = tuple(entry.name for entry in fields(HubOptions))
 
 
 class KandinskyV22CombinedPipeline(DiffusionPipeline):
