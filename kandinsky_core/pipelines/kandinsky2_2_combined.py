@@ -104,7 +104,7 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
         prior_name = prior or _find_prior(model, options)
         shared = {**options, "revision": prior_revision}
         # A prior that is not there shows before gigabytes of decoder are fetched and read.
-        Checkpoint.open(resolve_model(prior_name, "prior", _hub_options(shared), ()))
+        Checkpoint.open(resolve_model(prior_name, "prior", HubOptions.among(shared), ()))
         decoder = KandinskyV22Pipeline.from_pretrained(model, **options, **decoder_ready)
         first = KandinskyV22PriorPipeline.from_pretrained(prior_name, **shared, **prior_ready)
         pipeline = cls(
@@ -222,13 +222,9 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
             half.set_progress_bar_config(**settings)
 
 
-def _hub_options(options: dict[str, Any]) -> HubOptions:
-    return HubOptions(**{name: options[name] for name in _HUB_FIELDS if name in options})
-
-
 def _find_prior(model: str | Path, options: dict[str, Any]) -> str:
     """Return the prior that belongs to a decoder."""
-    decoder = resolve_model(model, "decoder", _hub_options(options), ())
+    decoder = resolve_model(model, "decoder", HubOptions.among(options), ())
     both = decoder.parent / "prior" / "model_index.json"
     found = connected_prior(decoder)
     if found is None and decoder.name == "decoder" and both.is_file():
