@@ -41,8 +41,10 @@ def get_backend(name: str | None = None) -> Backend:
     wanted = name or os.environ.get("KANDINSKY_BACKEND") or None
     if wanted is not None:
         if wanted not in points:
+            source = "" if name else " (from the environment's KANDINSKY_BACKEND)"
             raise BackendUnavailableError(
-                f"there is no backend {wanted!r}: choose one of {', '.join(points)}"
+                f"there is no backend {wanted!r}{source}: choose one of "
+                f"{', '.join(points) or 'none: kandinsky-anywhere is not installed here'}"
             )
         return _create(points[wanted])
     problems = []
@@ -71,8 +73,16 @@ def backend_reports() -> list[BackendReport]:
 
 
 def _create(point: EntryPoint) -> Backend:
-    factory = point.load()
-    backend: Backend = factory()
+    try:
+        backend: Backend = point.load()()
+    except BackendUnavailableError:
+        raise
+    except (ImportError, AttributeError, RuntimeError) as error:
+        # A package of another version, or a broken one: the name is there, the module is not.
+        raise BackendUnavailableError(
+            f"the {point.name} backend cannot be imported ({' '.join(str(error).split())}): "
+            f"pip install --upgrade 'kandinsky-anywhere[{point.name}]'"
+        ) from error
     return backend
 
 

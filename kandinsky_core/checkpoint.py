@@ -63,7 +63,9 @@ class Checkpoint:
     components: Mapping[str, Component]
 
     @classmethod
-    def open(cls, folder: Path, *, name: str | None = None, variant: str | None = None) -> Checkpoint:
+    def open(
+        cls, folder: Path, *, name: str | None = None, variant: str | None = None
+    ) -> Checkpoint:
         """Read a folder's `model_index.json`.
 
         Raises:

@@ -15,8 +15,12 @@ from kandinsky_core.errors import InvalidInputError
 __all__ = ["DTYPES", "component_dtype", "dtype_name"]
 
 DTYPES = ("float32", "bfloat16", "float16")
-_ALIASES = {"half": "float16", "fp16": "float16", "bf16": "bfloat16", "float": "float32"} | {
-    "fp32": "float32"
+_ALIASES = {
+    "bf16": "bfloat16",
+    "float": "float32",
+    "fp16": "float16",
+    "fp32": "float32",
+    "half": "float16",
 }
 # MoVQ overflows and bands in half precision, and takes little of the time: float32 always.
 _PINNED = {"movq": "float32"}

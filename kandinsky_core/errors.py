@@ -42,4 +42,4 @@ class BackendUnavailableError(KandinskyError, ImportError):
 
 
 class NonFiniteError(KandinskyError, FloatingPointError):
-    """A stage of a pipeline produced NaN or infinity; the message names the stage and the remedy."""
+    """A stage of a pipeline gave NaN or infinity; the message names the stage and the remedy."""

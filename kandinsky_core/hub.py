@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from kandinsky_core.errors import ModelNotFoundError
+from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
 __all__ = ["EMBEDDED", "HubOptions", "connected_prior", "resolve_model"]
 
@@ -34,6 +35,12 @@ class HubOptions:
     local_files_only: bool = False
     force_download: bool = False
 
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> HubOptions:
+        """Return the hub's options among the arguments of a `from_pretrained`."""
+        names = {entry.name for entry in fields(cls)}
+        return cls(**{name: value for name, value in arguments.items() if name in names})
+
 
 def resolve_model(
     name: str | Path, part: str, options: HubOptions, components: Iterable[str]
@@ -49,12 +56,18 @@ def resolve_model(
         components: Names of the components to fetch; others stay on the hub.
 
     Raises:
+        InvalidInputError: The name is neither text nor a path.
         ModelNotFoundError: The name is none of these, or the hub cannot deliver it.
     """
-    folder = EMBEDDED.get(str(name)) or Path(name).expanduser()
-    if folder.is_dir():
-        return folder / part if (folder / part / "model_index.json").is_file() else folder
+    if not isinstance(name, (str, Path)):
+        raise InvalidInputError(
+            f"model={name!r}: give an embedded model's name ({', '.join(EMBEDDED)}), a folder, "
+            "or a hub id (owner/name)"
+        )
     text = str(name)
+    folder = EMBEDDED.get(text) or Path(text).expanduser()
+    if text and folder.is_dir():
+        return folder / part if (folder / part / "model_index.json").is_file() else folder
     if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") != 1:
         raise ModelNotFoundError(
             f"no model {text!r}: it is no folder, no hub id (owner/name), and no embedded model "
@@ -66,10 +79,10 @@ def resolve_model(
 def _download(repo: str, options: HubOptions, components: Iterable[str]) -> Path:
     """Fetch the index first, then only the files of the wanted components."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     infix = f".{options.variant}" if options.variant else ""
     patterns = ["model_index.json", "README.md"]
+    components = tuple(components)
     for component in components:
         patterns += [f"{component}/*.json", f"{component}/*.txt", f"{component}/*.model"]
         patterns += [f"{component}/*model{infix}.safetensors"]
@@ -85,14 +98,53 @@ def _download(repo: str, options: HubOptions, components: Iterable[str]) -> Path
                 local_files_only=options.local_files_only,
                 force_download=options.force_download,
                 allow_patterns=patterns,
+                tqdm_class=_bar(hidden=not components),
             )
         )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ModelNotFoundError(
-            f"model {repo!r} is no folder here and could not be had from the hub ({reason}); check "
-            "the name and the network, or fetch it once online and then use local_files_only=True"
-        ) from error
+    except Exception as error:  # the HTTP library below, and so its errors, differ by version
+        raise ModelNotFoundError(f"model {repo!r}: {_reason(error, options)}") from error
+
+
+def _bar(*, hidden: bool) -> type[Any]:
+    """Return a tqdm that shows on a terminal only; left alone, the hub's shows in any log too."""
+    from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined]
+    from tqdm.auto import tqdm
+
+    disable = True if hidden or are_progress_bars_disabled() else None
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            settings.pop("name", None)  # of the hub's own class
+            super().__init__(*arguments, **{**settings, "disable": disable})
+
+    return Bar
+
+
+def _reason(error: Exception, options: HubOptions) -> str:
+    """Say in one line why the hub did not deliver, and what to do."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return "its terms must be accepted on the hub first; then give token="
+    if isinstance(error, RevisionNotFoundError):
+        return f"the hub has it, but it has no revision {options.revision or 'main'!r}"
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            "there is no such folder, and the hub has no such repository, unless it is private "
+            "and needs token="
+        )
+    if isinstance(error, LocalEntryNotFoundError):
+        return (
+            "there is no such folder, it is not in the cache (or not whole), and the hub cannot be "
+            "asked or may not be: load it once online"
+        )
+    lines = str(error).strip().splitlines()
+    return f"the hub did not deliver it: {lines[0] if lines else repr(error)}"
 
 
 def connected_prior(decoder: Path) -> str | None:
@@ -104,7 +156,7 @@ def connected_prior(decoder: Path) -> str | None:
     readme = decoder / "README.md"
     if not readme.is_file():
         return None
-    named = _front_matter_list(readme.read_text(encoding="utf-8"), "prior")
+    named = _front_matter_list(readme.read_text(encoding="utf-8", errors="replace"), "prior")
     if not named:
         return None
     if named[0].startswith("."):
@@ -127,4 +179,3 @@ def _front_matter_list(text: str, key: str) -> list[str]:
     if isinstance(value, str):
         return [value]
     return [str(item) for item in value] if isinstance(value, list) else []
-

@@ -29,7 +29,7 @@ def latent_size(pixels: int, scale_factor: int) -> int:
 
 
 def to_unit_range(pixels: FloatArray, height: int, width: int) -> FloatArray:
-    """Turn the autoencoder's pixels [B, 3, H, W] in [-1, 1] into images [B, height, width, 3] in [0, 1].
+    """Turn pixels [B, 3, H, W] in [-1, 1] into images [B, height, width, 3] in [0, 1].
 
     What the rounding of the latent size added on the right and at the bottom is cut off.
     """
@@ -60,7 +60,7 @@ def make_image_grid(
     """
     from PIL import Image
 
-    if len(images) != rows * cols or not images:
+    if min(rows, cols) < 1 or len(images) != rows * cols:
         raise InvalidInputError(
             f"a grid of {rows} x {cols} takes {rows * cols} pictures, {len(images)} were given"
         )

@@ -45,7 +45,7 @@ def picture_seeds(source: SeededGenerators, count: int) -> list[dict[str, Any]]:
     return [{"seed": seed, "batch_index": i, "batch_size": count} for i in range(count)]
 
 
-def save_image(image: Image.Image, path: Path, metadata: Mapping[str, Any]) -> None:
+def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]) -> None:
     """Write a PNG with its metadata, whole or not at all.
 
     Raises:
@@ -54,6 +54,7 @@ def save_image(image: Image.Image, path: Path, metadata: Mapping[str, Any]) -> N
     """
     from PIL.PngImagePlugin import PngInfo
 
+    path = Path(path)
     if path.suffix.lower() != ".png":
         raise InvalidInputError(f"{path}: pictures are written as .png, which keeps their metadata")
     info = PngInfo()
@@ -62,7 +63,7 @@ def save_image(image: Image.Image, path: Path, metadata: Mapping[str, Any]) -> N
         image.save(temporary, format="PNG", pnginfo=info)
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: str | Path) -> dict[str, Any]:
     """Return the metadata that `save_image` stored.
 
     Raises:
@@ -76,10 +77,13 @@ def read_metadata(path: Path) -> dict[str, Any]:
     except (OSError, UnidentifiedImageError) as error:
         raise InvalidInputError(f"{path} cannot be read as a picture: {error}") from error
     if text is None:
-        raise InvalidInputError(f"{path} holds no Kandinsky metadata: it was not made by this program")
+        raise InvalidInputError(
+            f"{path} holds no Kandinsky metadata: it was not made by this program"
+        )
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{path}: its Kandinsky metadata is damaged ({error})") from error
-    return dict(data)
-
+    if not isinstance(data, dict):
+        raise InvalidInputError(f"{path}: its Kandinsky metadata is damaged (no JSON object)")
+    return data

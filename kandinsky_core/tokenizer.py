@@ -1,7 +1,13 @@
 """CLIP's byte-pair tokenizer, from the files that transformers saves.
 
-Built on the `tokenizers` library directly: the same tokens as transformers' fast CLIPTokenizer
+Built on the `tokenizers` library directly: the same tokens as transformers' CLIPTokenizerFast
 (tested), without its two seconds of import.
+
+diffusers 0.39 with transformers 4 loads the slow CLIPTokenizer. It gives the same tokens but for
+text that it cleans first: without ftfy it drops control and invisible characters (U+0000, U+200B,
+U+200D, U+FEFF, U+FFFD), sets each CJK ideograph apart, and writes a final sigma as such; with ftfy
+it repairs what ftfy takes for damage (curly quotes, ligatures, full-width letters). transformers 5
+has the fast one only, and so have we.
 """
 
 from __future__ import annotations
@@ -35,15 +41,18 @@ class ClipTokenizer:
         model_max_length: Length L of every row, 77 in the published models.
     """
 
-    def __init__(self, tokenizer: Tokenizer, model_max_length: int, pad_token: str) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, model_max_length: int, *, start: str, end: str, pad: str
+    ) -> None:
         self.model_max_length = model_max_length
-        pad_id = tokenizer.token_to_id(pad_token)
-        if pad_id is None:
-            raise CheckpointError(f"the tokenizer's pad token {pad_token!r} is not in its vocabulary")
+        ids = [tokenizer.token_to_id(token) for token in (start, end, pad)]
+        if None in ids:
+            token = (start, end, pad)[ids.index(None)]
+            raise CheckpointError(f"the tokenizer's token {token!r} is not in its vocabulary")
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
-        self._pad_id = pad_id
+        self._start, self._end, self._pad = ids
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> ClipTokenizer:
@@ -55,12 +64,13 @@ class ClipTokenizer:
         settings = read_json(folder / "tokenizer_config.json")
         special = folder / "special_tokens_map.json"
         tokens = {**settings, **(read_json(special) if special.is_file() else {})}
+        start = _token(tokens.get("bos_token"), "<|startoftext|>")
         end = _token(tokens.get("eos_token"), "<|endoftext|>")
-        tokenizer = _load(folder, _token(tokens.get("bos_token"), "<|startoftext|>"), end)
         length = settings.get("model_max_length", 77)
         # transformers writes a huge number where no limit is known.
         length = length if isinstance(length, int) and 2 < length < 100_000 else 77
-        return cls(tokenizer, length, _token(tokens.get("pad_token"), end))
+        pad = _token(tokens.get("pad_token"), end)
+        return cls(_load(folder, start, end), length, start=start, end=end, pad=pad)
 
     def __call__(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Tokenize prompts, cutting what is too long (with a warning that names the lost text).
@@ -69,16 +79,17 @@ class ClipTokenizer:
             Token ids [B, L] and the mask [B, L] that is True on tokens and False on padding.
         """
         length = self.model_max_length
-        ids = np.full((len(prompts), length), self._pad_id, np.int32)
+        ids = np.full((len(prompts), length), self._pad, np.int32)
         mask = np.zeros((len(prompts), length), np.bool_)
-        for row, encoding in enumerate(self._tokenizer.encode_batch(list(prompts))):
-            found = encoding.ids
-            if len(found) > length:
-                lost = self._tokenizer.decode(found[length - 1 : -1])
-                logger.warning("the prompt is longer than %d tokens; left out: %r", length, lost)
-                found = [*found[: length - 1], found[-1]]
-            ids[row, : len(found)] = found
-            mask[row, : len(found)] = True
+        for row, prompt in enumerate(prompts):
+            # One by one: encode_batch starts threads, of which tokenizers warns after every fork.
+            found = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+            kept, lost = found[: length - 2], found[length - 2 :]
+            if lost:
+                text = self._tokenizer.decode(lost).replace("</w>", " ").strip()
+                logger.warning("the prompt is longer than %d tokens; left out: %r", length, text)
+            ids[row, : len(kept) + 2] = [self._start, *kept, self._end]
+            mask[row, : len(kept) + 2] = True
         return ids, mask
 
 
@@ -93,20 +104,30 @@ def _load(folder: Path, start: str, end: str) -> Tokenizer:
             return _byte_pairs(vocabulary, merges, start, end)
         if whole.is_file():
             return Tokenizer.from_file(str(whole))
-    except Exception as error:  # noqa: BLE001 - the library raises bare Exception
+    except Exception as error:  # the library raises bare Exception
         raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
     raise CheckpointError(f"{folder} lacks vocab.json with merges.txt, and tokenizer.json")
 
 
 def _byte_pairs(vocabulary: Path, merges: Path, start: str, end: str) -> Tokenizer:
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    from tokenizers.processors import RobertaProcessing
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+    )
 
     model = models.BPE.from_file(
         str(vocabulary), str(merges), unk_token=end, end_of_word_suffix="</w>"
     )
     tokenizer = Tokenizer(model)
-    tokenizer.add_special_tokens([start, end])
+    # Found after lower-casing, as the published files say (`normalized`). One that the vocabulary
+    # lacks would get a new id here, for which the text encoder has no embedding.
+    known = [token for token in (start, end) if model.token_to_id(token) is not None]
+    tokenizer.add_special_tokens([AddedToken(token, normalized=True) for token in known])
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     )
@@ -117,12 +138,6 @@ def _byte_pairs(vocabulary: Path, merges: Path, start: str, end: str) -> Tokeniz
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = RobertaProcessing(
-        sep=(end, tokenizer.token_to_id(end)),
-        cls=(start, tokenizer.token_to_id(start)),
-        trim_offsets=False,
-        add_prefix_space=False,
-    )
     return tokenizer
 
 

@@ -13,6 +13,8 @@ from kandinsky_core.interfaces import FloatArray
 
 __all__ = ["as_batch", "as_prompts", "negatives_for", "one_of", "positive_int", "real_number"]
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def positive_int(name: str, value: Any) -> int:
     """Return a whole number of at least 1.
@@ -31,11 +33,16 @@ def real_number(name: str, value: Any) -> float:
     Raises:
         InvalidInputError: Anything else.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidInputError(f"{name}={value!r}: give a number")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
+    # Beyond float32 the schedule's arithmetic has no finite result. NaN fails the test too.
+    if not abs(number) <= _LARGEST:
         raise InvalidInputError(f"{name}={value!r}: give a finite number")
-    return float(value)
+    return number
 
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> str:
@@ -55,14 +62,17 @@ def as_prompts(name: str, value: Any) -> list[str]:
     Raises:
         InvalidInputError: It is neither, or empty.
     """
-    if isinstance(value, str):
-        return [value]
-    if not isinstance(value, (list, tuple)) or not value:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not texts:
         raise InvalidInputError(f"{name} must be text or a list of texts, not {value!r}")
-    wrong = [item for item in value if not isinstance(item, str)]
+    wrong = [item for item in texts if not isinstance(item, str)]
     if wrong:
         raise InvalidInputError(f"{name} must hold texts only, found {wrong[0]!r}")
-    return list(value)
+    for text in texts:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            # What Python makes of bytes in a command line that are no UTF-8.
+            raise InvalidInputError(f"{name}={text!r} is no valid Unicode text: give it as UTF-8")
+    return list(texts)
 
 
 def negatives_for(prompts: Sequence[str], negative: Any) -> list[str] | None:
@@ -95,8 +105,11 @@ def as_batch(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray
         shape: Expected shape; None where any size will do.
 
     Raises:
-        InvalidInputError: It converts to no array, or to one of another shape.
+        InvalidInputError: It is None, converts to no array, or to one of another or no size.
     """
+    wanted = ", ".join("any" if size is None else str(size) for size in shape)
+    if value is None:
+        raise InvalidInputError(f"{name} is missing: give an array of shape ({wanted})")
     try:
         parts = list(value) if isinstance(value, (list, tuple)) else [value]
         array = np.concatenate([np.asarray(part, np.float32) for part in parts])
@@ -105,7 +118,6 @@ def as_batch(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray
     fits = array.ndim == len(shape) and all(
         want in (None, got) for want, got in zip(shape, array.shape, strict=True)
     )
-    if not fits:
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+    if not fits or not array.size:
         raise InvalidInputError(f"{name} has shape {array.shape}, expected ({wanted})")
     return array

@@ -56,6 +56,8 @@ class SafetensorsFiles:
 
     def read(self, name: str) -> Array:
         """Return a copy of a tensor's values in the stored dtype (bfloat16 as `ml_dtypes`)."""
+        if self._specs[name][1] == "BF16":
+            import ml_dtypes  # noqa: F401 - teaches NumPy the name bfloat16
         values: Array = self._open[self._owner[name]].get_tensor(name)
         return values
 
@@ -71,7 +73,7 @@ def _open(path: Path) -> safe_open:
 
 
 def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
-    """Find the weight files of a component's folder: one safetensors file, or the shards of an index.
+    """Find the weight files in a component's folder: one file, or the shards of an index.
 
     Args:
         folder: The component's folder.
@@ -109,9 +111,9 @@ def _shards(index: Path) -> list[Path]:
     try:
         table = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         names = sorted(set(table.values()))
-    except (ValueError, KeyError, AttributeError) as error:
+        missing = [name for name in names if not (index.parent / name).is_file()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} is not a weight index: {error!r}") from error
-    missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
         raise CheckpointError(
             f"{index.parent} lacks {len(missing)} of {len(names)} shards named in {index.name}: "

@@ -1,6 +1,6 @@
 """Stores what PyTorch diffusers makes of the embedded model, for tests without PyTorch.
 
-    python -m tools.golden tests/data/golden.npz
+python -m tools.golden tests/data/golden.npz
 """
 
 from __future__ import annotations

@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The rest of the command, with what is heavy to import, lies in a module of its own.
         run = import_module(f"kandinsky_core.cli.run_{options.command}").run
         run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output, `head` for example, has gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives until the exit
     except (KandinskyError, OSError) as error:
         text = " ".join(str(error).split())
         sys.stderr.write(f"kandinsky {options.command}: error: {text}\n")
@@ -55,8 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\nkandinsky: interrupted\n")
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, `head` for example, has gone
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives until the exit
     return 0
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from kandinsky_core.dtypes import dtype_name
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.metadata import save_image
+from kandinsky_core.noise import as_generators
 from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
-from kandinsky_core.validation import positive_int, real_number
+from kandinsky_core.validation import as_prompts, negatives_for, positive_int, real_number
 
 __all__ = ["run"]
 
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
         KandinskyError: See `DiffusionPipeline.from_pretrained` and the pipeline's call.
     """
     seeds = choose_seeds(options.seed, options.num_images)
-    _check_numbers(options)
+    _check(options, seeds)
     paths = choose_paths(options.output, seeds)
     start = time.perf_counter()
     pipeline = load(options)
@@ -108,9 +109,9 @@ def choose_paths(output: Path | None, seeds: Sequence[int]) -> list[Path]:
         folder = output.parent
         paths = [output]
         if len(seeds) > 1:
-            paths = [output.with_stem(f"{output.stem}-{seed}") for seed in seeds]
+            paths = _unused([output.with_stem(f"{output.stem}-{seed}") for seed in seeds])
     else:
-        paths = [_unused(folder / f"kandinsky-{seed}.png") for seed in seeds]
+        paths = _unused([folder / f"kandinsky-{seed}.png" for seed in seeds])
     _check_writable(folder)
     return paths
 
@@ -121,16 +122,22 @@ def _check_writable(folder: Path) -> None:
         raise InvalidInputError(f"--output: {existing} is no folder that can be written")
 
 
-def _unused(path: Path) -> Path:
-    candidate, number = path, 2
-    while candidate.exists():
-        candidate = path.with_stem(f"{path.stem}-{number}")
-        number += 1
-    return candidate
+def _unused(paths: Sequence[Path]) -> list[Path]:
+    """Number the paths that exist already or come twice."""
+    chosen: list[Path] = []
+    for path in paths:
+        candidate, number = path, 2
+        while candidate.exists() or candidate in chosen:
+            candidate = path.with_stem(f"{path.stem}-{number}")
+            number += 1
+        chosen.append(candidate)
+    return chosen
 
 
-def _check_numbers(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
     """Refuse what the pipeline would refuse, before anything is loaded."""
+    negatives_for(as_prompts("PROMPT", options.prompt), options.negative_prompt)
+    as_generators(None, seeds, len(seeds))
     for name in ("height", "width", "steps", "prior_steps"):
         if getattr(options, name) is not None:
             positive_int(f"--{name.replace('_', '-')}", getattr(options, name))

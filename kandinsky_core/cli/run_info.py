@@ -61,32 +61,41 @@ def command_for(metadata: Mapping[str, Any]) -> str | None:
     """
     if "batch_size" in metadata or metadata.get("prompt") is None:
         return None
-    words = ["kandinsky", "generate", metadata["prompt"]]
+    options: list[str] = []
     for name, flag in _OPTIONS.items():
+        value = str(metadata.get(name))
         if metadata.get(name) is not None:
-            words += [flag, str(metadata[name])]
-    return shlex.join(words)
+            # A value that begins with a dash would be taken for an option.
+            options += [f"{flag}={value}"] if value.startswith("-") else [flag, value]
+    prompt = metadata["prompt"]
+    words = [*options, "--", prompt] if prompt.startswith("-") else [prompt, *options]
+    return shlex.join(["kandinsky", "generate", *words])
 
 
 def describe_model(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the components of a model's decoder and prior, with their sizes."""
+    """Return what a model's halves consist of, as far as they lie on this machine.
+
+    Of a model on the hub only the index is fetched, never the weights.
+    """
     hub = HubOptions(revision=options.revision, local_files_only=options.local_files_only)
-    folder = resolve_model(options.subject, "decoder", hub, ())
-    checkpoint = Checkpoint.open(folder, name=options.subject)
-    folder = resolve_model(options.subject, "decoder", hub, checkpoint.components)
-    checkpoint = Checkpoint.open(folder, name=options.subject)
-    components = checkpoint.require(checkpoint.components)
-    return {
-        "model": options.subject,
-        "pipeline": checkpoint.pipeline_class,
-        "prior": connected_prior(folder),
-        "components": {name: _describe(component) for name, component in components.items()},
-    }
+    halves = dict.fromkeys(
+        resolve_model(options.subject, part, hub, ()) for part in ("prior", "decoder")
+    )  # one folder, unless the model's folder holds both
+    found: dict[str, Any] = {"model": options.subject}
+    for folder in halves:
+        checkpoint = Checkpoint.open(folder, name=options.subject)
+        components = {name: _describe(part) for name, part in checkpoint.components.items()}
+        prior = connected_prior(folder)
+        named = {"connected_prior": prior} if prior else {}
+        found[checkpoint.pipeline_class] = {**named, **components}
+    return found
 
 
 def _describe(component: Component) -> dict[str, Any]:
     found: dict[str, Any] = {"class": component.class_name}
-    if not any(component.folder.glob("*.safetensors")):
+    if not component.folder.is_dir():
+        return {**found, "files": "not on this machine"}
+    if not any(component.folder.glob("*.safetensors*")):
         return found
     tensors = component.tensors()
     specs = [tensors.spec(name) for name in tensors.names()]
@@ -105,6 +114,6 @@ def _lines(data: Mapping[str, Any], indent: str = "") -> list[str]:
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         elif value is not None:
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            text = f"{text:,}" if isinstance(text, int) and name != "seed" else text
+            text = f"{text:,}" if name in ("tensors", "parameters") else text
             lines.append(f"{indent}{name}: {text}")
     return lines

@@ -64,8 +64,7 @@ def load_components(
     for source in networks.values():
         source.tensors()  # reads the headers
     heavy = {
-        name: chosen.load(source, component_dtype(name, dtype))
-        for name, source in networks.items()
+        name: chosen.load(source, component_dtype(name, dtype)) for name, source in networks.items()
     }
     return {**ready, **light, **heavy}
 

@@ -34,9 +34,7 @@ def test_the_readme_has_two_setups_commands_and_samples() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(SAMPLES)))
-def test_samples_run(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_samples_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(HUB_ID.sub("shapes", SAMPLES[number]), names)

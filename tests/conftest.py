@@ -1,0 +1,101 @@
+"""What every test has: no network but the loopback interface, empty caches, a hub of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kandinsky_core.hub import EMBEDDED
+from tests.fake_hub import FakeHub
+
+# What a developer's shell may hold and no test may see.
+_PERSONAL = (
+    "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN",
+    "HF_TOKEN_PATH",
+    "HUGGINGFACE_HUB_CACHE",
+    "HUGGING_FACE_HUB_TOKEN",
+    "JAX_COMPILATION_CACHE_DIR",
+    "KANDINSKY_BACKEND",
+    "TRANSFORMERS_OFFLINE",
+)
+_HUB = pytest.StashKey[FakeHub]()
+
+
+class NetworkAccessError(RuntimeError):
+    """A test reached for the network. No OSError, which libraries would take for bad luck."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the scene before test modules import what reads the environment once."""
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    caches = Path(tempfile.mkdtemp(prefix="kandinsky-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(caches, ignore_errors=True))
+    hub = config.stash[_HUB] = FakeHub()
+    config.add_cleanup(hub.close)
+    for name in _PERSONAL:
+        patch.delenv(name, raising=False)
+    settings = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(caches / "huggingface"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "KANDINSKY_COMPILATION_CACHE": str(caches / "jax"),
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    for name, value in settings.items():
+        patch.setenv(name, value)
+    patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
+    patch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
+    patch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
+
+
+def _guarded(connect: Any) -> Any:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            _require_loopback(address[0])
+        return connect(self, address)
+
+    return guarded
+
+
+def _guarded_lookup(lookup: Any) -> Any:
+    def guarded(host: Any, *arguments: Any, **options: Any) -> Any:
+        _require_loopback(host)
+        return lookup(host, *arguments, **options)
+
+    return guarded
+
+
+def _require_loopback(host: str | bytes | None) -> None:
+    name = os.fsdecode(host or "localhost")
+    try:
+        local = name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:  # a name
+        local = False
+    if not local:
+        raise NetworkAccessError(f"a test reached for {name}")
+
+
+@pytest.fixture
+def hub(pytestconfig: pytest.Config) -> Iterator[FakeHub]:
+    """The hub that `HF_ENDPOINT` names, without repositories."""
+    hub = pytestconfig.stash[_HUB]
+    hub.clear()
+    yield hub
+    hub.clear()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A copy of the embedded model, free to be damaged."""
+    return Path(shutil.copytree(EMBEDDED["shapes"], tmp_path / "model"))
