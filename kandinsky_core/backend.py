@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any
 
 from kandinsky_core.errors import BackendUnavailableError
 from kandinsky_core.interfaces import Backend, BackendReport
 
-__all__ = ["ENTRY_POINT_GROUP", "backend_names", "backend_reports", "get_backend"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "REFERENCE_GROUP",
+    "available_backends",
+    "backend_names",
+    "backend_reports",
+    "get_backend",
+    "get_reference",
+    "require_packages",
+]
 
 ENTRY_POINT_GROUP = "kandinsky.backends"
+# What `kandinsky verify --against` takes besides backends.
+REFERENCE_GROUP = "kandinsky.references"
 # JAX first: `backend=None` takes the first one whose packages are installed.
 _PREFERENCE = ("jax", "mindspore")
 
@@ -57,6 +69,25 @@ def get_backend(name: str | None = None) -> Backend:
         "no backend is installed; install one with: pip install 'kandinsky-anywhere[jax]'"
         + (f" ({'; '.join(problems)})" if problems else "")
     )
+
+
+def get_reference(name: str) -> Any:
+    """Return what backends are compared with: `diffusers`.
+
+    Raises:
+        BackendUnavailableError: The name is unknown, or the packages are missing.
+    """
+    points = {point.name: point for point in entry_points(group=REFERENCE_GROUP)}
+    if name not in points:
+        raise BackendUnavailableError(
+            f"there is no reference {name!r}: choose one of {', '.join(points)}"
+        )
+    return _create(points[name])
+
+
+def available_backends() -> list[str]:
+    """Return the names of the backends that are installed, the preferred one first."""
+    return [report.name for report in backend_reports() if report.available]
 
 
 def backend_reports() -> list[BackendReport]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kandinsky_core.errors import InvalidInputError
 
-__all__ = ["DTYPES", "component_dtype", "dtype_name"]
+__all__ = ["DTYPES", "component_dtype", "dtype_name", "is_dtype"]
 
 DTYPES = ("float32", "bfloat16", "float16")
 _ALIASES = {
@@ -38,6 +38,15 @@ def dtype_name(dtype: Any) -> str:
     if name not in DTYPES:
         raise InvalidInputError(f"dtype {dtype!r} is not supported: choose {', '.join(DTYPES)}")
     return name
+
+
+def is_dtype(value: Any) -> bool:
+    """Tell whether `dtype_name` knows the value."""
+    try:
+        dtype_name(value)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _object_name(dtype: Any) -> str:

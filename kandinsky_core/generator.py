@@ -47,6 +47,9 @@ class Generator:
         device: Only "cpu"; there so that calls written for PyTorch run. Where the pipeline runs
             does not matter: the numbers are always made here.
 
+    Attributes:
+        fresh: Whether nothing was drawn since it was seeded, so that its seed says all.
+
     Raises:
         InvalidInputError: The seed is not such an integer, or the device is not the CPU.
     """
@@ -74,6 +77,7 @@ class Generator:
             InvalidInputError: `seed` is no integer from -2**63 to 2**64 - 1.
         """
         self._seed = _unsigned_seed(seed)
+        self.fresh = True
         self._spare: float | None = None  # second normal of a pair, kept by the small draws
         key = _initial_key(self._seed & 0xFFFFFFFF)
         self._bits.state = {
@@ -104,6 +108,7 @@ class Generator:
             InvalidInputError: A size is negative or no integer.
         """
         sizes = _sizes(shape)
+        self.fresh = False
         out = np.empty(math.prod(sizes), np.float32)
         if out.size < _BLOCK:
             for index in range(out.size):

@@ -192,10 +192,16 @@ class Backend(Protocol):
 
     name: str
 
-    def load(self, source: ComponentSource, dtype: str) -> Network:
+    def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> Network:
         """Build one component and fill it.
 
+        Args:
+            source: Its class, config and weights.
+            dtype: Name of the dtype to compute in.
+            device: Where; None takes the backend's own choice.
+
         Raises:
+            BackendUnavailableError: The device is not there; raised before any weight is read.
             ConfigError: A config field is unknown or unsupported.
             CheckpointError: Tensors are missing, unexpected, misshapen or damaged.
         """

@@ -39,10 +39,11 @@ def picture_seeds(source: SeededGenerators, count: int) -> list[dict[str, Any]]:
     A picture with a generator of its own has its seed. Pictures that share one generator have its
     seed, their place and the size of the batch, since the stream runs through all of them.
     """
+    shared = {"generator_was_fresh": source.fresh}
     if len(source.seeds) == count:
-        return [{"seed": seed} for seed in source.seeds]
-    seed = source.seeds[0]
-    return [{"seed": seed, "batch_index": i, "batch_size": count} for i in range(count)]
+        return [{"seed": seed, **shared} for seed in source.seeds]
+    own = {"seed": source.seeds[0], "batch_size": count, **shared}
+    return [{**own, "batch_index": index} for index in range(count)]
 
 
 def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]) -> None:

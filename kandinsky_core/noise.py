@@ -7,6 +7,7 @@ picture, gives every picture the noise that it would get alone, whatever the bat
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +27,32 @@ class SeededGenerators:
 
     Attributes:
         generators: One for the whole batch, or a tuple with one for each picture.
-        seeds: Seed of each generator: one, or one for each picture. A generator that was used
-            before the call does not start at its seed; the seed alone then does not repeat it.
+        seeds: Seed of each generator: one, or one for each picture.
+        fresh: Whether each began at its seed; else the seed alone does not repeat the picture.
     """
 
     generators: Generator | tuple[Generator, ...]
     seeds: tuple[int, ...]
+    fresh: bool
+
+
+class _TorchGenerator(Generator):
+    """A PyTorch CPU generator at work: it draws itself, and so runs on for its owner."""
+
+    def __init__(self, generator: Any) -> None:
+        self._torch = sys.modules["torch"]  # loaded, or there would be no such generator
+        self._generator = generator
+        self.fresh = False  # its state is its owner's business
+
+    def initial_seed(self) -> int:
+        """Return the seed that it was started with."""
+        return int(self._generator.initial_seed())
+
+    def randn(self, shape: int | Sequence[int]) -> FloatArray:
+        """Draw with PyTorch."""
+        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+        values: FloatArray = self._torch.randn(sizes, generator=self._generator).numpy()
+        return values
 
 
 def draw_normal(
@@ -68,14 +89,15 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
     """Turn the arguments `generator=` and `seed=` of a pipeline into generators.
 
     Args:
-        generator: None, a `Generator`, an integer, or a list of these with one for each picture.
+        generator: None, a `Generator`, an integer, a `torch.Generator` of the CPU, or a list of
+            these with one for each picture.
         seed: None, an integer, or a list of integers with one for each picture: short for fresh
             generators. With both None, a fresh seed comes from the operating system.
         count: Number of pictures.
 
     Raises:
         InvalidInputError: Both are given, a list's length is not `count`, or an entry is of another
-            type (a PyTorch generator, for instance: its state cannot be taken over).
+            type.
     """
     if generator is not None and seed is not None:
         raise InvalidInputError("generator= and seed= are both given: give one of them")
@@ -85,24 +107,30 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
         given = secrets.randbits(32)
     if not isinstance(given, list | tuple | range):
         one = _as_generator(name, given)
-        return SeededGenerators(generators=one, seeds=(one.initial_seed(),))
+        return SeededGenerators(generators=one, seeds=(one.initial_seed(),), fresh=one.fresh)
     if len(given) != count:
         raise InvalidInputError(
             f"{name} has {len(given)} entries for {count} images:"
             " give a single one, or one for each image"
         )
     many = tuple(_as_generator(name, entry) for entry in given)
-    return SeededGenerators(generators=many, seeds=tuple(one.initial_seed() for one in many))
+    seeds = tuple(one.initial_seed() for one in many)
+    return SeededGenerators(generators=many, seeds=seeds, fresh=all(one.fresh for one in many))
 
 
 def _as_generator(name: str, value: Any) -> Generator:
     if name == "generator":
         if isinstance(value, Generator):
             return value
-        if hasattr(value, "initial_seed"):
+        if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "initial_seed"):
+            if str(value.device) != "cpu":
+                raise InvalidInputError(
+                    f"generator is on {value.device}, whose random numbers other devices cannot"
+                    " draw: use torch.Generator('cpu') or kandinsky_core.Generator"
+                )
+            return _TorchGenerator(value)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise InvalidInputError(
-                f"generator={value!r}: its state cannot be taken over;"
-                " use kandinsky_core.Generator(seed), which draws what"
-                " torch.Generator('cpu').manual_seed(seed) draws"
+                f"generator={value!r}: give a kandinsky_core.Generator, an integer, or a list"
             )
     return Generator().manual_seed(value)

@@ -10,7 +10,7 @@ from backends.jax.clip_text import CLIPTextModelWithProjection
 from backends.jax.clip_vision import CLIPVisionModelWithProjection
 from backends.jax.components import JaxAutoencoder, JaxImageEncoder, JaxTextEncoder
 from backends.jax.denoise import JaxDenoiser, JaxPrior
-from backends.jax.devices import default_device, device_name
+from backends.jax.devices import default_device, device_name, find_device
 from backends.jax.load import load_network
 from backends.jax.movq import VQModel
 from backends.jax.network import JaxNetwork
@@ -58,7 +58,7 @@ class JaxBackend:
         self.compilations = CompilationLog()
         self.cache_folder = enable_compilation_cache()
 
-    def load(self, source: ComponentSource, dtype: str) -> JaxNetwork:
+    def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> JaxNetwork:
         """See `kandinsky_core.interfaces.Backend.load`."""
         if source.class_name not in _CLASSES:
             raise ConfigError(
@@ -66,9 +66,9 @@ class JaxBackend:
             )
         config_class, module_class, component_class = _CLASSES[source.class_name]
         config = config_class.from_dict(source.config)
-        device = default_device()
-        module = load_network(module_class, config, source.tensors(), dtype=dtype, device=device)
-        return component_class(module, config, device=device, log=self.compilations)
+        place = default_device() if device is None else find_device(device)
+        module = load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
+        return component_class(module, config, device=place, log=self.compilations)
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

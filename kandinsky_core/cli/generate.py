@@ -6,13 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-__all__ = ["add_parser"]
+__all__ = ["PROGRAM", "add_parser"]
+
+PROGRAM = "kandinsky generate"  # in a picture's metadata: one command makes it again
 
 
 def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "generate",
+        usage="kandinsky generate PROMPT [options]",  # an option with several values would take it
         help="make pictures of a prompt",
         description="Make pictures of a prompt and write them as PNG, with all that it takes to "
         "make them again inside.",

@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import NoReturn
 
 from kandinsky_core import __version__
-from kandinsky_core.cli import backends, generate, info
+from kandinsky_core.cli import backends, generate, info, verify
 from kandinsky_core.errors import KandinskyError
 
 __all__ = ["main"]
 
-_COMMANDS = (generate, info, backends)
+_COMMANDS = (generate, info, backends, verify)
 _INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; those of the process when None.
 
     Returns:
-        0 when all went well, 2 after an error that the user can mend, 130 after Ctrl-C.
+        0 when all went well, 1 when `verify` found a difference, 2 after an error that the user
+        can mend, 130 after Ctrl-C.
     """
     parser = _Parser(
         prog="kandinsky",
@@ -47,10 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # The rest of the command, with what is heavy to import, lies in a module of its own.
         run = import_module(f"kandinsky_core.cli.run_{options.command}").run
-        run(options)
+        status = run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, `head` for example, has gone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives until the exit
+        return 0
     except (KandinskyError, OSError) as error:
         text = " ".join(str(error).split())
         sys.stderr.write(f"kandinsky {options.command}: error: {text}\n")
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\nkandinsky: interrupted\n")
         return _INTERRUPTED
-    return 0
+    return int(status)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kandinsky_core.cli.generate import PROGRAM
 from kandinsky_core.dtypes import dtype_name
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.metadata import save_image
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> None:
     done = time.perf_counter()
     written = []
     for image, metadata, path in zip(output.images, output.metadata, paths, strict=True):
+        metadata = {"program": PROGRAM, **metadata}
         save_image(image, path, metadata)
         written.append({"path": str(path), **metadata})
     seconds = {"load": round(loaded - start, 3), "generate": round(done - loaded, 3)}
@@ -62,13 +64,12 @@ def load(options: argparse.Namespace) -> Any:
         prior=options.prior,
         prior_revision=options.prior_revision,
         backend=options.backend,
+        device=options.device,
         dtype=options.dtype,
         revision=options.revision,
         variant=options.variant,
         local_files_only=options.local_files_only,
     )
-    if options.device is not None:
-        pipeline.to(device=options.device)
     if options.json or not sys.stderr.isatty():
         pipeline.set_progress_bar_config(disable=True)
     return pipeline

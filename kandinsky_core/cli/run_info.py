@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.checkpoint import Checkpoint, Component
+from kandinsky_core.cli.generate import PROGRAM
 from kandinsky_core.hub import HubOptions, connected_prior, resolve_model
 from kandinsky_core.metadata import read_metadata
 
@@ -54,12 +55,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def command_for(metadata: Mapping[str, Any]) -> str | None:
-    """Return the command that makes a picture again; None where one command cannot.
+    """Return the command that makes a picture again; None for pictures made from Python.
 
-    That is so for pictures made from Python that shared one generator, and for those that did not
-    come from a prompt.
+    Those may come of another scheduler, given noise or a generator at work.
     """
-    if "batch_size" in metadata or metadata.get("prompt") is None:
+    if metadata.get("program") != PROGRAM:
         return None
     options: list[str] = []
     for name, flag in _OPTIONS.items():

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from kandinsky_core.denoise import OnStep, progress
-from kandinsky_core.dtypes import dtype_name
+from kandinsky_core.devices import DEVICE_KINDS, device_name
+from kandinsky_core.dtypes import DTYPES, dtype_name, is_dtype
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.hub import HubOptions
-from kandinsky_core.interfaces import Array, DenoisingRun, Network
+from kandinsky_core.interfaces import Array, Backend, DenoisingRun, Network
 from kandinsky_core.pipelines.loading import load_components
 from kandinsky_core.pipelines.stopping import StopFlag
 
@@ -50,7 +51,8 @@ class DiffusionPipeline:
         cls,
         model: str | Path,
         *,
-        backend: str | None = None,
+        backend: str | Backend | None = None,
+        device: str | None = None,
         dtype: Any = None,
         torch_dtype: Any = None,
         mindspore_dtype: Any = None,
@@ -61,13 +63,16 @@ class DiffusionPipeline:
         local_files_only: bool = False,
         force_download: bool = False,
         use_safetensors: bool | None = None,
+        low_cpu_mem_usage: bool | None = None,
         **components: Any,
     ) -> Self:
         """Load a pipeline.
 
         Args:
             model: `shapes` (the embedded model), a folder in diffusers' layout, or a hub id.
-            backend: `jax` or `mindspore`; None takes the one that is installed, JAX first.
+            backend: `jax` or `mindspore`, or a backend object; None takes the one that is
+                installed, JAX first.
+            device: `cpu`, `gpu`, `cuda:1`, `tpu:0`; None takes the backend's own choice.
             dtype: What the networks compute in: float32 (default), bfloat16, float16, by name or
                 as any framework's dtype object. MoVQ always computes in float32.
             torch_dtype: Another name for `dtype`.
@@ -79,6 +84,7 @@ class DiffusionPipeline:
             local_files_only: Do not use the network.
             force_download: Download again what the cache holds.
             use_safetensors: Only safetensors are read; False is refused.
+            low_cpu_mem_usage: Weights are always streamed; there for scripts that say so.
             **components: Ready components, used in place of the checkpoint's.
 
         Raises:
@@ -112,6 +118,7 @@ class DiffusionPipeline:
             names=cls.component_names,
             ready=components,
             backend=backend,
+            device=device,
             dtype=_chosen_dtype(dtype, torch_dtype, mindspore_dtype),
             options=options,
         )
@@ -158,13 +165,18 @@ class DiffusionPipeline:
             InvalidInputError: Something is neither a device nor a dtype.
         """
         for target in targets:
-            if _is_device(target):
+            if device_name(target) is not None:
                 device = target
-            else:
+            elif is_dtype(target):
                 dtype = target
+            else:
+                raise InvalidInputError(
+                    f"to({target!r}): neither a device ({', '.join(DEVICE_KINDS)}) nor a dtype "
+                    f"({', '.join(DTYPES)})"
+                )
         for name, network in self.networks.items():
             network.to(
-                device=None if device is None else str(device),
+                device=None if device is None else device_name(device) or str(device),
                 dtype=None if dtype is None or name == "movq" else dtype_name(dtype),
             )
         return self
@@ -249,11 +261,3 @@ def _chosen_dtype(*given: Any) -> str:
     if len(names) > 1:
         raise InvalidInputError(f"several dtypes were given: {', '.join(sorted(names))}")
     return names.pop() if names else "float32"
-
-
-def _is_device(target: Any) -> bool:
-    """Tell "cuda:0" and torch.device("cuda") from "float16" and torch.float16."""
-    if isinstance(target, str):
-        kind = target.split(":")[0].lower()
-        return kind in ("cpu", "gpu", "cuda", "tpu", "npu", "ascend", "rocm")
-    return hasattr(target, "type") and hasattr(target, "index")

@@ -123,11 +123,13 @@ class KandinskyV22Pipeline(DiffusionPipeline):
         embeds = self._condition(image_embeds, negative_image_embeds, copies, plan.guided)
         count = len(embeds) // 2 if plan.guided else len(embeds)
         source = as_generators(generator, seed, count)
+        pictures = picture_seeds(source, count)
         shape = (count, *plan.latent_shape)
         if latents is None:
             latents = draw_normal(source.generators, shape)
         else:
             latents = as_batch("latents", latents, shape)
+            pictures = [{**row, "latents": "given"} for row in pictures]
         conditioning = {"image_embeds": embeds}
         with self._steps(
             len(plan.schedule),
@@ -146,7 +148,7 @@ class KandinskyV22Pipeline(DiffusionPipeline):
             )
         require_finite(latents, "the UNet", self.unet.dtype)
         images = self._images(latents, plan)
-        output = ImagePipelineOutput(images, self._metadata(plan, picture_seeds(source, count)))
+        output = ImagePipelineOutput(images, self._metadata(plan, pictures))
         return output if return_dict else output.to_tuple()
 
     def plan(

@@ -10,6 +10,7 @@ from kandinsky_core.checkpoint import Checkpoint
 from kandinsky_core.errors import ModelNotFoundError
 from kandinsky_core.hub import HubOptions, connected_prior, resolve_model
 from kandinsky_core.interfaces import Array, Autoencoder, Denoiser
+from kandinsky_core.metadata import picture_seeds
 from kandinsky_core.noise import as_generators
 from kandinsky_core.pipelines.base import Callback, DiffusionPipeline
 from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
@@ -205,13 +206,17 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
             for text, negative in zip(prompts, negatives, strict=True)
             for _ in range(num_images_per_prompt)
         ]
-        shared = {
+        shared: dict[str, Any] = {
             "prior_num_inference_steps": prior_num_inference_steps,
             "prior_guidance_scale": float(prior_guidance_scale),
         }
+        if latents is not None:
+            shared["latents"] = "given"
         metadata = [
-            {**text, **of_decoder, **shared}
-            for text, of_decoder in zip(texts, output.metadata, strict=True)
+            {**text, **of_decoder, **own, **shared}
+            for text, of_decoder, own in zip(
+                texts, output.metadata, picture_seeds(source, count), strict=True
+            )
         ]
         output = ImagePipelineOutput(output.images, metadata)
         return output if return_dict else output.to_tuple()

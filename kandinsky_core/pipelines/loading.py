@@ -19,6 +19,7 @@ from kandinsky_core.configs import (
 from kandinsky_core.dtypes import component_dtype
 from kandinsky_core.errors import ConfigError
 from kandinsky_core.hub import HubOptions, resolve_model
+from kandinsky_core.interfaces import Backend
 from kandinsky_core.schedulers import scheduler_from_config
 from kandinsky_core.tokenizer import ClipTokenizer
 
@@ -43,7 +44,8 @@ def load_components(
     part: str,
     names: Sequence[str],
     ready: Mapping[str, Any],
-    backend: str | None,
+    backend: str | Backend | None,
+    device: str | None,
     dtype: str,
     options: HubOptions,
 ) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def load_components(
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
-    chosen = get_backend(backend)
+    chosen = get_backend(backend) if backend is None or isinstance(backend, str) else backend
     wanted = [name for name in names if name not in ready]
     folder = resolve_model(model, part, options, wanted)
     checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant)
@@ -64,7 +66,8 @@ def load_components(
     for source in networks.values():
         source.tensors()  # reads the headers
     heavy = {
-        name: chosen.load(source, component_dtype(name, dtype)) for name, source in networks.items()
+        name: chosen.load(source, component_dtype(name, dtype), device)
+        for name, source in networks.items()
     }
     return {**ready, **light, **heavy}
 

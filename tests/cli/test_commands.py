@@ -177,9 +177,11 @@ def test_seed_is_random_and_told(kandinsky: Runner, workplace: Path) -> None:
     assert len(set(seeds)) == 4
 
 
-def test_no_single_command_makes_a_picture_of_a_shared_generator() -> None:
-    assert command_for({"prompt": "a", "seed": 1, "batch_size": 2, "batch_index": 0}) is None
-    assert command_for({"seed": 1}) is None
+def test_only_pictures_of_the_command_line_have_a_command() -> None:
+    metadata = {"prompt": "a", "seed": 1}
+    assert command_for(metadata) is None, "made from Python: noise or scheduler may be its own"
+    made = metadata | {"program": "kandinsky generate"}
+    assert command_for(made) == "kandinsky generate a --seed 1"
 
 
 def test_info_of_the_embedded_model(kandinsky: Runner) -> None:

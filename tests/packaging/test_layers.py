@@ -16,7 +16,8 @@ FRAMEWORKS = {"jax", "jaxlib", "flax", "mindspore", "mindone", "torch", "diffuse
 FORBIDDEN = {
     "kandinsky_core": FRAMEWORKS | {"backends", "converters", "transformers", "tools", "tests"},
     "converters": FRAMEWORKS | {"backends", "tools", "tests"},
-    "backends": {"torch", "diffusers", "transformers", "tools", "tests"},
+    "backends/jax": {"torch", "diffusers", "transformers", "tools", "tests"},
+    "backends/reference": FRAMEWORKS - {"torch", "diffusers"} | {"tools", "tests"},
 }
 
 

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kandinsky_core.generator import Generator
+from kandinsky_core.noise import as_generators, draw_normal
 
 torch = pytest.importorskip("torch")
 
@@ -45,3 +46,22 @@ def test_torch_shape_and_device_objects() -> None:
     drawn = Generator(device=torch.device("cpu")).manual_seed(2).randn(torch.Size([2, 9]))
     expected = torch.randn(2, 9, generator=torch.Generator().manual_seed(2)).numpy()
     np.testing.assert_allclose(drawn, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_a_pytorch_generator_draws_itself_and_runs_on() -> None:
+    theirs, twin = torch.Generator().manual_seed(4), torch.Generator().manual_seed(4)
+    torch.randn(5, generator=theirs)
+    torch.randn(5, generator=twin)
+    source = as_generators(theirs, None, 2)
+    assert (source.seeds, source.fresh) == ((4,), False)
+    expected = torch.randn(2, 9, generator=twin).numpy()
+    np.testing.assert_array_equal(draw_normal(source.generators, (2, 9)), expected)
+    assert torch.equal(theirs.get_state(), twin.get_state())
+
+
+def test_pytorch_generators_one_for_each_picture() -> None:
+    source = as_generators([torch.Generator().manual_seed(1), 2], None, 2)
+    rows = draw_normal(source.generators, (2, 40))
+    for row, seed in zip(rows, (1, 2), strict=True):
+        expected = torch.randn(40, generator=torch.Generator().manual_seed(seed)).numpy()
+        np.testing.assert_allclose(row, expected, atol=1e-6)

@@ -118,11 +118,21 @@ def test_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
 )
 def test_seeds_of_pictures(given: dict[str, Any], expected: list[dict[str, int]]) -> None:
     source = as_generators(given.get("generator"), given.get("seed"), 2)
-    assert picture_seeds(source, 2) == expected
+    fresh = {"generator_was_fresh": True}
+    assert picture_seeds(source, 2) == [row | fresh for row in expected]
 
 
 def test_seed_of_a_single_picture_stands_alone() -> None:
-    assert picture_seeds(as_generators(None, 9, 1), 1) == [{"seed": 9}]
+    source = as_generators(None, 9, 1)
+    assert picture_seeds(source, 1) == [{"seed": 9, "generator_was_fresh": True}]
+
+
+def test_a_generator_at_work_is_told_apart() -> None:
+    generator = Generator(5)
+    generator.randn(3)
+    assert not picture_seeds(as_generators(generator, None, 1), 1)[0]["generator_was_fresh"]
+    generator.manual_seed(5)
+    assert picture_seeds(as_generators(generator, None, 1), 1)[0]["generator_was_fresh"]
 
 
 def test_versions_are_json_and_name_numpy() -> None:

@@ -87,7 +87,7 @@ class _TorchLike:
         (None, [1, 2, 3], r"seed has 3 entries for 2 images"),
         ([Generator(0)], None, r"generator has 1 entries for 2 images"),
         (None, [], r"seed has 0 entries"),
-        (True, None, "seed=True"),
+        (True, None, "generator=True"),
         (None, [1, False], "seed=False"),
         (None, "cpu", "seed='cpu'"),
         (None, 1.0, "seed=1.0"),

@@ -277,6 +277,12 @@ def test_metadata_says_what_makes_the_picture_again(pipe: Any) -> None:
     row = out.metadata[0]
     assert (row["height"], row["width"], row["num_inference_steps"]) == (8, 16, 100)
     assert (row["prior_num_inference_steps"], row["backend"]) == (25, "numpy")
+    assert row["generator_was_fresh"]
+    used = Generator(7)
+    used.randn(1)
+    given = pipe("a", generator=used, latents=np.zeros((1, WIDTH)), num_inference_steps=1)
+    assert not given.metadata[0]["generator_was_fresh"]
+    assert given.metadata[0]["latents"] == "given"
     shared = pipe("a", generator=7, num_images_per_prompt=2, num_inference_steps=1).metadata
     assert [(m["seed"], m["batch_index"], m["batch_size"]) for m in shared] == [
         (7, 0, 2),
@@ -292,5 +298,6 @@ def test_networks_are_placed_cast_and_offloaded_together(pipe: Any) -> None:
     assert set(dtypes.values()) == {"float16"}
     pipe.enable_model_cpu_offload()
     assert all(network.offloaded for network in pipe.networks.values())
-    with pytest.raises(InvalidInputError, match="float64"):
-        pipe.to("float64")
+    for wrong in ("float64", "cdua"):
+        with pytest.raises(InvalidInputError, match=f"{wrong}.*neither a device .* nor a dtype"):
+            pipe.to(wrong)

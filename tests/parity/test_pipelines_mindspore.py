@@ -1,0 +1,118 @@
+"""Whole pipelines on MindSpore: the pictures of JAX and of PyTorch diffusers for the same seed.
+
+All on a CPU in float32, with the embedded model; the three run in one process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mindspore")
+pytest.importorskip("mindone")
+pytest.importorskip("jax")
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+
+import kandinsky_core as kandinsky  # noqa: E402
+from kandinsky_core.hub import EMBEDDED  # noqa: E402
+from tests.parity import tiny  # noqa: E402
+
+PICTURE_TOLERANCE = 1e-3
+PROMPT = "a large red circle on a blue background"
+
+
+@pytest.fixture(scope="module")
+def pipes() -> dict[str, Any]:
+    """The combined pipeline of each library."""
+    loaded = {}
+    for backend in ("jax", "mindspore"):
+        pipe = kandinsky.AutoPipelineForText2Image.from_pretrained("shapes", backend=backend)
+        pipe.set_progress_bar_config(disable=True)
+        assert (pipe.backend, pipe.device, pipe.dtype) == (backend, "cpu", "float32")
+        loaded[backend] = pipe
+    prior = diffusers.KandinskyV22PriorPipeline.from_pretrained(EMBEDDED["shapes"] / "prior")
+    decoder = diffusers.KandinskyV22Pipeline.from_pretrained(EMBEDDED["shapes"] / "decoder")
+    prior.to(dtype=torch.float32)
+    decoder.to(dtype=torch.float32)
+    components = {f"prior_{name}": value for name, value in prior.components.items()}
+    loaded["diffusers"] = diffusers.KandinskyV22CombinedPipeline(**decoder.components, **components)
+    loaded["diffusers"].set_progress_bar_config(disable=True)
+    return loaded
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {"prompt": PROMPT},
+    "negative prompt, odd size": {
+        "prompt": PROMPT,
+        "negative_prompt": "green square",
+        "height": 61,
+        "width": 90,
+    },
+    "two prompts, two each": {"prompt": [PROMPT, "two stars"], "num_images_per_prompt": 2},
+    "guidance off": {"prompt": PROMPT, "guidance_scale": 1.0, "prior_guidance_scale": 1.0},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_same_seed_same_picture(pipes: dict[str, Any], case: str) -> None:
+    request = {"height": 64, "width": 64} | CASES[case]
+    request |= {"num_inference_steps": 4, "prior_num_inference_steps": 3, "output_type": "np"}
+    height, width = request["height"], request["width"]
+    pictures = {
+        name: pipes[name](**request, generator=generator).images[:, :height, :width]
+        for name, generator in {
+            "jax": 43,
+            "mindspore": 43,
+            "diffusers": torch.Generator().manual_seed(43),
+        }.items()
+    }
+    for other in ("jax", "diffusers"):
+        assert pictures["mindspore"].shape == pictures[other].shape
+        difference = np.abs(pictures["mindspore"] - pictures[other]).max()
+        print(f"{case}, {other}: max abs {difference:.1e}")  # noqa: T201 - shown by pytest -rP
+        assert difference <= PICTURE_TOLERANCE
+    assert pictures["mindspore"].std() > 0.01, "a flat picture proves nothing"
+
+
+@pytest.mark.slow
+def test_full_length_run(pipes: dict[str, Any]) -> None:
+    """All defaults: 25 steps of the prior, 100 of the decoder."""
+    generator = torch.Generator().manual_seed(0)
+    options = {"height": 64, "width": 64, "output_type": "np"}
+    expected = pipes["diffusers"](PROMPT, generator=generator, **options).images
+    for name in ("mindspore", "jax"):
+        got = pipes[name](PROMPT, seed=0, **options).images
+        difference = np.abs(got - expected).max()
+        print(f"{name}: max abs {difference:.1e}")  # noqa: T201
+        assert difference <= PICTURE_TOLERANCE
+
+
+def test_embeddings_and_latents_of_the_halves(pipes: dict[str, Any]) -> None:
+    """Before a picture's clipping hides anything."""
+    embeds, latents = {}, {}
+    for name in ("jax", "mindspore"):
+        pipe = pipes[name]
+        generator = kandinsky.Generator(5)
+        embeds[name] = pipe.prior_pipe(
+            PROMPT, negative_prompt="x", num_inference_steps=5, generator=generator
+        )
+        latents[name] = pipe.decoder_pipe(
+            **embeds["jax"], num_inference_steps=5, generator=generator, output_type="latent"
+        ).images
+    for key in embeds["jax"].keys():  # noqa: SIM118
+        assert tiny.relative_error(embeds["mindspore"][key], embeds["jax"][key]) < 1e-5, key
+    assert tiny.relative_error(latents["mindspore"], latents["jax"]) < 5e-5
+
+
+def test_components_of_two_backends_make_one_pipeline(pipes: dict[str, Any]) -> None:
+    """They meet as NumPy: a prior on JAX feeds a decoder on MindSpore."""
+    jax, mindspore = pipes["jax"], pipes["mindspore"]
+    mixed = kandinsky.KandinskyV22Pipeline(**{**jax.decoder_pipe.components, "unet": mindspore.unet})
+    mixed.set_progress_bar_config(disable=True)
+    embeds = jax.prior_pipe("a star", seed=1, num_inference_steps=2)
+    request: dict[str, Any] = {"num_inference_steps": 2, "seed": 2, "output_type": "np"}
+    expected = jax.decoder_pipe(**embeds, **request).images
+    assert np.abs(mixed(**embeds, **request).images - expected).max() <= PICTURE_TOLERANCE
