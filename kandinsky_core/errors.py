@@ -10,6 +10,7 @@ __all__ = [
     "BackendUnavailableError",
     "CheckpointError",
     "ConfigError",
+    "DeviceMemoryError",
     "InvalidInputError",
     "KandinskyError",
     "ModelNotFoundError",
@@ -39,6 +40,10 @@ class ModelNotFoundError(CheckpointError):
 
 class BackendUnavailableError(KandinskyError, ImportError):
     """A backend was asked for whose packages or devices this machine lacks."""
+
+
+class DeviceMemoryError(KandinskyError, MemoryError):
+    """The device's memory did not suffice; the message names ways to need less."""
 
 
 class NonFiniteError(KandinskyError, FloatingPointError):

@@ -12,6 +12,7 @@ from backends.jax.components import JaxAutoencoder, JaxImageEncoder, JaxTextEnco
 from backends.jax.denoise import JaxDenoiser, JaxPrior
 from backends.jax.devices import default_device, device_name, find_device
 from backends.jax.load import load_network
+from backends.jax.memory import explain_out_of_memory
 from backends.jax.movq import VQModel
 from backends.jax.network import JaxNetwork
 from backends.jax.prior import PriorTransformer
@@ -67,7 +68,8 @@ class JaxBackend:
         config_class, module_class, component_class = _CLASSES[source.class_name]
         config = config_class.from_dict(source.config)
         place = default_device() if device is None else find_device(device)
-        module = load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
+        with explain_out_of_memory(device_name(place)):
+            module = load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
         return component_class(module, config, device=place, log=self.compilations)
 
     def report(self) -> BackendReport:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_first, to_channels_last
 from backends.jax.program import Program
 from kandinsky_core.interfaces import Array, FloatArray
@@ -33,7 +34,8 @@ class _SingleCall(JaxNetwork):
 
             label = f"{type(self).__name__.removeprefix('Jax')}.{name}"
             self._programs[name] = Program(label, run, self._log)
-        return tuple(map(np.asarray, self._programs[name](self.placed_weights(), argument)))
+        with explain_out_of_memory(self.device):
+            return tuple(map(np.asarray, self._programs[name](self.placed_weights(), argument)))
 
 
 class JaxTextEncoder(_SingleCall):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_last
 from backends.jax.program import Program
 from kandinsky_core.interfaces import Array, FloatArray
@@ -112,7 +113,8 @@ class JaxRun:
     def condition(self, conditioning: Mapping[str, Array]) -> None:
         """Prepare the conditioning, which then stays on the device."""
         arrays = {name: np.asarray(array) for name, array in conditioning.items()}
-        self._prepared = self._denoiser.prepare_program()(self._weights, arrays)
+        with explain_out_of_memory(self._denoiser.device):
+            self._prepared = self._denoiser.prepare_program()(self._weights, arrays)
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """Put one step into the device's queue, waiting for the one before it.
@@ -120,21 +122,24 @@ class JaxRun:
         One step in the queue keeps the device busy while the next noise is drawn, and progress
         bars and cancelling true to what has been computed.
         """
-        jax.block_until_ready(self._sample)
-        self._sample, self._previous_x0 = self._step(
-            self._weights,
-            self._sample,
-            self._previous_x0,
-            self._no_noise if noise is None else noise,
-            np.float32(timestep),
-            row,
-            self._guidance_scale,
-            self._prepared,
-        )
+        with explain_out_of_memory(self._denoiser.device):
+            jax.block_until_ready(self._sample)
+            self._sample, self._previous_x0 = self._step(
+                self._weights,
+                self._sample,
+                self._previous_x0,
+                self._no_noise if noise is None else noise,
+                np.float32(timestep),
+                row,
+                self._guidance_scale,
+                self._prepared,
+            )
 
     def read(self) -> FloatArray:
         """Return the sample, batch first and channels second."""
-        return np.array(np.moveaxis(np.asarray(self._sample), -1, 1), order="C")
+        with explain_out_of_memory(self._denoiser.device):
+            sample = np.asarray(self._sample)
+        return np.array(np.moveaxis(sample, -1, 1), order="C")
 
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""

@@ -10,7 +10,7 @@ import pytest
 jax = pytest.importorskip("jax")
 
 from kandinsky_core import KandinskyV22PriorPipeline, get_backend  # noqa: E402
-from kandinsky_core.errors import BackendUnavailableError  # noqa: E402
+from kandinsky_core.errors import BackendUnavailableError, DeviceMemoryError  # noqa: E402
 
 
 def load(dtype: str = "float32") -> Any:
@@ -93,6 +93,22 @@ def test_a_run_can_be_read_written_and_conditioned_anew(pipe: Any) -> None:
     first = result(changed=False)
     np.testing.assert_array_equal(first, result(changed=False))
     assert np.abs(first - result(changed=True)).max() > 1e-3
+
+
+def test_out_of_memory_says_what_to_do(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*arguments: Any) -> Any:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setitem(pipe.text_encoder._programs, "encode", exhausted)
+    with pytest.raises(DeviceMemoryError, match=r"cpu has too little memory .*bfloat16"):
+        embed(pipe)
+
+    def broken(*arguments: Any) -> Any:
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+    monkeypatch.setitem(pipe.text_encoder._programs, "encode", broken)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+        embed(pipe)
 
 
 def test_report_names_versions_and_devices() -> None:
