@@ -87,6 +87,7 @@ def test_only_what_is_needed_is_fetched_and_then_nothing(
         "unet/diffusion_pytorch_model.safetensors",
     }
     assert published.downloads(PRIOR) == {
+        "README.md",
         "model_index.json",
         "image_encoder/config.json",
         "image_encoder/model.safetensors",

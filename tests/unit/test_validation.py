@@ -128,7 +128,7 @@ def test_batches_that_do_not_fit(value: Any, said: str) -> None:
         ({"seed": []}, "seed has 0 entries for 1 images"),
         ({"seed": 1, "generator": 1}, "both given"),
         ({"seed": "1"}, "seed"),
-        ({"generator": object()}, "a seed is an integer"),
+        ({"generator": object()}, "give a kandinsky_core.Generator"),
         ({"callback_on_step_end": 3}, "not callable"),
         ({"callback_on_step_end_tensor_inputs": ["prompt_embeds"]}, "'prompt_embeds'"),
         ({"prior_callback_on_step_end_tensor_inputs": ["image_embeds"]}, "'image_embeds'"),
