@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["JAX_RULES", "LeafRule", "LeafRules"]
+__all__ = ["JAX_RULES", "MINDSPORE_RULES", "LeafRule", "LeafRules"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,5 +56,15 @@ JAX_RULES = LeafRules(
         ("kernel", 2): LeafRule(torch_leaf="weight", axes=(1, 0)),  # linear [out,in] -> [in,out]
         ("scale", 1): LeafRule(torch_leaf="weight"),  # norms
         ("embedding", 2): LeafRule(torch_leaf="weight"),  # tables of tokens and positions
+    }
+)
+
+# Layouts are PyTorch's. Layers of `mindspore.mint.nn` have its names too, those of the older
+# `mindspore.nn`, of which mindone makes CLIP, have their own.
+MINDSPORE_RULES = LeafRules(
+    {
+        ("gamma", 1): LeafRule(torch_leaf="weight"),
+        ("beta", 1): LeafRule(torch_leaf="bias"),
+        ("embedding_table", 2): LeafRule(torch_leaf="weight"),
     }
 )

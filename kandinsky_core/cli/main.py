@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(
         prog="kandinsky",
-        description="Make pictures from text with Kandinsky on JAX (CPU, GPU, TPU).",
+        description="Make pictures from text with Kandinsky on JAX or MindSpore.",
     )
     parser.add_argument("--version", action="version", version=f"kandinsky {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

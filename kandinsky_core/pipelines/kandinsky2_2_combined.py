@@ -199,25 +199,15 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
                 callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
             )
         assert isinstance(output, ImagePipelineOutput)
-        negatives: Sequence[str | None]
-        negatives = negatives_for(prompts, negative_prompt) or [None] * len(prompts)
-        texts = [
-            {"prompt": text, "negative_prompt": negative}
-            for text, negative in zip(prompts, negatives, strict=True)
-            for _ in range(num_images_per_prompt)
-        ]
         shared: dict[str, Any] = {
             "prior_num_inference_steps": prior_num_inference_steps,
             "prior_guidance_scale": float(prior_guidance_scale),
         }
         if latents is not None:
             shared["latents"] = "given"
-        metadata = [
-            {**text, **of_decoder, **own, **shared}
-            for text, of_decoder, own in zip(
-                texts, output.metadata, picture_seeds(source, count), strict=True
-            )
-        ]
+        texts = _texts(prompts, negative_prompt, num_images_per_prompt)
+        rows = zip(texts, output.metadata, picture_seeds(source, count), strict=True)
+        metadata = [{**text, **of_decoder, **own, **shared} for text, of_decoder, own in rows]
         output = ImagePipelineOutput(output.images, metadata)
         return output if return_dict else output.to_tuple()
 
@@ -225,6 +215,17 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
         """Set options of both halves' tqdm bars, `disable=True` for example."""
         for half in (self.prior_pipe, self.decoder_pipe):
             half.set_progress_bar_config(**settings)
+
+
+def _texts(prompts: list[str], negative_prompt: Any, copies: int) -> list[dict[str, str | None]]:
+    """Return the prompts of each picture, for its metadata."""
+    negatives: Sequence[str | None]
+    negatives = negatives_for(prompts, negative_prompt) or [None] * len(prompts)
+    return [
+        {"prompt": text, "negative_prompt": negative}
+        for text, negative in zip(prompts, negatives, strict=True)
+        for _ in range(copies)
+    ]
 
 
 def _find_prior(model: str | Path, options: dict[str, Any]) -> str:

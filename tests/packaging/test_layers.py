@@ -17,6 +17,7 @@ FORBIDDEN = {
     "kandinsky_core": FRAMEWORKS | {"backends", "converters", "transformers", "tools", "tests"},
     "converters": FRAMEWORKS | {"backends", "tools", "tests"},
     "backends/jax": {"torch", "diffusers", "transformers", "tools", "tests"},
+    "backends/mindspore": {"torch", "diffusers", "transformers", "tools", "tests"},
     "backends/reference": FRAMEWORKS - {"torch", "diffusers"} | {"tools", "tests"},
 }
 

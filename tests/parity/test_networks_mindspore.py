@@ -88,7 +88,10 @@ def run_unet(model: Any, sample: Any, timestep: int, embeds: Any) -> Any:
         pytest.param(tiny.UNET, (1, 8, 8), 999, id="small"),
         pytest.param(tiny.UNET, (3, 6, 10), 1, id="small, three"),
         pytest.param(
-            tiny.UNET_DEEP | {"out_channels": 18}, (2, 16, 24), 500, id="deep",
+            tiny.UNET_DEEP | {"out_channels": 18},
+            (2, 16, 24),
+            500,
+            id="deep",
             marks=pytest.mark.slow,
         ),
     ],
@@ -139,9 +142,7 @@ def test_prior(backend: Any, lengths: list[int], timestep: int) -> None:
     [
         pytest.param(tiny.MOVQ, (1, 8, 8), (1, 16, 16), id="small"),
         pytest.param(tiny.MOVQ, (3, 3, 5), (3, 17, 22), id="small, three, odd"),
-        pytest.param(
-            tiny.MOVQ_DEEP, (2, 3, 5), (2, 24, 40), id="deep", marks=pytest.mark.slow
-        ),
+        pytest.param(tiny.MOVQ_DEEP, (2, 3, 5), (2, 24, 40), id="deep", marks=pytest.mark.slow),
     ],
 )
 def test_movq(backend: Any, config: dict[str, Any], latents: Any, pixels: Any) -> None:

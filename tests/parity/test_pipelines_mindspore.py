@@ -1,6 +1,7 @@
 """Whole pipelines on MindSpore: the pictures of JAX and of PyTorch diffusers for the same seed.
 
-All on a CPU in float32, with the embedded model; the three run in one process.
+All on a CPU in float32, with the embedded model; the three run in one process. Measured: 2e-5, and
+6e-6 with the default settings.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import kandinsky_core as kandinsky  # noqa: E402
 from kandinsky_core.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 
-PICTURE_TOLERANCE = 1e-3
+PICTURE_TOLERANCE = 1e-4  # the project promises 1e-3
 PROMPT = "a large red circle on a blue background"
 
 
@@ -110,7 +111,9 @@ def test_embeddings_and_latents_of_the_halves(pipes: dict[str, Any]) -> None:
 def test_components_of_two_backends_make_one_pipeline(pipes: dict[str, Any]) -> None:
     """They meet as NumPy: a prior on JAX feeds a decoder on MindSpore."""
     jax, mindspore = pipes["jax"], pipes["mindspore"]
-    mixed = kandinsky.KandinskyV22Pipeline(**{**jax.decoder_pipe.components, "unet": mindspore.unet})
+    mixed = kandinsky.KandinskyV22Pipeline(
+        **{**jax.decoder_pipe.components, "unet": mindspore.unet}
+    )
     mixed.set_progress_bar_config(disable=True)
     embeds = jax.prior_pipe("a star", seed=1, num_inference_steps=2)
     request: dict[str, Any] = {"num_inference_steps": 2, "seed": 2, "output_type": "np"}

@@ -1,0 +1,44 @@
+"""The encoders and the autoencoder behind the core's interfaces: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backends.mindspore.network import MindSporeNetwork, to_numpy
+from backends.mindspore.runtime import LOCK
+from kandinsky_core.interfaces import Array, FloatArray
+
+__all__ = ["MindSporeAutoencoder", "MindSporeImageEncoder", "MindSporeTextEncoder"]
+
+
+class MindSporeTextEncoder(MindSporeNetwork):
+    """CLIP text model with projection."""
+
+    def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.interfaces.TextEncoder.encode`."""
+        with LOCK:
+            embeds, hidden, *_ = self._cell(self.tensor(input_ids.astype(np.int32)))
+            return to_numpy(embeds), to_numpy(hidden)
+
+
+class MindSporeImageEncoder(MindSporeNetwork):
+    """CLIP vision model with projection."""
+
+    def encode(self, pixel_values: FloatArray) -> FloatArray:
+        """See `kandinsky_core.interfaces.ImageEncoder.encode`."""
+        with LOCK:
+            return to_numpy(self._cell(self.tensor(pixel_values))[0])
+
+
+class MindSporeAutoencoder(MindSporeNetwork):
+    """MoVQ."""
+
+    def encode(self, pixels: FloatArray) -> FloatArray:
+        """See `kandinsky_core.interfaces.Autoencoder.encode`."""
+        with LOCK:
+            return to_numpy(self._cell.encode(self.tensor(pixels))[0])
+
+    def decode(self, latents: FloatArray) -> FloatArray:
+        """See `kandinsky_core.interfaces.Autoencoder.decode`."""
+        with LOCK:
+            return to_numpy(self._cell.decode(self.tensor(latents), force_not_quantize=True)[0])

@@ -1,0 +1,176 @@
+"""The prior and the UNet in their loops, one operator after the other as MindSpore runs them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import mindspore as ms
+import numpy as np
+from mindspore import mint
+
+from backends.mindspore.compilation import CompiledFunction
+from backends.mindspore.cpu_graph_ops import Compiling
+from backends.mindspore.network import MindSporeNetwork, to_numpy
+from backends.mindspore.runtime import LOCK
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.interfaces import Array, FloatArray
+from kandinsky_core.schedulers.schedule import step
+
+__all__ = ["MindSporePrior", "MindSporeRun", "MindSporeUNet"]
+
+
+class _Denoiser(MindSporeNetwork):
+    """A network that is called once a step: what is worth compiling."""
+
+    _conditioning_names: ClassVar[tuple[str, ...]]
+    _compiles_on_cpu: ClassVar[bool]
+
+    def begin(
+        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+    ) -> MindSporeRun:
+        """See `kandinsky_core.interfaces.Denoiser.begin`."""
+        return MindSporeRun(self, sample, conditioning, guidance_scale)
+
+    def predict(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:
+        """Run the network on tensors of B rows, each with its timestep [B]."""
+        rest = [conditioning[name] for name in self._conditioning_names]
+        return self._run(sample, timestep, *rest)
+
+    def _forward(self) -> Callable[..., Any]:
+        """Return the network as a function of tensors alone.
+
+        MindSpore compiles anew for every tensor that it meets in a dict.
+        """
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        super()._settle()
+        self._run = self._forward()
+        # Compiled for a CPU, float16 gives wrong numbers.
+        works = self._device != "cpu" or (self._compiles_on_cpu and self.dtype == "float32")
+        if self._log is not None and works:
+            on_cpu = self._device == "cpu"
+            around = Compiling(self._cell) if on_cpu else contextlib.nullcontext()
+            self._run = CompiledFunction(self._run, self.config.CLASS_NAME, self._log, around)
+
+
+class MindSporeUNet(_Denoiser):
+    """The decoder's denoiser: noise and its variance, [B,2C,h,w]."""
+
+    _conditioning_names = ("image_embeds",)
+    _compiles_on_cpu = True
+
+    def begin(
+        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+    ) -> MindSporeRun:
+        """See `kandinsky_core.interfaces.Denoiser.begin`.
+
+        Raises:
+            InvalidInputError: Height or width is no multiple of `size_multiple` (8 for the
+                published models): the skips of odd levels would not fit, in the reference either.
+        """
+        height, width = sample.shape[2:]
+        multiple = self.config.size_multiple
+        if height % multiple or width % multiple:
+            raise InvalidInputError(
+                f"latents are {height} x {width}; the UNet needs multiples of {multiple}"
+            )
+        return super().begin(sample, conditioning, guidance_scale)
+
+    def _forward(self) -> Callable[..., Any]:
+        cell = self._cell
+
+        def unet(sample: Any, timestep: Any, image_embeds: Any) -> Any:
+            added = {"image_embeds": image_embeds}
+            return cell(sample, timestep, None, added_cond_kwargs=added)[0]
+
+        return unet
+
+
+class MindSporePrior(_Denoiser):
+    """The prior, with the statistics of its embeddings: the clean image embedding, [B,D]."""
+
+    _conditioning_names = ("prompt_embeds", "text_encoder_hidden_states", "text_mask")
+    _compiles_on_cpu = False  # see `cpu_graph_ops`
+
+    def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.interfaces.PriorDenoiser.clip_statistics`."""
+        with LOCK:
+            return to_numpy(self._cell.clip_mean), to_numpy(self._cell.clip_std)
+
+    def _forward(self) -> Callable[..., Any]:
+        cell = self._cell
+
+        def prior(sample: Any, timestep: Any, embeds: Any, states: Any, mask: Any) -> Any:
+            return cell(sample, timestep, embeds, states, mask)[0]
+
+        return prior
+
+
+class MindSporeRun:
+    """One loop under way; see `kandinsky_core.interfaces.DenoisingRun`.
+
+    The sample stays float32 whatever the network computes in.
+    """
+
+    def __init__(
+        self,
+        denoiser: _Denoiser,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+    ) -> None:
+        self._denoiser = denoiser
+        self._guidance_scale = guidance_scale
+        self._sample: Any
+        self._previous_x0: Any = None
+        self.condition(conditioning)
+        self.write(sample)
+
+    def condition(self, conditioning: Mapping[str, Array]) -> None:
+        """Replace the conditioning, which then stays on the device."""
+        self._conditioning = {
+            name: self._denoiser.tensor(array) for name, array in conditioning.items()
+        }
+
+    def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
+        """Run the network, guidance, and one row of the schedule."""
+        with LOCK:
+            output = self._guided_output(timestep)
+            drawn = None if noise is None else _float32(noise)
+            # A scalar of NumPy would turn the tensor that it is multiplied with into an array.
+            coefficients = [float(value) for value in row]
+            self._sample, self._previous_x0 = step(
+                coefficients, self._sample, output, self._previous_x0, drawn
+            )
+
+    def read(self) -> FloatArray:
+        """Return the sample. Waits for the device."""
+        with LOCK:
+            return to_numpy(self._sample)
+
+    def write(self, sample: FloatArray) -> None:
+        """Replace the sample."""
+        with LOCK:
+            self._sample = _float32(sample)
+
+    def _guided_output(self, timestep: float) -> Any:
+        """The network's prediction in float32, [B,...] as the sample."""
+        sample, guided = self._sample, self._guidance_scale > 1
+        rows = mint.cat([sample, sample]) if guided else sample
+        times = _float32(np.full(rows.shape[:1], timestep))
+        network = self._denoiser
+        output = network.predict(rows.astype(getattr(ms, network.dtype)), times, self._conditioning)
+        # The UNet's second half of channels predicts a variance that the published schedulers do
+        # not use; the prior has no such half.
+        output = output[:, : sample.shape[1]].astype(ms.float32)
+        if guided:
+            unconditional, conditional = mint.chunk(output, 2)
+            output = unconditional + self._guidance_scale * (conditional - unconditional)
+        return output
+
+
+def _float32(array: Array) -> Any:
+    return ms.Tensor(np.ascontiguousarray(array, np.float32))

@@ -1,0 +1,61 @@
+"""MindSpore and mindone, imported quietly and called by one thread at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["LOCK", "load_mindspore", "mindone_class", "mindone_module"]
+
+# Two threads that issue MindSpore operations at once crash the process, whatever they compute.
+LOCK = threading.RLock()
+
+_MODULES = {
+    "CLIPTextModelWithProjection": "mindone.transformers",
+    "CLIPVisionModelWithProjection": "mindone.transformers",
+    "PriorTransformer": "mindone.diffusers",
+    "UNet2DConditionModel": "mindone.diffusers",
+    "VQModel": "mindone.diffusers",
+}
+
+
+def load_mindspore() -> Any:
+    """Import MindSpore, whose logs then show errors only unless GLOG_v says otherwise."""
+    with LOCK:
+        if "mindspore" not in sys.modules:
+            os.environ.setdefault("GLOG_v", "3")  # read once, by the C++ library and by Python
+        with _quiet():
+            return importlib.import_module("mindspore")
+
+
+def mindone_class(name: str) -> Any:
+    """Return a model class of mindone; the first one takes seconds to import.
+
+    Raises:
+        KeyError: This backend does not use that class.
+    """
+    module = mindone_module(_MODULES[name])
+    with LOCK, _quiet():  # the module imports what it is asked for
+        return getattr(module, name)
+
+
+def mindone_module(name: str) -> Any:
+    """Import a module of mindone."""
+    load_mindspore()
+    with LOCK, _quiet():
+        return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What these libraries print and warn of on import concerns models that are not used here."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
