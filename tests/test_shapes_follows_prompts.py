@@ -12,13 +12,13 @@ from kandinsky_core import AutoPipelineForText2Image
 from tools.shapes.judge import judge
 from tools.shapes.prompts import ATTRIBUTES, Prompt, check, evaluation_prompts
 
-# Shares of pictures that must be right: the project's promise for the whole, and for each
-# attribute of a small sample what that promise lets chance do to sixteen pictures.
+# Shares of pictures that must be right: the project's promise for two hundred. Of a small sample so
+# many more may be wrong by chance.
 PROMISED = {"colour": 0.97, "ground": 0.97, "kind": 0.92, "position": 0.92}
 SAMPLE_ERRORS = 3
 # Words that the small model has never read disturb it. diffusers with other prompts: 0.90, 0.97,
 # 0.82, 0.98 (`tools/shapes/results/negative.json`).
-UNKNOWN_WORDS = {"colour": 0.83, "ground": 0.92, "kind": 0.72, "position": 0.92}
+UNKNOWN_WORDS = {"colour": 0.90, "ground": 0.96, "kind": 0.80, "position": 0.96}
 BATCH = 8
 
 
@@ -45,8 +45,8 @@ def shares(pipe: Any, prompts: Sequence[Prompt], **options: Any) -> dict[str, fl
 def test_sample_of_prompts(pipe: Any) -> None:
     prompts = evaluation_prompts(2 * BATCH, seed=1)
     found = shares(pipe, prompts, num_inference_steps=25)
-    floor = 1 - SAMPLE_ERRORS / len(prompts)
-    assert all(found[name] >= floor for name in PROMISED), found
+    chance = SAMPLE_ERRORS / len(prompts)
+    assert all(found[name] >= share - chance for name, share in PROMISED.items()), found
 
 
 @pytest.mark.slow
@@ -67,4 +67,5 @@ def test_other_settings(pipe: Any) -> None:
     ):
         found = shares(pipe, prompts, **options)
         print(options, found)  # noqa: T201
-        assert all(found[name] >= share for name, share in floors.items()), found
+        chance = SAMPLE_ERRORS / len(prompts)
+        assert all(found[name] >= share - chance for name, share in floors.items()), found
