@@ -35,8 +35,8 @@ def measure_jax(settings: dict[str, Any], latent: int, repeats: int, dtype: str)
 
     from backends.jax.denoise import JaxDenoiser
     from backends.jax.load import abstract_network
-    from backends.jax.program import CompilationLog
     from backends.jax.unet import UNet2DConditionModel
+    from kandinsky_core.compilations import CompilationLog
     from kandinsky_core.configs import UNet2DConditionConfig
     from kandinsky_core.schedulers import DDPMScheduler
 

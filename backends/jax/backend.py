@@ -16,9 +16,9 @@ from backends.jax.memory import explain_out_of_memory
 from backends.jax.movq import VQModel
 from backends.jax.network import JaxNetwork
 from backends.jax.prior import PriorTransformer
-from backends.jax.program import CompilationLog
 from backends.jax.unet import UNet2DConditionModel
 from kandinsky_core.backend import require_packages
+from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,

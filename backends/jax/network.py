@@ -10,7 +10,8 @@ from flax import nnx
 
 from backends.jax.devices import device_name, find_device
 from backends.jax.load import abstract_network
-from backends.jax.program import CompilationLog, Program
+from backends.jax.program import Program
+from kandinsky_core.compilations import CompilationLog
 
 __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from backends.mindspore import cpu_ops
-from backends.mindspore.compilation import CompilationLog
 from backends.mindspore.components import (
     MindSporeAutoencoder,
     MindSporeImageEncoder,
@@ -17,6 +16,7 @@ from backends.mindspore.network import MindSporeNetwork
 from backends.mindspore.networks import build_network, fill_network
 from backends.mindspore.runtime import LOCK
 from kandinsky_core.backend import require_packages
+from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,

@@ -9,9 +9,9 @@ import mindspore as ms
 import numpy as np
 
 from backends.mindspore.attention import choose_attention
-from backends.mindspore.compilation import CompilationLog
 from backends.mindspore.devices import check_dtype, select_device
 from backends.mindspore.runtime import LOCK
+from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.dtypes import dtype_name
 from kandinsky_core.interfaces import Array, FloatArray
 

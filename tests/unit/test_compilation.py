@@ -64,7 +64,7 @@ def test_twenty_varied_requests_compile_one_decoder_step(
     requests = varied_requests()
     assert len(requests) == 20
     before = len(log)
-    with caplog.at_level(logging.INFO, logger="backends.jax.program"):
+    with caplog.at_level(logging.INFO, logger="kandinsky_core.compilations"):
         pipe(**requests[0], height=48, width=32)
         first = [entry.program for entry in log[before:]]
         assert first.count("UNet2DCondition guided step") == 1

@@ -28,7 +28,7 @@ from backends.mindspore import (  # noqa: E402
     devices,
     networks,
 )
-from backends.mindspore.compilation import CompilationLog  # noqa: E402
+from kandinsky_core.compilations import CompilationLog  # noqa: E402
 from kandinsky_core.configs import (  # noqa: E402
     PriorTransformerConfig,
     UNet2DConditionConfig,

@@ -45,7 +45,7 @@ def test_same_picture_and_one_compilation_for_each_shape(
     eager: Any, compiled: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = compiled.unet._log
-    with caplog.at_level(logging.INFO, logger="backends.mindspore.compilation"):
+    with caplog.at_level(logging.INFO, logger="kandinsky_core.compilations"):
         for options in ({}, {"seed": 4, "guidance_scale": 7.5, "num_inference_steps": 3}):
             difference = picture(compiled, **options) - picture(eager, **options)
             assert np.abs(difference).max() <= 2e-5
@@ -53,7 +53,7 @@ def test_same_picture_and_one_compilation_for_each_shape(
         ("UNet2DConditionModel", "(2, 4, 16, 16)")
     ]
     # MindSpore's own logger may speak too, where a test imported it first.
-    ours = [record.getMessage() for record in caplog.records if "backends" in record.name]
+    ours = [record.getMessage() for record in caplog.records if "kandinsky" in record.name]
     assert [message.split(" in ")[0] for message in ours] == [
         "compiled UNet2DConditionModel for shape (2, 4, 16, 16)"
     ]
