@@ -12,49 +12,109 @@ if TYPE_CHECKING:
     from kandinsky_core.backend import backend_reports, get_backend
     from kandinsky_core.errors import KandinskyError
     from kandinsky_core.generator import Generator
+    from kandinsky_core.image_inputs import (
+        load_image,
+    )
     from kandinsky_core.images import make_image_grid
     from kandinsky_core.metadata import read_metadata, save_image
-    from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
+    from kandinsky_core.pipelines.auto import (
+        AutoPipelineForImage2Image,
+        AutoPipelineForInpainting,
+        AutoPipelineForText2Image,
+    )
     from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
     from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
+    from kandinsky_core.pipelines.kandinsky2_2_combined_image import (
+        KandinskyV22Img2ImgCombinedPipeline,
+        KandinskyV22InpaintCombinedPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_2_controlnet import (
+        KandinskyV22ControlnetImg2ImgPipeline,
+        KandinskyV22ControlnetPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_2_img2img import (
+        KandinskyV22Img2ImgPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_2_inpaint import (
+        KandinskyV22InpaintPipeline,
+    )
     from kandinsky_core.pipelines.kandinsky2_2_prior import KandinskyV22PriorPipeline
-    from kandinsky_core.schedulers import DDIMScheduler, DDPMScheduler, UnCLIPScheduler
+    from kandinsky_core.pipelines.kandinsky2_2_prior_emb2emb import (
+        KandinskyV22PriorEmb2EmbPipeline,
+    )
+    from kandinsky_core.schedulers import (
+        DDIMScheduler,
+        DDPMScheduler,
+        DPMSolverMultistepScheduler,
+        EulerAncestralDiscreteScheduler,
+        EulerDiscreteScheduler,
+        UnCLIPScheduler,
+        scheduler_by_name,
+    )
 
 __all__ = [
+    "AutoPipelineForImage2Image",
+    "AutoPipelineForInpainting",
     "AutoPipelineForText2Image",
     "DDIMScheduler",
     "DDPMScheduler",
+    "DPMSolverMultistepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
     "Generator",
     "KandinskyError",
     "KandinskyV22CombinedPipeline",
+    "KandinskyV22ControlnetImg2ImgPipeline",
+    "KandinskyV22ControlnetPipeline",
+    "KandinskyV22Img2ImgCombinedPipeline",
+    "KandinskyV22Img2ImgPipeline",
+    "KandinskyV22InpaintCombinedPipeline",
+    "KandinskyV22InpaintPipeline",
     "KandinskyV22Pipeline",
+    "KandinskyV22PriorEmb2EmbPipeline",
     "KandinskyV22PriorPipeline",
     "UnCLIPScheduler",
     "__version__",
     "backend_reports",
     "get_backend",
+    "load_image",
     "make_image_grid",
     "read_metadata",
     "save_image",
+    "scheduler_by_name",
 ]
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AutoPipelineForImage2Image": "pipelines.auto",
+    "AutoPipelineForInpainting": "pipelines.auto",
     "AutoPipelineForText2Image": "pipelines.auto",
     "DDIMScheduler": "schedulers",
     "DDPMScheduler": "schedulers",
+    "DPMSolverMultistepScheduler": "schedulers",
+    "EulerAncestralDiscreteScheduler": "schedulers",
+    "EulerDiscreteScheduler": "schedulers",
     "Generator": "generator",
     "KandinskyError": "errors",
     "KandinskyV22CombinedPipeline": "pipelines.kandinsky2_2_combined",
+    "KandinskyV22ControlnetImg2ImgPipeline": "pipelines.kandinsky2_2_controlnet",
+    "KandinskyV22ControlnetPipeline": "pipelines.kandinsky2_2_controlnet",
+    "KandinskyV22Img2ImgCombinedPipeline": "pipelines.kandinsky2_2_combined_image",
+    "KandinskyV22Img2ImgPipeline": "pipelines.kandinsky2_2_img2img",
+    "KandinskyV22InpaintCombinedPipeline": "pipelines.kandinsky2_2_combined_image",
+    "KandinskyV22InpaintPipeline": "pipelines.kandinsky2_2_inpaint",
     "KandinskyV22Pipeline": "pipelines.kandinsky2_2",
+    "KandinskyV22PriorEmb2EmbPipeline": "pipelines.kandinsky2_2_prior_emb2emb",
     "KandinskyV22PriorPipeline": "pipelines.kandinsky2_2_prior",
     "UnCLIPScheduler": "schedulers",
     "backend_reports": "backend",
     "get_backend": "backend",
+    "load_image": "image_inputs",
     "make_image_grid": "images",
     "read_metadata": "metadata",
     "save_image": "metadata",
+    "scheduler_by_name": "schedulers",
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from kandinsky_core.errors import NonFiniteError
 from kandinsky_core.interfaces import Array, Denoiser, DenoisingRun, FloatArray
 from kandinsky_core.schedulers.schedule import Schedule
+from kandinsky_core.step_rules import Kept
 
 __all__ = ["OnStep", "denoise", "require_finite"]
 
@@ -32,23 +33,25 @@ def denoise(
     guidance_scale: float,
     noise: Callable[[], FloatArray],
     on_step: OnStep | None = None,
+    kept: Kept | None = None,
 ) -> FloatArray:
     """Run a schedule.
 
     Args:
         denoiser: The prior or the UNet.
-        sample: Initial noise (B rows), scaled by `schedule.init_noise_sigma` already.
+        sample: Initial sample (B rows), at the noise of the schedule's first timestep.
         schedule: One row a step.
         conditioning: See `Denoiser.begin`.
         guidance_scale: Weight of classifier-free guidance; off at 1 and below.
         noise: Draws the next step's noise, of the sample's shape. Called once for each step where
             the reference draws, in order, so that a seed gives the same stream.
         on_step: Observer.
+        kept: What inpainting puts back after every step.
 
     Returns:
         The denoised sample.
     """
-    run = denoiser.begin(sample, conditioning, guidance_scale)
+    run = denoiser.begin(sample, conditioning, guidance_scale, rule=schedule.rule, kept=kept)
     for index in range(len(schedule)):
         timestep = schedule.timesteps[index]
         drawn = noise() if schedule.draws[index] else None

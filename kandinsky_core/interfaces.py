@@ -17,6 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
+
 __all__ = [
     "Array",
     "Autoencoder",
@@ -27,6 +29,7 @@ __all__ = [
     "DenoisingRun",
     "FloatArray",
     "ImageEncoder",
+    "MultilingualTextEncoder",
     "Network",
     "PriorDenoiser",
     "Tensors",
@@ -49,7 +52,10 @@ class Tensors(Protocol):
         ...
 
     def read(self, name: str) -> Array:
-        """Return the tensor's values, in PyTorch's layout and the stored dtype."""
+        """Return the tensor's values, in PyTorch's layout and the stored dtype.
+
+        It may be a window into a file, copied where it is written to: the file never changes.
+        """
         ...
 
 
@@ -104,6 +110,19 @@ class TextEncoder(Network, Protocol):
         ...
 
 
+class MultilingualTextEncoder(Network, Protocol):
+    """XLM-RoBERTa with projection (Kandinsky 2.1)."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        """Encode token ids [B, L] into `text_embeds` [B, D] and `last_hidden_state` [B, L, H].
+
+        Args:
+            input_ids: Integers.
+            attention_mask: [B, L], True on tokens and False on padding.
+        """
+        ...
+
+
 class ImageEncoder(Network, Protocol):
     """CLIP vision model with projection."""
 
@@ -143,7 +162,13 @@ class Denoiser(Network, Protocol):
     """A network that predicts noise or a clean sample: the prior or the UNet."""
 
     def begin(
-        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
     ) -> DenoisingRun:
         """Start a loop.
 
@@ -151,7 +176,12 @@ class Denoiser(Network, Protocol):
             sample: Initial sample of B rows.
             conditioning: Named arrays of B rows; of 2B rows, unconditional first, when
                 `guidance_scale` > 1. Everything that does not depend on the step is computed here.
+                For the UNet: `image_embeds` [., D]; in Kandinsky 2.1 `text_embeds` [., D] and
+                `text_encoder_hidden_states` [., L, H]; `image_latents` [., c, h, w], channels that
+                stand behind the sample's (inpainting); `hint` [., 3, H, W] (ControlNet).
             guidance_scale: Weight of classifier-free guidance; off at 1 and below.
+            rule: How the schedule's steps are computed.
+            kept: What inpainting puts back after every step.
         """
         ...
 

@@ -12,6 +12,7 @@ from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
 from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
 from kandinsky_core.schedulers.schedule import step
+from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
 
 LENGTH, WIDTH = 5, 6
 
@@ -21,7 +22,7 @@ class FakeNetwork:
 
     backend_name = "numpy"
 
-    def __init__(self, **config: int | tuple[int, ...]) -> None:
+    def __init__(self, **config: int | str | tuple[int, ...]) -> None:
         self.config = SimpleNamespace(**config)
         self.dtype, self.device, self.offloaded = "float32", "cpu", False
 
@@ -55,14 +56,20 @@ class FakeImageEncoder(FakeNetwork):
 class FakeDenoiser(FakeNetwork):
     """Predicts `conditioning`'s first array, so that guidance shows in the result."""
 
-    def __init__(self, **config: int) -> None:
+    def __init__(self, **config: int | str) -> None:
         super().__init__(**config)
         self.runs: list[FakeRun] = []
 
     def begin(
-        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
     ) -> FakeRun:
-        self.runs.append(FakeRun(sample, conditioning, guidance_scale))
+        self.runs.append(FakeRun(sample, conditioning, guidance_scale, rule, kept))
         return self.runs[-1]
 
     def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
@@ -73,9 +80,15 @@ class FakeRun:
     """Keeps the inputs and counts the steps."""
 
     def __init__(
-        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        rule: StepRule,
+        kept: Kept | None,
     ) -> None:
         self.first, self.sample, self.scale = sample, sample, guidance_scale
+        self.rule, self.kept = rule, kept
         self.timesteps: list[float] = []
         self.noises: list[FloatArray | None] = []
         self.condition(conditioning)
@@ -92,7 +105,7 @@ class FakeRun:
             rows = unconditional + np.float32(self.scale) * (conditional - unconditional)
         shape = (-1, *[1] * (self.sample.ndim - 1))
         output = np.broadcast_to(rows.reshape(shape), self.sample.shape).astype(np.float32)
-        self.sample, _ = step(row, self.sample, output, None, noise)
+        self.sample, _ = step(row, self.sample, output, None, noise, kept=self.kept)
 
     def read(self) -> FloatArray:
         return self.sample
@@ -131,7 +144,13 @@ class FakeTokenizer:
 def decoder_pipeline() -> KandinskyV22Pipeline:
     """A decoder of 16 pixels (4 latent cells of 4 pixels) with the published scheduler's form."""
     return KandinskyV22Pipeline(
-        unet=FakeDenoiser(sample_size=4, encoder_hid_dim=WIDTH),
+        unet=FakeDenoiser(
+            sample_size=4,
+            encoder_hid_dim=WIDTH,
+            in_channels=4,
+            out_channels=8,
+            addition_embed_type="image",
+        ),
         scheduler=DDPMScheduler(beta_start=0.00085, beta_end=0.012, steps_offset=1),
         movq=FakeAutoencoder(block_out_channels=(1, 1, 1), latent_channels=4),
     )

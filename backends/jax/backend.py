@@ -8,12 +8,18 @@ from flax import nnx
 from backends.jax.cache import enable_compilation_cache
 from backends.jax.clip_text import CLIPTextModelWithProjection
 from backends.jax.clip_vision import CLIPVisionModelWithProjection
-from backends.jax.components import JaxAutoencoder, JaxImageEncoder, JaxTextEncoder
+from backends.jax.components import (
+    JaxAutoencoder,
+    JaxImageEncoder,
+    JaxMultilingualTextEncoder,
+    JaxTextEncoder,
+)
 from backends.jax.denoise import JaxDenoiser, JaxPrior
 from backends.jax.devices import default_device, device_name, find_device
 from backends.jax.load import load_network
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.movq import VQModel
+from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.network import JaxNetwork
 from backends.jax.prior import PriorTransformer
 from backends.jax.unet import UNet2DConditionModel
@@ -22,6 +28,7 @@ from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
     UNet2DConditionConfig,
@@ -40,6 +47,7 @@ _CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork
         CLIPVisionModelWithProjection,
         JaxImageEncoder,
     ),
+    "MultilingualCLIP": (MultilingualCLIPConfig, MultilingualCLIP, JaxMultilingualTextEncoder),
     "PriorTransformer": (PriorTransformerConfig, PriorTransformer, JaxPrior),
     "UNet2DConditionModel": (UNet2DConditionConfig, UNet2DConditionModel, JaxDenoiser),
     "VQModel": (VQModelConfig, VQModel, JaxAutoencoder),

@@ -14,28 +14,33 @@ from backends.jax.network import JaxNetwork, to_channels_first, to_channels_last
 from backends.jax.program import Program
 from kandinsky_core.interfaces import Array, FloatArray
 
-__all__ = ["JaxAutoencoder", "JaxImageEncoder", "JaxTextEncoder"]
+__all__ = [
+    "JaxAutoencoder",
+    "JaxImageEncoder",
+    "JaxMultilingualTextEncoder",
+    "JaxTextEncoder",
+]
 
 
 class _SingleCall(JaxNetwork):
     """A network that is called once a stage and not in a loop."""
 
     def _call(
-        self, name: str, function: Callable[[Any, Any], Any], argument: Array
+        self, name: str, function: Callable[..., Any], *arguments: Array
     ) -> tuple[FloatArray, ...]:
-        """Compile `function(module, argument)` for the argument's shape and run it."""
+        """Compile `function(module, *arguments)` for the arguments' shapes and run it."""
         if name not in self._programs:
             graph = self._graph
 
-            def run(weights: Any, value: Any) -> tuple[Any, ...]:
-                result = function(nnx.merge(graph, weights), value)
+            def run(weights: Any, *values: Any) -> tuple[Any, ...]:
+                result = function(nnx.merge(graph, weights), *values)
                 parts = result if isinstance(result, tuple) else (result,)
                 return tuple(part.astype(jnp.float32) for part in parts)
 
             label = f"{type(self).__name__.removeprefix('Jax')}.{name}"
             self._programs[name] = Program(label, run, self._log)
         with explain_out_of_memory(self.device):
-            return tuple(map(np.asarray, self._programs[name](self.placed_weights(), argument)))
+            return tuple(map(np.asarray, self._programs[name](self.placed_weights(), *arguments)))
 
 
 class JaxTextEncoder(_SingleCall):
@@ -44,6 +49,17 @@ class JaxTextEncoder(_SingleCall):
     def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
         """See `kandinsky_core.interfaces.TextEncoder.encode`."""
         embeds, hidden = self._call("encode", lambda module, ids: module(ids), input_ids)
+        return embeds, hidden
+
+
+class JaxMultilingualTextEncoder(_SingleCall):
+    """XLM-RoBERTa with projection."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.interfaces.MultilingualTextEncoder.encode`."""
+        embeds, hidden = self._call(
+            "encode", lambda module, ids, mask: module(ids, mask), input_ids, attention_mask
+        )
         return embeds, hidden
 
 

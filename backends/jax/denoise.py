@@ -14,19 +14,28 @@ from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_last
 from backends.jax.program import Program
 from kandinsky_core.interfaces import Array, FloatArray
-from kandinsky_core.schedulers.schedule import step
+from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
+from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
 
 __all__ = ["JaxDenoiser", "JaxPrior", "JaxRun"]
+
+_INPUT_SCALE = ROW_FIELDS.index("input_scale")
 
 
 class JaxDenoiser(JaxNetwork):
     """A network whose `prepare` takes the conditioning and whose call takes sample and timestep."""
 
     def begin(
-        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
     ) -> JaxRun:
         """See `kandinsky_core.interfaces.Denoiser.begin`."""
-        return JaxRun(self, sample, conditioning, guidance_scale)
+        return JaxRun(self, sample, conditioning, guidance_scale, rule, kept)
 
     def prepare_program(self) -> Program:
         """Return what computes all that does not depend on the step, once a run."""
@@ -35,19 +44,21 @@ class JaxDenoiser(JaxNetwork):
 
             def prepare(weights: Any, conditioning: dict[str, Any]) -> Any:
                 network: Any = nnx.merge(graph, weights)
-                return network.prepare(**conditioning)
+                return network.prepare(
+                    **{name: to_channels_last(array) for name, array in conditioning.items()}
+                )
 
             self._programs["prepare"] = Program(self._label("prepare"), prepare, self._log)
         return self._programs["prepare"]
 
-    def step_program(self, guided: bool) -> Program:
+    def step_program(self, guided: bool, rule: StepRule = PLAIN_RULE) -> Program:
         """Return the whole step: network, guidance, and one row of the schedule.
 
         The sample and the previous prediction of the clean sample stay float32 whatever the
         network computes in; their buffers are donated.
         """
-        name = "guided step" if guided else "step"
-        if name not in self._programs:
+        key = ("step", guided, rule)
+        if key not in self._programs:
             graph = self._graph
 
             def run(
@@ -59,21 +70,34 @@ class JaxDenoiser(JaxNetwork):
                 row: Any,
                 guidance_scale: Any,
                 prepared: Any,
+                kept: dict[str, Any] | None,
             ) -> tuple[Any, Any]:
                 network: Any = nnx.merge(graph, weights)
-                rows = jnp.concatenate([sample, sample]) if guided else sample
+                shown = row[_INPUT_SCALE] * sample
+                rows = jnp.concatenate([shown, shown]) if guided else shown
                 times = jnp.broadcast_to(timestep, rows.shape[:1])
-                output = network(rows.astype(self.dtype), times, prepared)
-                # The UNet's second half of channels predicts a variance that the published
-                # schedulers do not use; the prior has no such half.
-                output = output[..., : sample.shape[-1]].astype(jnp.float32)
+                output = network(rows.astype(self.dtype), times, prepared).astype(jnp.float32)
+                # The UNet's second half of channels is about the variance; the prior has none.
+                output, variance = jnp.split(output, [sample.shape[-1]], axis=-1)
                 if guided:
                     unconditional, conditional = jnp.split(output, 2)
                     output = unconditional + guidance_scale * (conditional - unconditional)
-                return step(row, sample, output, previous_x0, to_channels_last(noise))
+                    variance = jnp.split(variance, 2)[1]
+                return step(
+                    row,
+                    sample,
+                    output,
+                    previous_x0,
+                    to_channels_last(noise),
+                    variance=variance if rule.learned_variance else None,
+                    threshold=rule.threshold,
+                    sort=jnp.sort,
+                    kept=None if kept is None else Kept(**kept),
+                )
 
-            self._programs[name] = Program(self._label(name), run, self._log, donate=(1, 2))
-        return self._programs[name]
+            label = self._label("guided step" if guided else "step")
+            self._programs[key] = Program(label, run, self._log, donate=(1, 2))
+        return self._programs[key]
 
     def _label(self, name: str) -> str:
         return f"{type(self.config).__name__.removesuffix('Config')} {name}"
@@ -98,14 +122,17 @@ class JaxRun:
         sample: FloatArray,
         conditioning: Mapping[str, Array],
         guidance_scale: float,
+        rule: StepRule,
+        kept: Kept | None,
     ) -> None:
         self._denoiser = denoiser
         self._device = denoiser._device
         self._weights = denoiser.placed_weights()
-        self._step = denoiser.step_program(guidance_scale > 1)
+        self._step = denoiser.step_program(guidance_scale > 1, rule)
         self._guidance_scale = np.float32(guidance_scale)
         self._sample: jax.Array
         self._no_noise = np.zeros(sample.shape, np.float32)
+        self._kept = None if kept is None else self._placed(kept)
         self.condition(conditioning)
         self.write(sample)
         self._previous_x0 = jax.device_put(np.zeros(self._sample.shape, np.float32), self._device)
@@ -133,6 +160,7 @@ class JaxRun:
                 row,
                 self._guidance_scale,
                 self._prepared,
+                self._kept,
             )
 
     def read(self) -> FloatArray:
@@ -143,5 +171,13 @@ class JaxRun:
 
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""
-        array = np.ascontiguousarray(np.moveaxis(sample, 1, -1), np.float32)
-        self._sample = jax.device_put(array, self._device)
+        self._sample = self._put(sample)
+
+    def _placed(self, kept: Kept) -> dict[str, jax.Array]:
+        return {name: self._put(getattr(kept, name)) for name in ("original", "noise", "mask")}
+
+    def _put(self, array: FloatArray) -> jax.Array:
+        """Lay an array out channels-last and place it on the device."""
+        last = np.ascontiguousarray(np.moveaxis(array, 1, -1), np.float32)
+        placed: jax.Array = jax.device_put(last, self._device)
+        return placed

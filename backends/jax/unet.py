@@ -1,8 +1,8 @@
-"""The decoder's UNet, conditioned on an image embedding (Kandinsky 2.2)."""
+"""The decoder's UNet of Kandinsky 2.1 and 2.2: text to image, inpainting, ControlNet."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -26,9 +26,10 @@ __all__ = ["UNet2DConditionModel", "UNetConditioning"]
 
 
 class UNetConditioning(NamedTuple):
-    """What the image embedding contributes to every step; a pytree to hand back to the UNet."""
+    """What the conditioning contributes to every step; a pytree to hand back to the UNet."""
 
     embedding: Array  # added to the time embedding, [B,T]
+    channels: Array | None  # behind those of the sample, [B,h,w,c]
     down: tuple[BlockTokens, ...]
     middle: BlockTokens
     up: tuple[BlockTokens, ...]
@@ -61,18 +62,34 @@ class UNet2DConditionModel(nnx.Module):
         )
         self.conv_out = Conv(first, config.out_channels, kernel=3, padding=1, layers=layers)
 
-    def prepare(self, image_embeds: Array) -> UNetConditioning:
+    def prepare(
+        self,
+        image_embeds: Array,
+        text_embeds: Array | None = None,
+        text_encoder_hidden_states: Array | None = None,
+        image_latents: Array | None = None,
+        hint: Array | None = None,
+    ) -> UNetConditioning:
         """Compute all that depends on the conditioning alone.
 
         Args:
-            image_embeds: CLIP image embeddings, [B,encoder_hid_dim].
+            image_embeds: CLIP image embeddings, [B,image_embed_dim].
+            text_embeds: for Kandinsky 2.1, [B,cross_attention_dim].
+            text_encoder_hidden_states: likewise, [B,L,encoder_hid_dim].
+            image_latents: for inpainting, masked latents and the mask, [B,h,w,c].
+            hint: for a ControlNet, [B,8h,8w,3] in [0, 1].
 
         Returns:
             What `__call__` takes; with it no step projects the image tokens again.
         """
-        tokens = self.encoder_hid_proj(image_embeds)  # [B,32,cross_attention_dim]
+        # [B,T,cross_attention_dim]
+        tokens = self.encoder_hid_proj(image_embeds, text_encoder_hidden_states)
+        # a ControlNet's head for the embedding makes channels of the hint too
+        heads: Any = self.add_embedding
+        channels = image_latents if hint is None else heads.hint_channels(hint)
         return UNetConditioning(
-            embedding=self.add_embedding(image_embeds),
+            embedding=self.add_embedding(image_embeds, text_embeds),
+            channels=channels,
             down=tuple(block.prepare(tokens) for block in self.down_blocks),
             middle=self.mid_block.prepare(tokens),
             up=tuple(block.prepare(tokens) for block in self.up_blocks),
@@ -82,7 +99,7 @@ class UNet2DConditionModel(nnx.Module):
         """Predict the noise in `sample` and its variance.
 
         Args:
-            sample: noisy latents, [B,h,w,in_channels], channels-last.
+            sample: noisy latents, [B,h,w,C], channels-last.
             timestep: [B], on the scale of the training steps.
             prepared: of `prepare`, for the same batch.
 
@@ -101,6 +118,8 @@ class UNet2DConditionModel(nnx.Module):
         sinusoid = timestep_sinusoid(timestep, self.conv_in.kernel.shape[-1]).astype(self.dtype)
         # Each residual block starts its use of the embedding with SiLU, so that is done once.
         time = silu(self.time_embedding(sinusoid) + prepared.embedding)
+        if prepared.channels is not None:
+            sample = jnp.concatenate([sample, prepared.channels.astype(sample.dtype)], axis=-1)
         x = self.conv_in(sample)
         stack = [x]
         for down, tokens in zip(self.down_blocks, prepared.down, strict=True):

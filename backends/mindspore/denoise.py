@@ -8,46 +8,55 @@ from typing import Any, ClassVar
 
 import mindspore as ms
 import numpy as np
-from mindspore import mint
+from mindspore import mint, ops
 
 from backends.mindspore.compilation import CompiledFunction
 from backends.mindspore.cpu_graph_ops import Compiling
 from backends.mindspore.network import MindSporeNetwork, to_numpy
 from backends.mindspore.runtime import LOCK
+from backends.mindspore.unet_forms import unet_form
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.interfaces import Array, FloatArray
-from kandinsky_core.schedulers.schedule import step
+from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
+from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
 
 __all__ = ["MindSporePrior", "MindSporeRun", "MindSporeUNet"]
+
+_INPUT_SCALE = ROW_FIELDS.index("input_scale")
 
 
 class _Denoiser(MindSporeNetwork):
     """A network that is called once a step: what is worth compiling."""
 
-    _conditioning_names: ClassVar[tuple[str, ...]]
     _compiles_on_cpu: ClassVar[bool]
 
     def begin(
-        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
     ) -> MindSporeRun:
         """See `kandinsky_core.interfaces.Denoiser.begin`."""
-        return MindSporeRun(self, sample, conditioning, guidance_scale)
+        return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)
 
     def predict(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:
         """Run the network on tensors of B rows, each with its timestep [B]."""
         rest = [conditioning[name] for name in self._conditioning_names]
         return self._run(sample, timestep, *rest)
 
-    def _forward(self) -> Callable[..., Any]:
-        """Return the network as a function of tensors alone.
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        """Return the names of the conditioning, and the network as a function of tensors.
 
-        MindSpore compiles anew for every tensor that it meets in a dict.
+        Its arguments are the sample, the timestep, and what has these names.
         """
         raise NotImplementedError
 
     def _settle(self) -> None:
         super()._settle()
-        self._run = self._forward()
+        self._conditioning_names, self._run = self._forward()
         # Compiled for a CPU, float16 gives wrong numbers.
         works = self._device != "cpu" or (self._compiles_on_cpu and self.dtype == "float32")
         if self._log is not None and works:
@@ -59,11 +68,16 @@ class _Denoiser(MindSporeNetwork):
 class MindSporeUNet(_Denoiser):
     """The decoder's denoiser: noise and its variance, [B,2C,h,w]."""
 
-    _conditioning_names = ("image_embeds",)
     _compiles_on_cpu = True
 
     def begin(
-        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
     ) -> MindSporeRun:
         """See `kandinsky_core.interfaces.Denoiser.begin`.
 
@@ -77,22 +91,15 @@ class MindSporeUNet(_Denoiser):
             raise InvalidInputError(
                 f"latents are {height} x {width}; the UNet needs multiples of {multiple}"
             )
-        return super().begin(sample, conditioning, guidance_scale)
+        return super().begin(sample, conditioning, guidance_scale, rule=rule, kept=kept)
 
-    def _forward(self) -> Callable[..., Any]:
-        cell = self._cell
-
-        def unet(sample: Any, timestep: Any, image_embeds: Any) -> Any:
-            added = {"image_embeds": image_embeds}
-            return cell(sample, timestep, None, added_cond_kwargs=added)[0]
-
-        return unet
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        return unet_form(self._cell, self.config)
 
 
 class MindSporePrior(_Denoiser):
     """The prior, with the statistics of its embeddings: the clean image embedding, [B,D]."""
 
-    _conditioning_names = ("prompt_embeds", "text_encoder_hidden_states", "text_mask")
     _compiles_on_cpu = False  # see `cpu_graph_ops`
 
     def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
@@ -100,13 +107,13 @@ class MindSporePrior(_Denoiser):
         with LOCK:
             return to_numpy(self._cell.clip_mean), to_numpy(self._cell.clip_std)
 
-    def _forward(self) -> Callable[..., Any]:
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
         cell = self._cell
 
         def prior(sample: Any, timestep: Any, embeds: Any, states: Any, mask: Any) -> Any:
             return cell(sample, timestep, embeds, states, mask)[0]
 
-        return prior
+        return ("prompt_embeds", "text_encoder_hidden_states", "text_mask"), prior
 
 
 class MindSporeRun:
@@ -121,9 +128,13 @@ class MindSporeRun:
         sample: FloatArray,
         conditioning: Mapping[str, Array],
         guidance_scale: float,
+        rule: StepRule,
+        kept: Kept | None,
     ) -> None:
         self._denoiser = denoiser
         self._guidance_scale = guidance_scale
+        self._rule = rule
+        self._kept = None if kept is None else _placed(kept)
         self._sample: Any
         self._previous_x0: Any = None
         self.condition(conditioning)
@@ -138,12 +149,19 @@ class MindSporeRun:
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """Run the network, guidance, and one row of the schedule."""
         with LOCK:
-            output = self._guided_output(timestep)
-            drawn = None if noise is None else _float32(noise)
             # A scalar of NumPy would turn the tensor that it is multiplied with into an array.
             coefficients = [float(value) for value in row]
+            output, variance = self._guided_output(timestep, coefficients[_INPUT_SCALE])
             self._sample, self._previous_x0 = step(
-                coefficients, self._sample, output, self._previous_x0, drawn
+                coefficients,
+                self._sample,
+                output,
+                self._previous_x0,
+                None if noise is None else _float32(noise),
+                variance=variance if self._rule.learned_variance else None,
+                threshold=self._rule.threshold,
+                sort=lambda values: ops.sort(values)[0],
+                kept=self._kept,
             )
 
     def read(self) -> FloatArray:
@@ -156,20 +174,30 @@ class MindSporeRun:
         with LOCK:
             self._sample = _float32(sample)
 
-    def _guided_output(self, timestep: float) -> Any:
-        """The network's prediction in float32, [B,...] as the sample."""
-        sample, guided = self._sample, self._guidance_scale > 1
+    def _guided_output(self, timestep: float, input_scale: float) -> tuple[Any, Any]:
+        """The network's prediction in float32, [B,...] as the sample, and the variance's part."""
+        sample, guided = input_scale * self._sample, self._guidance_scale > 1
         rows = mint.cat([sample, sample]) if guided else sample
         times = _float32(np.full(rows.shape[:1], timestep))
         network = self._denoiser
         output = network.predict(rows.astype(getattr(ms, network.dtype)), times, self._conditioning)
-        # The UNet's second half of channels predicts a variance that the published schedulers do
-        # not use; the prior has no such half.
-        output = output[:, : sample.shape[1]].astype(ms.float32)
+        output = output.astype(ms.float32)
+        # The UNet's second half of channels is about the variance; the prior has none.
+        output, variance = output[:, : sample.shape[1]], output[:, sample.shape[1] :]
         if guided:
             unconditional, conditional = mint.chunk(output, 2)
             output = unconditional + self._guidance_scale * (conditional - unconditional)
-        return output
+            variance = variance[len(output) :]
+        return output, variance
+
+
+def _placed(kept: Kept) -> Kept:
+    with LOCK:
+        return Kept(
+            original=_float32(kept.original),
+            noise=_float32(kept.noise),
+            mask=_float32(kept.mask),
+        )
 
 
 def _float32(array: Array) -> Any:

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 
 from kandinsky_core.interfaces import Array, FloatArray
-from kandinsky_core.schedulers.schedule import step
+from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
+from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
 
 __all__ = ["COMPONENTS", "TorchNetwork"]
+
+_INPUT_SCALE = ROW_FIELDS.index("input_scale")
 
 
 class TorchNetwork:
@@ -84,16 +87,23 @@ class TorchDenoiser(TorchNetwork):
     """The UNet."""
 
     def begin(
-        self, sample: FloatArray, conditioning: Mapping[str, Array], guidance_scale: float
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
     ) -> TorchRun:
         """See `kandinsky_core.interfaces.Denoiser.begin`."""
-        return TorchRun(self, sample, conditioning, guidance_scale)
+        return TorchRun(self, sample, conditioning, guidance_scale, rule, kept)
 
     def predict(self, sample: Any, timestep: float, conditioning: Mapping[str, Any]) -> Any:
         """Return the network's output for one step."""
-        added = {"image_embeds": conditioning["image_embeds"]}
-        output = self.network(sample, timestep, None, added_cond_kwargs=added).sample
-        return output[:, : sample.shape[1]]
+        added = {name: conditioning[name] for name in conditioning if name != "image_latents"}
+        if "image_latents" in conditioning:
+            sample = torch.cat([sample, conditioning["image_latents"]], dim=1)
+        return self.network(sample, timestep, None, added_cond_kwargs=added).sample
 
 
 class TorchPrior(TorchDenoiser):
@@ -123,8 +133,11 @@ class TorchRun:
         sample: FloatArray,
         conditioning: Mapping[str, Array],
         guidance_scale: float,
+        rule: StepRule,
+        kept: Kept | None,
     ) -> None:
         self._denoiser, self._scale = denoiser, guidance_scale
+        self._rule, self._kept = rule, kept
         self._sample: FloatArray = np.array(sample, np.float32)
         self._previous_x0: FloatArray = np.zeros_like(self._sample)
         self.condition(conditioning)
@@ -132,14 +145,27 @@ class TorchRun:
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """See `kandinsky_core.interfaces.DenoisingRun.step`."""
         guided = self._scale > 1
-        rows = np.concatenate([self._sample] * 2) if guided else self._sample
+        shown = row[_INPUT_SCALE] * self._sample
+        rows = np.concatenate([shown] * 2) if guided else shown
         with torch.no_grad():
             tensor = self._denoiser._tensor(rows)
             output = _array(self._denoiser.predict(tensor, timestep, self._conditioning))
+        output, variance = np.split(output, [shown.shape[1]], axis=1)
         if guided:
             unconditional, conditional = np.split(output, 2)
             output = unconditional + np.float32(self._scale) * (conditional - unconditional)
-        self._sample, self._previous_x0 = step(row, self._sample, output, self._previous_x0, noise)
+            variance = variance[len(output) :]
+        self._sample, self._previous_x0 = step(
+            row,
+            self._sample,
+            output,
+            self._previous_x0,
+            noise,
+            variance=variance if self._rule.learned_variance else None,
+            threshold=self._rule.threshold,
+            sort=np.sort,
+            kept=self._kept,
+        )
 
     def read(self) -> FloatArray:
         """See `kandinsky_core.interfaces.DenoisingRun.read`."""

@@ -9,10 +9,12 @@ from kandinsky_core.configs.diffusion import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 
 __all__ = [
     "CLIPTextConfig",
     "CLIPVisionConfig",
+    "MultilingualCLIPConfig",
     "NetworkConfig",
     "PriorTransformerConfig",
     "UNet2DConditionConfig",

@@ -21,10 +21,10 @@ from kandinsky_core.configs.base import (
     spec,
 )
 
-__all__ = ["CLIPTextConfig", "CLIPVisionConfig"]
+__all__ = ["GENERIC_FIELDS", "CLIPTextConfig", "CLIPVisionConfig"]
 
 # Every field that transformers 4.24 to 5.23 write for any model, and what concerns training.
-_GENERIC = frozenset(
+GENERIC_FIELDS = frozenset(
     [
         "_attn_implementation_autoset",
         "_commit_hash",
@@ -111,7 +111,7 @@ class CLIPTextConfig(_CLIPEncoderConfig):
 
     CLASS_NAME: ClassVar[str] = "CLIPTextModelWithProjection"
     FIXED: ClassVar[Mapping[str, object]] = {"model_type": "clip_text_model"}
-    IGNORED: ClassVar[frozenset[str]] = _GENERIC
+    IGNORED: ClassVar[frozenset[str]] = GENERIC_FIELDS
 
     vocab_size: int = spec(SIZE, 49408)
     hidden_size: int = spec(SIZE, 512)
@@ -131,7 +131,7 @@ class CLIPVisionConfig(_CLIPEncoderConfig):
 
     CLASS_NAME: ClassVar[str] = "CLIPVisionModelWithProjection"
     FIXED: ClassVar[Mapping[str, object]] = {"model_type": "clip_vision_model"}
-    IGNORED: ClassVar[frozenset[str]] = _GENERIC | {"eos_token_id"}
+    IGNORED: ClassVar[frozenset[str]] = GENERIC_FIELDS | {"eos_token_id"}
 
     hidden_size: int = spec(SIZE, 768)
     intermediate_size: int = spec(SIZE, 3072)

@@ -29,7 +29,11 @@ _BOOKKEEPING = frozenset(
 )
 
 # Each conditioning of the UNet: what is added to the time embedding, and what makes its tokens.
-_TOKENS_OF_EMBEDDING = {"image": "image_proj"}
+_TOKENS_OF_EMBEDDING = {
+    "image": "image_proj",
+    "image_hint": "image_proj",
+    "text_image": "text_image_proj",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +101,31 @@ class UNet2DConditionConfig(NetworkConfig):
     def time_embed_dim(self) -> int:
         """Width of the time embedding: four times the first level's."""
         return 4 * self.block_out_channels[0]
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a sample; the output holds as many again for the variance."""
+        return self.out_channels // 2
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether the network reads texts too (Kandinsky 2.1)."""
+        return self.addition_embed_type == "text_image"
+
+    @property
+    def image_embed_dim(self) -> int:
+        """Width of the image embeddings; `encoder_hid_dim` is that of texts where it reads them."""
+        return self.cross_attention_dim if self.takes_text else self.encoder_hid_dim
+
+    @property
+    def takes_hint(self) -> bool:
+        """Whether the network is a ControlNet."""
+        return self.addition_embed_type == "image_hint"
+
+    @property
+    def image_latents(self) -> int:
+        """Channels that inpainting puts behind the sample: masked latents and the mask; else 0."""
+        return 0 if self.takes_hint else self.in_channels - self.latent_channels
 
     @property
     def size_multiple(self) -> int:

@@ -56,6 +56,7 @@ class DiffusionPipeline:
         dtype: Any = None,
         torch_dtype: Any = None,
         mindspore_dtype: Any = None,
+        mindspore: Any = None,
         revision: str | None = None,
         variant: str | None = None,
         cache_dir: str | Path | None = None,
@@ -77,6 +78,7 @@ class DiffusionPipeline:
                 as any framework's dtype object. MoVQ always computes in float32.
             torch_dtype: Another name for `dtype`.
             mindspore_dtype: Another name for `dtype`.
+            mindspore: Another name for `dtype`, as mindone's page of Kandinsky 2.2 has it.
             revision: Branch, tag or commit on the hub.
             variant: Infix of the weight files, `fp16` for example.
             cache_dir: Folder of the hub's cache.
@@ -119,13 +121,25 @@ class DiffusionPipeline:
             ready=components,
             backend=backend,
             device=device,
-            dtype=_chosen_dtype(dtype, torch_dtype, mindspore_dtype),
+            dtype=_chosen_dtype(dtype, torch_dtype, mindspore_dtype, mindspore),
             options=options,
+            check=cls.check_configs,
         )
         pipeline = cls(**loaded)
         named = {"model": str(model), "revision": revision, "variant": variant}
         pipeline.origin = {name: value for name, value in named.items() if value is not None}
         return pipeline
+
+    @classmethod
+    def check_configs(cls, configs: Mapping[str, Any]) -> None:
+        """Refuse networks that do not fit the task, by their configs, before weights are read.
+
+        Args:
+            configs: Of the networks to load, by the components' names.
+
+        Raises:
+            ConfigError: Says what the network is for.
+        """
 
     @property
     def components(self) -> dict[str, Any]:

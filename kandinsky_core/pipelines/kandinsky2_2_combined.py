@@ -1,8 +1,10 @@
-"""Kandinsky 2.2 in one call: prompt to picture."""
+"""Kandinsky 2.2 in one call: prompt to picture, and what such pipelines share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,36 +13,92 @@ from kandinsky_core.errors import ModelNotFoundError
 from kandinsky_core.hub import HubOptions, connected_prior, resolve_model
 from kandinsky_core.interfaces import Array, Autoencoder, Denoiser
 from kandinsky_core.metadata import picture_seeds
-from kandinsky_core.noise import as_generators
+from kandinsky_core.noise import SeededGenerators, as_generators
 from kandinsky_core.pipelines.base import Callback, DiffusionPipeline
 from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
+from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder
 from kandinsky_core.pipelines.kandinsky2_2_prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.validation import as_prompts, negatives_for, positive_int
 
-__all__ = ["KandinskyV22CombinedPipeline"]
+__all__ = [
+    "CombinedRequest",
+    "KandinskyV22Combined",
+    "KandinskyV22CombinedPipeline",
+    "find_prior",
+]
 
 _PRIOR_PREFIX = "prior_"
 
 
-class KandinskyV22CombinedPipeline(DiffusionPipeline):
-    """Prior and decoder behind one call; what `AutoPipelineForText2Image` builds for 2.2.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedRequest:
+    """The checked part of a request that the prior answers."""
+
+    prompts: list[str]
+    negative_prompt: Any
+    copies: int
+    prior_num_inference_steps: int
+    prior_guidance_scale: float
+    latents: Array | None
+    source: SeededGenerators
+
+    @property
+    def count(self) -> int:
+        """Number of pictures to make."""
+        return len(self.prompts) * self.copies
+
+    @classmethod
+    def check(
+        cls,
+        prompt: Any,
+        negative_prompt: Any,
+        num_images_per_prompt: Any,
+        prior_num_inference_steps: Any,
+        prior_guidance_scale: Any,
+        latents: Any,
+        generator: Any,
+        seed: Any,
+    ) -> Self:
+        """Check what both halves share.
+
+        Raises:
+            InvalidInputError: An argument is of the wrong kind or range.
+        """
+        prompts = as_prompts("prompt", prompt)
+        copies = positive_int("num_images_per_prompt", num_images_per_prompt)
+        return cls(
+            prompts=prompts,
+            negative_prompt=negative_prompt,
+            copies=copies,
+            prior_num_inference_steps=prior_num_inference_steps,
+            prior_guidance_scale=prior_guidance_scale,
+            latents=latents,
+            source=as_generators(generator, seed, len(prompts) * copies),
+        )
+
+
+class KandinskyV22Combined(DiffusionPipeline):
+    """Base of the pipelines that have prior and decoder behind one call.
 
     Attributes:
+        decoder_class: The second half's class.
         prior_pipe: The first half.
         decoder_pipe: The second half.
     """
 
+    decoder_class: ClassVar[type[KandinskyV22Decoder]]
+    decoder_pipe: Any
     component_names: ClassVar[tuple[str, ...]] = (
-        *KandinskyV22Pipeline.component_names,
+        *KandinskyV22Decoder.component_names,
         *(_PRIOR_PREFIX + name for name in KandinskyV22PriorPipeline.component_names),
     )
 
     def __init__(
         self, unet: Denoiser, scheduler: Scheduler, movq: Autoencoder, **prior_components: Any
     ) -> None:
-        self.decoder_pipe = KandinskyV22Pipeline(unet=unet, scheduler=scheduler, movq=movq)
+        self.decoder_pipe = self.decoder_class(unet=unet, scheduler=scheduler, movq=movq)
         self.prior_pipe = KandinskyV22PriorPipeline(
             **{
                 name.removeprefix(_PRIOR_PREFIX): component
@@ -100,13 +158,13 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
             if name.startswith(_PRIOR_PREFIX)
         }
         decoder_ready = {
-            name: ready[name] for name in KandinskyV22Pipeline.component_names if name in ready
+            name: ready[name] for name in KandinskyV22Decoder.component_names if name in ready
         }
-        prior_name = prior or _find_prior(model, options)
+        prior_name = prior or find_prior(model, cls.decoder_class.part, options)
         shared = {**options, "revision": prior_revision}
         # A prior that is not there shows before gigabytes of decoder are fetched and read.
         Checkpoint.open(resolve_model(prior_name, "prior", HubOptions.among(shared), ()))
-        decoder = KandinskyV22Pipeline.from_pretrained(model, **options, **decoder_ready)
+        decoder = cls.decoder_class.from_pretrained(model, **options, **decoder_ready)
         first = KandinskyV22PriorPipeline.from_pretrained(prior_name, **shared, **prior_ready)
         pipeline = cls(
             **decoder.components,
@@ -117,6 +175,58 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
         pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | given
         pipeline.prior_pipe.origin = first.origin
         return pipeline
+
+    def _make(
+        self,
+        request: CombinedRequest,
+        decode: Callable[..., Any],
+        prior_callback: Callback | None,
+        prior_callback_names: Sequence[str],
+        return_dict: bool,
+    ) -> ImagePipelineOutput | tuple[Any]:
+        """Run both halves, the second by `decode(image_embeds, negative_image_embeds, generator)`.
+
+        What the decoder would refuse is refused by the caller before.
+        """
+        with self._stop.call():
+            image_embeds, negative_image_embeds = self.prior_pipe(
+                request.prompts,
+                negative_prompt=request.negative_prompt,
+                num_images_per_prompt=request.copies,
+                num_inference_steps=request.prior_num_inference_steps,
+                generator=request.source.generators,
+                latents=request.latents,
+                guidance_scale=request.prior_guidance_scale,
+                callback_on_step_end=prior_callback,
+                callback_on_step_end_tensor_inputs=prior_callback_names,
+            )
+            output = decode(
+                image_embeds, negative_image_embeds, generator=request.source.generators
+            )
+        assert isinstance(output, ImagePipelineOutput)
+        shared: dict[str, Any] = {
+            "prior_num_inference_steps": request.prior_num_inference_steps,
+            "prior_guidance_scale": float(request.prior_guidance_scale),
+        }
+        if request.latents is not None:
+            shared["latents"] = "given"
+        texts = _texts(request.prompts, request.negative_prompt, request.copies)
+        seeds = picture_seeds(request.source, len(texts))
+        rows = zip(texts, output.metadata, seeds, strict=True)
+        metadata = [{**text, **of_decoder, **own, **shared} for text, of_decoder, own in rows]
+        output = ImagePipelineOutput(output.images, metadata)
+        return output if return_dict else output.to_tuple()
+
+    def set_progress_bar_config(self, **settings: Any) -> None:
+        """Set options of both halves' tqdm bars, `disable=True` for example."""
+        for half in (self.prior_pipe, self.decoder_pipe):
+            half.set_progress_bar_config(**settings)
+
+
+class KandinskyV22CombinedPipeline(KandinskyV22Combined):
+    """Text to image in one call; what `AutoPipelineForText2Image` builds for 2.2."""
+
+    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyV22Pipeline
 
     def __call__(
         self,
@@ -167,54 +277,36 @@ class KandinskyV22CombinedPipeline(DiffusionPipeline):
             InvalidInputError: An argument is of the wrong kind, shape or range.
             NonFiniteError: A network gave NaN or infinity.
         """
-        prompts = as_prompts("prompt", prompt)
-        count = len(prompts) * positive_int("num_images_per_prompt", num_images_per_prompt)
-        source = as_generators(generator, seed, count)
+        request = CombinedRequest.check(
+            prompt,
+            negative_prompt,
+            num_images_per_prompt,
+            prior_num_inference_steps,
+            prior_guidance_scale,
+            latents,
+            generator,
+            seed,
+        )
         # A request that the decoder would refuse is refused before the prior runs.
         self.decoder_pipe.plan(height, width, num_inference_steps, guidance_scale, output_type)
         self.decoder_pipe.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        with self._stop.call():
-            embeds = self.prior_pipe(
-                prompts,
-                negative_prompt=negative_prompt,
-                num_images_per_prompt=num_images_per_prompt,
-                num_inference_steps=prior_num_inference_steps,
-                generator=source.generators,
-                latents=latents,
-                guidance_scale=prior_guidance_scale,
-                callback_on_step_end=prior_callback_on_step_end,
-                callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
-            )
-            image_embeds, negative_image_embeds = embeds
-            output = self.decoder_pipe(
-                image_embeds,
-                negative_image_embeds,
-                height=height,
-                width=width,
-                num_inference_steps=num_inference_steps,
-                guidance_scale=guidance_scale,
-                generator=source.generators,
-                output_type=output_type,
-                callback_on_step_end=callback_on_step_end,
-                callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            )
-        assert isinstance(output, ImagePipelineOutput)
-        shared: dict[str, Any] = {
-            "prior_num_inference_steps": prior_num_inference_steps,
-            "prior_guidance_scale": float(prior_guidance_scale),
-        }
-        if latents is not None:
-            shared["latents"] = "given"
-        texts = _texts(prompts, negative_prompt, num_images_per_prompt)
-        rows = zip(texts, output.metadata, picture_seeds(source, count), strict=True)
-        metadata = [{**text, **of_decoder, **own, **shared} for text, of_decoder, own in rows]
-        output = ImagePipelineOutput(output.images, metadata)
-        return output if return_dict else output.to_tuple()
-
-    def set_progress_bar_config(self, **settings: Any) -> None:
-        """Set options of both halves' tqdm bars, `disable=True` for example."""
-        for half in (self.prior_pipe, self.decoder_pipe):
-            half.set_progress_bar_config(**settings)
+        decode = partial(
+            self.decoder_pipe,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            output_type=output_type,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+        )
+        return self._make(
+            request,
+            decode,
+            prior_callback_on_step_end,
+            prior_callback_on_step_end_tensor_inputs,
+            return_dict,
+        )
 
 
 def _texts(prompts: list[str], negative_prompt: Any, copies: int) -> list[dict[str, str | None]]:
@@ -228,12 +320,16 @@ def _texts(prompts: list[str], negative_prompt: Any, copies: int) -> list[dict[s
     ]
 
 
-def _find_prior(model: str | Path, options: dict[str, Any]) -> str:
-    """Return the prior that belongs to a decoder."""
-    decoder = resolve_model(model, "decoder", HubOptions.among(options), ())
+def find_prior(model: str | Path, part: str, options: dict[str, Any]) -> str:
+    """Return the prior that belongs to a decoder.
+
+    Raises:
+        ModelNotFoundError: The decoder names none.
+    """
+    decoder = resolve_model(model, part, HubOptions.among(options), ())
     both = decoder.parent / "prior" / "model_index.json"
     found = connected_prior(decoder)
-    if found is None and decoder.name == "decoder" and both.is_file():
+    if found is None and decoder.name == part and both.is_file():
         found = str(both.parent)
     if found is None:
         raise ModelNotFoundError(

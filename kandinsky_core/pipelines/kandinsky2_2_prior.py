@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from kandinsky_core.clip_images import clip_pixels
 from kandinsky_core.denoise import denoise, require_finite
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.interfaces import Array, FloatArray, ImageEncoder, PriorDenoiser, TextEncoder
-from kandinsky_core.noise import as_generators, draw_normal
+from kandinsky_core.noise import SeededGenerators, as_generators, draw_normal
 from kandinsky_core.pipelines.base import Callback, DiffusionPipeline
 from kandinsky_core.pipelines.outputs import KandinskyPriorPipelineOutput
 from kandinsky_core.schedulers import UnCLIPScheduler
+from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.tokenizer import ClipTokenizer
 from kandinsky_core.validation import (
     as_batch,
@@ -24,7 +27,43 @@ from kandinsky_core.validation import (
     real_number,
 )
 
-__all__ = ["KandinskyV22PriorPipeline"]
+__all__ = ["KandinskyV22PriorPipeline", "PriorRequest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorRequest:
+    """A checked request to the prior.
+
+    The rows of its batch are the prompts, then the negative prompts, which pass through as well;
+    each `copies` times.
+    """
+
+    prompts: list[str]
+    negatives: list[str] | None
+    copies: int
+    guidance_scale: float
+    schedule: Schedule
+    source: SeededGenerators
+    embedding_dim: int
+
+    @property
+    def count(self) -> int:
+        """Number of embeddings to make."""
+        return len(self.prompts) * self.copies
+
+    @property
+    def groups(self) -> int:
+        """Rows of the batch for each of them."""
+        return 1 if self.negatives is None else 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the sample."""
+        return self.groups * self.count, self.embedding_dim
+
+    def draw(self) -> FloatArray:
+        """Draw the noise of one step."""
+        return draw_normal(self.source.generators, self.shape, self.groups)
 
 
 class KandinskyV22PriorPipeline(DiffusionPipeline):
@@ -71,6 +110,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         self.text_encoder: TextEncoder
         self.tokenizer: ClipTokenizer
         self.scheduler: UnCLIPScheduler
+        self.image_processor: Any
 
     def __call__(
         self,
@@ -115,47 +155,34 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             InvalidInputError: An argument is of the wrong kind, shape or range.
             NonFiniteError: A network gave NaN or infinity.
         """
-        prompts = as_prompts("prompt", prompt)
-        negatives = negatives_for(prompts, negative_prompt)
-        count = len(prompts) * positive_int("num_images_per_prompt", num_images_per_prompt)
-        scale = real_number("guidance_scale", guidance_scale)
-        one_of("output_type", output_type, ("np",))
+        request = self._request(
+            prompt,
+            negative_prompt,
+            num_images_per_prompt,
+            guidance_scale,
+            output_type,
+            self.scheduler.schedule(num_inference_steps),
+            generator,
+            seed,
+        )
         self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        schedule = self.scheduler.schedule(num_inference_steps)
-        source = as_generators(generator, seed, count)
-        # Rows of the batch: the prompts, then the negative prompts, which pass through as well.
-        groups = 1 if negatives is None else 2
-        shape = (groups * count, self.prior.config.embedding_dim)
         if latents is not None:
-            latents = as_batch("latents", latents, shape)
-        conditioning = self._encode(prompts, negatives, num_images_per_prompt, scale > 1)
+            latents = as_batch("latents", latents, request.shape)
+        conditioning = self._encode(request)
         if latents is None:
-            latents = draw_normal(source.generators, shape, groups)
-        with self._steps(
-            len(schedule), conditioning, callback_on_step_end, callback_on_step_end_tensor_inputs
-        ) as on_step:
-            sample = denoise(
-                self.prior,
-                latents * np.float32(schedule.init_noise_sigma),
-                schedule,
-                conditioning,
-                guidance_scale=scale,
-                noise=lambda: draw_normal(source.generators, shape, groups),
-                on_step=on_step,
-            )
-        mean, std = self.prior.clip_statistics()
-        embeds = sample * std + mean
-        require_finite(embeds, "the prior", self.prior.dtype)
-        if negatives is None:
-            image_embeds, negative_embeds = embeds, self.zero_embeds(count)
-        else:
-            image_embeds, negative_embeds = embeds[:count], embeds[count:]
-        output = KandinskyPriorPipelineOutput(image_embeds, negative_embeds)
+            latents = request.draw()
+        output = self._embed(
+            request,
+            latents * np.float32(request.schedule.init_noise_sigma),
+            conditioning,
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+        )
         return output if return_dict else output.to_tuple()
 
     def interpolate(
         self,
-        images_and_prompts: Sequence[str],
+        images_and_prompts: Sequence[Any],
         weights: Sequence[float],
         num_images_per_prompt: int = 1,
         num_inference_steps: int = 25,
@@ -168,10 +195,12 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         *,
         seed: int | Sequence[int] | None = None,
     ) -> KandinskyPriorPipelineOutput:
-        """Mix prompts: the weighted sum of their image embeddings.
+        """Mix prompts and pictures: the weighted sum of their image embeddings.
 
         Args:
-            images_and_prompts: Texts.
+            images_and_prompts: Texts, and pictures: PIL or arrays (see
+                `kandinsky_core.image_inputs`), or pixels [1, 3, S, S] as CLIP's image processor
+                gives them.
             weights: One for each; they are not normalised.
             num_images_per_prompt: Rows of the result.
             num_inference_steps: Steps of the prior.
@@ -188,9 +217,10 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             As for a call.
 
         Raises:
-            InvalidInputError: As many weights as items are needed, and items must be text.
+            InvalidInputError: As many weights as items are needed, and items must be text or
+                pictures.
         """
-        items = as_prompts("images_and_prompts", images_and_prompts)
+        items = self._items(images_and_prompts)
         if len(items) != len(weights):
             raise InvalidInputError(
                 f"{len(items)} items but {len(weights)} weights: give one weight for each item"
@@ -201,7 +231,8 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         source = as_generators(generator, seed, count)
 
         def run(text: str) -> KandinskyPriorPipelineOutput:
-            output = self(
+            output = KandinskyV22PriorPipeline.__call__(
+                self,
                 text,
                 negative_prompt=negative_prior_prompt,
                 num_images_per_prompt=count,
@@ -213,13 +244,47 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             assert isinstance(output, KandinskyPriorPipelineOutput)
             return output
 
-        rows = [
-            factor * run(item).image_embeds for factor, item in zip(factors, items, strict=True)
-        ]
+        def embed(item: str | FloatArray) -> FloatArray:
+            if isinstance(item, str):
+                return run(item).image_embeds
+            return np.repeat(self._encode_pixels(item), count, axis=0)
+
+        rows = [factor * embed(item) for factor, item in zip(factors, items, strict=True)]
         mixed: FloatArray = np.sum(rows, axis=0, dtype=np.float32)
+        return KandinskyPriorPipelineOutput(
+            mixed, self._negative_of_mix(negative_prompt, run, count)
+        )
+
+    def _negative_of_mix(
+        self, negative_prompt: str, run: Callable[[str], KandinskyPriorPipelineOutput], count: int
+    ) -> FloatArray:
+        """Return the unconditional embeddings of `interpolate`, [count, D].
+
+        One more run of the prior makes them, as in the reference, whose generator it advances.
+        """
         last = run(negative_prompt)
-        negative = last.negative_image_embeds if negative_prompt == "" else last.image_embeds
-        return KandinskyPriorPipelineOutput(mixed, negative)
+        return last.negative_image_embeds if negative_prompt == "" else last.image_embeds
+
+    def _items(self, images_and_prompts: Sequence[Any]) -> list[str | FloatArray]:
+        """Check what to mix: texts as they are, pictures as CLIP's pixels [1, 3, S, S]."""
+        if isinstance(images_and_prompts, str) or not isinstance(images_and_prompts, Sequence):
+            raise InvalidInputError("images_and_prompts: give a list of texts and pictures")
+        return [
+            item if isinstance(item, str) else self._pixels("images_and_prompts", item)
+            for item in images_and_prompts
+        ]
+
+    def _pixels(self, name: str, image: Any) -> FloatArray:
+        """Turn a picture into what the image encoder reads, [1, 3, S, S]; such pixels pass."""
+        size = self.image_encoder.config.image_size
+        if getattr(image, "ndim", 0) == 4:
+            return as_batch(f"{name} (as CLIP's pixels)", image, (None, 3, size, size))
+        return clip_pixels(name, image, self.image_processor or {})
+
+    def _encode_pixels(self, pixels: FloatArray) -> FloatArray:
+        embeds = self.image_encoder.encode(pixels)
+        require_finite(embeds, "the image encoder", self.image_encoder.dtype)
+        return embeds
 
     def zero_embeds(self, count: int) -> FloatArray:
         """Return the CLIP embedding of an all-zero image, `count` times: [count, D].
@@ -228,27 +293,79 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         unconditional input.
         """
         size = self.image_encoder.config.image_size
-        embeds = self.image_encoder.encode(np.zeros((1, 3, size, size), np.float32))
-        require_finite(embeds, "the image encoder", self.image_encoder.dtype)
+        embeds = self._encode_pixels(np.zeros((1, 3, size, size), np.float32))
         return np.repeat(embeds, count, axis=0)
 
-    def _encode(
-        self, prompts: list[str], negatives: list[str] | None, copies: int, guided: bool
-    ) -> dict[str, Array]:
+    def _request(
+        self,
+        prompt: Any,
+        negative_prompt: Any,
+        num_images_per_prompt: Any,
+        guidance_scale: Any,
+        output_type: Any,
+        schedule: Schedule,
+        generator: Any,
+        seed: Any,
+    ) -> PriorRequest:
+        """Check the arguments of a call.
+
+        Raises:
+            InvalidInputError: One is of the wrong kind or range.
+        """
+        prompts = as_prompts("prompt", prompt)
+        copies = positive_int("num_images_per_prompt", num_images_per_prompt)
+        one_of("output_type", output_type, ("np",))
+        return PriorRequest(
+            prompts=prompts,
+            negatives=negatives_for(prompts, negative_prompt),
+            copies=copies,
+            guidance_scale=real_number("guidance_scale", guidance_scale),
+            schedule=schedule,
+            source=as_generators(generator, seed, len(prompts) * copies),
+            embedding_dim=self.prior.config.embedding_dim,
+        )
+
+    def _encode(self, request: PriorRequest) -> dict[str, Array]:
         """Encode the texts of the batch, the unconditional rows first when guidance is on."""
         # With a negative prompt its rows run with themselves as unconditional texts, so guidance
         # leaves them as they are; the reference does the same.
+        prompts, negatives = request.prompts, request.negatives
         texts = prompts + (negatives or [])
         unconditional = 2 * negatives if negatives is not None else [""] * len(prompts)
-        rows = (unconditional if guided else []) + texts
-        distinct = list(dict.fromkeys(rows))
-        encoded = {text: self._encode_text(text) for text in distinct}
-        order = [text for text in rows for _ in range(copies)]
+        rows = (unconditional if request.guidance_scale > 1 else []) + texts
+        encoded = {text: self._encode_text(text) for text in dict.fromkeys(rows)}
+        order = [text for text in rows for _ in range(request.copies)]
         names = ("prompt_embeds", "text_encoder_hidden_states", "text_mask")
         return {
             name: np.concatenate([encoded[text][part] for text in order])
             for part, name in enumerate(names)
         }
+
+    def _embed(
+        self,
+        request: PriorRequest,
+        sample: FloatArray,
+        conditioning: dict[str, Array],
+        callback: Callback | None = None,
+        callback_names: Sequence[str] = (),
+    ) -> KandinskyPriorPipelineOutput:
+        """Run the loop, and leave the space that the prior works in."""
+        with self._steps(len(request.schedule), conditioning, callback, callback_names) as on_step:
+            sample = denoise(
+                self.prior,
+                sample,
+                request.schedule,
+                conditioning,
+                guidance_scale=request.guidance_scale,
+                noise=request.draw,
+                on_step=on_step,
+            )
+        mean, std = self.prior.clip_statistics()
+        embeds = sample * std + mean
+        require_finite(embeds, "the prior", self.prior.dtype)
+        if request.negatives is None:
+            return KandinskyPriorPipelineOutput(embeds, self.zero_embeds(request.count))
+        return KandinskyPriorPipelineOutput(embeds[: request.count], embeds[request.count :])
 
     def _encode_text(self, text: str) -> tuple[FloatArray, FloatArray, Array]:
         """Encode one text; always a batch of one, so that one program serves every request."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from kandinsky_core.checkpoint import Checkpoint, Component
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
     UNet2DConditionConfig,
@@ -31,6 +32,7 @@ _CONFIGS: Mapping[str, type[NetworkConfig]] = {
     for config in (
         CLIPTextConfig,
         CLIPVisionConfig,
+        MultilingualCLIPConfig,
         PriorTransformerConfig,
         UNet2DConditionConfig,
         VQModelConfig,
@@ -48,6 +50,7 @@ def load_components(
     device: str | None,
     dtype: str,
     options: HubOptions,
+    check: Callable[[Mapping[str, Any]], None],
 ) -> dict[str, Any]:
     """Load what is not `ready`, after the configs and the weight files of all have been checked.
 
@@ -61,8 +64,12 @@ def load_components(
     sources = checkpoint.require(wanted)
     networks = {name: source for name, source in sources.items() if source.class_name in _CONFIGS}
     light = {name: _light(source) for name, source in sources.items() if name not in networks}
-    for source in networks.values():
-        _CONFIGS[source.class_name].from_dict(source.config)
+    check(
+        {
+            name: _CONFIGS[source.class_name].from_dict(source.config)
+            for name, source in networks.items()
+        }
+    )
     for source in networks.values():
         source.tensors()  # reads the headers
     heavy = {

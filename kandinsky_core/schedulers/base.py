@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,26 @@ from numpy.typing import NDArray
 
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
 from kandinsky_core.interfaces import FloatArray
-from kandinsky_core.schedulers.betas import alphas_cumprod, beta_table
+from kandinsky_core.schedulers.betas import alphas_cumprod, beta_table, without_terminal_signal
+from kandinsky_core.schedulers.coefficients import variance_preserving
 from kandinsky_core.schedulers.config import SIBLING_FIELDS, SchedulerConfig, check_choice
 from kandinsky_core.schedulers.schedule import Schedule
+from kandinsky_core.step_rules import Threshold
 
 __all__ = ["CONFIG_NAME", "Scheduler"]
 
 CONFIG_NAME = "scheduler_config.json"
+# What a network was trained with: these fields go to another class even where nobody gave them.
+_TRAINED_FIELDS = frozenset(
+    {
+        "beta_end",
+        "beta_schedule",
+        "beta_start",
+        "num_train_timesteps",
+        "prediction_type",
+        "trained_betas",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -45,11 +58,24 @@ class Scheduler(ABC):
     )
 
     choices: ClassVar[Mapping[str, tuple[Any, ...]]]
-    init_noise_sigma: ClassVar[float] = 1.0
+    reasons: ClassVar[Mapping[str, str]] = {}  # why other choices of a field are left out
+    terminal_alpha: ClassVar[float] = 0.0  # what `rescale_betas_zero_snr` leaves of the signal
+    fractional: ClassVar[bool] = False  # whether timesteps may lie between those of training
+    _given: ClassVar[Set[str]] = frozenset()  # each instance gets its own
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note which fields are given: the others give way when the class is switched."""
+        scheduler = super().__new__(cls)
+        names = [entry.name for entry in fields(cls) if not entry.kw_only]
+        object.__setattr__(scheduler, "_given", {*names[: len(args)], *kwargs})
+        return scheduler
 
     def __post_init__(self) -> None:
         for name, allowed in self.choices.items():
-            check_choice(type(self).__name__, name, getattr(self, name), allowed)
+            reason = self.reasons.get(name, "")
+            check_choice(type(self).__name__, name, getattr(self, name), allowed, reason)
+        if self._threshold is not None:
+            _check_threshold(type(self).__name__, self._threshold)
         count = self._field("num_train_timesteps")
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ConfigError(
@@ -74,36 +100,54 @@ class Scheduler(ABC):
 
         Raises:
             InvalidInputError: A number is out of its range or no integer.
+            ConfigError: The first sample is pure noise, of which the network predicts the noise.
         """
 
     @property
     def config(self) -> SchedulerConfig:
-        """All fields, the class name, and what siblings left, as diffusers' `config` shows them."""
-        own = {name: getattr(self, name) for name in self._own_fields()}
-        return SchedulerConfig({"_class_name": type(self).__name__, **own, **self.carried})
+        """All fields, the class name, and what siblings left, as diffusers' `config` shows them.
+
+        `_use_default_values` names the fields that nobody gave. Fields that diffusers does not have
+        are shown only where they differ from their defaults.
+        """
+        shown = [
+            entry.name
+            for entry in fields(self)
+            if not entry.kw_only
+            or (entry.name != "carried" and getattr(self, entry.name) != entry.default)
+        ]
+        own = {name: getattr(self, name) for name in shown}
+        defaults = {"_use_default_values": [name for name in shown if name not in self._given]}
+        return SchedulerConfig(
+            {"_class_name": type(self).__name__, **own, **self.carried, **defaults}
+        )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], **overrides: Any) -> Self:
         """Build a scheduler from its own config or from that of another diffusers scheduler.
 
-        Differs from diffusers in one point: a value is taken over even where the other class had it
-        by default, since betas and prediction type belong to the trained network.
+        As in diffusers, a field that the other scheduler had by default gives way to this class's
+        default; but not betas and prediction type, since they belong to the trained network.
 
         Raises:
             ConfigError: A field belongs to no known scheduler, or a value is not supported.
         """
         own = cls._own_fields()
         foreign = sorted(set(overrides) - own)
-        given = {name: value for name, value in config.items() if not name.startswith("_")}
+        dropped = set(config.get("_use_default_values", ())) - _TRAINED_FIELDS
+        given = {
+            name: value
+            for name, value in config.items()
+            if not name.startswith("_") and name not in dropped
+        }
         foreign += sorted(set(given) - own - SIBLING_FIELDS)
         if foreign:
             raise ConfigError(
                 f"{cls.__name__}: unknown field {', '.join(foreign)}: remove it;"
                 f" the fields are {', '.join(sorted(own))}"
             )
-        carried = {name: value for name, value in given.items() if name not in own}
         values = {name: value for name, value in given.items() if name in own} | overrides
-        return cls(**values, carried=carried)
+        return cls(**values, carried={name: given[name] for name in given if name not in own})
 
     @classmethod
     def from_pretrained(cls, path: str | Path, subfolder: str | None = None) -> Self:
@@ -126,48 +170,67 @@ class Scheduler(ABC):
         """Write `scheduler_config.json`, which diffusers reads too; makes the folder if needed."""
         file = Path(path, CONFIG_NAME)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(dict(self.config), indent=2) + "\n", encoding="utf-8")
+        saved = {name: self.config[name] for name in self.config if name != "_use_default_values"}
+        file.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
 
     @cached_property
     def betas(self) -> FloatArray:
         """Variance that each training timestep adds, float32 [num_train_timesteps]."""
-        return beta_table(
+        betas = beta_table(
             self._field("beta_schedule"),
             self._field("beta_start"),
             self._field("beta_end"),
             self._field("num_train_timesteps"),
             self._field("trained_betas"),
         )
+        return without_terminal_signal(betas) if self._field("rescale_betas_zero_snr") else betas
 
     @cached_property
     def alphas_cumprod(self) -> FloatArray:
         """Share of the signal's variance left at each timestep, float32 [num_train_timesteps]."""
-        return alphas_cumprod(self.betas)
+        table = alphas_cumprod(self.betas)
+        if self._field("rescale_betas_zero_snr"):
+            table[-1] = self.terminal_alpha
+        return table
 
     def add_noise(
-        self, original: FloatArray, noise: FloatArray, timestep: int | NDArray[np.integer[Any]]
+        self, original: FloatArray, noise: FloatArray, timestep: float | NDArray[Any]
     ) -> FloatArray:
-        """Noise clean samples to a timestep: sqrt(alpha) * original + sqrt(1 - alpha) * noise.
+        """Noise clean samples to a timestep, as far as a sample of that timestep is.
 
         Args:
             original: float32 [B, ...].
             noise: float32 standard normals of that shape.
-            timestep: One for all rows, or [B].
+            timestep: One for all rows, or [B]; integers, but for the Euler schedulers.
 
         Raises:
             InvalidInputError: A timestep lies outside 0 to `num_train_timesteps` - 1.
         """
-        index = np.atleast_1d(np.asarray(timestep))
+        times = np.atleast_1d(np.asarray(timestep))
         last = len(self.alphas_cumprod) - 1
-        if index.dtype.kind not in "iu" or index.min() < 0 or index.max() > last:
-            raise InvalidInputError(f"timestep={timestep!r}: give integers from 0 to {last}")
-        alpha = self.alphas_cumprod[index].reshape(-1, *[1] * (original.ndim - 1))  # [B, 1, ...]
-        noisy: FloatArray = np.sqrt(alpha) * original + np.sqrt(np.float32(1) - alpha) * noise
+        kinds, numbers = ("iuf", "numbers") if self.fractional else ("iu", "integers")
+        if times.dtype.kind not in kinds or not (0 <= times.min() <= times.max() <= last):
+            raise InvalidInputError(f"timestep={timestep!r}: give {numbers} from 0 to {last}")
+        shares = self._shares(times).reshape(-1, 2, *[1] * (original.ndim - 1))  # [B, 2, 1, ...]
+        noisy: FloatArray = shares[:, 0] * original + shares[:, 1] * noise
         return noisy
+
+    def _shares(self, timesteps: NDArray[Any]) -> FloatArray:
+        """Return the shares of signal and noise in a sample of each timestep, float32 [S, 2]."""
+        return variance_preserving(self.alphas_cumprod[timesteps])
 
     @classmethod
     def _own_fields(cls) -> frozenset[str]:
         return frozenset(entry.name for entry in fields(cls)) - {"carried"}
+
+    @property
+    def _threshold(self) -> Threshold | None:
+        if not self._field("thresholding"):
+            return None
+        maximum = self._field("sample_max_value")
+        return Threshold(
+            self._field("dynamic_thresholding_ratio"), math.inf if maximum is None else maximum
+        )
 
     @property
     def _x0_limit(self) -> float:
@@ -175,3 +238,14 @@ class Scheduler(ABC):
 
     def _field(self, name: str) -> Any:
         return getattr(self, name, None)  # UnCLIP has no beta_start, beta_end, trained_betas
+
+
+def _check_threshold(owner: str, threshold: Threshold) -> None:
+    if not 0 <= threshold.ratio <= 1:
+        raise ConfigError(
+            f"{owner}: dynamic_thresholding_ratio={threshold.ratio!r} must be a number from 0 to 1"
+        )
+    if not threshold.maximum >= 1:
+        raise ConfigError(
+            f"{owner}: sample_max_value={threshold.maximum!r} must be at least 1, or None"
+        )

@@ -14,7 +14,7 @@ import numpy as np
 
 from kandinsky_core.interfaces import FloatArray
 
-__all__ = ["BETA_SCHEDULES", "alphas_cumprod", "beta_table"]
+__all__ = ["BETA_SCHEDULES", "alphas_cumprod", "beta_table", "without_terminal_signal"]
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 _LARGEST_BETA = 0.999
@@ -48,6 +48,18 @@ def alphas_cumprod(betas: FloatArray) -> FloatArray:
     """Return the share of signal variance left after each timestep, float32 [count]."""
     alphas = np.float32(1) - betas
     return np.cumprod(alphas, dtype=np.float64).astype(np.float32)
+
+
+def without_terminal_signal(betas: FloatArray) -> FloatArray:
+    """Return betas whose last timestep is pure noise: algorithm 1 of Lin et al. 2023.
+
+    The roots of the alphas are shifted down so that the last one is 0, and stretched so that the
+    first one stays as it was.
+    """
+    roots = np.sqrt(alphas_cumprod(betas))
+    roots = (roots - roots[-1]) * (roots[0] / (roots[0] - roots[-1]))
+    bars = roots**2
+    return np.float32(1) - np.append(bars[:1], bars[1:] / bars[:-1])
 
 
 def _cosine_bar(time: float) -> float:

@@ -8,26 +8,50 @@ from __future__ import annotations
 
 import numpy as np
 
+from kandinsky_core.errors import ConfigError
 from kandinsky_core.interfaces import FloatArray
 
-__all__ = ["ONE", "posterior_columns", "posterior_deviation", "x0_columns"]
+__all__ = [
+    "ONE",
+    "posterior_columns",
+    "posterior_deviation",
+    "variance_preserving",
+    "x0_columns",
+]
 
 ONE = np.float32(1)
 _SMALLEST_VARIANCE = np.float32(1e-20)
 
 
+def variance_preserving(alpha: FloatArray) -> FloatArray:
+    """Return `Schedule.noising` where signal and noise have variances alpha and 1 - alpha.
+
+    `alpha` is float32 [S], the result float32 [S, 2].
+    """
+    return np.stack([np.sqrt(alpha), np.sqrt(ONE - alpha)], axis=1)
+
+
 def x0_columns(
-    prediction_type: str, alpha: FloatArray, clip: float
+    prediction_type: str, shares: FloatArray, clip: float
 ) -> dict[str, FloatArray | float]:
     """Return the columns that turn the network's output into a clean sample.
 
     Args:
         prediction_type: `epsilon`, `sample` or `v_prediction` (Salimans and Ho 2022).
-        alpha: float32 [S].
+        shares: float32 [S, 2], as `variance_preserving` returns them.
         clip: Largest magnitude of the clean sample; infinity does not clip.
+
+    Raises:
+        ConfigError: The noise is predicted of a sample that is nothing but noise.
     """
-    signal, noise = np.sqrt(alpha), np.sqrt(ONE - alpha)
+    signal, noise = shares.T
     if prediction_type == "epsilon":
+        if not signal.all():
+            raise ConfigError(
+                "prediction_type='epsilon' cannot start from pure noise, as"
+                " rescale_betas_zero_snr=True has it: take timestep_spacing='leading' or leave the"
+                " betas as they are"
+            )
         return {"x0_from_sample": ONE / signal, "x0_from_output": -noise / signal, "x0_clip": clip}
     if prediction_type == "sample":
         return {"x0_from_output": 1.0, "x0_clip": clip}

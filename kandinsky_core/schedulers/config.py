@@ -21,6 +21,7 @@ SIBLING_FIELDS = frozenset(
         "clip_sample_range",
         "disable_corrector",
         "dynamic_thresholding_ratio",
+        "eta",
         "euler_at_final",
         "final_sigmas_type",
         "flow_shift",
@@ -85,8 +86,11 @@ class SchedulerConfig(Mapping[str, Any]):
         return f"SchedulerConfig({self._items})"
 
 
-def check_choice(owner: str, field: str, value: Any, allowed: tuple[Any, ...]) -> None:
+def check_choice(
+    owner: str, field: str, value: Any, allowed: tuple[Any, ...], reason: str = ""
+) -> None:
     """Raise a ConfigError that names field, value and the allowed values unless `value` is one."""
     if value not in allowed:
         choices = ", ".join(repr(choice) for choice in allowed)
-        raise ConfigError(f"{owner}: {field}={value!r} is not supported, allowed: {choices}")
+        why = f" ({reason})" if reason else ""
+        raise ConfigError(f"{owner}: {field}={value!r} is not supported{why}, allowed: {choices}")

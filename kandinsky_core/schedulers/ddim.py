@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
-from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.errors import ConfigError
 from kandinsky_core.interfaces import FloatArray
 from kandinsky_core.schedulers.base import Scheduler
 from kandinsky_core.schedulers.betas import BETA_SCHEDULES
-from kandinsky_core.schedulers.coefficients import ONE, x0_columns
+from kandinsky_core.schedulers.coefficients import ONE, variance_preserving, x0_columns
 from kandinsky_core.schedulers.schedule import Schedule, make_rows
 from kandinsky_core.schedulers.timesteps import TIMESTEP_SPACINGS, check_steps, spaced_timesteps
+from kandinsky_core.step_rules import StepRule
 
 __all__ = ["DDIMScheduler"]
 
@@ -23,8 +25,12 @@ __all__ = ["DDIMScheduler"]
 class DDIMScheduler(Scheduler):
     """`DDIMScheduler` of diffusers, with its arguments and defaults.
 
-    Not supported: dynamic thresholding, betas rescaled to zero terminal SNR, and
-    `use_clipped_model_output`.
+    diffusers takes `eta` at each step, where its Kandinsky pipelines give no way to pass it; here
+    it belongs to the scheduler: `DDIMScheduler.from_config(pipe.scheduler.config, eta=0.5)`. The
+    config shows it where it is not 0. Not supported: `use_clipped_model_output`.
+
+    Attributes:
+        eta: Share of fresh noise, 0 (none, nothing is drawn) to 1 (as much as DDPM).
     """
 
     num_train_timesteps: int = 1000
@@ -42,57 +48,56 @@ class DDIMScheduler(Scheduler):
     sample_max_value: float | None = 1.0
     timestep_spacing: str = "leading"
     rescale_betas_zero_snr: bool = False
+    eta: float = field(default=0.0, kw_only=True)
 
     choices: ClassVar = {
         "beta_schedule": BETA_SCHEDULES,
         "prediction_type": ("epsilon", "sample", "v_prediction"),
-        "thresholding": (False,),
+        "thresholding": (False, True),
         "timestep_spacing": TIMESTEP_SPACINGS,
-        "rescale_betas_zero_snr": (False,),
+        "rescale_betas_zero_snr": (False, True),
     }
 
-    def schedule(self, num_inference_steps: int, start: int = 0, *, eta: float = 0.0) -> Schedule:
-        """Return the steps of one loop.
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        eta = self._field("eta")
+        if not isinstance(eta, Real) or not 0 <= float(eta) <= 1:
+            raise ConfigError(f"DDIMScheduler: eta={eta!r} must be a number from 0 to 1")
+
+    def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
+        """Return the steps of one loop; see `Scheduler.schedule`.
 
         A step leads `num_train_timesteps // num_inference_steps` timesteps down, as in diffusers,
         even where the next entry of the list lies elsewhere (`linspace`, `trailing`).
-
-        Args:
-            num_inference_steps: Steps of the whole loop, 1 to `num_train_timesteps`.
-            start: Index of the first step that is taken.
-            eta: Share of fresh noise, 0 (none, nothing is drawn) to 1 (as much as DDPM).
-
-        Raises:
-            InvalidInputError: A number is out of its range.
         """
         count = self.num_train_timesteps
         steps, start = check_steps(num_inference_steps, start, count)
-        if not 0 <= eta <= 1:
-            raise InvalidInputError(f"eta={eta!r}: give a number from 0 to 1")
         timesteps = spaced_timesteps(self.timestep_spacing, steps, count, self.steps_offset)[start:]
         following = timesteps - count // steps
         final = ONE if self.set_alpha_to_one else self.alphas_cumprod[0]
         alpha = self.alphas_cumprod[timesteps]
         alpha_next = np.where(following >= 0, self.alphas_cumprod[following], final)
         variance = (ONE - alpha_next) / (ONE - alpha) * (ONE - alpha / alpha_next)
-        deviation = np.float32(eta) * np.sqrt(variance)
+        deviation = np.float32(self.eta) * np.sqrt(variance)
         towards_noise = np.sqrt(ONE - alpha_next - deviation**2)
+        noising = variance_preserving(alpha)
         rows = make_rows(
             len(timesteps),
-            **x0_columns(self.prediction_type, alpha, self._x0_limit),
-            **_noise_columns(self.prediction_type, alpha, towards_noise),
+            **x0_columns(self.prediction_type, noising, self._x0_limit),
+            **_noise_columns(self.prediction_type, noising, towards_noise),
             mean_from_x0=np.sqrt(alpha_next),
             noise_scale=deviation,
         )
-        draws = np.full(len(timesteps), eta > 0)
-        return Schedule(timesteps=timesteps, rows=rows, draws=draws)
+        draws = np.full(len(timesteps), self.eta > 0)
+        rule = StepRule(threshold=self._threshold)
+        return Schedule(timesteps=timesteps, rows=rows, draws=draws, noising=noising, rule=rule)
 
 
 def _noise_columns(
-    prediction_type: str, alpha: FloatArray, weight: FloatArray
+    prediction_type: str, shares: FloatArray, weight: FloatArray
 ) -> dict[str, FloatArray]:
     """Columns of weight * predicted noise, which the clipping of x0 does not touch."""
-    signal, noise = np.sqrt(alpha), np.sqrt(ONE - alpha)
+    signal, noise = shares.T
     if prediction_type == "epsilon":
         return {"mean_from_output": weight}
     if prediction_type == "sample":

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kandinsky_core.interfaces import FloatArray
 from kandinsky_core.schedulers.base import Scheduler
 from kandinsky_core.schedulers.betas import BETA_SCHEDULES
 from kandinsky_core.schedulers.coefficients import (
     ONE,
     posterior_columns,
     posterior_deviation,
+    variance_preserving,
     x0_columns,
 )
 from kandinsky_core.schedulers.schedule import Schedule, make_rows
 from kandinsky_core.schedulers.timesteps import TIMESTEP_SPACINGS, check_steps, spaced_timesteps
+from kandinsky_core.step_rules import StepRule
 
 __all__ = ["DDPMScheduler"]
 
@@ -26,8 +30,9 @@ __all__ = ["DDPMScheduler"]
 class DDPMScheduler(Scheduler):
     """`DDPMScheduler` of diffusers, with its arguments and defaults.
 
-    Not supported: learned variances (no published 2.2 config asks for one), `fixed_large_log` (NaN
-    in diffusers), dynamic thresholding, betas rescaled to zero terminal SNR.
+    With `variance_type="learned_range"` the network must have twice the sample's channels. Not
+    supported: `learned`, where they would hold the variance itself (no published network's do), and
+    `fixed_large_log`, which is NaN in diffusers.
     """
 
     num_train_timesteps: int = 1000
@@ -48,11 +53,14 @@ class DDPMScheduler(Scheduler):
 
     choices: ClassVar = {
         "beta_schedule": BETA_SCHEDULES,
-        "variance_type": ("fixed_small", "fixed_small_log", "fixed_large"),
+        "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "learned_range"),
         "prediction_type": ("epsilon", "sample", "v_prediction"),
-        "thresholding": (False,),
+        "thresholding": (False, True),
         "timestep_spacing": TIMESTEP_SPACINGS,
-        "rescale_betas_zero_snr": (False,),
+        "rescale_betas_zero_snr": (False, True),
+    }
+    reasons: ClassVar = {
+        "variance_type": "'learned' is for no published network, 'fixed_large_log' gives NaN"
     }
 
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
@@ -69,16 +77,32 @@ class DDPMScheduler(Scheduler):
         alpha_next = np.append(alpha[1:], ONE)
         step_alpha = alpha / alpha_next
         beta = ONE - step_alpha
-        if self.variance_type == "fixed_large":
-            deviation = np.sqrt(beta)
-        else:
-            log = self.variance_type == "fixed_small_log"
-            deviation = posterior_deviation(alpha, alpha_next, beta, via_logarithm=log)
         draws = timesteps > 0
+        noising = variance_preserving(alpha)
         rows = make_rows(
             len(timesteps),
-            **x0_columns(self.prediction_type, alpha, self._x0_limit),
+            **x0_columns(self.prediction_type, noising, self._x0_limit),
             **posterior_columns(alpha, alpha_next, step_alpha, beta),
-            noise_scale=np.where(draws, deviation, 0),
+            **self._deviation_columns(alpha, alpha_next, beta, draws),
         )
-        return Schedule(timesteps=timesteps, rows=rows, draws=draws)
+        rule = StepRule(self.variance_type == "learned_range", self._threshold)
+        return Schedule(timesteps=timesteps, rows=rows, draws=draws, noising=noising, rule=rule)
+
+    def _deviation_columns(
+        self,
+        alpha: FloatArray,
+        alpha_next: FloatArray,
+        beta: FloatArray,
+        draws: NDArray[np.bool_],
+    ) -> dict[str, NDArray[Any]]:
+        log = self.variance_type == "fixed_small_log"
+        small = posterior_deviation(alpha, alpha_next, beta, via_logarithm=log)
+        large = np.sqrt(beta)
+        if self.variance_type == "learned_range":
+            return {
+                "noise_scale": draws,
+                "log2_deviation_low": np.log2(small),
+                "log2_deviation_high": np.log2(large),
+            }
+        chosen = large if self.variance_type == "fixed_large" else small
+        return {"noise_scale": np.where(draws, chosen, 0)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kandinsky_core.interfaces import FloatArray
+from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule, Threshold
 
 __all__ = ["ROW_FIELDS", "Schedule", "make_rows", "step"]
 
@@ -21,7 +23,13 @@ ROW_FIELDS = (
     "mean_from_previous_x0",
     "noise_scale",
     "mean_from_output",
+    "input_scale",
+    "log2_deviation_low",
+    "log2_deviation_high",
+    "kept_from_original",
+    "kept_from_noise",
 )
+_KEPT_COLUMNS = [ROW_FIELDS.index(name) for name in ("kept_from_original", "kept_from_noise")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,39 +38,65 @@ class Schedule:
 
     Attributes:
         timesteps: [S] int64 or float32, what the network is told at each step.
-        rows: [S, 8] float32, columns named by `ROW_FIELDS`, for `step`.
+        rows: [S, 13] float32, columns named by `ROW_FIELDS`, for `step`.
         draws: [S] bool, whether noise is drawn at the step. Not the same as a `noise_scale` above 0
             that matters: the last step of DDPM draws for a scale of 1e-10, which moves the stream.
+        noising: [S, 2] float32, the shares of a clean sample and of noise in a sample of each
+            timestep. `rows` gets its columns `kept_from_...` from it: those of the next timestep,
+            and the clean sample behind the last.
         init_noise_sigma: Factor of the initial noise.
+        rule: How each step is computed.
     """
 
     timesteps: NDArray[Any]
     rows: FloatArray
     draws: NDArray[np.bool_]
+    noising: FloatArray
     init_noise_sigma: float = 1.0
+    rule: StepRule = PLAIN_RULE
 
     def __post_init__(self) -> None:
         count = len(self.timesteps)
-        if self.rows.shape != (count, len(ROW_FIELDS)) or self.draws.shape != (count,):
+        shapes = (self.rows.shape, self.draws.shape, self.noising.shape)
+        if shapes != ((count, len(ROW_FIELDS)), (count,), (count, 2)):
             raise ValueError(
-                f"{count} timesteps need rows [{count}, {len(ROW_FIELDS)}] and draws [{count}], "
-                f"not {self.rows.shape} and {self.draws.shape}"
+                f"{count} timesteps need rows [{count}, {len(ROW_FIELDS)}], draws [{count}] and"
+                f" noising [{count}, 2], not {', '.join(map(str, shapes))}"
             )
+        rows = self.rows.copy()
+        rows[:, _KEPT_COLUMNS] = np.append(self.noising[1:], [[1, 0]], axis=0)
+        object.__setattr__(self, "rows", rows)
 
     def __len__(self) -> int:
         return len(self.timesteps)
 
+    def noised(self, original: FloatArray, noise: FloatArray) -> FloatArray:
+        """Return clean samples noised to the first timestep: where image to image starts."""
+        signal, deviation = self.noising[0]
+        noised: FloatArray = signal * original + deviation * noise
+        return noised
 
-def step(row: Any, sample: Any, output: Any, previous_x0: Any, noise: Any) -> tuple[Any, Any]:
+
+def step(
+    row: Any,
+    sample: Any,
+    output: Any,
+    previous_x0: Any,
+    noise: Any,
+    *,
+    variance: Any = None,
+    threshold: Threshold | None = None,
+    sort: Callable[[Any], Any] | None = None,
+    kept: Kept | None = None,
+) -> tuple[Any, Any]:
     """Take one step: predict the clean sample, then the sample of the next timestep.
 
         x0 = x0_from_sample * sample + x0_from_output * output, clipped to [-x0_clip, x0_clip]
         next = mean_from_x0 * x0 + mean_from_sample * sample + mean_from_output * output
              + mean_from_previous_x0 * previous_x0 + noise_scale * noise
 
-    Uses only what NumPy, JAX and MindSpore arrays share, so that it runs (and compiles) on each. A
-    learned variance will add its columns at the end of the row and an optional argument here, so
-    that callers, which pass rows whole, stay as they are.
+    The network's input, `input_scale * sample`, is the caller's business. Uses only what NumPy, JAX
+    and MindSpore arrays share, so that it runs (and compiles) on each.
 
     Args:
         row: One row of `Schedule.rows`; may be traced. A float32 row makes the arithmetic float32
@@ -71,6 +105,11 @@ def step(row: Any, sample: Any, output: Any, previous_x0: Any, noise: Any) -> tu
         output: The network's prediction, guidance applied, of the same shape.
         previous_x0: Clean sample predicted one step earlier; None counts as zero.
         noise: Standard normals; None where the step draws none.
+        variance: Second half of the network's channels, for a learned variance; it multiplies
+            `noise_scale` by the deviation that it says, in place of 1.
+        threshold: Dynamic thresholding in place of clipping.
+        sort: Sorts along the last axis, for `threshold`: in this the frameworks differ.
+        kept: What to put back afterwards; its arrays laid out as `sample`.
 
     Returns:
         The next sample and the predicted clean sample, both in the dtype of `sample`.
@@ -81,22 +120,47 @@ def step(row: Any, sample: Any, output: Any, previous_x0: Any, noise: Any) -> tu
     """
     if len(row) != len(ROW_FIELDS):
         raise ValueError(f"a row has {len(ROW_FIELDS)} numbers, not {len(row)}")
-    clip = row[2]
-    x0 = (row[0] * sample + row[1] * output).clip(-clip, clip)
+    x0 = row[0] * sample + row[1] * output
+    x0 = _thresholded(x0, threshold, sort) if threshold is not None else x0.clip(-row[2], row[2])
     result = row[3] * x0 + row[4] * sample + row[7] * output
     if previous_x0 is not None:
         result = result + row[5] * previous_x0
     if noise is not None:
-        result = result + row[6] * noise
+        scale = row[6] if variance is None else row[6] * _deviation(row, variance)
+        result = result + scale * noise
+    if kept is not None:
+        original = row[11] * kept.original + row[12] * kept.noise
+        result = kept.mask * original + (1 - kept.mask) * result
     return result.astype(sample.dtype), x0.astype(sample.dtype)
 
 
+def _deviation(row: Any, variance: Any) -> Any:
+    """Return the deviation that a learned variance in [-1, 1] stands for."""
+    share = (variance + 1) / 2
+    return 2.0 ** (share * row[10] + (1 - share) * row[9])
+
+
+def _thresholded(x0: Any, threshold: Threshold, sort: Any) -> Any:
+    """Clip each sample at a quantile of its magnitudes, at least 1, and scale it to [-1, 1]."""
+    magnitudes = sort(abs(x0).reshape(len(x0), -1))  # [B, N]
+    # the quantile's place among N sorted values, between two of them as NumPy's `linear` has it
+    place = threshold.ratio * (magnitudes.shape[1] - 1)
+    low = int(place)
+    high = min(low + 1, magnitudes.shape[1] - 1)
+    limit = magnitudes[:, low] + (place - low) * (magnitudes[:, high] - magnitudes[:, low])
+    limit = limit.clip(1.0, threshold.maximum).reshape(-1, *[1] * (x0.ndim - 1))
+    return x0.clip(-limit, limit) / limit
+
+
 def make_rows(count: int, **columns: Any) -> FloatArray:
-    """Lay columns out as rows [count, 8]; each is [count] or a scalar, and zero where not named."""
+    """Lay columns out as rows [count, 13], each column [count] or a scalar.
+
+    A column that is not named is zero; `input_scale` is 1.
+    """
     unknown = set(columns) - set(ROW_FIELDS)
     if unknown:
         raise TypeError(f"not a column of a schedule: {', '.join(sorted(unknown))}")
     rows = np.zeros((count, len(ROW_FIELDS)), np.float32)
-    for name, values in columns.items():
+    for name, values in {"input_scale": 1, **columns}.items():
         rows[:, ROW_FIELDS.index(name)] = values
     return rows

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kandinsky_core.errors import InvalidInputError
 
-__all__ = ["TIMESTEP_SPACINGS", "check_steps", "spaced_timesteps"]
+__all__ = ["TIMESTEP_SPACINGS", "check_steps", "solver_timesteps", "spaced_timesteps"]
 
 TIMESTEP_SPACINGS = ("leading", "linspace", "trailing")
 
@@ -56,10 +56,36 @@ def spaced_timesteps(
     else:
         falling = np.arange(num_train_timesteps, 0, -num_train_timesteps / steps)[:steps]
         timesteps = falling.round() - 1
-    if timesteps[0] >= num_train_timesteps:
+    return _within(timesteps, num_train_timesteps, steps_offset)
+
+
+def solver_timesteps(
+    spacing: str, steps: int, num_train_timesteps: int, steps_offset: int
+) -> NDArray[np.int64]:
+    """Return the timesteps of a loop of DPM-Solver, int64 [steps], falling.
+
+    Here `linspace` and `leading` cut the way down to timestep 0 into equal parts and leave that
+    timestep out, where `spaced_timesteps` visits it.
+
+    Raises:
+        InvalidInputError: As `spaced_timesteps` raises.
+    """
+    timesteps: NDArray[Any]
+    if spacing == "leading":
+        ratio = num_train_timesteps // (steps + 1)
+        timesteps = np.arange(steps, 0, -1) * ratio + steps_offset
+    elif spacing == "linspace":
+        timesteps = np.linspace(0, num_train_timesteps - 1, steps + 1).round()[:0:-1]
+    else:
+        return spaced_timesteps(spacing, steps, num_train_timesteps, steps_offset)
+    return _within(timesteps, num_train_timesteps, steps_offset)
+
+
+def _within(timesteps: NDArray[Any], count: int, offset: int) -> NDArray[np.int64]:
+    if timesteps[0] >= count:
         raise InvalidInputError(
-            f"num_inference_steps={steps} with steps_offset={steps_offset} reaches timestep"
-            f" {timesteps[0]}, the last one is {num_train_timesteps - 1}: use fewer steps"
+            f"num_inference_steps={len(timesteps)} with steps_offset={offset} reaches timestep"
+            f" {timesteps[0]}, the last one is {count - 1}: use fewer steps"
         )
     return timesteps.astype(np.int64)
 

@@ -12,6 +12,7 @@ from kandinsky_core.schedulers.coefficients import (
     ONE,
     posterior_columns,
     posterior_deviation,
+    variance_preserving,
     x0_columns,
 )
 from kandinsky_core.schedulers.schedule import Schedule, make_rows
@@ -24,7 +25,7 @@ __all__ = ["UnCLIPScheduler"]
 class UnCLIPScheduler(Scheduler):
     """`UnCLIPScheduler` of diffusers, with its arguments and defaults.
 
-    Not supported: learned variances (no published prior predicts one).
+    Not supported: learned variances (no prior predicts one).
     """
 
     num_train_timesteps: int = 1000
@@ -39,6 +40,7 @@ class UnCLIPScheduler(Scheduler):
         "prediction_type": ("epsilon", "sample"),
         "beta_schedule": ("squaredcos_cap_v2",),
     }
+    reasons: ClassVar = {"variance_type": "no prior predicts a variance"}
 
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
@@ -63,10 +65,11 @@ class UnCLIPScheduler(Scheduler):
         beta = np.where(adjacent, self.betas[timesteps], ONE - alpha / alpha_next)
         draws = following >= 0
         deviation = posterior_deviation(alpha, alpha_next, beta, via_logarithm=True)
+        noising = variance_preserving(alpha)
         rows = make_rows(
             len(timesteps),
-            **x0_columns(self.prediction_type, alpha, self._x0_limit),
+            **x0_columns(self.prediction_type, noising, self._x0_limit),
             **posterior_columns(alpha, alpha_next, ONE - beta, beta),
             noise_scale=np.where(draws, deviation, 0),
         )
-        return Schedule(timesteps=timesteps, rows=rows, draws=draws)
+        return Schedule(timesteps=timesteps, rows=rows, draws=draws, noising=noising)

@@ -24,6 +24,14 @@ TOLERANCE = 2e-6
 
 SHAPE = (2, 4, 6, 6)
 DECODER = {"beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
+# A second scheduler of the 2.1 decoder, as diffusers' pull request 3783 proposed it.
+LEARNED = {
+    "clip_sample_range": 2.0,
+    "sample_max_value": None,
+    "thresholding": True,
+    "variance_type": "learned_range",
+    "steps_offset": 1,
+}
 PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "2.1 decoder": ("DDIMScheduler", DECODER | {"clip_sample": False, "set_alpha_to_one": False}),
     "2.2 decoder": ("DDPMScheduler", DECODER),
@@ -44,14 +52,25 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
 ] + [
     ("DDPMScheduler", {"variance_type": "fixed_large"}),
     ("DDPMScheduler", {"variance_type": "fixed_small_log", "clip_sample_range": 2.0}),
+    ("DDPMScheduler", {"variance_type": "learned_range"}),
+    ("DDPMScheduler", LEARNED),
+    ("DDPMScheduler", LEARNED | {"sample_max_value": 1.5, "dynamic_thresholding_ratio": 0.7}),
+    ("DDIMScheduler", {"thresholding": True, "sample_max_value": 3.0}),
+    ("DDIMScheduler", {"thresholding": True}),
     ("DDIMScheduler", {"set_alpha_to_one": False, "clip_sample_range": 3.0}),
     ("UnCLIPScheduler", {}),
 ]
 NAMES = ("DDIMScheduler", "DDPMScheduler", "UnCLIPScheduler")
+SOLVERS = (
+    "DPMSolverMultistepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+)
 
 
 def pair(name: str, fields: dict[str, Any]) -> tuple[Any, Any]:
-    return getattr(ours, name)(**fields), getattr(diffusers, name)(**fields)
+    theirs = {key: value for key, value in fields.items() if key != "eta"}
+    return getattr(ours, name)(**fields), getattr(diffusers, name)(**theirs)
 
 
 def their_trajectory(
@@ -86,7 +105,19 @@ def our_trajectory(
     x, clean, samples, cleans = sample, None, [], []
     for index, row in enumerate(schedule.rows):
         drawn = torch.randn(SHAPE, generator=generator).numpy() if schedule.draws[index] else None
-        x, clean = step(row, x, outputs[index], clean, drawn)
+        output, variance = outputs[index][:, :4], None
+        if schedule.rule.learned_variance:
+            variance = outputs[index][:, 4:]
+        x, clean = step(
+            row,
+            x,
+            output,
+            clean,
+            drawn,
+            variance=variance,
+            threshold=schedule.rule.threshold,
+            sort=np.sort,
+        )
         samples.append(x)
         cleans.append(clean)
     return samples, cleans
@@ -97,15 +128,16 @@ def compare(
     fields: dict[str, Any],
     steps: int,
     start: int = 0,
-    eta: float = 0.0,
     tolerance: float = TOLERANCE,
 ) -> None:
     mine, theirs = pair(name, fields)
     rng = np.random.default_rng(steps)
     sample = rng.standard_normal(SHAPE, dtype=np.float32)
-    outputs = rng.standard_normal((steps - start, *SHAPE), dtype=np.float32)
-    extra = {"eta": eta} if name == "DDIMScheduler" else {}
-    schedule = mine.schedule(steps, start, **extra)
+    learned = fields.get("variance_type") == "learned_range"
+    shape = (steps - start, SHAPE[0], 8 if learned else 4, *SHAPE[2:])
+    outputs = rng.standard_normal(shape, dtype=np.float32)
+    schedule = mine.schedule(steps, start)
+    eta = fields.get("eta", 0.0)
     samples, cleans, draws = their_trajectory(theirs, steps, start, eta, sample, outputs)
     assert schedule.timesteps.tolist() == theirs.timesteps[start:].tolist()
     assert schedule.draws.tolist() == draws
@@ -156,7 +188,21 @@ def test_every_training_timestep(name: str) -> None:
 @pytest.mark.parametrize("eta", [0.05, 1.0])
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
 def test_ddim_with_noise(prediction: str, eta: float) -> None:
-    compare("DDIMScheduler", {"prediction_type": prediction}, steps=25, eta=eta)
+    compare("DDIMScheduler", {"prediction_type": prediction, "eta": eta}, steps=25)
+
+
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DDPMScheduler"])
+def test_no_terminal_signal(name: str, spacing: str) -> None:
+    fields = {"rescale_betas_zero_snr": True, "timestep_spacing": spacing}
+    for prediction in ("v_prediction", "sample"):
+        # measured 9e-6: here the tables too come from float32 square roots
+        compare(name, fields | {"prediction_type": prediction}, steps=25, tolerance=1.1e-5)
+    mine, theirs = pair(name, fields)
+    np.testing.assert_allclose(mine.betas, theirs.betas.numpy(), rtol=0, atol=3e-6)
+    alphas = theirs.alphas_cumprod.numpy()
+    np.testing.assert_allclose(mine.alphas_cumprod, alphas, rtol=0, atol=5e-7)
+    assert mine.alphas_cumprod[-1] == theirs.alphas_cumprod[-1] == 0
 
 
 @pytest.mark.parametrize("betas", ["linear", "scaled_linear", "squaredcos_cap_v2"])
@@ -190,46 +236,74 @@ def test_unclip_timesteps_for_every_step_count() -> None:
         assert mine.schedule(steps).timesteps.tolist() == theirs.timesteps.tolist()
 
 
-@pytest.mark.parametrize("which", PUBLISHED)
-def test_add_noise(which: str) -> None:
-    mine, theirs = pair(*PUBLISHED[which])
+@pytest.mark.parametrize("name", NAMES + SOLVERS)
+def test_add_noise(name: str) -> None:
+    mine, theirs = pair(name, {})
+    theirs.set_timesteps(999 if name == "DPMSolverMultistepScheduler" else 1000)
     rng = np.random.default_rng(0)
     original, noise = rng.standard_normal((2, 3, *SHAPE[1:]), dtype=np.float32)
-    timesteps = np.array([0, 417, 999])
+    timesteps = np.array([1, 417, 999])
     expected = theirs.add_noise(*(torch.from_numpy(a) for a in (original, noise, timesteps)))
     got = mine.add_noise(original, noise, timesteps)
-    np.testing.assert_allclose(got, expected.numpy(), rtol=0, atol=5e-7)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected.numpy(), rtol=2e-6, atol=5e-7)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + SOLVERS)
 def test_arguments_and_defaults(name: str) -> None:
     mine = inspect.signature(getattr(ours, name)).parameters
     theirs = inspect.signature(getattr(diffusers, name)).parameters
-    own = {key: value.default for key, value in mine.items() if key != "carried"}
+    own = {key: value.default for key, value in mine.items() if value.kind != value.KEYWORD_ONLY}
     assert list(own.items()) == [(key, value.default) for key, value in theirs.items()]
+    more = {key for key, value in mine.items() if value.kind == value.KEYWORD_ONLY}
+    assert more == ({"carried", "eta"} if name == "DDIMScheduler" else {"carried"})
 
 
-@pytest.mark.parametrize("which", PUBLISHED)
-def test_configs_pass_both_ways(which: str, tmp_path: Path) -> None:
-    name, fields = PUBLISHED[which]
+def public(config: Any) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"), [*PUBLISHED.values(), *((name, DECODER) for name in SOLVERS)]
+)
+def test_configs_pass_both_ways(name: str, fields: dict[str, Any], tmp_path: Path) -> None:
     mine, theirs = pair(name, fields)
     theirs.save_pretrained(tmp_path / "theirs")
     mine.save_pretrained(tmp_path / "mine")
     assert type(mine).from_pretrained(tmp_path / "theirs") == mine
     assert type(mine).from_config(theirs.config) == mine
-    read = type(theirs).from_pretrained(tmp_path / "mine")
-    public = {key: value for key, value in mine.config.items() if not key.startswith("_")}
-    assert {key: read.config[key] for key in public} == public
+    for read in (
+        type(theirs).from_pretrained(tmp_path / "mine"),
+        type(theirs).from_config(dict(mine.config)),
+    ):
+        assert {key: read.config[key] for key in public(mine.config)} == public(mine.config)
 
 
-def test_switching_the_class_as_diffusers_does() -> None:
-    published = DECODER | {"set_alpha_to_one": False, "_class_name": "DDPMScheduler"}
+def test_eta_does_not_trouble_diffusers(tmp_path: Path) -> None:
+    ours.DDIMScheduler(eta=0.5, steps_offset=1).save_pretrained(tmp_path)
+    assert diffusers.DDIMScheduler.from_pretrained(tmp_path).config.steps_offset == 1
+
+
+CLASSES = ("DDIMScheduler", "DDPMScheduler", *SOLVERS)
+
+
+@pytest.mark.parametrize("second", CLASSES)
+@pytest.mark.parametrize("first", CLASSES)
+@pytest.mark.parametrize("spacing", [None, "trailing"])
+def test_switching_the_class_as_diffusers_does(
+    first: str, second: str, spacing: str | None
+) -> None:
+    """What nobody gave gives way to the second class's default; what was given goes along."""
+    published = DECODER | {"clip_sample": False, "set_alpha_to_one": False, "thresholding": False}
+    if spacing is not None:
+        published = published | {"timestep_spacing": spacing}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        their_ddpm = diffusers.DDPMScheduler.from_config(published)
-        theirs = diffusers.DDIMScheduler.from_config(their_ddpm.config)
-    mine: Scheduler = ours.DDIMScheduler.from_config(
-        ours.DDPMScheduler.from_config(published).config
-    )
-    assert mine.config.set_alpha_to_one is theirs.config.set_alpha_to_one is False
-    assert mine.config.beta_start == theirs.config.beta_start
+        before = getattr(diffusers, first).from_config(published)
+        theirs = getattr(diffusers, second).from_config(before.config)
+        back = getattr(diffusers, first).from_config(theirs.config)
+    my_before: Scheduler = getattr(ours, first).from_config(published)
+    mine: Scheduler = getattr(ours, second).from_config(my_before.config)
+    assert public(mine.config) == public(theirs.config)
+    assert public(getattr(ours, first).from_config(mine.config).config) == public(back.config)
+    assert getattr(ours, second).from_config(before.config) == mine

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.schedulers import (
     ROW_FIELDS,
     DDIMScheduler,
     DDPMScheduler,
+    DPMSolverMultistepScheduler,
     Schedule,
-    Scheduler,
     UnCLIPScheduler,
     scheduler_from_config,
 )
-from kandinsky_core.schedulers.config import SchedulerConfig
+from kandinsky_core.step_rules import PLAIN_RULE, StepRule, Threshold
 
 DDIM_2_1 = {
     "_class_name": "DDIMScheduler",
@@ -46,7 +43,6 @@ UNCLIP = {
     "beta_schedule": "squaredcos_cap_v2",
 }
 ALL = [DDIM_2_1, DDPM_2_2, UNCLIP]
-CLASSES: list[type[Scheduler]] = [DDIMScheduler, DDPMScheduler, UnCLIPScheduler]
 
 
 def column(schedule: Schedule, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -81,15 +77,16 @@ def test_unclip_rows_of_25_steps(
     index: int, from_x0: float, from_sample: float, noise: float
 ) -> None:
     row = scheduler_from_config(UNCLIP).schedule(25).rows[index]
-    expected = [0, 1, 10, from_x0, from_sample, 0, noise, 0]
-    np.testing.assert_allclose(row, expected, rtol=0, atol=6e-7)
+    expected = [0, 1, 10, from_x0, from_sample, 0, noise, 0, 1, 0, 0]
+    np.testing.assert_allclose(row[:11], expected, rtol=0, atol=6e-7)
 
 
 def test_unclip_single_step_goes_straight_to_x0() -> None:
     schedule = scheduler_from_config(UNCLIP).schedule(1)
     assert schedule.timesteps.tolist() == [999]
     assert schedule.draws.tolist() == [False]
-    np.testing.assert_array_equal(schedule.rows[0], np.float32([0, 1, 10, 1, 0, 0, 0, 0]))
+    expected = np.float32([0, 1, 10, 1, 0, 0, 0, 0, 1, 0, 0, 1, 0])
+    np.testing.assert_array_equal(schedule.rows[0], expected)
 
 
 @pytest.mark.parametrize(
@@ -193,15 +190,57 @@ def test_trailing_has_no_extra_timestep(steps: int) -> None:
 
 
 def test_ddim_eta() -> None:
-    scheduler = DDIMScheduler()
-    assert not scheduler.schedule(4).draws.any()
-    assert scheduler.schedule(4, eta=0.3).draws.all()
-    scales = column(scheduler.schedule(4, eta=1.0), "noise_scale")
+    assert not DDIMScheduler().schedule(4).draws.any()
+    assert DDIMScheduler(eta=0.3).schedule(4).draws.all()
+    scales = column(DDIMScheduler(eta=1).schedule(4), "noise_scale")
     np.testing.assert_allclose(
         scales, column(DDPMScheduler().schedule(4), "noise_scale"), rtol=2e-6
     )
-    with pytest.raises(InvalidInputError, match=r"eta=1\.5"):
-        scheduler.schedule(4, eta=1.5)
+    for eta in (1.5, -0.1, "0.5", None):
+        with pytest.raises(ConfigError, match="eta="):
+            DDIMScheduler(eta=eta)  # type: ignore[arg-type]
+
+
+def test_learned_range_spans_the_two_fixed_variances() -> None:
+    fields = {"beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
+    learned = DDPMScheduler(variance_type="learned_range", **fields).schedule(25)
+    assert learned.rule == StepRule(learned_variance=True)
+    assert learned.draws.all()
+    assert (column(learned, "noise_scale") == 1).all()
+    for name, variance_type in (("low", "fixed_small"), ("high", "fixed_large")):
+        fixed = DDPMScheduler(variance_type=variance_type, **fields).schedule(25)
+        assert fixed.rule == PLAIN_RULE
+        np.testing.assert_allclose(
+            2 ** column(learned, f"log2_deviation_{name}"),
+            column(fixed, "noise_scale"),
+            rtol=3e-6,
+        )
+
+
+@pytest.mark.parametrize("cls", [DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler])
+def test_thresholding_is_a_rule(cls: Any) -> None:
+    scheduler = cls(thresholding=True, dynamic_thresholding_ratio=0.9, sample_max_value=2.0)
+    assert scheduler.schedule(5).rule.threshold == Threshold(0.9, 2.0)
+    unlimited = cls(thresholding=True, sample_max_value=None).schedule(5).rule
+    assert unlimited.threshold == Threshold(0.995, np.inf)
+    assert cls(dynamic_thresholding_ratio=7.0).schedule(5).rule == PLAIN_RULE
+    for field, value in {"dynamic_thresholding_ratio": 1.1, "sample_max_value": 0.5}.items():
+        with pytest.raises(ConfigError, match=f"{field}={value}"):
+            cls(thresholding=True, **{field: value})
+
+
+@pytest.mark.parametrize("config", ALL)
+def test_original_is_kept_as_noisy_as_the_next_sample(config: dict[str, Any]) -> None:
+    scheduler = scheduler_from_config(config)
+    schedule = scheduler.schedule(8, start=3)
+    one, nothing = np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32)
+    for index, timestep in enumerate(schedule.timesteps[1:].tolist()):
+        row = dict(zip(ROW_FIELDS, schedule.rows[index], strict=True))
+        assert row["kept_from_original"] == scheduler.add_noise(one, nothing, timestep)
+        assert row["kept_from_noise"] == scheduler.add_noise(nothing, one, timestep)
+    assert schedule.rows[-1, -2:].tolist() == [1, 0]
+    start = scheduler.add_noise(one, 2 * one, int(schedule.timesteps[0]))
+    np.testing.assert_allclose(schedule.noised(one, 2 * one), start, rtol=1e-7)
 
 
 def test_add_noise_by_row_and_for_all() -> None:
@@ -217,94 +256,17 @@ def test_add_noise_by_row_and_for_all() -> None:
             scheduler.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("config", ALL)
-def test_config_reads_as_attribute_item_and_mapping(config: dict[str, Any]) -> None:
-    view = scheduler_from_config(config).config
-    for name in config.keys() - {"_diffusers_version"}:
-        assert view[name] == getattr(view, name) == config[name]
-    assert dict(**view) == dict(view)
-    assert "no_such_field" not in view
-    with pytest.raises(AttributeError, match="no_such_field"):
-        _ = view.no_such_field
-    with pytest.raises(TypeError):
-        view["clip_sample"] = 3  # type: ignore[index]
-
-
-@pytest.mark.parametrize("config", ALL)
-def test_saved_config_reads_back(config: dict[str, Any], tmp_path: Path) -> None:
-    scheduler = scheduler_from_config(config)
-    scheduler.save_pretrained(tmp_path / "scheduler")
-    saved = json.loads((tmp_path / "scheduler" / "scheduler_config.json").read_text())
-    assert scheduler_from_config(saved) == scheduler
-    again = type(scheduler).from_pretrained(tmp_path, subfolder="scheduler")
-    assert again == scheduler
-    assert dict(again.config) == dict(scheduler.config)
-
-
-def test_trained_betas_survive_saving(tmp_path: Path) -> None:
-    scheduler = DDIMScheduler(3, trained_betas=[0.25, 0.5, 0.75])
-    scheduler.save_pretrained(tmp_path)
-    again = DDIMScheduler.from_pretrained(tmp_path)
-    assert again == scheduler
-    np.testing.assert_array_equal(again.alphas_cumprod, np.float32([0.75, 0.375, 0.09375]))
-
-
-def test_switching_class_keeps_what_the_first_did_not_know() -> None:
-    ddpm = DDPMScheduler.from_config(DDPM_2_2)
-    ddim = DDIMScheduler.from_config(ddpm.config, clip_sample=False)
-    assert ddim == scheduler_from_config(DDIM_2_1)
-    assert ddim.config.variance_type == "fixed_small"
-    assert DDPMScheduler.from_config(ddim.config, clip_sample=True) == ddpm
-
-
-@pytest.mark.parametrize("cls", CLASSES)
-def test_unknown_field_is_named(cls: type[Scheduler]) -> None:
-    with pytest.raises(ConfigError, match="beta_begin"):
-        cls.from_config({"beta_begin": 0.1})
-    with pytest.raises(ConfigError, match="use_karras_sigmas"):
-        cls.from_config({}, use_karras_sigmas=True)
-    assert cls.from_config({"use_karras_sigmas": True, "_private": 1}) == cls()
-
-
-@pytest.mark.parametrize(
-    ("cls", "fields"),
-    [
-        (DDPMScheduler, {"variance_type": "learned_range"}),
-        (DDPMScheduler, {"variance_type": "fixed_large_log"}),
-        (DDPMScheduler, {"thresholding": True}),
-        (DDPMScheduler, {"beta_schedule": "sigmoid"}),
-        (DDIMScheduler, {"prediction_type": "flow"}),
-        (DDIMScheduler, {"timestep_spacing": "karras"}),
-        (DDIMScheduler, {"rescale_betas_zero_snr": True}),
-        (UnCLIPScheduler, {"prediction_type": "v_prediction"}),
-        (UnCLIPScheduler, {"beta_schedule": "linear"}),
-        (UnCLIPScheduler, {"variance_type": "learned_range"}),
-        (UnCLIPScheduler, {"num_train_timesteps": "1000"}),
-        (DDIMScheduler, {"num_train_timesteps": 0}),
-        (DDIMScheduler, {"trained_betas": [0.1, 0.2]}),
-    ],
-)
-def test_unsupported_value_is_named(cls: type[Scheduler], fields: dict[str, Any]) -> None:
-    (name,) = fields
-    with pytest.raises(ConfigError, match=name):
-        cls(**fields)
-
-
-def test_unknown_class_lists_the_supported_ones() -> None:
-    with pytest.raises(ConfigError, match=r"PNDMScheduler.*DDIMScheduler.*UnCLIPScheduler"):
-        scheduler_from_config({"_class_name": "PNDMScheduler"})
-    with pytest.raises(ConfigError, match="_class_name=None"):
-        scheduler_from_config({})
-
-
-def test_missing_or_broken_file(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no .*scheduler_config\.json"):
-        DDIMScheduler.from_pretrained(tmp_path)
-    (tmp_path / "scheduler_config.json").write_text("{")
-    with pytest.raises(CheckpointError, match="not JSON"):
-        DDIMScheduler.from_pretrained(tmp_path)
-
-
-def test_config_view_can_be_copied() -> None:
-    view = SchedulerConfig({"a": 1})
-    assert copy.deepcopy(view) == view
+@pytest.mark.parametrize("cls", [DDIMScheduler, DDPMScheduler])
+def test_betas_without_terminal_signal(cls: Any) -> None:
+    scheduler = cls(rescale_betas_zero_snr=True, prediction_type="v_prediction")
+    plain = cls(prediction_type="v_prediction")
+    assert scheduler.alphas_cumprod[-1] == 0
+    assert scheduler.alphas_cumprod[0] == pytest.approx(plain.alphas_cumprod[0], abs=1e-7)
+    trailing = cls.from_config(scheduler.config, timestep_spacing="trailing")
+    schedule = trailing.schedule(10)
+    assert schedule.noising[0].tolist() == [0, 1]
+    assert np.isfinite(np.delete(schedule.rows, ROW_FIELDS.index("x0_clip"), axis=1)).all()
+    epsilon = cls.from_config(trailing.config, prediction_type="epsilon")
+    with pytest.raises(ConfigError, match="'epsilon' cannot start from pure noise"):
+        epsilon.schedule(10)
+    assert len(cls.from_config(epsilon.config, timestep_spacing="leading").schedule(10)) == 10
