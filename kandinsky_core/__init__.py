@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kandinsky_core.backend import backend_reports, get_backend
     from kandinsky_core.errors import KandinskyError
     from kandinsky_core.generator import Generator
+    from kandinsky_core.hints import depth_hint
     from kandinsky_core.image_inputs import (
         load_image,
     )
@@ -21,6 +22,23 @@ if TYPE_CHECKING:
         AutoPipelineForImage2Image,
         AutoPipelineForInpainting,
         AutoPipelineForText2Image,
+    )
+    from kandinsky_core.pipelines.kandinsky2_1 import (
+        KandinskyPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_1_combined import (
+        KandinskyCombinedPipeline,
+        KandinskyImg2ImgCombinedPipeline,
+        KandinskyInpaintCombinedPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_1_img2img import (
+        KandinskyImg2ImgPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_1_inpaint import (
+        KandinskyInpaintPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_1_prior import (
+        KandinskyPriorPipeline,
     )
     from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
     from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
@@ -62,7 +80,14 @@ __all__ = [
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "Generator",
+    "KandinskyCombinedPipeline",
     "KandinskyError",
+    "KandinskyImg2ImgCombinedPipeline",
+    "KandinskyImg2ImgPipeline",
+    "KandinskyInpaintCombinedPipeline",
+    "KandinskyInpaintPipeline",
+    "KandinskyPipeline",
+    "KandinskyPriorPipeline",
     "KandinskyV22CombinedPipeline",
     "KandinskyV22ControlnetImg2ImgPipeline",
     "KandinskyV22ControlnetPipeline",
@@ -76,6 +101,7 @@ __all__ = [
     "UnCLIPScheduler",
     "__version__",
     "backend_reports",
+    "depth_hint",
     "get_backend",
     "load_image",
     "make_image_grid",
@@ -96,7 +122,14 @@ _HOME = {
     "EulerAncestralDiscreteScheduler": "schedulers",
     "EulerDiscreteScheduler": "schedulers",
     "Generator": "generator",
+    "KandinskyCombinedPipeline": "pipelines.kandinsky2_1_combined",
     "KandinskyError": "errors",
+    "KandinskyImg2ImgCombinedPipeline": "pipelines.kandinsky2_1_combined",
+    "KandinskyImg2ImgPipeline": "pipelines.kandinsky2_1_img2img",
+    "KandinskyInpaintCombinedPipeline": "pipelines.kandinsky2_1_combined",
+    "KandinskyInpaintPipeline": "pipelines.kandinsky2_1_inpaint",
+    "KandinskyPipeline": "pipelines.kandinsky2_1",
+    "KandinskyPriorPipeline": "pipelines.kandinsky2_1_prior",
     "KandinskyV22CombinedPipeline": "pipelines.kandinsky2_2_combined",
     "KandinskyV22ControlnetImg2ImgPipeline": "pipelines.kandinsky2_2_controlnet",
     "KandinskyV22ControlnetPipeline": "pipelines.kandinsky2_2_controlnet",
@@ -109,6 +142,7 @@ _HOME = {
     "KandinskyV22PriorPipeline": "pipelines.kandinsky2_2_prior",
     "UnCLIPScheduler": "schedulers",
     "backend_reports": "backend",
+    "depth_hint": "hints",
     "get_backend": "backend",
     "load_image": "image_inputs",
     "make_image_grid": "images",

@@ -101,6 +101,27 @@ class Network(Protocol):
         """Keep the weights on the host from now on, and on the device only while they are used."""
         ...
 
+    def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
+        """Return copies of weights, by PyTorch's names, in its layout and the network's dtype.
+
+        Raises:
+            KeyError: There are no such weights; the error holds all their names.
+        """
+        ...
+
+    def update_weights(self, values: Mapping[str, Array]) -> None:
+        """Replace weights, cast to the network's dtype, and keep what they were first.
+
+        Raises:
+            KeyError: There are no such weights.
+            ValueError: One is of another shape.
+        """
+        ...
+
+    def restore_weights(self) -> None:
+        """Put back, bit for bit, all that `update_weights` replaced."""
+        ...
+
 
 class TextEncoder(Network, Protocol):
     """CLIP text model with projection."""

@@ -52,8 +52,8 @@ class UNet2DConditionModel(nnx.Module):
         self.size_multiple = config.size_multiple
         self.conv_in = Conv(config.in_channels, first, kernel=3, padding=1, layers=layers)
         self.time_embedding = TimestepEmbedding(first, config.time_embed_dim, layers=layers)
-        self.encoder_hid_proj = TOKEN_HEADS[config.encoder_hid_dim_type](config, layers=layers)
-        self.add_embedding = EMBEDDING_HEADS[config.addition_embed_type](config, layers=layers)
+        self.encoder_hid_proj: Any = TOKEN_HEADS[config.encoder_hid_dim_type](config, layers=layers)
+        self.add_embedding: Any = EMBEDDING_HEADS[config.addition_embed_type](config, layers=layers)
         self.down_blocks = _down_blocks(config, layers=layers)
         self.mid_block = MiddleBlock(last, config, layers=layers)
         self.up_blocks = _up_blocks(config, layers=layers)
@@ -84,9 +84,7 @@ class UNet2DConditionModel(nnx.Module):
         """
         # [B,T,cross_attention_dim]
         tokens = self.encoder_hid_proj(image_embeds, text_encoder_hidden_states)
-        # a ControlNet's head for the embedding makes channels of the hint too
-        heads: Any = self.add_embedding
-        channels = image_latents if hint is None else heads.hint_channels(hint)
+        channels = image_latents if hint is None else self.add_embedding.hint_channels(hint)
         return UNetConditioning(
             embedding=self.add_embedding(image_embeds, text_embeds),
             channels=channels,

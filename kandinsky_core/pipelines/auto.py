@@ -9,10 +9,13 @@ from kandinsky_core.checkpoint import Checkpoint
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.pipelines.base import DiffusionPipeline
-from kandinsky_core.pipelines.kandinsky2_2_combined import (
-    KandinskyV22Combined,
-    KandinskyV22CombinedPipeline,
+from kandinsky_core.pipelines.combined import CombinedPipeline
+from kandinsky_core.pipelines.kandinsky2_1_combined import (
+    KandinskyCombinedPipeline,
+    KandinskyImg2ImgCombinedPipeline,
+    KandinskyInpaintCombinedPipeline,
 )
+from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
 from kandinsky_core.pipelines.kandinsky2_2_combined_image import (
     KandinskyV22Img2ImgCombinedPipeline,
     KandinskyV22InpaintCombinedPipeline,
@@ -36,7 +39,7 @@ class _AutoPipeline:
 
     task: ClassVar[str]
     part: ClassVar[str] = "decoder"
-    pipelines: ClassVar[dict[str, type[DiffusionPipeline]]]
+    pipelines: ClassVar[dict[str, type[CombinedPipeline]]]
 
     def __init__(self) -> None:
         raise InvalidInputError(
@@ -76,13 +79,14 @@ class _AutoPipeline:
             InvalidInputError: It is not one of those.
             ConfigError: Its UNet was trained for another task.
         """
-        if not isinstance(pipeline, KandinskyV22Combined):
+        if not isinstance(pipeline, CombinedPipeline):
             raise InvalidInputError(
                 f"from_pipe takes what an AutoPipelineFor... class built, not a "
                 f"{type(pipeline).__name__}"
             )
-        made = next(iter(cls.pipelines.values()))(**pipeline.components)
-        made.origin = made.decoder_pipe.origin = pipeline.origin  # type: ignore[attr-defined]
+        family = {made.decoder_class.reads_text: made for made in cls.pipelines.values()}
+        made = family[pipeline.decoder_class.reads_text](**pipeline.components)
+        made.origin = made.decoder_pipe.origin = pipeline.origin
         return made
 
 
@@ -90,8 +94,9 @@ class AutoPipelineForText2Image(_AutoPipeline):
     """Builds the pipeline that goes from prompt to picture."""
 
     task: ClassVar[str] = "from text"
-    pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
+    pipelines: ClassVar[dict[str, type[CombinedPipeline]]] = {
         "KandinskyV22Pipeline": KandinskyV22CombinedPipeline,
+        "KandinskyPipeline": KandinskyCombinedPipeline,
     }
 
 
@@ -99,8 +104,9 @@ class AutoPipelineForImage2Image(_AutoPipeline):
     """Builds the pipeline that goes from prompt and picture to picture."""
 
     task: ClassVar[str] = "from pictures"
-    pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
+    pipelines: ClassVar[dict[str, type[CombinedPipeline]]] = {
         "KandinskyV22Pipeline": KandinskyV22Img2ImgCombinedPipeline,
+        "KandinskyPipeline": KandinskyImg2ImgCombinedPipeline,
     }
 
 
@@ -109,6 +115,7 @@ class AutoPipelineForInpainting(_AutoPipeline):
 
     task: ClassVar[str] = "by inpainting"
     part: ClassVar[str] = "inpaint"
-    pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
+    pipelines: ClassVar[dict[str, type[CombinedPipeline]]] = {
         "KandinskyV22InpaintPipeline": KandinskyV22InpaintCombinedPipeline,
+        "KandinskyInpaintPipeline": KandinskyInpaintCombinedPipeline,
     }

@@ -16,7 +16,9 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.hub import HubOptions
 from kandinsky_core.interfaces import Array, Backend, DenoisingRun, Network
 from kandinsky_core.pipelines.loading import load_components
+from kandinsky_core.pipelines.lora import load_lora, unload_lora
 from kandinsky_core.pipelines.stopping import StopFlag
+from kandinsky_core.pipelines.torch_calls import TorchCalls
 
 __all__ = ["Callback", "DiffusionPipeline"]
 
@@ -24,7 +26,7 @@ __all__ = ["Callback", "DiffusionPipeline"]
 Callback = Callable[[Any, int, int, dict[str, Array]], "Mapping[str, Array] | None"]
 
 
-class DiffusionPipeline:
+class DiffusionPipeline(TorchCalls):
     """Base of the pipelines.
 
     Attributes:
@@ -202,6 +204,26 @@ class DiffusionPipeline:
             if where is not None:
                 network.to(device=f"gpu:{where}" if isinstance(where, int) else str(where))
             network.offload()
+
+    def load_lora_weights(self, path: str | Path, weight: float = 1.0) -> None:
+        """Merge a LoRA into the UNet or the prior, whichever it is for; several add up.
+
+        Args:
+            path: A .safetensors or .bin file, or a folder with `pytorch_lora_weights.safetensors`.
+            weight: How much of it.
+
+        Raises:
+            InvalidInputError: There is no such file, or the weight is no number.
+            CheckpointError: It is damaged, of no known form, or for another network.
+        """
+        load_lora(self.networks, path, weight)
+        loaded = [*filter(None, [self.origin.get("lora")]), f"{path}:{float(weight):g}"]
+        self.origin["lora"] = ", ".join(loaded)
+
+    def unload_lora_weights(self) -> None:
+        """Put the weights back as they were before the first LoRA, bit for bit."""
+        unload_lora(self.networks)
+        self.origin.pop("lora", None)
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of the tqdm bars, `disable=True` for example."""

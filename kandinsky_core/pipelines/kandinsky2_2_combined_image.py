@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from kandinsky_core.interfaces import Array
 from kandinsky_core.pipelines.base import Callback
-from kandinsky_core.pipelines.kandinsky2_2_combined import CombinedRequest, KandinskyV22Combined
+from kandinsky_core.pipelines.combined import CombinedPipeline, CombinedRequest
 from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder, one_for_each
 from kandinsky_core.pipelines.kandinsky2_2_img2img import KandinskyV22Img2ImgPipeline
 from kandinsky_core.pipelines.kandinsky2_2_inpaint import KandinskyV22InpaintPipeline
@@ -17,7 +17,7 @@ from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 __all__ = ["KandinskyV22Img2ImgCombinedPipeline", "KandinskyV22InpaintCombinedPipeline"]
 
 
-class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined):
+class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
     """Image to image in one call; what `AutoPipelineForImage2Image` builds for 2.2."""
 
     decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyV22Img2ImgPipeline
@@ -44,6 +44,7 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
+        decoder_negative_prompt: str | Sequence[str] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> ImagePipelineOutput | tuple[Any]:
         """Make pictures of prompts, starting from pictures.
@@ -70,6 +71,8 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined):
             prior_callback_on_step_end_tensor_inputs: Its values.
             callback_on_step_end: Callback of the decoder's steps.
             callback_on_step_end_tensor_inputs: Its values.
+            decoder_negative_prompt: For decoders that read texts (Kandinsky 2.1); the reference
+                never passes one, which is the default.
             seed: Short for fresh generators: an int, or one for each picture.
 
         Raises:
@@ -83,9 +86,11 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined):
             prior_num_inference_steps,
             prior_guidance_scale,
             latents,
+            decoder_negative_prompt,
             generator,
             seed,
         )
+        texts = self._decoder_texts(request)
         decoder = self.decoder_pipe
         # A request that the decoder would refuse is refused before the prior runs.
         plan = decoder.plan(
@@ -95,6 +100,7 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined):
         one_for_each("image", decoder.check_image(image, plan), request.count)
         decode = partial(
             decoder,
+            **texts,
             image=image,
             height=height,
             width=width,
@@ -114,7 +120,7 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined):
         )
 
 
-class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined):
+class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
     """Inpainting in one call; what `AutoPipelineForInpainting` builds for 2.2."""
 
     decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyV22InpaintPipeline
@@ -142,6 +148,7 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         paste_back: bool = False,
+        decoder_negative_prompt: str | Sequence[str] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> ImagePipelineOutput | tuple[Any]:
         """Repaint the masked part of pictures.
@@ -169,6 +176,8 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined):
             callback_on_step_end: Callback of the decoder's steps.
             callback_on_step_end_tensor_inputs: Its values.
             paste_back: Put the kept pixels into the finished picture exactly as they were.
+            decoder_negative_prompt: For decoders that read texts (Kandinsky 2.1); the reference
+                never passes one, which is the default.
             seed: Short for fresh generators: an int, or one for each picture.
 
         Raises:
@@ -183,9 +192,11 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined):
             prior_num_inference_steps,
             prior_guidance_scale,
             latents,
+            decoder_negative_prompt,
             generator,
             seed,
         )
+        texts = self._decoder_texts(request)
         decoder = self.decoder_pipe
         # A request that the decoder would refuse is refused before the prior runs.
         plan = decoder.plan(height, width, num_inference_steps, guidance_scale, output_type)
@@ -195,6 +206,7 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined):
         one_for_each("mask_image", decoder.check_mask(mask_image, plan), request.count)
         decode = partial(
             decoder,
+            **texts,
             image=image,
             mask_image=mask_image,
             height=height,

@@ -90,14 +90,18 @@ class KandinskyV22Decoder(DiffusionPipeline):
 
     Attributes:
         kind: The UNet that the task needs: `decoder`, `inpaint` or `controlnet`.
+        reads_text: Whether the UNet reads texts too, as in Kandinsky 2.1.
     """
 
     component_names: ClassVar[tuple[str, ...]] = ("unet", "scheduler", "movq")
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "image_embeds")
     kind: ClassVar[str] = "decoder"
+    reads_text: ClassVar[bool] = False
 
-    def __init__(self, unet: Denoiser, scheduler: Scheduler, movq: Autoencoder) -> None:
-        super().__init__(unet=unet, scheduler=scheduler, movq=movq)
+    def __init__(
+        self, unet: Denoiser, scheduler: Scheduler, movq: Autoencoder, **others: Any
+    ) -> None:
+        super().__init__(**others, unet=unet, scheduler=scheduler, movq=movq)
         self.unet: Denoiser
         self.scheduler: Scheduler
         self.movq: Autoencoder
@@ -113,11 +117,12 @@ class KandinskyV22Decoder(DiffusionPipeline):
         unet = configs.get("unet")
         if unet is None:
             return
-        found = unet_kind(unet)
-        if found != cls.kind:
+        wanted, found = (cls.kind, cls.reads_text), (unet_kind(unet), reads_text(unet))
+        if found != wanted:
             raise ConfigError(
-                f"{cls.__name__} needs the UNet of {_KINDS[cls.kind]}, and this is one of "
-                f"{_KINDS[found]}, with {unet.in_channels} input channels: load another checkpoint"
+                f"{cls.__name__} needs the UNet of {_PIPELINES[wanted]}, and this is one of "
+                f"{_PIPELINES.get(found, found[0])} ({unet.in_channels} input channels, "
+                f"{unet.addition_embed_type}): load another checkpoint"
             )
 
     @property
@@ -268,10 +273,13 @@ class KandinskyV22Decoder(DiffusionPipeline):
         }
 
 
-_KINDS = {
-    "decoder": "text to image (KandinskyV22Pipeline)",
-    "inpaint": "inpainting (KandinskyV22InpaintPipeline)",
-    "controlnet": "a ControlNet (KandinskyV22ControlnetPipeline)",
+# (kind, whether it reads texts) -> the pipeline that a UNet is for
+_PIPELINES = {
+    ("decoder", False): "KandinskyV22Pipeline",
+    ("inpaint", False): "KandinskyV22InpaintPipeline",
+    ("controlnet", False): "KandinskyV22ControlnetPipeline",
+    ("decoder", True): "KandinskyPipeline",
+    ("inpaint", True): "KandinskyInpaintPipeline",
 }
 
 
@@ -286,14 +294,18 @@ def unet_kind(config: Any) -> str:
     return "inpaint" if config.in_channels > config.out_channels // 2 else "decoder"
 
 
+def reads_text(config: Any) -> bool:
+    """Return whether a UNet reads texts beside image embeddings (Kandinsky 2.1)."""
+    return bool(config.addition_embed_type == "text_image")
+
+
 def image_embed_dim(config: Any) -> int:
     """Return the width of the image embeddings that a UNet reads.
 
     Args:
         config: Ours, or that of the reference's network.
     """
-    beside_text = config.addition_embed_type == "text_image"
-    return int(config.cross_attention_dim if beside_text else config.encoder_hid_dim)
+    return int(config.cross_attention_dim if reads_text(config) else config.encoder_hid_dim)
 
 
 def first_step(strength: Any, steps: int) -> int:

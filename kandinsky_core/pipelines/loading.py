@@ -23,10 +23,16 @@ from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.interfaces import Backend
 from kandinsky_core.schedulers import scheduler_from_config
 from kandinsky_core.tokenizer import ClipTokenizer
+from kandinsky_core.tokenizer_file import XLMRobertaTokenizer
 
 __all__ = ["load_components"]
 
-_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
+_TOKENIZERS: Mapping[str, type[Any]] = {
+    "CLIPTokenizer": ClipTokenizer,
+    "CLIPTokenizerFast": ClipTokenizer,
+    "XLMRobertaTokenizer": XLMRobertaTokenizer,
+    "XLMRobertaTokenizerFast": XLMRobertaTokenizer,
+}
 _CONFIGS: Mapping[str, type[NetworkConfig]] = {
     config.CLASS_NAME: config
     for config in (
@@ -82,7 +88,7 @@ def load_components(
 def _light(source: Component) -> Any:
     """Load a component that has no weights."""
     if source.class_name in _TOKENIZERS:
-        return ClipTokenizer.from_pretrained(source.folder)
+        return _TOKENIZERS[source.class_name].from_pretrained(source.folder)
     if source.class_name.endswith("Scheduler"):
         return scheduler_from_config(source.config)
     if source.name == "image_processor":

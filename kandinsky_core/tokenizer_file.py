@@ -1,0 +1,106 @@
+"""Tokenizers that a `tokenizer.json` describes whole: XLM-RoBERTa's of Kandinsky 2.1, for example.
+
+The `tokenizers` library reads the file as transformers' fast tokenizers do; these classes only cut,
+pad, and say what was left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kandinsky_core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["FileTokenizer", "XLMRobertaTokenizer"]
+
+logger = logging.getLogger(__name__)
+
+
+class FileTokenizer:
+    """Turns prompts into token ids of one length.
+
+    Args:
+        tokenizer: With the template that adds its special tokens.
+        model_max_length: Length L of every row.
+        pad: The padding token.
+
+    Raises:
+        CheckpointError: The padding token is not in the vocabulary.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, model_max_length: int, pad: str) -> None:
+        number = tokenizer.token_to_id(pad)
+        if number is None:
+            raise CheckpointError(f"the tokenizer's token {pad!r} is not in its vocabulary")
+        self.model_max_length = model_max_length
+        self._pad = number
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(model_max_length)
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def read(cls, folder: Path) -> Tokenizer:
+        """Read `tokenizer.json`.
+
+        Raises:
+            CheckpointError: It is missing or damaged.
+        """
+        from tokenizers import Tokenizer
+
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            raise CheckpointError(
+                f"{folder} lacks tokenizer.json: load the tokenizer with transformers' "
+                "AutoTokenizer once and save it there"
+            )
+        try:
+            return Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises bare Exception
+            raise CheckpointError(f"{file} cannot be read: {error}") from error
+
+    def __call__(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Tokenize prompts, cutting what is too long (with a warning that names the lost text).
+
+        Returns:
+            Token ids [B, L] and the mask [B, L] that is True on tokens and False on padding.
+        """
+        ids = np.full((len(prompts), self.model_max_length), self._pad, np.int32)
+        mask = np.zeros(ids.shape, np.bool_)
+        for row, prompt in enumerate(prompts):
+            # One by one: encode_batch starts threads, of which tokenizers warns after every fork.
+            found = self._tokenizer.encode(prompt)
+            if found.overflowing:
+                lost = [number for part in found.overflowing for number in part.ids]
+                text = self._tokenizer.decode(lost)
+                logger.warning(
+                    "the prompt is longer than %d tokens; left out: %r",
+                    self.model_max_length,
+                    text,
+                )
+            ids[row, : len(found.ids)] = found.ids
+            mask[row, : len(found.ids)] = True
+        return ids, mask
+
+
+class XLMRobertaTokenizer(FileTokenizer):
+    """The tokenizer of Kandinsky 2.1's decoder; source: transformers' XLMRobertaTokenizerFast."""
+
+    # What the decoder was trained with; the tokenizer's own limit is 512.
+    LENGTH = 77
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> XLMRobertaTokenizer:
+        """Read the tokenizer.
+
+        Raises:
+            CheckpointError: Its file is missing or damaged.
+        """
+        return cls(cls.read(folder), cls.LENGTH, "<pad>")
