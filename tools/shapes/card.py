@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main"]
+__all__ = ["FRONT", "RESULTS", "main"]
 
 RESULTS = Path(__file__).parent / "results"
-_FRONT = """---
+FRONT = """---
 license: apache-2.0
 language: en
 pipeline_tag: text-to-image
@@ -97,7 +97,7 @@ def main() -> None:
     about = _ABOUT.format(pictures=pictures, batches=seeds, rows=rows)
     for name, title in _TITLES.items():
         extra = "prior:\n- ../prior\n" if name == "decoder" else ""
-        text = _FRONT.format(extra=extra) + title + about
+        text = FRONT.format(extra=extra) + title + about
         (folder / name / "README.md").write_text(text, encoding="utf-8")
 
 

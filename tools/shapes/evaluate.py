@@ -26,7 +26,7 @@ from PIL import Image
 from tools.shapes.judge import judge
 from tools.shapes.prompts import ATTRIBUTES, Prompt, check, evaluation_prompts
 
-__all__ = ["load", "main"]
+__all__ = ["grid", "load", "main", "versions"]
 
 _GRID = 10  # pictures in a row
 
@@ -93,7 +93,7 @@ def _figures(results: list[dict[str, bool]], two: list[bool]) -> dict[str, Any]:
     }
 
 
-def _grid(images: list[Image.Image]) -> Image.Image:
+def grid(images: list[Image.Image]) -> Image.Image:
     """Set the pictures in rows, with a narrow gap."""
     width, height = images[0].width + 2, images[0].height + 2
     rows = -(-len(images) // _GRID)
@@ -101,6 +101,17 @@ def _grid(images: list[Image.Image]) -> Image.Image:
     for index, image in enumerate(images):
         sheet.paste(image, (index % _GRID * width + 1, index // _GRID * height + 1))
     return sheet
+
+
+def versions() -> dict[str, str]:
+    """Return what made the figures."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def _report(
@@ -113,13 +124,7 @@ def _report(
     return {
         **_figures(results, [len(prompt.scene.shapes) == 2 for prompt in prompts]),
         "settings": {name: value for name, value in vars(args).items() if name not in left_out},
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-            "transformers": transformers.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
         "failures": [
             {
                 "index": index,
@@ -153,7 +158,7 @@ def main() -> None:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(text + "\n", encoding="utf-8")
     if args.grid:
-        _grid(images).save(args.grid)
+        grid(images).save(args.grid)
     sys.stdout.write(json.dumps(report["right"]) + f" {len(report['failures'])} failures\n")
 
 

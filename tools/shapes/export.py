@@ -1,4 +1,4 @@
-"""Write the trained networks as two folders in the layout of the published repositories."""
+"""Write the trained networks as four folders in the layout of the published repositories."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import KandinskyV22Pipeline, KandinskyV22PriorPipeline
+from diffusers import (
+    KandinskyV22ControlnetPipeline,
+    KandinskyV22InpaintPipeline,
+    KandinskyV22Pipeline,
+    KandinskyV22PriorPipeline,
+)
 from torch import nn
 
 from tools.shapes import networks
@@ -22,7 +27,7 @@ def _load(network: nn.Module, path: Path) -> nn.Module:
 
 
 def export(stages: Path, output: Path) -> None:
-    """Save `output`/prior and `output`/decoder in float16 from the weights in `stages`.
+    """Save prior, decoder, inpaint and controlnet to `output` in float16 from those in `stages`.
 
     A network without trained weights is saved with its random ones.
     """
@@ -35,12 +40,24 @@ def export(stages: Path, output: Path) -> None:
         scheduler=networks.prior_scheduler(),
         image_processor=networks.image_processor(),
     )
+    movq = _load(networks.movq(), stages / "movq.pt")
     decoder = KandinskyV22Pipeline(
         unet=_load(networks.unet(), stages / "unet_refined.pt"),
         scheduler=networks.decoder_scheduler(),
-        movq=_load(networks.movq(), stages / "movq.pt"),
+        movq=movq,
     )
-    for name, pipeline in (("prior", prior), ("decoder", decoder)):
+    inpaint = KandinskyV22InpaintPipeline(
+        unet=_load(networks.inpaint_unet(), stages / "unet_inpaint.pt"),
+        scheduler=networks.decoder_scheduler(clip_sample=False),
+        movq=movq,
+    )
+    controlnet = KandinskyV22ControlnetPipeline(
+        unet=_load(networks.controlnet_unet(), stages / "unet_controlnet.pt"),
+        scheduler=networks.decoder_scheduler(),
+        movq=movq,
+    )
+    folders = {"prior": prior, "decoder": decoder, "inpaint": inpaint, "controlnet": controlnet}
+    for name, pipeline in folders.items():
         folder = output / name
         if folder.exists():
             shutil.rmtree(folder)

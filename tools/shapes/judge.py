@@ -1,5 +1,7 @@
 """Judge a picture by its pixels: which shapes, colours, sizes and places does it show?
 
+Pictures with a hint or an original are also measured against it.
+
 Needs NumPy and Pillow only, and works on pictures of any size.
 """
 
@@ -13,7 +15,7 @@ from PIL import Image
 
 from tools.shapes.scenes import COLOURS, KINDS, SIZES, distance
 
-__all__ = ["Seen", "Verdict", "judge"]
+__all__ = ["Seen", "Verdict", "judge", "likeness", "overlap", "seam"]
 
 _NAMES = tuple(COLOURS)
 _PALETTE = np.array([COLOURS[name] for name in _NAMES], np.float64)
@@ -118,13 +120,18 @@ def _size(radius: float) -> str:
     return min(middles, key=lambda name: abs(middles[name] - radius))
 
 
-def _seen(pixels: Floats, part: Mask, ground: Floats) -> Seen:
-    """Describe one connected part."""
+def _covered(pixels: Floats, part: Mask, ground: Floats) -> tuple[Floats, Floats]:
+    """Return the colour of one connected part, and how much of each pixel it covers."""
     # The inner colour: the median of the half of the pixels that differ most from the ground.
     far = np.linalg.norm(pixels[part] - ground, axis=1)
     colour = np.median(pixels[part][far >= np.median(far)], axis=0)
     axis = colour - ground
-    cover = np.clip((pixels - ground) @ axis / (axis @ axis), 0, 1) * _grown(part)
+    return colour, np.clip((pixels - ground) @ axis / (axis @ axis), 0, 1) * _grown(part)
+
+
+def _seen(pixels: Floats, part: Mask, ground: Floats) -> Seen:
+    """Describe one connected part."""
+    colour, cover = _covered(pixels, part, ground)
     area = cover.sum()
     rows, columns = np.mgrid[0 : part.shape[0], 0 : part.shape[1]] + 0.5
     y, x = (rows * cover).sum() / area, (columns * cover).sum() / area
@@ -140,8 +147,8 @@ def _seen(pixels: Floats, part: Mask, ground: Floats) -> Seen:
     return Seen(kind, _name(colour), _size(radius), position, matches[kind])
 
 
-def judge(image: Image.Image | NDArray[np.uint8]) -> Verdict:
-    """Say what a picture shows; `image` is a PIL image or uint8 [height, width, 3].
+def _read(image: Image.Image | NDArray[np.uint8]) -> tuple[Floats, Floats, list[Mask]]:
+    """Return the pixels, the colour of the ground, and the parts from the largest on.
 
     A pixel belongs to a shape where it differs from the ground by more than a third of the
     smallest difference between two colours of the palette, 34 of 255.
@@ -151,5 +158,45 @@ def judge(image: Image.Image | NDArray[np.uint8]) -> Verdict:
     ground = _ground(pixels)
     parts = _parts(np.linalg.norm(pixels - ground, axis=2) > 34)
     least = _SMALLEST * pixels.shape[0] * pixels.shape[1]
-    parts = sorted((part for part in parts if part.sum() >= least), key=lambda part: -part.sum())
+    large = (part for part in parts if part.sum() >= least)
+    return pixels, ground, sorted(large, key=lambda part: -part.sum())
+
+
+def judge(image: Image.Image | NDArray[np.uint8]) -> Verdict:
+    """Say what a picture shows; `image` is a PIL image or uint8 [height, width, 3]."""
+    pixels, ground, parts = _read(image)
     return Verdict(_name(ground), tuple(_seen(pixels, part, ground) for part in parts))
+
+
+def overlap(image: Image.Image | NDArray[np.uint8], hint: NDArray[np.uint8]) -> float:
+    """Return the intersection of all shapes with those of the hint over their union, 0 to 1.
+
+    The hint, uint8 [height, width] of the picture's size, is white where the shapes are to be.
+    Pixels on an outline count in part.
+    """
+    pixels, ground, parts = _read(image)
+    covers = [_covered(pixels, part, ground)[1] for part in parts]
+    cover = np.max([np.zeros(hint.shape), *covers], axis=0)
+    wanted = hint / 255.0
+    return float(np.minimum(cover, wanted).sum() / np.maximum(cover, wanted).sum())
+
+
+def likeness(image: Image.Image, original: Image.Image, kept: Mask) -> float:
+    """Return the PSNR in dB of the pixels that are kept; `kept` is [height, width]."""
+    one, other = (np.asarray(picture.convert("RGB"), np.float64) for picture in (image, original))
+    error = np.square(one - other)[kept].mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def seam(image: Image.Image | NDArray[np.uint8], kept: Mask) -> float:
+    """Return how far the ground of the repainted part is from that of the kept part, of 255.
+
+    It is the largest difference of a channel between the two medians; where a part shows no
+    ground, 0.
+    """
+    pixels, ground, _ = _read(image)
+    plain = np.linalg.norm(pixels - ground, axis=2) <= 34
+    if not (plain & kept).any() or not (plain & ~kept).any():
+        return 0.0
+    one, other = (np.median(pixels[plain & side], axis=0) for side in (kept, ~kept))
+    return float(np.abs(one - other).max())

@@ -1,4 +1,4 @@
-"""The training loop that the four stages share."""
+"""The training loop that the stages share."""
 
 from __future__ import annotations
 

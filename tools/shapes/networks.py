@@ -26,9 +26,11 @@ __all__ = [
     "EMBEDDING",
     "SIDE",
     "TOKENS",
+    "controlnet_unet",
     "decoder_scheduler",
     "image_encoder",
     "image_processor",
+    "inpaint_unet",
     "movq",
     "prior",
     "prior_scheduler",
@@ -125,12 +127,12 @@ def prior() -> PriorTransformer:
     )
 
 
-def unet() -> UNet2DConditionModel:
+def unet(inputs: int = 4, addition: str = "image") -> UNet2DConditionModel:
     """Build the decoder's UNet; the second half of the 8 output channels is the unused variance."""
     cross_down, cross_up = "SimpleCrossAttnDownBlock2D", "SimpleCrossAttnUpBlock2D"
     return UNet2DConditionModel(
         sample_size=SIDE // 4,
-        in_channels=4,
+        in_channels=inputs,
         out_channels=8,
         block_out_channels=(64, 96, 96),
         down_block_types=("ResnetDownsampleBlock2D", cross_down, cross_down),
@@ -140,11 +142,21 @@ def unet() -> UNet2DConditionModel:
         norm_num_groups=16,
         cross_attention_dim=64,
         attention_head_dim=32,
-        addition_embed_type="image",
+        addition_embed_type=addition,
         encoder_hid_dim=EMBEDDING,
         encoder_hid_dim_type="image_proj",
         resnet_time_scale_shift="scale_shift",
     )
+
+
+def inpaint_unet() -> UNet2DConditionModel:
+    """Build the UNet whose input holds also the kept latents (4 channels) and the mask (1)."""
+    return unet(9)
+
+
+def controlnet_unet() -> UNet2DConditionModel:
+    """Build the UNet which shrinks the hint by 8 to 4 more channels of its input."""
+    return unet(8, "image_hint")
 
 
 def prior_scheduler() -> UnCLIPScheduler:
@@ -159,15 +171,15 @@ def prior_scheduler() -> UnCLIPScheduler:
     )
 
 
-def decoder_scheduler() -> DDPMScheduler:
-    """Build the decoder's published scheduler."""
+def decoder_scheduler(clip_sample: bool = True) -> DDPMScheduler:
+    """Build the decoder's published scheduler; that for inpainting does not clip."""
     return DDPMScheduler.from_config(
         {
             "num_train_timesteps": 1000,
             "beta_start": 0.00085,
             "beta_end": 0.012,
             "beta_schedule": "linear",
-            "clip_sample": True,
+            "clip_sample": clip_sample,
             "set_alpha_to_one": False,
             "steps_offset": 1,
             "prediction_type": "epsilon",

@@ -19,6 +19,8 @@ __all__ = [
     "draw",
     "placed",
     "random_scene",
+    "reach",
+    "silhouette",
 ]
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -53,7 +55,7 @@ _REACH = 1.17  # farthest point of any shape from its middle, in radii
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape: what it is called, and its exact middle and radius in parts of the side."""
+    """One shape: what it is called, its exact middle and radius in parts of the side, its tilt."""
 
     kind: str
     colour: str
@@ -62,6 +64,7 @@ class Shape:
     x: float
     y: float
     radius: float
+    angle: float = 0.0  # in radians, clockwise
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ class Scene:
 
     ground: str
     shapes: tuple[Shape, ...]
+
+
+def reach(radius: float) -> float:
+    """Return how far any shape of this radius reaches from its middle."""
+    return _REACH * radius
 
 
 def placed(kind: str, colour: str, size: str, position: str, rng: np.random.Generator) -> Shape:
@@ -129,17 +137,32 @@ def distance(
     return outside
 
 
+def _cover(shape: Shape, width: int, height: int) -> NDArray[np.float64]:
+    """Return which part of every pixel the shape covers [height, width]."""
+    rows, columns = np.mgrid[0:height, 0:width] + 0.5
+    x, y = columns - shape.x * width, rows - shape.y * height
+    if shape.angle:
+        cosine, sine = np.cos(shape.angle), np.sin(shape.angle)
+        x, y = cosine * x + sine * y, cosine * y - sine * x
+    outside = distance(shape.kind, x, y, shape.radius * min(width, height))
+    return np.clip(0.5 - outside, 0.0, 1.0)
+
+
 def draw(scene: Scene, width: int = 64, height: int | None = None) -> NDArray[np.uint8]:
     """Draw the scene, antialiased, as uint8 [height, width, 3]; height None means square."""
     height = width if height is None else height
-    side = min(width, height)
-    rows, columns = np.mgrid[0:height, 0:width] + 0.5
     ground = np.array(COLOURS[scene.ground], np.float64)
     picture: NDArray[np.float64] = np.tile(ground, (height, width, 1))
     for shape in scene.shapes:
-        x, y = columns - shape.x * width, rows - shape.y * height
-        outside = distance(shape.kind, x, y, shape.radius * side)
-        cover = np.clip(0.5 - outside, 0.0, 1.0)[..., None]
+        cover = _cover(shape, width, height)[..., None]
         colour = np.array(COLOURS[shape.colour], np.float64)
         picture = np.asarray(picture * (1 - cover) + cover * colour, np.float64)
     return np.round(picture).astype(np.uint8)
+
+
+def silhouette(scene: Scene, width: int = 64, height: int | None = None) -> NDArray[np.uint8]:
+    """Draw all shapes white on black, antialiased, as uint8 [height, width]."""
+    height = width if height is None else height
+    covers = [np.zeros((height, width)), *(_cover(s, width, height) for s in scene.shapes)]
+    white: NDArray[np.float64] = 255 * np.max(covers, axis=0)
+    return np.round(white).astype(np.uint8)

@@ -16,6 +16,7 @@ from tools.shapes.train_clip import train_clip, train_pictures
 from tools.shapes.train_movq import train_movq
 from tools.shapes.train_prior import train_prior
 from tools.shapes.train_unet import refine_unet, train_unet
+from tools.shapes.train_variants import train_controlnet, train_inpaint
 
 __all__ = ["main"]
 
@@ -28,13 +29,17 @@ _STAGES: dict[str, tuple[str, Callable[[Run, Dataset], None]]] = {
     "unet": ("unet.pt", train_unet),
     "refine": ("unet_refined.pt", refine_unet),
 }
+_VARIANTS: dict[str, tuple[str, Callable[[Run], None]]] = {  # these draw their own scenes
+    "inpaint": ("unet_inpaint.pt", train_inpaint),
+    "controlnet": ("unet_controlnet.pt", train_controlnet),
+}
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="folder for prior/ and decoder/")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the model")
     parser.add_argument("--work", type=Path, help="folder of the finished stages (OUTPUT/work)")
-    parser.add_argument("--stage", choices=[*_STAGES, "export", "all"], default="all")
+    parser.add_argument("--stage", choices=[*_STAGES, *_VARIANTS, "export", "all"], default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--length", type=float, default=1.0, help="scales the number of steps")
     parser.add_argument("--scenes", type=int, default=_SCENES, help="size of the training set")
@@ -43,7 +48,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train the stages whose weights are not there yet, then write the two folders."""
+    """Train the stages whose weights are not there yet, then write the four folders."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     folder = arguments.work or arguments.output / "work"
@@ -52,17 +57,17 @@ def main() -> None:
     run = Run(folder, arguments.seed, arguments.length, device)
     if not (folder / "vocab.json").exists():
         make_vocabulary(folder, run.seed)
-    chosen = _STAGES if arguments.stage == "all" else {arguments.stage}
-    wanted = [
-        (name, train)
-        for name, (file, train) in _STAGES.items()
-        if name in chosen and not (folder / file).exists()
-    ]
-    if wanted:
+    chosen = [*_STAGES, *_VARIANTS] if arguments.stage == "all" else [arguments.stage]
+    files = {name: file for name, (file, _) in (_STAGES | _VARIANTS).items()}
+    wanted = [name for name in chosen if name in files and not (folder / files[name]).exists()]
+    if any(name in _STAGES for name in wanted):
         data = make_dataset(folder, run.seed, arguments.scenes)
-    for name, train in wanted:
+    for name in wanted:
         started = time.monotonic()
-        train(run, data)
+        if name in _STAGES:
+            _STAGES[name][1](run, data)
+        else:
+            _VARIANTS[name][1](run)
         run.record(stage=name, done=True, wall_seconds=round(time.monotonic() - started, 1))
     if arguments.stage in ("export", "all"):
         export(folder, arguments.output)
