@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.interfaces import Tensors
 
-__all__ = ["UNUSED", "account", "modern_name"]
+__all__ = ["TIED", "UNUSED", "Audit", "account", "audit", "modern_name"]
 
 MAX_NAMES_SHOWN = 8
 FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
@@ -30,6 +31,11 @@ UNUSED: Mapping[str, Mapping[str, str]] = {
 }
 """For each network: names of tensors that files hold and no pipeline uses, and why."""
 
+TIED: Mapping[str, Mapping[str, str]] = {
+    "T5EncoderModel": {"encoder.embed_tokens.weight": "shared.weight"},
+}
+"""For each network: second names of tensors, under which a file may hold them too, or alone."""
+
 # Conversions made before May 2023 (diffusers PR #3387) name MoVQ's attention layers so.
 _LEGACY_ATTENTION = re.compile(r"(.*\.attentions\.\d+\.)(query|key|value|proj_attn)\.(\w+)")
 _MODERN = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -44,9 +50,24 @@ def modern_name(name: str) -> str:
     return f"{block}{_MODERN[layer]}.{leaf}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What became of each tensor of a checkpoint.
+
+    Attributes:
+        used: The name that the network expects for each tensor to read, in the checkpoint's order.
+        ignored: Why each other tensor is left out.
+        fault: All that is wrong, in one line; empty where nothing is.
+    """
+
+    used: Mapping[str, str]
+    ignored: Mapping[str, str]
+    fault: str
+
+
 def account(
     network: str, expected: Mapping[str, tuple[int, ...]], tensors: Tensors
-) -> dict[str, str]:
+) -> Mapping[str, str]:
     """Match what a network expects with what a checkpoint holds.
 
     Args:
@@ -61,14 +82,32 @@ def account(
         CheckpointError: tensors are missing, unexpected, of another shape or not floating point;
             one message names all of them (the first eight of each kind, and how many).
     """
+    result = audit(network, expected, tensors)
+    if result.fault:
+        raise CheckpointError(result.fault)
+    return result.used
+
+
+def audit(network: str, expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> Audit:
+    """Do what `account` does, and report faults instead of raising them."""
     unused = UNUSED.get(network, {})
-    found: dict[str, str] = {}  # name in the files -> name expected
+    twins = TIED.get(network, {})
+    names = list(tensors.names())
+    used: dict[str, str] = {}
+    ignored: dict[str, str] = {}
     unexpected, misshapen, mistyped = [], [], []
     taken: set[str] = set()
-    for name in tensors.names():
+    for name in names:
         modern = modern_name(name)
+        if modern not in expected and modern in twins:
+            if twins[modern] in names:
+                ignored[name] = f"the same as {twins[modern]}"
+                continue
+            modern = twins[modern]
         if modern not in expected:
-            if modern not in unused:
+            if modern in unused:
+                ignored[name] = unused[modern]
+            else:
                 unexpected.append(name)
             continue
         if modern in taken:
@@ -80,19 +119,20 @@ def account(
             misshapen.append(f"{name} {_shown(shape)} for {_shown(expected[modern])}")
         if dtype not in FLOATING:
             mistyped.append(f"{name} {dtype}")
-        found[name] = modern
+        used[name] = modern
     faults = {
-        "missing": [name for name in expected if name not in taken],
+        "missing": [name for name in expected if name not in taken and name not in unused],
         "unexpected": unexpected,
         "of another shape": misshapen,
         "not floating point": mistyped,
     }
+    fault = ""
     if any(faults.values()):
-        raise CheckpointError(
+        fault = (
             f"{network}: the weights do not fit the config: {_listed(faults)};"
             " use weights and config.json of the same model"
         )
-    return found
+    return Audit(used=used, ignored=ignored, fault=fault)
 
 
 def _shown(shape: Iterable[int]) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.errors import CheckpointError, ModelNotFoundError
+from kandinsky_core.interfaces import Tensors
+from kandinsky_core.mindspore_files import MindSporeFile
 from kandinsky_core.weights import SafetensorsFiles, find_weight_files
 
 __all__ = ["Checkpoint", "Component", "read_json"]
@@ -41,9 +43,12 @@ class Component:
             f"expected one of {', '.join(_CONFIG_NAMES)}"
         )
 
-    def tensors(self) -> SafetensorsFiles:
-        """Open the weight files; see `SafetensorsFiles`."""
-        return SafetensorsFiles(find_weight_files(self.folder, self.variant))
+    def tensors(self) -> Tensors:
+        """Open the weight files; see `SafetensorsFiles` and `MindSporeFile`."""
+        files = find_weight_files(self.folder, self.variant)
+        if files[0].suffix == ".ckpt":
+            return MindSporeFile(files[0])
+        return SafetensorsFiles(files)
 
 
 @dataclass(frozen=True, slots=True)

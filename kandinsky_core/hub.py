@@ -9,7 +9,7 @@ from typing import Any
 
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
-__all__ = ["EMBEDDED", "HubOptions", "connected_prior", "resolve_model"]
+__all__ = ["EMBEDDED", "HubOptions", "connected_prior", "fetch_pickles", "resolve_model"]
 
 # Models that the wheel carries. Each folder holds a `prior` and a `decoder`.
 EMBEDDED = {"shapes": Path(__file__).parent / "models" / "shapes"}
@@ -76,10 +76,28 @@ def resolve_model(
     return _download(text, options, components)
 
 
+def fetch_pickles(repo: str, options: HubOptions, components: Iterable[str]) -> None:
+    """Fetch the pickled weights of components that the hub has no others of.
+
+    Args:
+        repo: A hub id whose other files are on this machine.
+        options: Those that fetched them.
+        components: Names of the components; nothing is done where there are none.
+
+    Raises:
+        ModelNotFoundError: The hub cannot deliver them.
+    """
+    infix = f".{options.variant}" if options.variant else ""
+    patterns = []
+    for component in components:
+        patterns += [f"{component}/*model{infix}.bin", f"{component}/*model{infix}-?????-of-*.bin"]
+        patterns += [f"{component}/*model{infix}.bin.index.json"]
+    if patterns:
+        _snapshot(repo, options, patterns, hidden=False)
+
+
 def _download(repo: str, options: HubOptions, components: Iterable[str]) -> Path:
     """Fetch the index first, then only the files of the wanted components."""
-    from huggingface_hub import snapshot_download
-
     infix = f".{options.variant}" if options.variant else ""
     patterns = ["model_index.json", "README.md"]
     components = tuple(components)
@@ -88,6 +106,14 @@ def _download(repo: str, options: HubOptions, components: Iterable[str]) -> Path
         patterns += [f"{component}/*model{infix}.safetensors"]
         patterns += [f"{component}/*model{infix}-?????-of-?????.safetensors"]
         patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
+        patterns += [f"{component}/kandinsky_jax.safetensors"]
+        patterns += [f"{component}/kandinsky_mindspore.ckpt"]
+    return _snapshot(repo, options, patterns, hidden=not components)
+
+
+def _snapshot(repo: str, options: HubOptions, patterns: list[str], *, hidden: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
     try:
         return Path(
             snapshot_download(
@@ -98,7 +124,7 @@ def _download(repo: str, options: HubOptions, components: Iterable[str]) -> Path
                 local_files_only=options.local_files_only,
                 force_download=options.force_download,
                 allow_patterns=patterns,
-                tqdm_class=_bar(hidden=not components),
+                tqdm_class=_bar(hidden=hidden),
             )
         )
     except Exception as error:  # the HTTP library below, and so its errors, differ by version

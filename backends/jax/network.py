@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -9,14 +10,18 @@ import jax.numpy as jnp
 from flax import nnx
 
 from backends.jax.devices import device_name, find_device
-from backends.jax.load import abstract_network
+from backends.jax.load import abstract_network, jax_dtype
 from backends.jax.program import Program
+from backends.jax.weights import read_weights, with_weights
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.dtypes import safe_dtype
+from kandinsky_core.interfaces import Array
+from kandinsky_core.replaceable import ReplaceableWeights
 
 __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
 
 
-class JaxNetwork:
+class JaxNetwork(ReplaceableWeights):
     """Base of the components.
 
     Args:
@@ -36,6 +41,7 @@ class JaxNetwork:
         device: jax.Device,
         log: CompilationLog,
     ) -> None:
+        super().__init__()
         self.config = config
         self._graph, self._weights = nnx.split(module)
         self._module_class = type(module)
@@ -65,16 +71,28 @@ class JaxNetwork:
             self._programs.clear()
             if not self._offloaded:
                 self._weights = jax.device_put(self._weights, self._device)
+        dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
         if dtype is not None and dtype != self.dtype:
             empty = abstract_network(self._module_class, self.config, dtype=dtype)
             self._graph, _ = nnx.split(empty)
-            self._weights = jax.tree.map(lambda leaf: leaf.astype(dtype), self._weights)
+            chosen = jax_dtype(dtype)
+            self._weights = jax.tree.map(lambda leaf: leaf.astype(chosen), self._weights)
             self._programs.clear()
 
     def offload(self) -> None:
         """Keep the weights on the host from now on."""
         self._offloaded = True
         self._weights = jax.device_get(self._weights)
+
+    def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
+        """See `kandinsky_core.interfaces.Network.read_weights`."""
+        return read_weights(self._weights, names)
+
+    def _write_weights(self, values: Mapping[str, Array]) -> None:
+        def place(array: Array) -> Any:
+            return array if self._offloaded else jax.device_put(array, self._device)
+
+        self._weights = with_weights(self._weights, values, place)
 
     def placed_weights(self) -> Any:
         """Return the weights on the device; with offloading a copy that lives while it is used."""

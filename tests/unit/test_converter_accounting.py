@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.accounting import UNUSED, account, modern_name
+from converters.accounting import UNUSED, account, audit, modern_name
 from kandinsky_core.errors import CheckpointError
 from tests.dict_tensors import DictTensors
 
@@ -98,3 +98,21 @@ def test_a_tensor_under_both_names_is_refused() -> None:
     )
     with pytest.raises(CheckpointError, match="a second mid_block"):
         account("VQModel", expected, twice)
+
+
+@pytest.mark.parametrize(
+    ("names", "used"),
+    [
+        (("shared", "encoder.embed_tokens"), "shared"),
+        (("encoder.embed_tokens", "shared"), "shared"),
+        (("encoder.embed_tokens",), "encoder.embed_tokens"),
+    ],
+)
+def test_a_tensor_stored_under_two_names_is_taken_once(names: tuple[str, ...], used: str) -> None:
+    expected = {"shared.weight": (2, 3)}
+    given = DictTensors({f"{name}.weight": np.zeros((2, 3), np.float32) for name in names})
+    result = audit("T5EncoderModel", expected, given)
+    assert result.used == {f"{used}.weight": "shared.weight"}
+    assert set(result.ignored) == {f"{name}.weight" for name in names} - {f"{used}.weight"}
+    assert not result.fault
+    assert "unexpected" in audit("Net", expected, given).fault

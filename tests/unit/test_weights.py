@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_half_precision_and_misaligned_data_are_read_exactly(tmp_path: Path) -> 
     single = np.array([0.1, 1e-40, np.inf], np.float32)
     tensors = {"brain": ("BF16", brain), "half": ("F16", half), "single": ("F32", single)}
     tensors["count"] = ("I64", np.array([-(2**40)]))
-    for offset in (0, 2):  # the published 2.1 files begin their data at 2 modulo 4
+    for offset in (0, 1, 2):  # the published 2.1 files begin their data at 2 modulo 4
         path = tmp_path / f"{offset}.safetensors"
         raw_safetensors(path, tensors, offset)
         files = SafetensorsFiles([path])
@@ -55,6 +56,46 @@ def test_half_precision_and_misaligned_data_are_read_exactly(tmp_path: Path) -> 
             assert read.dtype == array.dtype
             assert read.flags.aligned
             np.testing.assert_array_equal(read, array)
+
+
+def test_a_tensor_is_a_window_into_the_file_that_writing_does_not_change(tmp_path: Path) -> None:
+    path = save(tmp_path / ONE, a=[1, 2, 3], b=[4])
+    content = path.read_bytes()
+    read = SafetensorsFiles([path]).read("a")
+    assert not read.flags.owndata
+    assert isinstance(base(read), np.memmap)
+    read[1] = 9
+    assert path.read_bytes() == content
+    np.testing.assert_array_equal(read, np.array([1, 9, 3], np.float32))
+
+
+def test_a_window_outlives_its_file(tmp_path: Path) -> None:
+    path = save(tmp_path / ONE, a=[1, 2, 3])
+    replaced = SafetensorsFiles([path]).read("a")
+    save(tmp_path / "other", a=[4, 5, 6]).replace(path)
+    deleted = SafetensorsFiles([path]).read("a")
+    path.unlink()
+    np.testing.assert_array_equal(replaced, np.array([1, 2, 3], np.float32))
+    np.testing.assert_array_equal(deleted, np.array([4, 5, 6], np.float32))
+
+
+def base(array: Any) -> Any:
+    """The array that holds the memory of a view."""
+    while not isinstance(array, np.memmap):
+        array = array.base
+    return array
+
+
+def test_scalars_empty_tensors_and_foreign_dtypes(tmp_path: Path) -> None:
+    path = tmp_path / ONE
+    tensors = {"one": ("F32", np.array(7, np.float32)), "none": ("F16", np.zeros((0, 3), "f2"))}
+    raw_safetensors(path, tensors | {"tiny": ("F8_E4M3", np.zeros(2, np.uint8))}, 0)
+    files = SafetensorsFiles([path])
+    assert files.read("one") == np.float32(7)
+    assert files.read("none").shape == (0, 3)
+    assert files.spec("tiny") == ((2,), "F8_E4M3")
+    with pytest.raises(CheckpointError, match="tensor 'tiny' is F8_E4M3; known: F64, F32"):
+        files.read("tiny")
 
 
 def test_shards_are_one_set_of_tensors(tmp_path: Path) -> None:

@@ -1,0 +1,193 @@
+"""Memory and time of converting and loading the full-size Kandinsky 2.2 UNet, random weights.
+
+    python -m benchmarks.convert --folder DIR
+
+DIR needs 25 GB; what is written there is removed at the end. Each step runs in a process of its
+own. `peak MiB` is anonymous memory beyond that after the imports: windows into files do not count.
+A load's `x read` is its time over that of `cat FILE > /dev/null`, both with a warm cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.memory import PeakMemory
+from benchmarks.turns import machine
+from converters.manifests import manifests
+from converters.numbers import CODES
+from converters.writers import write_safetensors
+from kandinsky_core.interfaces import Array
+
+UNET = "kandinsky-2-2-decoder/unet"
+MIB = 2**20
+# step -> (what it converts or loads, target layout or backend, dtype)
+CONVERSIONS = {
+    "to jax": ("original", "jax", None),
+    "to jax, bfloat16": ("original", "jax", "bfloat16"),
+    "to mindspore": ("original", "mindspore", None),
+    "back from jax": ("to jax", "diffusers", None),
+    "back from mindspore": ("to mindspore", "diffusers", None),
+}
+LOADS = {
+    "load diffusers in jax": ("original", "jax", "float32"),
+    "load diffusers in jax, bfloat16": ("original", "jax", "bfloat16"),
+    "load native in jax": ("to jax", "jax", "float32"),
+    "load native in jax, bfloat16": ("to jax, bfloat16", "jax", "bfloat16"),
+    "load diffusers in mindspore": ("original", "mindspore", "float32"),
+    "load native in mindspore": ("to mindspore", "mindspore", "float32"),
+}
+
+
+def make_original(folder: Path) -> None:
+    """Write a folder with the UNet alone, as a conversion of it would be."""
+    manifest = next(entry for entry in manifests("2.2") if entry.name == UNET)
+    (folder / "unet").mkdir(parents=True)
+    config = {"_class_name": manifest.class_name, **manifest.config}
+    (folder / "unet" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    report = {"components": {"unet": {"class": manifest.class_name}}}
+    (folder / "conversion.json").write_text(json.dumps(report), encoding="utf-8")
+    specs = {name: (shape, dtype) for name, (dtype, shape) in manifest.tensors.items()}
+    rng = np.random.default_rng(0)
+
+    def random(name: str) -> Array:
+        values: Array = rng.random(specs[name][0], np.float32)
+        return values
+
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    write_safetensors(path, specs, random, {"format": "pt"})
+
+
+def run_step(name: str, folder: Path) -> dict[str, Any]:
+    """Do one step in this process and measure it."""
+    if name in CONVERSIONS:
+        return _convert(folder, *CONVERSIONS[name], folder / name)
+    try:
+        return _load(folder, *LOADS[name])
+    except Exception as error:  # noqa: BLE001 - the other steps took minutes
+        return {"error": repr(error)}
+
+
+def _convert(
+    folder: Path, source: str, target: str, dtype: str | None, output: Path
+) -> dict[str, Any]:
+    from converters.convert import convert
+
+    start = time.perf_counter()
+    with PeakMemory() as memory:
+        convert(folder / source, target, output, dtype=dtype)
+    return {"seconds": time.perf_counter() - start, "peak_mib": memory.peak}
+
+
+def _load(folder: Path, source: str, backend: str, dtype: str) -> dict[str, Any]:
+    from kandinsky_core import get_backend
+    from kandinsky_core.checkpoint import Component
+
+    component = Component("unet", "diffusers", "UNet2DConditionModel", folder / source / "unet")
+    chosen: Any = get_backend(backend)
+    if backend == "jax":
+        import jax
+
+        jax.device_put(np.zeros(1), jax.local_devices()[0]).block_until_ready()
+    (weights,) = [
+        path for path in component.folder.iterdir() if path.suffix in (".ckpt", ".safetensors")
+    ]
+    reading = _seconds_to_read(weights)
+    start = time.perf_counter()
+    with PeakMemory() as memory:
+        network = chosen.load(component, dtype, "cpu" if backend == "jax" else None)
+        if backend == "jax":
+            jax.block_until_ready(network._weights)
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "peak_mib": memory.peak,
+        "kept_mib": memory.kept,
+        "reading": reading,
+        "times_reading": seconds / reading,
+    }
+
+
+def _seconds_to_read(path: Path) -> float:
+    """The faster of two, the first of which warms the cache."""
+    found = []
+    for _ in range(2):
+        start = time.perf_counter()
+        subprocess.run(f'cat "{path}" > /dev/null', shell=True, check=True)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def limits() -> Mapping[str, float]:
+    """MiB of all weights in float32, and of the largest tensor."""
+    manifest = next(entry for entry in manifests("2.2") if entry.name == UNET)
+    sizes = [4 * math.prod(shape) for _, shape in manifest.tensors.values()]
+    return {"weights_mib": sum(sizes) / MIB, "largest_mib": max(sizes) / MIB}
+
+
+def main() -> None:
+    """Run all steps that the installed backends allow, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True, help="25 GB of room")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--step", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step:
+        sys.stdout.write(json.dumps(run_step(options.step, options.folder)) + "\n")
+        return
+    assert set(CODES) >= {dtype for *_, dtype in LOADS.values()}
+    folder = options.folder / "convert-benchmark"
+    found: dict[str, Any] = {"machine": machine(), **limits()}
+    try:
+        make_original(folder / "original")
+        for step in (*CONVERSIONS, *LOADS):
+            backend = (CONVERSIONS | LOADS)[step][1]
+            if step in LOADS and find_spec(backend) is None:
+                continue
+            command = [sys.executable, "-m", "benchmarks.convert", "--step", step]
+            done = subprocess.run(
+                [*command, "--folder", str(folder)], stdout=subprocess.PIPE, text=True, check=True
+            )
+            found[step] = json.loads(done.stdout.splitlines()[-1])
+            if step.startswith("back"):
+                same = _same(folder / "original", folder / step)
+                found[step]["bit for bit"] = same
+                shutil.rmtree(folder / step)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.stdout.write(json.dumps(found, indent=2) + "\n" if options.json else _table(found))
+
+
+def _same(first: Path, second: Path) -> bool:
+    name = "unet/diffusion_pytorch_model.safetensors"
+    return subprocess.run(["cmp", "-s", str(first / name), str(second / name)]).returncode == 0
+
+
+def _table(found: Mapping[str, Any]) -> str:
+    lines = [f"weights {found['weights_mib']:.0f} MiB, largest {found['largest_mib']:.0f} MiB"]
+    lines += [f"{'step':<34}{'seconds':>8}{'peak MiB':>10}{'kept MiB':>10}{'x read':>8}"]
+    for step in (*CONVERSIONS, *LOADS):
+        if step in found:
+            row = found[step]
+            kept, ratio = row.get("kept_mib"), row.get("times_reading")
+            lines.append(
+                f"{step:<34}{row['seconds']:>8.1f}{row['peak_mib']:>10.0f}"
+                + ("" if kept is None else f"{kept:>10.0f}{ratio:>8.1f}")
+                + ("  bit for bit" if row.get("bit for bit") else "")
+            )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

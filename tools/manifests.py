@@ -1,0 +1,117 @@
+"""Writes the manifests of the published checkpoints: `python -m tools.manifests`.
+
+Each network is built from its published config on torch's meta device, which costs no memory, and
+what results is compared with what is known of the published file: how many tensors and values it
+has, how long its header is, and so how large the file is. Facts that do not agree end the program.
+Needs the `test` extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
+
+from tools.published import PUBLISHED, Published
+
+FOLDER = Path(__file__).parents[1] / "converters" / "manifests"
+_CODES = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}
+# safetensors writes larger types first, and of one type in the order of names.
+_ORDER = ("I64", "F32", "F16")
+
+Tensors = dict[str, tuple[str, list[int]]]
+
+
+def main() -> None:
+    """Write `<version>.json.gz` for each version."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=FOLDER)
+    folder = parser.parse_args().output
+    folder.mkdir(parents=True, exist_ok=True)
+    versions: dict[str, dict[str, Any]] = {}
+    for name, published in PUBLISHED.items():
+        tensors = tensors_of(published)
+        check(name, published, tensors)
+        versions.setdefault(published.version, {})[name] = {
+            "class": published.class_name,
+            "config": published.config,
+            "files": published.files,
+            "parameters": count(tensors),
+            "tensors": tensors,
+        }
+    for version, manifests in versions.items():
+        text = json.dumps(manifests, separators=(",", ":"), sort_keys=True).encode()
+        # No time and no name inside: the same manifests are the same bytes.
+        (folder / f"{version}.json.gz").write_bytes(gzip.compress(text, 9, mtime=0))
+
+
+def tensors_of(published: Published) -> Tensors:
+    """Dtype and shape of each stored tensor."""
+    with torch.device("meta"):
+        network = build(published.class_name, published.config)
+    tensors = {}
+    for name, value in network.state_dict().items():
+        if name == "encoder.embed_tokens.weight":  # T5's, the same as `shared.weight`
+            continue
+        dtype = published.dtype
+        if name.endswith(published.kept_in_float32):
+            dtype = "F32"
+        tensors[name] = (dtype, list(value.shape))
+    tensors |= {name: ("I64", list(shape)) for name, shape in published.buffers.items()}
+    return tensors
+
+
+def build(class_name: str, config: Mapping[str, Any]) -> Any:
+    """The network of a class, with random or no weights."""
+    if class_name == "MultilingualCLIP":
+        return MultilingualCLIP(MCLIPConfig(**config))
+    if hasattr(diffusers, class_name):
+        return getattr(diffusers, class_name).from_config(dict(config))
+    network = getattr(transformers, class_name)
+    return network(network.config_class(**config))
+
+
+def count(tensors: Tensors) -> int:
+    """Floating-point values."""
+    return sum(math.prod(shape) for dtype, shape in tensors.values() if dtype != "I64")
+
+
+def header_bytes(tensors: Tensors) -> int:
+    """Length of the JSON that safetensors writes, before it is padded."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    start = 0
+    for name in sorted(tensors, key=lambda name: (_ORDER.index(tensors[name][0]), name)):
+        dtype, shape = tensors[name]
+        end = start + math.prod(shape) * {"I64": 8, "F32": 4, "F16": 2}[dtype]
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+        start = end
+    return len(json.dumps(header, separators=(",", ":")))
+
+
+def check(name: str, published: Published, tensors: Tensors) -> None:
+    """Compare with what is known of the published file."""
+    found = {"tensors": len(tensors), "parameters": count(tensors)}
+    sizes = {"I64": 8, "F32": 4, "F16": 2}
+    data = sum(sizes[dtype] * math.prod(shape) for dtype, shape in tensors.values())
+    length = header_bytes(tensors)
+    # The writer of 2023's first half added `length % 8` blanks, where up to eight were due.
+    padding = length % 8 if published.version == "2.1" else -length % 8
+    if published.header_bytes is not None:
+        found["header_bytes"] = 8 + length + padding
+        found["bytes"] = found["header_bytes"] + data
+    for fact, value in found.items():
+        if getattr(published, fact) not in (value, None):
+            raise SystemExit(f"{name}: {fact} is {value}, published {getattr(published, fact)}")
+
+
+if __name__ == "__main__":
+    main()
