@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
-import statistics
-import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.turns import finish_side, machine, run_in_turns, summary, versions
 
 FULL_SIZE = Path(__file__).parents[1] / "tests" / "data" / "configs" / "2.2" / "unet.json"
 SIDES = ("jax", "diffusers")
@@ -62,7 +58,7 @@ def measure_jax(settings: dict[str, Any], latent: int, repeats: int, dtype: str)
         jax.block_until_ready(run._sample)
         seconds.append(time.perf_counter() - start)
     compiling = sum(entry.seconds for entry in log)
-    return {"compile": compiling, "steps": seconds[1:], "versions": _versions("jax", "flax")}
+    return {"compile": compiling, "steps": seconds[1:], "versions": versions("jax", "flax")}
 
 
 def measure_diffusers(
@@ -86,11 +82,7 @@ def measure_diffusers(
             start = time.perf_counter()
             unet(sample, 999 - index, None, added_cond_kwargs={"image_embeds": embeds})
             seconds.append(time.perf_counter() - start)
-    return {"compile": 0.0, "steps": seconds[1:], "versions": _versions("torch", "diffusers")}
-
-
-def _versions(*packages: str) -> dict[str, str]:
-    return {package: version(package) for package in packages}
+    return {"compile": 0.0, "steps": seconds[1:], "versions": versions("torch", "diffusers")}
 
 
 def _arguments() -> argparse.Namespace:
@@ -109,27 +101,13 @@ def _arguments() -> argparse.Namespace:
 
 def _compare(options: argparse.Namespace) -> dict[str, Any]:
     """Run both sides in turns, each in its own process."""
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    at_start = machine()
     words = ["--size", str(options.size), "--repeats", str(options.repeats)]
     words += ["--dtype", options.dtype, "--config", str(options.config)]
-    for _ in range(options.turns):
-        for side in SIDES:
-            command = [sys.executable, "-m", "benchmarks.unet_step", "--side", side, *words]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found[side].append(json.loads(done.stdout.splitlines()[-1]))
-    rows = {
-        side: {
-            "seconds_per_step": min(min(run["steps"]) for run in runs),
-            "median": statistics.median(step for run in runs for step in run["steps"]),
-            "compile": runs[0]["compile"],
-            "peak_gib": max(run["peak_gib"] for run in runs),
-            "versions": runs[0]["versions"],
-        }
-        for side, runs in found.items()
-    }
+    found = run_in_turns("benchmarks.unet_step", SIDES, words, options.turns)
+    rows = {side: summary(runs) for side, runs in found.items()}
     ratio = rows["jax"]["seconds_per_step"] / rows["diffusers"]["seconds_per_step"]
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    return {"size": options.size, "dtype": options.dtype, "ratio": ratio, **machine, **rows}
+    return {"size": options.size, "dtype": options.dtype, "ratio": ratio, **at_start, **rows}
 
 
 def main() -> None:
@@ -138,9 +116,7 @@ def main() -> None:
     if options.side:
         measure = measure_jax if options.side == "jax" else measure_diffusers
         settings = json.loads(options.config.read_text(encoding="utf-8"))
-        result = measure(settings, options.size // 8, options.repeats, options.dtype)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        sys.stdout.write(json.dumps(result | {"peak_gib": round(peak, 2)}) + "\n")
+        finish_side(measure(settings, options.size // 8, options.repeats, options.dtype))
         return
     result = _compare(options)
     if options.json:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
-from kandinsky_core.errors import BackendUnavailableError
+from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.interfaces import Backend, BackendReport
 
 __all__ = [
@@ -38,16 +39,18 @@ def backend_names() -> tuple[str, ...]:
     return tuple(_registered())
 
 
-def get_backend(name: str | None = None) -> Backend:
-    """Return a backend.
+def get_backend(name: str | None = None, **options: Any) -> Backend:
+    """Return a backend, which `from_pretrained(backend=...)` takes as it takes a name.
 
     Args:
         name: `jax`, `mindspore`, or another registered name. None takes the environment's
             `KANDINSKY_BACKEND`, else the first one that is installed.
+        options: What the backend named has, and others have not: `compile=True` for `mindspore`.
 
     Raises:
         BackendUnavailableError: The name is unknown, or the packages are missing (the message
             names the extra that installs them).
+        InvalidInputError: The backend has no such option, or none is named.
     """
     points = _registered()
     wanted = name or os.environ.get("KANDINSKY_BACKEND") or None
@@ -58,7 +61,11 @@ def get_backend(name: str | None = None) -> Backend:
                 f"there is no backend {wanted!r}{source}: choose one of "
                 f"{', '.join(points) or 'none: kandinsky-anywhere is not installed here'}"
             )
-        return _create(points[wanted])
+        return _create(points[wanted], **options)
+    if options:
+        raise InvalidInputError(
+            f"{', '.join(options)}: options are one backend's own; give its name too"
+        )
     problems = []
     for point in points.values():
         try:
@@ -103,9 +110,11 @@ def backend_reports() -> list[BackendReport]:
     return reports
 
 
-def _create(point: EntryPoint) -> Backend:
+def _create(point: EntryPoint, **options: Any) -> Backend:
     try:
-        backend: Backend = point.load()()
+        create = point.load()
+        _check_options(point.name, inspect.signature(create), options)
+        backend: Backend = create(**options)
     except BackendUnavailableError:
         raise
     except (ImportError, AttributeError, RuntimeError) as error:
@@ -115,6 +124,16 @@ def _create(point: EntryPoint) -> Backend:
             f"pip install --upgrade 'kandinsky-anywhere[{point.name}]'"
         ) from error
     return backend
+
+
+def _check_options(name: str, signature: inspect.Signature, options: dict[str, Any]) -> None:
+    unknown = [option for option in options if option not in signature.parameters]
+    if unknown:
+        known = ", ".join(signature.parameters)
+        raise InvalidInputError(
+            f"the {name} backend has no option {unknown[0]!r}: "
+            + (f"choose from {known}" if known else "it has none")
+        )
 
 
 def require_packages(backend: str, *packages: str) -> dict[str, str]:

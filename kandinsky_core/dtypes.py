@@ -6,13 +6,16 @@ A caller may pass any framework's dtype object (`torch.float16`, `jnp.bfloat16`,
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 
 from kandinsky_core.errors import InvalidInputError
 
-__all__ = ["DTYPES", "component_dtype", "dtype_name", "is_dtype"]
+__all__ = ["DTYPES", "component_dtype", "dtype_name", "is_dtype", "safe_dtype"]
+
+logger = logging.getLogger(__name__)
 
 DTYPES = ("float32", "bfloat16", "float16")
 _ALIASES = {
@@ -24,6 +27,8 @@ _ALIASES = {
 }
 # MoVQ overflows and bands in half precision, and takes little of the time: float32 always.
 _PINNED = {"movq": "float32"}
+# T5's sums overflow float16, in which it was never trained.
+_INSTEAD = {("T5EncoderModel", "float16"): "bfloat16"}
 
 
 def dtype_name(dtype: Any) -> str:
@@ -59,6 +64,21 @@ def _object_name(dtype: Any) -> str:
     return {"Float32": "float32", "Float16": "float16", "BFloat16": "bfloat16"}.get(text, text)
 
 
-def component_dtype(component: str, dtype: str) -> str:
-    """Return the dtype that a component computes in when a pipeline is asked for `dtype`."""
-    return _PINNED.get(component, dtype)
+def component_dtype(component: str, dtype: str, class_name: str | None = None) -> str:
+    """Return the dtype that a component computes in when a pipeline is asked for `dtype`.
+
+    Args:
+        component: Its name in the pipeline.
+        dtype: One of `DTYPES`.
+        class_name: Of its network, where the network has a say: T5 never computes in float16.
+    """
+    chosen = _PINNED.get(component, dtype)
+    return safe_dtype(class_name, chosen) if class_name else chosen
+
+
+def safe_dtype(class_name: str, dtype: str) -> str:
+    """Return the dtype that a network computes in when it is asked for `dtype`; log another one."""
+    chosen = _INSTEAD.get((class_name, dtype), dtype)
+    if chosen != dtype:
+        logger.info("%s computes in %s: it overflows %s", class_name, chosen, dtype)
+    return chosen

@@ -32,6 +32,7 @@ __all__ = [
     "MultilingualTextEncoder",
     "Network",
     "PriorDenoiser",
+    "T5TextEncoder",
     "Tensors",
     "TextEncoder",
 ]
@@ -144,6 +145,19 @@ class MultilingualTextEncoder(Network, Protocol):
         ...
 
 
+class T5TextEncoder(Network, Protocol):
+    """T5's encoder (Kandinsky 3)."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """Encode token ids [B, L] into `last_hidden_state` [B, L, H].
+
+        Args:
+            input_ids: Integers.
+            attention_mask: [B, L], True on tokens and False on padding, which has states too.
+        """
+        ...
+
+
 class ImageEncoder(Network, Protocol):
     """CLIP vision model with projection."""
 
@@ -197,9 +211,14 @@ class Denoiser(Network, Protocol):
             sample: Initial sample of B rows.
             conditioning: Named arrays of B rows; of 2B rows, unconditional first, when
                 `guidance_scale` > 1. Everything that does not depend on the step is computed here.
-                For the UNet: `image_embeds` [., D]; in Kandinsky 2.1 `text_embeds` [., D] and
+                For the UNet of Kandinsky 2: `image_embeds` [., D]; in 2.1 `text_embeds` [., D] and
                 `text_encoder_hidden_states` [., L, H]; `image_latents` [., c, h, w], channels that
                 stand behind the sample's (inpainting); `hint` [., 3, H, W] (ControlNet).
+                For that of Kandinsky 3: `text_encoder_hidden_states` [., L, H]; `attention_mask`
+                [., L], True on the tokens that attention sees; `image_latents` as above, the mask
+                first. In diffusers' convention that is all. In the original code's the projected
+                text is zero but where `projected_mask` [., L] is True, and `null_embedding` [., D],
+                in unconditional rows the trained one and else zero, is added to its first token.
             guidance_scale: Weight of classifier-free guidance; off at 1 and below.
             rule: How the schedule's steps are computed.
             kept: What inpainting puts back after every step.

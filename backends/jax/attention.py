@@ -25,7 +25,13 @@ class AttentionFunction(Protocol):
     """query [B,Tq,N,D], key and value [B,Tk,N,D], bias to [B,N,Tq,Tk] -> [B,Tq,N,D]."""
 
     def __call__(
-        self, query: Array, key: Array, value: Array, *, bias: Array | None = None
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        *,
+        bias: Array | None = None,
+        scale: float | None = None,
     ) -> Array: ...
 
 
@@ -44,8 +50,15 @@ def merge_heads(x: Array) -> Array:
     return x.reshape(*x.shape[:-2], -1)
 
 
-def attend(query: Array, key: Array, value: Array, *, bias: Array | None = None) -> Array:
-    """softmax(query key^T / sqrt(D) + bias) value, with scores and softmax in float32.
+def attend(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    bias: Array | None = None,
+    scale: float | None = None,
+) -> Array:
+    """softmax(scale query key^T + bias) value, with scores and softmax in float32.
 
     Long sequences are computed in pieces of queries; as each query's softmax is its own, the
     result is the same.
@@ -55,24 +68,35 @@ def attend(query: Array, key: Array, value: Array, *, bias: Array | None = None)
         key: [B,Tk,N,D].
         value: [B,Tk,N,D].
         bias: added to the scores, float32, of a shape that broadcasts to [B,N,Tq,Tk].
+        scale: 1 / sqrt(D) where none is given.
 
     Returns:
         [B,Tq,N,D] in the dtype of `value`.
     """
     batch, queries, heads, width = query.shape
+    at_once = functools.partial(
+        _attend_at_once,
+        key=key,
+        value=value,
+        bias=bias,
+        scale=width**-0.5 if scale is None else scale,
+    )
     pieces = -(-batch * heads * queries * key.shape[1] // MAX_SCORES)
-    if pieces == 1 or bias is not None:  # only short sequences (text) have a bias
-        return _attend_at_once(query, key, value, bias=bias)
+    same_for_all = bias is None or bias.shape[-2] == 1  # else a text's, whose sequences are short
+    if pieces == 1 or not same_for_all:
+        return at_once(query)
     length = -(-queries // pieces)
     padding = pieces * length - queries
     padded = jnp.pad(query, ((0, 0), (0, padding), (0, 0), (0, 0)))
     split = padded.reshape(batch, pieces, length, heads, width).swapaxes(0, 1)  # [P,B,L,N,D]
-    out: Array = jax.lax.map(functools.partial(_attend_at_once, key=key, value=value), split)
+    out: Array = jax.lax.map(at_once, split)
     return out.swapaxes(0, 1).reshape(batch, pieces * length, heads, width)[:, :queries]
 
 
-def _attend_at_once(query: Array, key: Array, value: Array, *, bias: Array | None = None) -> Array:
-    scores = _product("bqnd,bknd->bnqk", query, key) * query.shape[-1] ** -0.5
+def _attend_at_once(
+    query: Array, key: Array, value: Array, bias: Array | None, scale: float
+) -> Array:
+    scores = _product("bqnd,bknd->bnqk", query, key) * scale
     if bias is not None:
         scores = scores + bias
     weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)

@@ -12,28 +12,34 @@ from backends.jax.components import (
     JaxAutoencoder,
     JaxImageEncoder,
     JaxMultilingualTextEncoder,
+    JaxT5TextEncoder,
     JaxTextEncoder,
 )
 from backends.jax.denoise import JaxDenoiser, JaxPrior
 from backends.jax.devices import default_device, device_name, find_device
+from backends.jax.kandinsky3_unet import Kandinsky3UNet
 from backends.jax.load import load_network
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.movq import VQModel
 from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.network import JaxNetwork
 from backends.jax.prior import PriorTransformer
+from backends.jax.t5_encoder import T5EncoderModel
 from backends.jax.unet import UNet2DConditionModel
 from kandinsky_core.backend import require_packages
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
+    T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_core.dtypes import safe_dtype
 from kandinsky_core.errors import ConfigError
 from kandinsky_core.interfaces import BackendReport, ComponentSource
 
@@ -47,8 +53,10 @@ _CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork
         CLIPVisionModelWithProjection,
         JaxImageEncoder,
     ),
+    "Kandinsky3UNet": (Kandinsky3UNetConfig, Kandinsky3UNet, JaxDenoiser),
     "MultilingualCLIP": (MultilingualCLIPConfig, MultilingualCLIP, JaxMultilingualTextEncoder),
     "PriorTransformer": (PriorTransformerConfig, PriorTransformer, JaxPrior),
+    "T5EncoderModel": (T5Config, T5EncoderModel, JaxT5TextEncoder),
     "UNet2DConditionModel": (UNet2DConditionConfig, UNet2DConditionModel, JaxDenoiser),
     "VQModel": (VQModelConfig, VQModel, JaxAutoencoder),
 }
@@ -76,6 +84,7 @@ class JaxBackend:
         config_class, module_class, component_class = _CLASSES[source.class_name]
         config = config_class.from_dict(source.config)
         place = default_device() if device is None else find_device(device)
+        dtype = safe_dtype(source.class_name, dtype)
         with explain_out_of_memory(device_name(place)):
             module = load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
         return component_class(module, config, device=place, log=self.compilations)

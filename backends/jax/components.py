@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from backends.jax.load import jax_dtype
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_first, to_channels_last
 from backends.jax.program import Program
@@ -18,6 +19,7 @@ __all__ = [
     "JaxAutoencoder",
     "JaxImageEncoder",
     "JaxMultilingualTextEncoder",
+    "JaxT5TextEncoder",
     "JaxTextEncoder",
 ]
 
@@ -63,6 +65,16 @@ class JaxMultilingualTextEncoder(_SingleCall):
         return embeds, hidden
 
 
+class JaxT5TextEncoder(_SingleCall):
+    """T5's encoder."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.interfaces.T5TextEncoder.encode`."""
+        return self._call(
+            "encode", lambda module, ids, mask: module(ids, mask), input_ids, attention_mask
+        )[0]
+
+
 class JaxImageEncoder(_SingleCall):
     """CLIP vision model with projection."""
 
@@ -70,7 +82,7 @@ class JaxImageEncoder(_SingleCall):
         """See `kandinsky_core.interfaces.ImageEncoder.encode`."""
 
         def run(module: Any, pixels: Any) -> Any:
-            return module(to_channels_last(pixels).astype(self.dtype))
+            return module(to_channels_last(pixels).astype(jax_dtype(self.dtype)))
 
         return self._call("encode", run, pixel_values)[0]
 
@@ -88,7 +100,7 @@ class JaxAutoencoder(_SingleCall):
 
     def _convert(self, method: str, array: FloatArray) -> FloatArray:
         def run(module: Any, value: Any) -> Any:
-            value = to_channels_last(value).astype(self.dtype)
+            value = to_channels_last(value).astype(jax_dtype(self.dtype))
             return to_channels_first(getattr(module, method)(value))
 
         return self._call(method, run, array)[0]

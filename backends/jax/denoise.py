@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from backends.jax.load import jax_dtype
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_last
 from backends.jax.program import Program
@@ -59,7 +60,7 @@ class JaxDenoiser(JaxNetwork):
         """
         key = ("step", guided, rule)
         if key not in self._programs:
-            graph = self._graph
+            graph, dtype = self._graph, jax_dtype(self.dtype)
 
             def run(
                 weights: Any,
@@ -76,7 +77,7 @@ class JaxDenoiser(JaxNetwork):
                 shown = row[_INPUT_SCALE] * sample
                 rows = jnp.concatenate([shown, shown]) if guided else shown
                 times = jnp.broadcast_to(timestep, rows.shape[:1])
-                output = network(rows.astype(self.dtype), times, prepared).astype(jnp.float32)
+                output = network(rows.astype(dtype), times, prepared).astype(jnp.float32)
                 # The UNet's second half of channels is about the variance; the prior has none.
                 output, variance = jnp.split(output, [sample.shape[-1]], axis=-1)
                 if guided:

@@ -28,8 +28,11 @@ __all__ = [
     "TimestepEmbedding",
     "average_pool_2x2",
     "gelu",
+    "gelu_tanh",
+    "group_normalised",
     "quick_gelu",
     "silu",
+    "timestep_angles",
     "timestep_sinusoid",
     "upsample_nearest",
 ]
@@ -128,12 +131,15 @@ class GroupNorm(nnx.Module):
         self.dtype = layers.dtype
 
     def __call__(self, x: Array) -> Array:
-        batch, height, width, channels = x.shape
-        grouped = x.astype(jnp.float32).reshape(
-            batch, height, width, self.groups, channels // self.groups
-        )
-        normal = _normalised(grouped, axes=(1, 2, 4), epsilon=self.epsilon).reshape(x.shape)
+        normal = group_normalised(x, groups=self.groups, epsilon=self.epsilon)
         return (normal * self.scale[...] + self.bias[...]).astype(self.dtype)
+
+
+def group_normalised(x: Array, *, groups: int, epsilon: float) -> Array:
+    """What `GroupNorm` does before it scales and shifts: [B,H,W,C] -> [B,H,W,C], float32."""
+    batch, height, width, channels = x.shape
+    grouped = x.astype(jnp.float32).reshape(batch, height, width, groups, channels // groups)
+    return _normalised(grouped, axes=(1, 2, 4), epsilon=epsilon).reshape(x.shape)
 
 
 def _normalised(x: Array, *, axes: tuple[int, ...], epsilon: float) -> Array:
@@ -183,11 +189,17 @@ def timestep_sinusoid(timestep: Array, width: int) -> Array:
         float16 angle would be half a radian.
     """
     half = width // 2
-    exponent = np.float32(-np.log(10000.0)) * np.arange(half, dtype=np.float32) / np.float32(half)
+    angle = timestep_angles(timestep, half, half)
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+def timestep_angles(timestep: Array, count: int, intervals: int) -> Array:
+    """[B] times `count` frequencies, from 1 down to 1/10000 in so many intervals -> [B,count]."""
+    exponent = np.float32(-np.log(10000.0)) * np.arange(count, dtype=np.float32)
+    exponent /= np.float32(intervals)
     # Rounded once from float64: an error of one unit here is a thousand in the angle.
     frequency = np.exp(exponent.astype(np.float64)).astype(np.float32)
-    angle = timestep.astype(jnp.float32)[:, None] * frequency  # [B,half]
-    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+    return timestep.astype(jnp.float32)[:, None] * frequency
 
 
 # Activations are computed in float32 and rounded once; compiled, that costs no memory traffic.
@@ -201,6 +213,11 @@ def silu(x: Array) -> Array:
 def gelu(x: Array) -> Array:
     """x Phi(x), by the error function and not its tanh approximation."""
     return jax.nn.gelu(x.astype(jnp.float32), approximate=False).astype(x.dtype)
+
+
+def gelu_tanh(x: Array) -> Array:
+    """x Phi(x) by its tanh approximation, as T5 has it."""
+    return jax.nn.gelu(x.astype(jnp.float32), approximate=True).astype(x.dtype)
 
 
 def quick_gelu(x: Array) -> Array:

@@ -8,8 +8,13 @@ from kandinsky_core.interfaces import Backend
 __all__ = ["create"]
 
 
-def create() -> Backend:
+def create(*, compile: bool | None = None) -> Backend:
     """Return the backend; what the entry point `mindspore` names.
+
+    Args:
+        compile: Let MindSpore compile the denoisers, once for each shape: seconds to minutes at the
+            first step, less time for all others. On a CPU that is done for the UNet in float32
+            only. None takes what the environment's `KANDINSKY_MINDSPORE_COMPILE` says (1 is yes).
 
     Raises:
         BackendUnavailableError: MindSpore or mindone is not installed, or the device that the
@@ -21,4 +26,4 @@ def create() -> Backend:
     load_mindspore()  # before the modules below import it, and with it silenced
     from backends.mindspore.backend import MindSporeBackend
 
-    return MindSporeBackend()
+    return MindSporeBackend(compile=compile)

@@ -36,7 +36,7 @@ def choose_attention(network: Any, device: str, dtype: str) -> None:
         fused = fused_attention_suits(device, dtype, cell.inner_dim // cell.heads)
         if cell.add_k_proj is not None:  # a UNet's
             processor = FusedAddedKVAttention() if fused else mindone.AttnAddedKVProcessor()
-        elif cell.group_norm is None:  # the prior's
+        elif cell.group_norm is None:  # the prior's, and those of Kandinsky 3
             processor = FusedMaskedAttention() if fused else mindone.AttnProcessor()
         else:  # MoVQ's
             processor = mindone.AttnProcessor2_0() if fused else mindone.AttnProcessor()
@@ -78,9 +78,7 @@ class FusedAddedKVAttention:
         batch, channels, height, width = hidden_states.shape
         flat = hidden_states.reshape(batch, channels, height * width)
         x = attn.group_norm(flat).swapaxes(1, 2)  # [B,h*w,C]
-        query = _split_heads(attn.to_q(x), attn.heads)
-        key = _split_heads(attn.to_k(x), attn.heads)
-        value = _split_heads(attn.to_v(x), attn.heads)
+        query, key, value = _project(attn, x, None)
         added_key = _split_heads(attn.add_k_proj(encoder_hidden_states), attn.heads)
         added_value = _split_heads(attn.add_v_proj(encoder_hidden_states), attn.heads)
         key = mint.cat([added_key, key], dim=2)
@@ -92,7 +90,9 @@ class FusedAddedKVAttention:
 
 @ms.jit_class
 class FusedMaskedAttention:
-    """Attention of the prior: tokens attend to themselves as far as a mask lets them."""
+    """Attention of the prior, whose tokens attend to themselves as far as a mask lets them, and of
+    Kandinsky 3's UNet, whose image positions attend to themselves or to a text with padding.
+    """
 
     def __call__(
         self,
@@ -106,21 +106,23 @@ class FusedMaskedAttention:
         Args:
             attn: The layer of mindone that holds the weights.
             hidden_states: [B,T,C].
-            encoder_hidden_states: There for mindone's interface; the prior has none.
-            attention_mask: Added to the scores by the reference: zero, or very negative, [B*N,T,T],
-                the same for all heads. None lets every token see all.
+            encoder_hidden_states: What is attended to, [B,L,D]; None is what attends.
+            attention_mask: Added to the scores by the reference: zero, or very negative, [B*N,T,T]
+                and the same for all heads, or [B,1,L]. None lets every token see all, as does a row
+                that would leave out all: a kernel may make no number of it.
 
         Returns:
             [B,T,C].
         """
         batch, length, _ = hidden_states.shape
-        query = _split_heads(attn.to_q(hidden_states), attn.heads)
-        key = _split_heads(attn.to_k(hidden_states), attn.heads)
-        value = _split_heads(attn.to_v(hidden_states), attn.heads)
+        query, key, value = _project(attn, hidden_states, encoder_hidden_states)
         left_out = None
         if attention_mask is not None:
-            masks = attention_mask.reshape(batch, attn.heads, length, length)
-            left_out = masks[:, :1] < 0  # [B,1,T,T]
+            _, rows, seen = attention_mask.shape
+            left_out = attention_mask.reshape(batch, -1, rows, seen)[:, :1] < 0  # [B,1,T or 1,L]
+            none_left = mint.all(left_out, dim=-1, keepdim=True)
+            left_out = mint.logical_and(left_out, mint.logical_not(none_left))
+            left_out = left_out.broadcast_to((batch, 1, length, seen))
         return attn.to_out[0](_fused_attention(query, key, value, left_out, attn.scale))
 
 
@@ -135,6 +137,16 @@ def _fused_attention(query: Any, key: Any, value: Any, left_out: Any, scale: flo
     )
     out = attend(query, key, value, None, None, None, left_out)[3]
     return out.swapaxes(1, 2).reshape(batch, length, heads * width)
+
+
+def _project(attn: Any, x: Any, context: Any) -> tuple[Any, Any, Any]:
+    """[B,T,C], and [B,L,D] or None for the same -> query, key and value, [B,N,T or L,D]."""
+    context = x if context is None else context
+    return (
+        _split_heads(attn.to_q(x), attn.heads),
+        _split_heads(attn.to_k(context), attn.heads),
+        _split_heads(attn.to_v(context), attn.heads),
+    )
 
 
 def _split_heads(x: Any, heads: int) -> Any:

@@ -8,20 +8,26 @@ from backends.mindspore import cpu_ops
 from backends.mindspore.components import (
     MindSporeAutoencoder,
     MindSporeImageEncoder,
+    MindSporeMultilingualTextEncoder,
+    MindSporeT5TextEncoder,
     MindSporeTextEncoder,
 )
-from backends.mindspore.denoise import MindSporePrior, MindSporeUNet
-from backends.mindspore.devices import check_dtype, select_device, visible_devices
+from backends.mindspore.denoise import MindSporeKandinsky3UNet, MindSporePrior, MindSporeUNet
+from backends.mindspore.devices import network_dtype, select_device, visible_devices
 from backends.mindspore.network import MindSporeNetwork
 from backends.mindspore.networks import build_network, fill_network
+from backends.mindspore.offloading import Turn
 from backends.mindspore.runtime import LOCK
 from kandinsky_core.backend import require_packages
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3UNetConfig,
+    MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
+    T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
 )
@@ -37,7 +43,10 @@ _CLASSES: dict[str, tuple[type[NetworkConfig], type[MindSporeNetwork]]] = {
     for config, component in (
         (CLIPTextConfig, MindSporeTextEncoder),
         (CLIPVisionConfig, MindSporeImageEncoder),
+        (Kandinsky3UNetConfig, MindSporeKandinsky3UNet),
+        (MultilingualCLIPConfig, MindSporeMultilingualTextEncoder),
         (PriorTransformerConfig, MindSporePrior),
+        (T5Config, MindSporeT5TextEncoder),
         (UNet2DConditionConfig, MindSporeUNet),
         (VQModelConfig, MindSporeAutoencoder),
     )
@@ -48,9 +57,7 @@ class MindSporeBackend:
     """Runs the networks with MindSpore, on the one device that its process has.
 
     Args:
-        compile: Let MindSpore compile the denoisers, once for each shape: seconds to minutes at the
-            first step, less time for all others. On a CPU that is done for the UNet in float32
-            only. None takes what the environment's `KANDINSKY_MINDSPORE_COMPILE` says (1 is yes).
+        compile: See `backends.mindspore.create`.
 
     Attributes:
         compilations: Every compilation since the backend was made.
@@ -61,6 +68,7 @@ class MindSporeBackend:
     def __init__(self, *, compile: bool | None = None) -> None:
         self.compile = os.environ.get(COMPILE_VARIABLE) == "1" if compile is None else compile
         self.compilations = CompilationLog()
+        self._turn = Turn()
 
     def load(
         self, source: ComponentSource, dtype: str, device: str | None = None
@@ -82,12 +90,12 @@ class MindSporeBackend:
         config = config_class.from_dict(source.config)
         with LOCK:
             place = select_device(device)
-            check_dtype(dtype, place)
+            dtype = network_dtype(source.class_name, dtype, place)
             cpu_ops.install()
             cell = build_network(config)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
             log = self.compilations if self.compile else None
-            return component_class(cell, config, device=place, log=log)
+            return component_class(cell, config, device=place, log=log, turn=self._turn)
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

@@ -8,7 +8,13 @@ from backends.mindspore.network import MindSporeNetwork, to_numpy
 from backends.mindspore.runtime import LOCK
 from kandinsky_core.interfaces import Array, FloatArray
 
-__all__ = ["MindSporeAutoencoder", "MindSporeImageEncoder", "MindSporeTextEncoder"]
+__all__ = [
+    "MindSporeAutoencoder",
+    "MindSporeImageEncoder",
+    "MindSporeMultilingualTextEncoder",
+    "MindSporeT5TextEncoder",
+    "MindSporeTextEncoder",
+]
 
 
 class MindSporeTextEncoder(MindSporeNetwork):
@@ -19,6 +25,31 @@ class MindSporeTextEncoder(MindSporeNetwork):
         with LOCK:
             embeds, hidden, *_ = self._cell(self.tensor(input_ids.astype(np.int32)))
             return to_numpy(embeds), to_numpy(hidden)
+
+
+class MindSporeMultilingualTextEncoder(MindSporeNetwork):
+    """XLM-RoBERTa with projection."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.interfaces.MultilingualTextEncoder.encode`."""
+        with LOCK:
+            ids, mask = (
+                self.tensor(array.astype(np.int32)) for array in (input_ids, attention_mask)
+            )
+            embeds, hidden = self._cell(ids, mask)
+            return to_numpy(embeds), to_numpy(hidden)
+
+
+class MindSporeT5TextEncoder(MindSporeNetwork):
+    """T5's encoder."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.interfaces.T5TextEncoder.encode`."""
+        with LOCK:
+            ids, mask = (
+                self.tensor(array.astype(np.int32)) for array in (input_ids, attention_mask)
+            )
+            return to_numpy(self._cell(ids, mask)[0])
 
 
 class MindSporeImageEncoder(MindSporeNetwork):

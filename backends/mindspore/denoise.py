@@ -12,6 +12,7 @@ from mindspore import mint, ops
 
 from backends.mindspore.compilation import CompiledFunction
 from backends.mindspore.cpu_graph_ops import Compiling
+from backends.mindspore.kandinsky3_unet import kandinsky3_form, prepare_text
 from backends.mindspore.network import MindSporeNetwork, to_numpy
 from backends.mindspore.runtime import LOCK
 from backends.mindspore.unet_forms import unet_form
@@ -20,7 +21,7 @@ from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
 
-__all__ = ["MindSporePrior", "MindSporeRun", "MindSporeUNet"]
+__all__ = ["MindSporeKandinsky3UNet", "MindSporePrior", "MindSporeRun", "MindSporeUNet"]
 
 _INPUT_SCALE = ROW_FIELDS.index("input_scale")
 
@@ -42,8 +43,14 @@ class _Denoiser(MindSporeNetwork):
         """See `kandinsky_core.interfaces.Denoiser.begin`."""
         return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)
 
+    def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
+        """Compute what does not depend on the step, from tensors and as tensors by name."""
+        return conditioning
+
     def predict(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:
         """Run the network on tensors of B rows, each with its timestep [B]."""
+        if self._offloaded is not None:  # another network may have had its turn since `tensor`
+            self._turn.take(self._offloaded)
         rest = [conditioning[name] for name in self._conditioning_names]
         return self._run(sample, timestep, *rest)
 
@@ -97,6 +104,19 @@ class MindSporeUNet(_Denoiser):
         return unet_form(self._cell, self.config)
 
 
+class MindSporeKandinsky3UNet(MindSporeUNet):
+    """The denoiser of Kandinsky 3: noise alone, [B,C,h,w]."""
+
+    _compiles_on_cpu = False  # its masked attentions call an operator that has no kernel there
+
+    def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
+        """See `backends.mindspore.kandinsky3_unet.prepare_text`."""
+        return prepare_text(self._cell, conditioning, self.dtype)
+
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        return kandinsky3_form(self._cell, self.config)
+
+
 class MindSporePrior(_Denoiser):
     """The prior, with the statistics of its embeddings: the clean image embedding, [B,D]."""
 
@@ -142,9 +162,9 @@ class MindSporeRun:
 
     def condition(self, conditioning: Mapping[str, Array]) -> None:
         """Replace the conditioning, which then stays on the device."""
-        self._conditioning = {
-            name: self._denoiser.tensor(array) for name, array in conditioning.items()
-        }
+        tensors = {name: self._denoiser.tensor(array) for name, array in conditioning.items()}
+        with LOCK:
+            self._conditioning = self._denoiser.prepare(tensors)
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """Run the network, guidance, and one row of the schedule."""

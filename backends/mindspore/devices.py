@@ -9,16 +9,20 @@ from typing import Any
 
 import mindspore as ms
 
+from kandinsky_core.dtypes import safe_dtype
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 
 __all__ = [
     "DEVICE_VARIABLE",
     "ascend_available",
     "check_dtype",
+    "network_dtype",
     "parse_device",
     "select_device",
     "visible_devices",
 ]
+
+logger = logging.getLogger(__name__)
 
 # `cpu`, `ascend` or `ascend:1`; MindSpore cannot change its device later.
 DEVICE_VARIABLE = "KANDINSKY_MINDSPORE_DEVICE"
@@ -124,3 +128,19 @@ def check_dtype(dtype: str, device: str) -> None:
             "dtype 'bfloat16' does not run on MindSpore's CPU: use float32 (float16 runs, slowly), "
             "or backend='jax'"
         )
+
+
+def network_dtype(class_name: str, dtype: str, device: str) -> str:
+    """Return the dtype that a network computes in on a device when it is asked for `dtype`.
+
+    T5 is never in float16, but in bfloat16, or in float32 on a CPU.
+
+    Raises:
+        InvalidInputError: The device cannot compute in it.
+    """
+    chosen = safe_dtype(class_name, dtype)
+    if chosen != dtype and device == "cpu":
+        logger.info("%s computes in float32: a CPU has no bfloat16 here", class_name)
+        chosen = "float32"
+    check_dtype(chosen, device)
+    return chosen

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 
 from backends.mindspore.attention import choose_attention
-from backends.mindspore.devices import check_dtype, select_device
+from backends.mindspore.devices import network_dtype, select_device
+from backends.mindspore.offloading import OffloadedWeights, Turn
 from backends.mindspore.runtime import LOCK
+from backends.mindspore.weights import read_weights, write_weights
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.dtypes import dtype_name
 from kandinsky_core.interfaces import Array, FloatArray
+from kandinsky_core.replaceable import ReplaceableWeights
 
 __all__ = ["MindSporeNetwork", "to_numpy"]
 
 logger = logging.getLogger(__name__)
 
 
-class MindSporeNetwork:
+class MindSporeNetwork(ReplaceableWeights):
     """Base of the components.
 
     Args:
@@ -28,17 +32,27 @@ class MindSporeNetwork:
         config: Its config.
         device: Where MindSpore computes.
         log: Where compilations are recorded; None runs everything eagerly.
+        turn: Shared by the networks of which one at a time is on the device, once offloaded.
     """
 
     backend_name = "mindspore"
 
     def __init__(
-        self, cell: Any, config: Any, *, device: str, log: CompilationLog | None = None
+        self,
+        cell: Any,
+        config: Any,
+        *,
+        device: str,
+        log: CompilationLog | None = None,
+        turn: Turn | None = None,
     ) -> None:
+        super().__init__()
         self.config = config
         self._cell = cell
         self._device = device
         self._log = log
+        self._turn = turn or Turn()
+        self._offloaded: OffloadedWeights | None = None
         self._dtype = dtype_name(next(iter(cell.get_parameters())).dtype)
         self._settle()
 
@@ -62,22 +76,50 @@ class MindSporeNetwork:
         if device is not None:
             with LOCK:
                 select_device(device)
+        if dtype is not None:
+            dtype = network_dtype(self.config.CLASS_NAME, dtype, self._device)
         if dtype is not None and dtype != self.dtype:
-            check_dtype(dtype, self._device)
             with LOCK:
                 for parameter in self._cell.get_parameters():
                     parameter.set_dtype(getattr(ms, dtype))
                 self._dtype = dtype
                 self._settle()
+                if self._offloaded is not None:
+                    self._offloaded = OffloadedWeights(self._cell, self._device)
 
     def offload(self) -> None:
-        """Keep the weights on the host, where those of a CPU are; an NPU keeps them."""
-        if self._device != "cpu":
-            logger.warning("MindSpore cannot offload weights: they stay on %s", self._device)
+        """Keep the weights on the host; on an NPU from when they are used until others are.
+
+        Nothing changes on a CPU. Not yet run on an NPU.
+        """
+        if self._device == "cpu" or self._offloaded is not None:
+            return
+        with LOCK:
+            if self._log is not None:
+                logger.warning("an offloaded network is not compiled: a program keeps its weights")
+                self._log = None
+                self._settle()
+            self._offloaded = OffloadedWeights(self._cell, self._device)
+
+    def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
+        """See `kandinsky_core.interfaces.Network.read_weights`."""
+        with LOCK:
+            return read_weights(self._cell, names)
+
+    def _write_weights(self, values: Mapping[str, Array]) -> None:
+        with LOCK:
+            write_weights(self._cell, values, self.dtype)
+            if self._offloaded is not None:  # its copies on the host are of the old weights
+                self._offloaded = OffloadedWeights(self._cell, self._device)
 
     def tensor(self, array: Array) -> Any:
-        """A tensor on the device; floating point in the dtype of the network."""
+        """A tensor on the device; floating point in the dtype of the network.
+
+        All uses of the network begin with this, so it also brings offloaded weights there.
+        """
         with LOCK:
+            if self._offloaded is not None:
+                self._turn.take(self._offloaded)
             given = ms.Tensor(np.ascontiguousarray(array))
             return given.astype(getattr(ms, self.dtype)) if given.is_floating_point() else given
 

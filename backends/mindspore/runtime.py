@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import logging
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
+
+import ml_dtypes
+import numpy as np
 
 __all__ = ["LOCK", "load_mindspore", "mindone_class", "mindone_module"]
 
@@ -20,7 +24,10 @@ LOCK = threading.RLock()
 _MODULES = {
     "CLIPTextModelWithProjection": "mindone.transformers",
     "CLIPVisionModelWithProjection": "mindone.transformers",
+    "Kandinsky3UNet": "mindone.diffusers",
+    "MultilingualCLIP": "mindone.diffusers.pipelines.kandinsky.text_encoder",
     "PriorTransformer": "mindone.diffusers",
+    "T5EncoderModel": "mindone.transformers",
     "UNet2DConditionModel": "mindone.diffusers",
     "VQModel": "mindone.diffusers",
 }
@@ -32,7 +39,10 @@ def load_mindspore() -> Any:
         if "mindspore" not in sys.modules:
             os.environ.setdefault("GLOG_v", "3")  # read once, by the C++ library and by Python
         with _quiet():
-            return importlib.import_module("mindspore")
+            mindspore = importlib.import_module("mindspore")
+        # MindSpore gives this name to a type of its own, which JAX then refuses.
+        np.sctypeDict["bfloat16"] = ml_dtypes.bfloat16
+        return mindspore
 
 
 def mindone_class(name: str) -> Any:
@@ -56,6 +66,11 @@ def mindone_module(name: str) -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """What these libraries print and warn of on import concerns models that are not used here."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

@@ -10,10 +10,11 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from diffusers.pipelines import kandinsky
 
 from backends.reference.components import COMPONENTS, TorchNetwork
 from kandinsky_core.backend import require_packages
-from kandinsky_core.checkpoint import Component
+from kandinsky_core.checkpoint import Checkpoint, Component
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.interfaces import BackendReport, FloatArray
 
@@ -35,8 +36,7 @@ class ReferenceBackend:
         """See `kandinsky_core.interfaces.Backend.load`."""
         if device not in (None, "cpu"):
             raise InvalidInputError(f"device={device!r}: the reference runs on the CPU only")
-        library = transformers if source.library == "transformers" else diffusers
-        network = getattr(library, source.class_name).from_pretrained(
+        network = getattr(_library(source.library), source.class_name).from_pretrained(
             source.folder, torch_dtype=getattr(torch, dtype), variant=source.variant
         )
         return COMPONENTS[source.class_name](network)
@@ -65,9 +65,15 @@ class ReferenceBackend:
             for name in tuple(ready)
             if name.startswith("prior_")
         }
-        prior = diffusers.KandinskyV22PriorPipeline.from_pretrained(folders["prior"], **inner)
-        decoder = diffusers.KandinskyV22Pipeline.from_pretrained(folders["decoder"], **ready)
-        pipeline = diffusers.KandinskyV22CombinedPipeline(
+        name = Checkpoint.open(folders["decoder"]).pipeline_class  # which says the family
+        family = name.removesuffix("Pipeline")
+        prior_class, decoder_class, pipeline_class = (
+            getattr(diffusers, made)
+            for made in (f"{family}PriorPipeline", name, f"{family}CombinedPipeline")
+        )
+        prior = prior_class.from_pretrained(folders["prior"], **inner)
+        decoder = decoder_class.from_pretrained(folders["decoder"], **ready)
+        pipeline = pipeline_class(
             **decoder.components,
             **{f"prior_{name}": component for name, component in prior.components.items()},
         )
@@ -84,3 +90,9 @@ class ReferenceBackend:
         """See `kandinsky_core.interfaces.Backend.report`."""
         versions = require_packages("test", "torch", "diffusers", "transformers")
         return BackendReport(name="diffusers", available=True, versions=versions, devices=("cpu",))
+
+
+def _library(name: str) -> Any:
+    """Return the module that has the classes of a library in `model_index.json`."""
+    # `kandinsky` is what diffusers says of the text encoder that it keeps beside the pipelines.
+    return {"transformers": transformers, "kandinsky": kandinsky}.get(name, diffusers)

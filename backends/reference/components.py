@@ -58,6 +58,19 @@ class TorchTextEncoder(TorchNetwork):
         return _array(output.text_embeds), _array(output.last_hidden_state)
 
 
+class TorchMultilingualTextEncoder(TorchNetwork):
+    """XLM-RoBERTa with projection."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.interfaces.MultilingualTextEncoder.encode`."""
+        with torch.no_grad():
+            embeds, hidden = self.network(
+                torch.from_numpy(input_ids.astype(np.int64)),
+                torch.from_numpy(attention_mask.astype(np.int64)),
+            )
+        return _array(embeds), _array(hidden)
+
+
 class TorchImageEncoder(TorchNetwork):
     """CLIP vision model with projection."""
 
@@ -100,10 +113,11 @@ class TorchDenoiser(TorchNetwork):
 
     def predict(self, sample: Any, timestep: float, conditioning: Mapping[str, Any]) -> Any:
         """Return the network's output for one step."""
-        added = {name: conditioning[name] for name in conditioning if name != "image_latents"}
-        if "image_latents" in conditioning:
-            sample = torch.cat([sample, conditioning["image_latents"]], dim=1)
-        return self.network(sample, timestep, None, added_cond_kwargs=added).sample
+        added = dict(conditioning)
+        states = added.pop("text_encoder_hidden_states", None)
+        if "image_latents" in added:
+            sample = torch.cat([sample, added.pop("image_latents")], dim=1)
+        return self.network(sample, timestep, states, added_cond_kwargs=added).sample
 
 
 class TorchPrior(TorchDenoiser):
@@ -191,6 +205,7 @@ def _array(tensor: Any) -> FloatArray:
 COMPONENTS: dict[str, type[TorchNetwork]] = {
     "CLIPTextModelWithProjection": TorchTextEncoder,
     "CLIPVisionModelWithProjection": TorchImageEncoder,
+    "MultilingualCLIP": TorchMultilingualTextEncoder,
     "PriorTransformer": TorchPrior,
     "UNet2DConditionModel": TorchDenoiser,
     "VQModel": TorchAutoencoder,

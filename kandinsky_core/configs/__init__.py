@@ -9,14 +9,18 @@ from kandinsky_core.configs.diffusion import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
+from kandinsky_core.configs.t5 import T5Config
 
 __all__ = [
     "CLIPTextConfig",
     "CLIPVisionConfig",
+    "Kandinsky3UNetConfig",
     "MultilingualCLIPConfig",
     "NetworkConfig",
     "PriorTransformerConfig",
+    "T5Config",
     "UNet2DConditionConfig",
     "VQModelConfig",
 ]

@@ -24,7 +24,7 @@ from kandinsky_core.configs.base import (
 __all__ = ["PriorTransformerConfig", "UNet2DConditionConfig", "VQModelConfig"]
 
 # `dropout` acts in training only; `_use_default_values` is diffusers' memory of omitted arguments.
-_BOOKKEEPING = frozenset(
+BOOKKEEPING = frozenset(
     {"_diffusers_version", "_name_or_path", "_commit_hash", "_use_default_values", "dropout"}
 )
 
@@ -75,7 +75,7 @@ class UNet2DConditionConfig(NetworkConfig):
         "upcast_attention": False,
         "use_linear_projection": False,
     }
-    IGNORED: ClassVar[frozenset[str]] = _BOOKKEEPING
+    IGNORED: ClassVar[frozenset[str]] = BOOKKEEPING
 
     in_channels: int = spec(SIZE)
     out_channels: int = spec(SIZE)
@@ -184,7 +184,7 @@ class PriorTransformerConfig(NetworkConfig):
         "time_embed_act_fn": "silu",
         "time_embed_dim": None,
     }
-    IGNORED: ClassVar[frozenset[str]] = _BOOKKEEPING
+    IGNORED: ClassVar[frozenset[str]] = BOOKKEEPING
 
     num_attention_heads: int = spec(SIZE, 32)
     attention_head_dim: int = spec(SIZE, 64)
@@ -218,7 +218,7 @@ class VQModelConfig(NetworkConfig):
         "mid_block_add_attention": True,
     }
     # No Kandinsky pipeline scales latents by `scaling_factor`, and no layer reads `sample_size`.
-    IGNORED: ClassVar[frozenset[str]] = _BOOKKEEPING | {"sample_size", "scaling_factor"}
+    IGNORED: ClassVar[frozenset[str]] = BOOKKEEPING | {"sample_size", "scaling_factor"}
 
     in_channels: int = spec(SIZE, 3)
     out_channels: int = spec(SIZE, 3)

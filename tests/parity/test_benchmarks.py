@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
+from benchmarks.mindspore_cpu import SIDES
 from kandinsky_core.hub import EMBEDDED
+from tests.backends import needs
 
 
 @pytest.mark.slow
@@ -22,3 +24,22 @@ def test_unet_step_compares_both_sides() -> None:
     assert found["ratio"] == ours["seconds_per_step"] / theirs["seconds_per_step"]
     assert ours["compile"] > 0
     assert {"jax", "flax"} == set(ours["versions"])
+
+
+@pytest.mark.slow
+@needs("mindspore")
+def test_mindspore_on_a_cpu_compares_all_sides() -> None:
+    command = [sys.executable, "-m", "benchmarks.mindspore_cpu", "--json", "--model", "shapes"]
+    done = subprocess.run(
+        [*command, "--repeats", "1", "--turns", "1"], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    theirs, eager, compiled = (found[side] for side in SIDES)
+    assert set(found["ratios"]) == set(SIDES[1:])
+    for name in ("seconds_per_step", "load"):
+        assert found["ratios"]["mindspore"][name] == eager[name] / theirs[name]
+    assert compiled["compile"] > 1 > eager["compile"] == theirs["compile"] == 0
+    assert {"mindspore", "mindone"} == set(eager["versions"])
+    # Every side maps the file; a copy would be all of it.
+    assert found["file_mib"] > 14
+    assert max(found[side]["load_peak_mib"] for side in SIDES) < found["file_mib"] * 0.8

@@ -18,13 +18,21 @@ from kandinsky_core.backend import (
     get_backend,
     require_packages,
 )
-from kandinsky_core.errors import BackendUnavailableError, KandinskyError
+from kandinsky_core.errors import BackendUnavailableError, InvalidInputError, KandinskyError
+from kandinsky_core.interfaces import Backend
 
 
 class Fake:
     """A backend of nothing."""
 
     name = "fake"
+
+
+class Tunable(Fake):
+    """A backend with an option."""
+
+    def __init__(self, *, speed: int = 1) -> None:
+        self.speed = speed
 
 
 def broken() -> None:
@@ -94,6 +102,31 @@ def test_missing_packages_name_the_extra(register: Callable[..., None]) -> None:
     assert "pip install 'kandinsky-anywhere[mindspore]'" in said
     assert said in refusal(None)
     assert "kandinsky-anywhere[jax]" in refusal(None)
+
+
+def test_options_reach_the_backend_chosen(
+    register: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(jax=f"{HERE}:missing", other=f"{HERE}:Tunable")
+    assert speed(get_backend("other")) == 1
+    assert speed(get_backend("other", speed=2)) == 2
+    with pytest.raises(InvalidInputError, match="speed: options are one backend's own; give its"):
+        get_backend(speed=3)
+    monkeypatch.setenv("KANDINSKY_BACKEND", "other")
+    assert speed(get_backend(speed=4)) == 4
+
+
+def speed(chosen: Backend) -> int:
+    assert isinstance(chosen, Tunable)
+    return chosen.speed
+
+
+def test_options_that_a_backend_lacks_are_refused(register: Callable[..., None]) -> None:
+    register(jax=f"{HERE}:Fake", other=f"{HERE}:Tunable")
+    with pytest.raises(InvalidInputError, match="the jax backend has no option 'speed': it has no"):
+        get_backend("jax", speed=1)
+    with pytest.raises(InvalidInputError, match="no option 'sped': choose from speed"):
+        get_backend("other", speed=1, sped=2)
 
 
 @pytest.mark.parametrize("target", ["broken", "no_such_name"])

@@ -12,7 +12,7 @@ pytest.importorskip("mindspore")
 pytest.importorskip("mindone")
 
 from backends.mindspore import create
-from kandinsky_core import AutoPipelineForText2Image
+from kandinsky_core import AutoPipelineForText2Image, get_backend
 
 PROMPT = "a large red circle on a blue background"
 
@@ -30,9 +30,7 @@ def eager() -> Any:
 
 @pytest.fixture(scope="module")
 def compiled(eager: Any) -> Any:
-    from backends.mindspore.backend import MindSporeBackend
-
-    return load(MindSporeBackend(compile=True))
+    return load(get_backend("mindspore", compile=True))
 
 
 def picture(pipe: Any, **options: Any) -> Any:
@@ -78,3 +76,4 @@ def test_the_environment_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not create().compile
     monkeypatch.setenv("KANDINSKY_MINDSPORE_COMPILE", "1")
     assert create().compile
+    assert not create(compile=False).compile

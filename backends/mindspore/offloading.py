@@ -1,0 +1,51 @@
+"""Weights that stay on the host and are on the NPU only while their network has its turn."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+__all__ = ["OffloadedWeights", "Turn"]
+
+
+class Turn:
+    """Whose weights are on the device: of the networks that share this, the one used last."""
+
+    def __init__(self) -> None:
+        self._holder: weakref.ref[OffloadedWeights] | None = None
+
+    def take(self, weights: OffloadedWeights) -> None:
+        """Send the last holder's weights off the device and bring these there."""
+        holder = self._holder() if self._holder is not None else None
+        if holder is not weights:
+            if holder is not None:
+                holder.leave()
+            weights.arrive()
+            self._holder = weakref.ref(weights)
+
+
+class OffloadedWeights:
+    """The parameters of one network, with a copy of each on the host.
+
+    A network computes as well while its weights are away: MindSpore then brings each to the device
+    where an operator needs it.
+
+    Args:
+        network: Of mindone. Its parameters leave the device.
+        device: Where they are while the network has its turn: `ascend:0`, for example.
+    """
+
+    def __init__(self, network: Any, device: str) -> None:
+        self._target = device.partition(":")[0].capitalize()
+        self._host = [(p, p.move_to("CPU")) for p in network.get_parameters()]
+        self.leave()
+
+    def arrive(self) -> None:
+        """Copy the weights to the device."""
+        for parameter, host in self._host:
+            parameter.set_data(host.move_to(self._target))
+
+    def leave(self) -> None:
+        """Use the copies on the host again, which frees those on the device."""
+        for parameter, host in self._host:
+            parameter.set_data(host)

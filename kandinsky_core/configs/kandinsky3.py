@@ -1,0 +1,90 @@
+"""Config of the UNet of Kandinsky 3.0 and 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kandinsky_core.configs.base import SIZE, NetworkConfig, list_of, spec, whole_number
+from kandinsky_core.configs.diffusion import BOOKKEEPING
+
+__all__ = ["Kandinsky3UNetConfig"]
+
+_MAX_LEVELS = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kandinsky3UNetConfig(NetworkConfig):
+    """Field names, defaults and meanings are those of diffusers' Kandinsky3UNet.
+
+    But for `out_channels`, which diffusers has not: there the output has as many channels as the
+    input, and here too where a file omits the field. The UNet for inpainting has 9 and 4.
+    """
+
+    CLASS_NAME: ClassVar[str] = "Kandinsky3UNet"
+    IGNORED: ClassVar[frozenset[str]] = BOOKKEEPING
+
+    in_channels: int = spec(SIZE, 4)
+    out_channels: int = spec(SIZE, 4)
+    time_embedding_dim: int = spec(SIZE, 1536)
+    groups: int = spec(SIZE, 32)
+    attention_head_dim: int = spec(SIZE, 64)
+    layers_per_block: int = spec(whole_number(2, 1000), 3)
+    block_out_channels: tuple[int, ...] = spec(list_of(SIZE), (384, 768, 1536, 3072))
+    cross_attention_dim: int = spec(SIZE, 4096)
+    encoder_hid_dim: int = spec(SIZE, 4096)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, object]) -> Kandinsky3UNetConfig:
+        """See `NetworkConfig.from_dict`."""
+        if isinstance(raw, Mapping) and "out_channels" not in raw and "in_channels" in raw:
+            raw = {**raw, "out_channels": raw["in_channels"]}
+        return super(Kandinsky3UNetConfig, cls).from_dict(raw)
+
+    @property
+    def init_channels(self) -> int:
+        """Width of the first and last convolution, and of the timestep's sinusoid."""
+        return self.block_out_channels[0] // 2
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a sample; the output has no others."""
+        return self.out_channels
+
+    @property
+    def image_latents(self) -> int:
+        """Channels that inpainting puts behind the sample: the mask and masked latents; else 0."""
+        return self.in_channels - self.out_channels
+
+    @property
+    def size_multiple(self) -> int:
+        """Latent height and width must be multiples of this: each level but the last halves."""
+        return int(2 ** (len(self.block_out_channels) - 1))
+
+    def _check_together(self) -> None:
+        widths = self.block_out_channels
+        if len(widths) > _MAX_LEVELS:
+            raise self._refuse("block_out_channels", f"at most {_MAX_LEVELS} items")
+        # Within a residual block the width is half that of the wider of its ends.
+        if any(width % (2 * self.groups) for width in widths):
+            raise self._refuse(
+                "block_out_channels",
+                f"multiples of {2 * self.groups}, twice the number of groups of the norms (groups)",
+            )
+        if self.init_channels % 2 or self.init_channels < 4:
+            raise self._refuse(
+                "block_out_channels",
+                "a first width of at least 8 that 4 divides: half of it holds the sines and the"
+                " cosines of the timestep",
+            )
+        attended = {*widths, self.time_embedding_dim}
+        if len(widths) < _MAX_LEVELS:  # then the last level of the way up has attention too
+            attended.add(self.init_channels)
+        if any(width % self.attention_head_dim for width in attended):
+            raise self._refuse(
+                "attention_head_dim",
+                f"a divisor of the widths that have attention: {sorted(attended)}",
+            )
+        if self.out_channels > self.in_channels:
+            raise self._refuse("out_channels", f"at most in_channels, which is {self.in_channels}")

@@ -1,0 +1,72 @@
+"""Config of the text encoder of Kandinsky 3: the encoder of Flan-UL2, of the T5 family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kandinsky_core.configs.base import (
+    COUNT,
+    EPSILON,
+    SIZE,
+    NetworkConfig,
+    one_of,
+    spec,
+)
+from kandinsky_core.configs.clip import GENERIC_FIELDS
+
+__all__ = ["T5Config"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class T5Config(NetworkConfig):
+    """Field names, defaults and meanings are those of transformers' T5Config.
+
+    `feed_forward_proj` has no default here: transformers' own is the form of the first T5, which
+    these networks are not written for.
+    """
+
+    CLASS_NAME: ClassVar[str] = "T5EncoderModel"
+    FIXED: ClassVar[Mapping[str, object]] = {"is_gated_act": True, "model_type": "t5"}
+    # `dense_act_fn` says again what `feed_forward_proj` says; the rest is the decoder's, or about
+    # training and generation.
+    IGNORED: ClassVar[frozenset[str]] = GENERIC_FIELDS | {
+        "classifier_dropout",
+        "dense_act_fn",
+        "dropout_rate",
+        "eos_token_id",
+        "n_positions",
+        "num_decoder_layers",
+        "output_past",
+        "use_cache",
+    }
+
+    vocab_size: int = spec(SIZE, 32128)
+    d_model: int = spec(SIZE, 512)
+    d_kv: int = spec(SIZE, 64)
+    d_ff: int = spec(SIZE, 2048)
+    num_layers: int = spec(COUNT, 6)
+    num_heads: int = spec(SIZE, 8)
+    relative_attention_num_buckets: int = spec(SIZE, 32)
+    relative_attention_max_distance: int = spec(SIZE, 128)
+    layer_norm_epsilon: float = spec(EPSILON, 1e-6)
+    feed_forward_proj: str = spec(one_of("gated-silu", "gated-gelu"))
+
+    @property
+    def inner_dim(self) -> int:
+        """Width of queries, keys and values, which need not be that of the states."""
+        return self.num_heads * self.d_kv
+
+    def _check_together(self) -> None:
+        buckets = self.relative_attention_num_buckets
+        if buckets % 4:
+            raise self._refuse(
+                "relative_attention_num_buckets",
+                "a multiple of 4: half for each direction, half of those for single distances",
+            )
+        if self.relative_attention_max_distance <= buckets // 4:
+            raise self._refuse(
+                "relative_attention_max_distance",
+                f"more than {buckets // 4}, the distances that have a bucket of their own",
+            )
