@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kandinsky_core.errors import ConfigError, InvalidInputError
-from kandinsky_core.image_inputs import as_images
+from kandinsky_core.image_inputs import as_array, as_images, eight_bit
 from kandinsky_core.interfaces import FloatArray
 
 __all__ = ["clip_pixels"]
@@ -45,7 +45,7 @@ def clip_pixels(name: str, image: Any, config: Mapping[str, Any]) -> FloatArray:
         )
     if not isinstance(image, Image.Image):
         image = _picture(name, image)
-    image = image.convert("RGB")
+    image = eight_bit(image).convert("RGB")
     shortest = _side(config.get("size", 224), "shortest_edge")
     crop = _side(config.get("crop_size", 224), "height")
     width, height = image.size
@@ -63,14 +63,14 @@ def clip_pixels(name: str, image: Any, config: Mapping[str, Any]) -> FloatArray:
 def _picture(name: str, image: Any) -> Any:
     from PIL import Image
 
-    array = np.asarray(image)
+    array = as_array(name, image)
     if array.ndim not in (2, 3):
         raise InvalidInputError(
             f"{name} has shape {array.shape}: give one PIL picture or the pixels of one"
         )
-    last = array.shape[-1] in (3, 4) or array.ndim == 2
+    last = array.shape[-1] in (1, 3, 4) or array.ndim == 2
     height, width = array.shape[:2] if last else array.shape[1:]
-    found = as_images(name, image, height, width)[0]  # [3, H, W] in [-1, 1]
+    found = as_images(name, array, height, width)[0]  # [3, H, W] in [-1, 1]
     bytes_ = ((found + 1) * 127.5).round().astype(np.uint8)
     return Image.fromarray(bytes_.transpose(1, 2, 0))
 

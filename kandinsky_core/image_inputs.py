@@ -8,6 +8,7 @@ with a batch axis in front. PyTorch tensors on a CPU are arrays here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,10 @@ from kandinsky_core.interfaces import Array, FloatArray
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["as_hints", "as_images", "as_masks", "load_image", "padded"]
+__all__ = ["as_array", "as_hints", "as_images", "as_masks", "eight_bit", "load_image", "padded"]
 
 _CHANNELS = (1, 3, 4)
+_LUMINANCE = np.array([[0.299], [0.587], [0.114]], np.float32)  # PIL's, of ITU-R 601
 _TIMEOUT = 30.0  # seconds without an answer
 
 
@@ -39,20 +41,46 @@ def load_image(
     Raises:
         InvalidInputError: There is no such file, the URL gives none, or it is no picture.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     if isinstance(image, (str, Path)):
-        try:
-            remote = str(image).startswith(("http://", "https://"))
-            opened = Image.open(BytesIO(_fetched(str(image))) if remote else image)
-            opened.load()
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise InvalidInputError(f"image {str(image)!r} cannot be read: {error}") from error
-        image = opened
-    if not isinstance(image, Image.Image):
+        turned = _opened(image)
+    elif isinstance(image, Image.Image):
+        turned = ImageOps.exif_transpose(image)
+    else:
         raise InvalidInputError(f"image is {_kind(image)}: give a path, a URL or a PIL picture")
-    turned = ImageOps.exif_transpose(image)
-    return turned.convert("RGB") if convert_method is None else convert_method(turned)
+    return eight_bit(turned).convert("RGB") if convert_method is None else convert_method(turned)
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Return a grey picture of 16 bits, as depth maps often are, as one of 8; others as they are.
+
+    PIL's own conversions clip such pictures, which leaves them almost white.
+    """
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    # PIL may read a PNG of 16 bits into 32
+    wide = image.mode != "I" or values.max() > 255
+    return Image.fromarray(np.clip(values // (257 if wide else 1), 0, 255).astype(np.uint8))
+
+
+def as_array(name: str, value: Any) -> Array:
+    """Return what converts to an array of numbers, a PyTorch tensor of any dtype for example.
+
+    Raises:
+        InvalidInputError: It holds anything else.
+    """
+    if hasattr(value, "detach"):  # a PyTorch tensor, whose bfloat16 NumPy does not know
+        value = value.detach().cpu().float() if value.is_floating_point() else value.detach().cpu()
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise InvalidInputError(
+            f"{name} is {_kind(value)}: give a PIL picture, an array, or a list"
+        )
+    return array
 
 
 def as_images(name: str, value: Any, height: int, width: int) -> FloatArray:
@@ -67,7 +95,10 @@ def as_images(name: str, value: Any, height: int, width: int) -> FloatArray:
     Raises:
         InvalidInputError: It is no picture, or its numbers are out of range.
     """
-    return _stacked(name, [_image(name, item, height, width) for item in _items(name, value)])
+    items = _items(name, value)
+    # of a batch in [-1, 1] some pictures may have no negative value
+    signed = any(_is_float(item) and item.min() < 0 for item in items)
+    return _stacked([_image(name, item, height, width, signed) for item in items])
 
 
 def as_hints(name: str, value: Any, height: int, width: int) -> FloatArray:
@@ -83,14 +114,14 @@ def as_masks(name: str, value: Any, height: int, width: int) -> FloatArray:
     """Return masks [N, 1, height, width]: 1 where the picture is repainted, else 0.
 
     A mask is a PIL picture (its luminance counts), booleans, integers from 0 to 255 (or 0 and 1),
-    or floats from 0 to 1; [H, W], [1, H, W], [H, W, 1], a list of these, or a batch. From one half
+    or floats from 0 to 1; [H, W], [1, H, W], [H, W, C], a list of these, or a batch. From one half
     on it is white.
 
     Raises:
         InvalidInputError: It is no mask, or its numbers are out of range.
     """
     found = [_mask(name, item, height, width) for item in _items(name, value, is_mask=True)]
-    return (_stacked(name, found) >= 0.5).astype(np.float32)
+    return (_stacked(found) >= 0.5).astype(np.float32)
 
 
 def padded(array: FloatArray, height: int, width: int) -> FloatArray:
@@ -114,8 +145,10 @@ def _items(name: str, value: Any, *, is_mask: bool = False) -> list[Any]:
         return [value]
     if isinstance(value, (str, Path)):
         raise InvalidInputError(f"{name}={str(value)!r}: open it with load_image first")
-    array = _numbers(name, value)
-    batch = array.ndim == 4 or (is_mask and array.ndim == 3 and 1 not in _ends(array))
+    array = as_array(name, value)
+    # three axes of a mask are a batch unless one of them holds the channels
+    several = is_mask and array.ndim == 3 and array.shape[0] > 1
+    batch = array.ndim == 4 or (several and array.shape[-1] not in _CHANNELS)
     found = list(array) if batch else [array]
     for item in found:
         if item.ndim not in (2, 3) or not item.size:
@@ -126,32 +159,25 @@ def _items(name: str, value: Any, *, is_mask: bool = False) -> list[Any]:
     return found
 
 
-def _numbers(name: str, value: Any) -> Array:
-    if hasattr(value, "detach"):  # a PyTorch tensor, whose bfloat16 NumPy does not know
-        value = value.detach().cpu().float() if value.is_floating_point() else value.detach().cpu()
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise InvalidInputError(
-            f"{name} is {_kind(value)}: give a PIL picture, an array, or a list"
-        )
-    return array
-
-
 def _ends(array: Array) -> tuple[int, int]:
     return array.shape[0], array.shape[-1]
 
 
-def _image(name: str, item: Any, height: int, width: int) -> FloatArray:
-    """[3, height, width] in [-1, 1]."""
+def _is_float(item: Any) -> bool:
+    return isinstance(item, np.ndarray) and item.dtype.kind == "f"
+
+
+def _image(name: str, item: Any, height: int, width: int, signed: bool) -> FloatArray:
+    """[3, height, width] in [-1, 1]; `signed` says whether floats are in it already."""
     from PIL import Image
 
     if not isinstance(item, Image.Image):
         planes = _channels_last(name, item, _CHANNELS)
-        if planes.dtype.kind == "f":
-            return _float_image(name, planes, height, width)
+        if _is_float(planes):
+            return _float_image(name, planes, height, width, signed)
         item = _picture(name, planes)
     # reducing_gap as in the reference, whose pixels are met exactly
-    item = item.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1)
+    item = eight_bit(item).resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1)
     pixels = np.asarray(item.convert("RGB"), np.float32).transpose(2, 0, 1)
     return pixels / np.float32(127.5) - np.float32(1)
 
@@ -166,11 +192,10 @@ def _picture(name: str, planes: Array) -> Image.Image:
     return Image.fromarray(planes.astype(np.uint8)[..., 0 if grey else slice(3)])
 
 
-def _float_image(name: str, planes: Array, height: int, width: int) -> FloatArray:
+def _float_image(name: str, planes: Array, height: int, width: int, signed: bool) -> FloatArray:
     planes = planes.astype(np.float32)[..., :3]
     _check_range(name, planes, -1, 1)
-    if planes.min() >= 0:
-        planes = planes * 2 - 1
+    planes = planes if signed else planes * 2 - 1
     planes = _resized(planes, height, width).transpose(2, 0, 1)
     return np.repeat(planes, 3, axis=0) if len(planes) == 1 else planes
 
@@ -180,14 +205,17 @@ def _mask(name: str, item: Any, height: int, width: int) -> FloatArray:
     from PIL import Image
 
     if isinstance(item, Image.Image):
-        item = item.resize((width, height), Image.Resampling.LANCZOS).convert("L")
+        item = eight_bit(item).resize((width, height), Image.Resampling.LANCZOS).convert("L")
         return np.asarray(item, np.float32)[None] / 255
-    planes = _channels_last(name, item, (1,))
+    planes = _channels_last(name, item, _CHANNELS)
     if planes.dtype.kind in "iu":
         _check_range(name, planes, 0, 255)
         planes = planes / (255 if planes.max() > 1 else 1)
     _check_range(name, planes, 0, 1)
-    return _resized(planes.astype(np.float32), height, width).transpose(2, 0, 1)
+    planes = planes.astype(np.float32)
+    if planes.shape[-1] > 1:  # colours
+        planes = planes[..., :3] @ _LUMINANCE
+    return _resized(planes, height, width).transpose(2, 0, 1)
 
 
 def _channels_last(name: str, array: Array, allowed: tuple[int, ...]) -> Array:
@@ -228,12 +256,25 @@ def _check_range(name: str, array: Array, low: float, high: float) -> None:
         )
 
 
-def _stacked(name: str, found: list[FloatArray]) -> FloatArray:
+def _stacked(found: list[FloatArray]) -> FloatArray:
     return np.stack(found).astype(np.float32)
 
 
 def _kind(value: Any) -> str:
     return f"a {type(value).__name__}"
+
+
+def _opened(source: str | Path) -> Image.Image:
+    """Read a file or a URL, and turn the picture as its EXIF data says."""
+    from PIL import Image, ImageOps
+
+    remote = str(source).startswith(("http://", "https://"))
+    try:
+        with BytesIO(_fetched(str(source))) if remote else Path(source).open("rb") as file:
+            return ImageOps.exif_transpose(Image.open(file))
+    # beside OSError: of URLs, of HTTP, and of PIL for some damaged files
+    except (OSError, ValueError, SyntaxError, HTTPException, Image.DecompressionBombError) as error:
+        raise InvalidInputError(f"image {str(source)!r} cannot be read: {error}") from error
 
 
 def _fetched(url: str) -> bytes:

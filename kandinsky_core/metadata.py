@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -16,7 +17,15 @@ from kandinsky_core.noise import SeededGenerators
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PNG_KEY", "picture_seeds", "read_metadata", "save_image", "versions"]
+__all__ = [
+    "PNG_KEY",
+    "file_problem",
+    "file_record",
+    "picture_seeds",
+    "read_metadata",
+    "save_image",
+    "versions",
+]
 
 PNG_KEY = "kandinsky"
 _PACKAGES = ("kandinsky-anywhere", "numpy", "jax", "jaxlib", "flax", "mindspore", "mindone")
@@ -44,6 +53,31 @@ def picture_seeds(source: SeededGenerators, count: int) -> list[dict[str, Any]]:
         return [{"seed": seed, **shared} for seed in source.seeds]
     own = {"seed": source.seeds[0], "batch_size": count, **shared}
     return [{**own, "batch_index": index} for index in range(count)]
+
+
+def file_record(path: str) -> dict[str, str]:
+    """Return what a picture's metadata says of a file or URL that it was made from.
+
+    That is the path as it was given, and the SHA-256 of a file; what a URL gives is another's.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    if path.startswith(("http://", "https://")):
+        return {"path": path}
+    return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+
+
+def file_problem(record: Mapping[str, str]) -> str | None:
+    """Say why what `file_record` described cannot be relied on; None where it is unchanged."""
+    path = record["path"]
+    if "sha256" not in record:
+        return f"{path} may have changed since: what a URL gives is not recorded"
+    try:
+        same = file_record(path) == record
+    except OSError as error:
+        return f"{path} cannot be read here: {error.strerror}"
+    return None if same else f"{path} has changed since the picture was made"
 
 
 def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]) -> None:

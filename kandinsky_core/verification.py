@@ -14,6 +14,7 @@ import numpy as np
 
 from kandinsky_core.generator import Generator
 from kandinsky_core.interfaces import Array, Denoiser, FloatArray
+from kandinsky_core.pipelines.kandinsky2_2_decoder import image_embed_dim
 from kandinsky_core.schedulers.schedule import make_rows
 
 __all__ = ["TOLERANCES", "Comparison", "compare", "inputs", "outputs"]
@@ -37,7 +38,8 @@ class Comparison:
     """One component of one backend against the reference.
 
     Attributes:
-        component: `text_encoder`, `prior`, `unet`, ..., or `picture`.
+        component: `text_encoder` (the prior's), `multilingual` (the text encoder of a decoder that
+            reads texts), `prior`, `unet`, ..., or `picture`.
         backend: What was compared.
         reference: With what.
         max_abs: Largest difference.
@@ -65,7 +67,7 @@ def inputs(pipeline: Any, prompt: str, height: int, width: int) -> dict[str, tup
     """Return what each component of a combined pipeline is to be fed, the same on every backend.
 
     Args:
-        pipeline: The reference; the prior gets what its text encoder gives.
+        pipeline: The reference; prior and UNet get what its text encoders give.
         prompt: The prompt.
         height: Pixels.
         width: Pixels.
@@ -84,14 +86,28 @@ def inputs(pipeline: Any, prompt: str, height: int, width: int) -> dict[str, tup
     }
     factor = decoder.movq_scale_factor
     pixels = generator.randn((1, 3, latent[1] * factor, latent[2] * factor)).clip(-1, 1)
-    embeds = generator.randn((2, decoder.unet.config.encoder_hid_dim))
+    embeds = {"image_embeds": generator.randn((2, image_embed_dim(decoder.unet.config)))}
+    multilingual: dict[str, tuple[Any, ...]] = {}
+    if decoder.reads_text:
+        multilingual["multilingual"] = decoder.tokenizer([prompt])
+        embeds |= _multilingual_conditioning(decoder, prompt)
     return {
         "text_encoder": (texts[1][0],),
+        **multilingual,
         "image_encoder": (generator.randn((1, 3, size, size)),),
         "prior": (generator.randn((1, embedding)), conditioning),
-        "unet": (generator.randn((1, *latent)), {"image_embeds": embeds}),
+        "unet": (generator.randn((1, *latent)), embeds),
         "movq encode": (pixels,),
         "movq decode": (generator.randn((1, *latent)).clip(-1, 1),),
+    }
+
+
+def _multilingual_conditioning(decoder: Any, prompt: str) -> dict[str, Array]:
+    """What a UNet reads beside image embeddings, the unconditional rows first."""
+    encoded = [decoder.text_encoder.encode(*decoder.tokenizer([text])) for text in ("", prompt)]
+    return {
+        "text_embeds": np.concatenate([embeds for embeds, _ in encoded]),
+        "text_encoder_hidden_states": np.concatenate([hidden for _, hidden in encoded]),
     }
 
 
@@ -100,8 +116,10 @@ def outputs(
 ) -> Iterator[tuple[str, tuple[Array, ...]]]:
     """Run each component of a combined pipeline alone; yields its name and what it gives."""
     prior, decoder = pipeline.prior_pipe, pipeline.decoder_pipe
+    multilingual = {"multilingual": decoder.text_encoder.encode} if decoder.reads_text else {}
     runs: dict[str, Callable[..., Any]] = {
         "text_encoder": prior.text_encoder.encode,
+        **multilingual,
         "image_encoder": prior.image_encoder.encode,
         "prior": lambda *arguments: _one_step(prior.prior, *arguments),
         "unet": lambda *arguments: _one_step(decoder.unet, *arguments),

@@ -10,12 +10,32 @@ from importlib import import_module
 from typing import NoReturn
 
 from kandinsky_core import __version__
-from kandinsky_core.cli import backends, generate, info, verify
+from kandinsky_core.cli import (
+    backends,
+    controlnet,
+    convert,
+    generate,
+    img2img,
+    info,
+    inpaint,
+    interpolate,
+    verify,
+)
 from kandinsky_core.errors import KandinskyError
 
 __all__ = ["main"]
 
-_COMMANDS = (generate, info, backends, verify)
+_COMMANDS = (
+    generate,
+    img2img,
+    inpaint,
+    interpolate,
+    controlnet,
+    info,
+    backends,
+    verify,
+    convert,
+)
 _INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 

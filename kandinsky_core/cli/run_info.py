@@ -7,29 +7,41 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from kandinsky_core.checkpoint import Checkpoint, Component
-from kandinsky_core.cli.generate import PROGRAM
-from kandinsky_core.hub import HubOptions, connected_prior, resolve_model
-from kandinsky_core.metadata import read_metadata
+from kandinsky_core.cli.picture_options import PROGRAM
+from kandinsky_core.cli.run_interpolate import word_for
+from kandinsky_core.hub import EMBEDDED, HubOptions, connected_prior, resolve_model
+from kandinsky_core.metadata import file_problem, read_metadata
 
 __all__ = ["run"]
 
+_OTHER_DECODERS = ("inpaint", "controlnet")
 _OPTIONS = {
     "model": "--model",
     "prior": "--prior",
     "revision": "--revision",
     "prior_revision": "--prior-revision",
     "variant": "--variant",
+    "image": "--image",
+    "mask_image": "--mask",
+    "hint": "--hint",
+    "strength": "--strength",
+    "prior_strength": "--prior-strength",
+    "paste_back": "--paste-back",
+    "weights": "--weights",
     "negative_prompt": "--negative-prompt",
     "seed": "--seed",
     "height": "--height",
     "width": "--width",
     "num_inference_steps": "--steps",
     "guidance_scale": "--guidance-scale",
+    "lora": "--lora",
+    "scheduler_name": "--scheduler",
     "prior_num_inference_steps": "--prior-steps",
     "prior_guidance_scale": "--prior-guidance-scale",
     "backend": "--backend",
@@ -46,6 +58,9 @@ def run(options: argparse.Namespace) -> None:
     if Path(options.subject).is_file():
         data = read_metadata(Path(options.subject))
         data["command"] = command_for(data)
+        warnings = list(_warnings(data))
+        if warnings:
+            data["warnings"] = warnings
     else:
         data = describe_model(options)
     if options.json:
@@ -59,30 +74,54 @@ def command_for(metadata: Mapping[str, Any]) -> str | None:
 
     Those may come of another scheduler, given noise or a generator at work.
     """
-    if metadata.get("program") != PROGRAM:
+    program, _, command = str(metadata.get("program")).partition(" ")
+    if program != PROGRAM:
         return None
     options: list[str] = []
     for name, flag in _OPTIONS.items():
-        value = str(metadata.get(name))
-        if metadata.get(name) is not None:
-            # A value that begins with a dash would be taken for an option.
-            options += [f"{flag}={value}"] if value.startswith("-") else [flag, value]
-    prompt = metadata["prompt"]
-    words = [*options, "--", prompt] if prompt.startswith("-") else [prompt, *options]
-    return shlex.join(["kandinsky", "generate", *words])
+        options += _words(flag, metadata.get(name))
+    subjects = [word_for(item) for item in metadata.get("items", [])] or [metadata["prompt"]]
+    dashed = any(subject.startswith("-") for subject in subjects)
+    words = [*options, "--", *subjects] if dashed else [*subjects, *options]
+    return shlex.join([PROGRAM, command, *words])
+
+
+def _words(flag: str, value: Any) -> list[str]:
+    """Return an option as words; none where it was not used."""
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [flag]
+    if isinstance(value, list):
+        # argparse takes -0.00001 for a number, and -1e-05 for an option
+        return [flag, *(format(Decimal(repr(number)), "f") for number in value)]
+    text = str(value["path"] if isinstance(value, Mapping) else value)
+    # A value that begins with a dash would be taken for an option.
+    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+
+
+def _warnings(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Say which of the files that a picture was made from are no longer what they were."""
+    for value in (*metadata.values(), *metadata.get("items", ())):
+        if isinstance(value, Mapping) and "path" in value:
+            problem = file_problem(value)
+            if problem is not None:
+                yield problem
 
 
 def describe_model(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what a model's halves consist of, as far as they lie on this machine.
+    """Return what a model's parts consist of, as far as they lie on this machine.
 
     Of a model on the hub only the index is fetched, never the weights.
     """
     hub = HubOptions(revision=options.revision, local_files_only=options.local_files_only)
-    halves = dict.fromkeys(
-        resolve_model(options.subject, part, hub, ()) for part in ("prior", "decoder")
-    )  # one folder, unless the model's folder holds both
+    root = EMBEDDED.get(options.subject) or Path(options.subject)
+    others = [part for part in _OTHER_DECODERS if (root / part / "model_index.json").is_file()]
+    folders = dict.fromkeys(
+        resolve_model(options.subject, part, hub, ()) for part in ("prior", "decoder", *others)
+    )  # one folder, unless the model's folder holds several
     found: dict[str, Any] = {"model": options.subject}
-    for folder in halves:
+    for folder in folders:
         checkpoint = Checkpoint.open(folder, name=options.subject)
         components = {name: _describe(part) for name, part in checkpoint.components.items()}
         prior = connected_prior(folder)
@@ -95,7 +134,7 @@ def _describe(component: Component) -> dict[str, Any]:
     found: dict[str, Any] = {"class": component.class_name}
     if not component.folder.is_dir():
         return {**found, "files": "not on this machine"}
-    if not any(component.folder.glob("*.safetensors*")):
+    if not any(any(component.folder.glob(kind)) for kind in ("*.safetensors*", "*.ckpt")):
         return found
     tensors = component.tensors()
     specs = [tensors.spec(name) for name in tensors.names()]
@@ -113,7 +152,11 @@ def _lines(data: Mapping[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, Mapping):
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         elif value is not None:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            text = ", ".join(map(_text, value)) if isinstance(value, list) else value
             text = f"{text:,}" if name in ("tensors", "parameters") else text
             lines.append(f"{indent}{name}: {text}")
     return lines
+
+
+def _text(value: Any) -> str:
+    return word_for(value) if isinstance(value, Mapping) else str(value)

@@ -10,9 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from kandinsky_core.backend import available_backends, get_backend, get_reference
+from kandinsky_core.backend import (
+    available_backends,
+    backend_names,
+    get_backend,
+    get_reference,
+)
 from kandinsky_core.dtypes import dtype_name
-from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
 from kandinsky_core.validation import positive_int
@@ -30,35 +35,60 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         KandinskyError: A backend, the model or an option is not there.
     """
-    dtype_name(options.dtype)
+    dtype = dtype_name(options.dtype)
     positive_int("--steps", options.steps)
-    wanted = options.backends.split(",") if options.backends else available_backends()
-    against = options.against or wanted[0]
-    compared = [name for name in wanted if name != against]
-    if not compared:
-        raise InvalidInputError(
-            f"nothing to compare {against} with: name a second one by --backends, "
-            f"or --against {_REFERENCE}"
-        )
+    compared, against = _choose(options.backends, options.against)
+    libraries = {name: _library(name) for name in (against, *compared)}
     # One model at a time is in memory; what the reference gave stays as arrays.
-    expected, given = _results(options, against, None)
+    expected, given = _results(options, libraries[against], None)
     rows: list[Comparison] = []
     for name in compared:
-        got, _ = _results(options, name, given)
-        rows += [
-            compare(part, name, against, got[part], expected[part], options.dtype) for part in got
-        ]
-    _print(options.json, rows)
+        got, _ = _results(options, libraries[name], given)
+        rows += [compare(part, name, against, got[part], expected[part], dtype) for part in got]
+    versions = {name: dict(library.report().versions) for name, library in libraries.items()}
+    _print(options, rows, versions)
     return 0 if all(row.passed for row in rows) else 1
 
 
-def _results(options: argparse.Namespace, name: str, given: Any) -> tuple[dict[str, Any], Any]:
+def _choose(backends: str | None, against: str | None) -> tuple[list[str], str]:
+    """Return what to compare, and with what: by default all that is installed, with diffusers."""
+    if backends is None:
+        wanted = available_backends() or [get_backend().name]  # which says what to install
+    else:
+        wanted = list(dict.fromkeys(name.strip() for name in backends.split(",")))
+    if against is None:
+        against = _REFERENCE if _has_reference() else wanted[0]
+    compared = [name for name in wanted if name != against]
+    if not compared:
+        extras = [name for name in backend_names() if name != against]
+        if against != _REFERENCE:
+            extras.append("test")
+        raise InvalidInputError(
+            f"{against} alone has nothing to be compared with: name another by --backends, or "
+            f"--against {_REFERENCE}; what is missing comes with "
+            + " or ".join(f"pip install 'kandinsky-anywhere[{extra}]'" for extra in extras)
+        )
+    return compared, against
+
+
+def _has_reference() -> bool:
+    try:
+        get_reference(_REFERENCE)
+    except BackendUnavailableError:
+        return False
+    return True
+
+
+def _library(name: str) -> Any:
+    return get_reference(name) if name == _REFERENCE else get_backend(name)
+
+
+def _results(options: argparse.Namespace, library: Any, given: Any) -> tuple[dict[str, Any], Any]:
     """Run one backend: each component on `given` inputs, then the whole."""
-    backend: Any = get_reference(name) if name == _REFERENCE else get_backend(name)
     pipeline = AutoPipelineForText2Image.from_pretrained(
         options.model,
         prior=options.prior,
-        backend=backend,
+        backend=library,
         dtype=options.dtype,
         revision=options.revision,
         variant=options.variant,
@@ -76,12 +106,12 @@ def _results(options: argparse.Namespace, name: str, given: Any) -> tuple[dict[s
         "num_inference_steps": options.steps,
         "prior_num_inference_steps": _PRIOR_STEPS,
     }
-    if name == _REFERENCE:
+    if library.name == _REFERENCE:
         # The picture is diffusers' own: its pipeline, schedulers, tokenizer, random numbers.
         hub = HubOptions.among(vars(options))
         names = {"decoder": options.model, "prior": pipeline.prior_pipe.origin["model"]}
         folders = {part: resolve_model(model, part, hub, ()) for part, model in names.items()}
-        pictures = backend.pictures(folders, pipeline.networks, options.seed, **request)
+        pictures = library.pictures(folders, pipeline.networks, options.seed, **request)
     else:
         pictures = pipeline(**request, seed=options.seed, output_type="np").images
     found[PICTURE] = (pictures,)
@@ -90,20 +120,34 @@ def _results(options: argparse.Namespace, name: str, given: Any) -> tuple[dict[s
     return found, given
 
 
-def _print(as_json: bool, rows: Sequence[Comparison]) -> None:
+def _print(
+    options: argparse.Namespace,
+    rows: Sequence[Comparison],
+    versions: dict[str, dict[str, str]],
+) -> None:
+    """Print the table or JSON; `versions` holds the packages of each library."""
     first = next((row for row in rows if not row.passed), None)
-    verdict = "all within tolerance" if first is None else f"first to differ: {first.component}"
-    if as_json:
-        table = [asdict(row) | {"passed": row.passed} for row in rows]
-        found = {"passed": first is None, "first": first and first.component, "rows": table}
+    if options.json:
+        found = {
+            "passed": first is None,
+            "first": first and {"component": first.component, "backend": first.backend},
+            "model": options.model,
+            "dtype": options.dtype,
+            "versions": versions,
+            "rows": [asdict(row) | {"passed": row.passed} for row in rows],
+        }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return
     sys.stdout.write(f"{'component':<14}{'backend':<11}{'max abs':>9}{'relative':>10}{'PSNR':>7}\n")
     for row in rows:
         psnr = "" if row.psnr is None else f"{row.psnr:.1f}"
-        mark = "" if row.passed else f"  exceeds {row.tolerance:g}"
-        sys.stdout.write(
-            f"{row.component:<14}{row.backend:<11}{row.max_abs:>9.1e}{row.relative:>10.1e}"
-            f"{psnr:>7}{mark}\n"
+        line = (
+            f"{row.component:<14}{row.backend:<11}{row.max_abs:>9.1e}{row.relative:>10.1e}{psnr:>7}"
         )
-    sys.stdout.write(f"against {rows[0].reference}: {verdict}\n")
+        mark = "" if row.passed else f"  exceeds {row.tolerance:g}"
+        sys.stdout.write(f"{line.rstrip()}{mark}\n")
+    packages = [f"{name} {number}" for name, number in versions[rows[0].reference].items()]
+    verdict = "all within tolerance"
+    if first is not None:
+        verdict = f"first to differ: {first.component} on {first.backend}"
+    sys.stdout.write(f"against {rows[0].reference} ({', '.join(packages)}): {verdict}\n")

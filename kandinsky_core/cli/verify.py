@@ -25,7 +25,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--against",
         metavar="NAME",
-        help="`diffusers` or a backend (default: the first of the backends)",
+        help="`diffusers` or a backend (default: diffusers where it is installed, else the first "
+        "of the backends)",
     )
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
     parser.add_argument(

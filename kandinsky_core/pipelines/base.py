@@ -218,12 +218,14 @@ class DiffusionPipeline(TorchCalls):
         """
         load_lora(self.networks, path, weight)
         loaded = [*filter(None, [self.origin.get("lora")]), f"{path}:{float(weight):g}"]
-        self.origin["lora"] = ", ".join(loaded)
+        for part in (self, getattr(self, "decoder_pipe", self)):  # whose pictures say so
+            part.origin["lora"] = ",".join(loaded)
 
     def unload_lora_weights(self) -> None:
         """Put the weights back as they were before the first LoRA, bit for bit."""
         unload_lora(self.networks)
-        self.origin.pop("lora", None)
+        for part in (self, getattr(self, "decoder_pipe", self)):
+            part.origin.pop("lora", None)
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of the tqdm bars, `disable=True` for example."""

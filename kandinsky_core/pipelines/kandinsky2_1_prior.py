@@ -8,7 +8,8 @@ __all__ = ["KandinskyPriorPipeline"]
 
 
 class KandinskyPriorPipeline(KandinskyV22PriorPipeline):
-    """Text to image embeddings: the same networks, arguments and results as in 2.2.
+    """The prior of 2.2 with narrower embeddings, which its config says.
 
-    Source: diffusers' pipeline of the same name.
+    Source: diffusers' pipeline of the same name. Difference: `interpolate` gives a row for each of
+    several pictures (the reference sums them all into one).
     """

@@ -172,13 +172,14 @@ class KandinskyV22Decoder(DiffusionPipeline):
         """Return a picture to start from as pixels [N, 3, H, W] in [-1, 1], or as latents.
 
         Pixels get the size of the plan, and are continued to whole latents by their last row and
-        column. An array of as many channels as latents have is one of latents.
+        column. A batch of as many channels as latents have, or a list of such, is one of latents.
 
         Raises:
             InvalidInputError: It is neither.
         """
         channels, height, width = plan.latent_shape
-        if getattr(image, "ndim", 0) == 4 and image.shape[1] == channels:
+        items = image if isinstance(image, (list, tuple)) else [image]
+        if items and all(_is_batch(item, channels) for item in items):
             return as_batch("image (as latents)", image, (None, channels, height, width))
         factor = self.movq_scale_factor
         pixels = as_images("image", image, plan.height, plan.width)
@@ -299,6 +300,10 @@ def reads_text(config: Any) -> bool:
     return bool(config.addition_embed_type == "text_image")
 
 
+def _is_batch(item: Any, channels: int) -> bool:
+    return getattr(item, "ndim", 0) == 4 and item.shape[1] == channels
+
+
 def image_embed_dim(config: Any) -> int:
     """Return the width of the image embeddings that a UNet reads.
 
@@ -321,7 +326,7 @@ def first_step(strength: Any, steps: int) -> int:
     if taken < 1:
         raise InvalidInputError(
             f"strength={strength!r} of {steps} steps leaves none to take: give at least "
-            f"num_inference_steps={math.ceil(1 / share)}, or more strength"
+            f"num_inference_steps={math.ceil(1 / max(share, 1e-9))}, or more strength"
         )
     return steps - taken
 

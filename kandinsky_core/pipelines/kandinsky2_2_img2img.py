@@ -16,12 +16,26 @@ from kandinsky_core.pipelines.kandinsky2_2_decoder import (
     seeded,
 )
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
+from kandinsky_core.validation import real_number
 
 __all__ = ["Img2ImgDecoder", "KandinskyV22Img2ImgPipeline"]
 
 
 class Img2ImgDecoder(KandinskyV22Decoder):
     """Base of the decoders that start from a picture."""
+
+    def plan(
+        self,
+        height: int | None,
+        width: int | None,
+        num_inference_steps: int,
+        guidance_scale: float,
+        output_type: str,
+        strength: float | None = None,
+    ) -> DecoderPlan:
+        """See `KandinskyV22Decoder.plan`; None is no strength here."""
+        share = real_number("strength", strength)
+        return super().plan(height, width, num_inference_steps, guidance_scale, output_type, share)
 
     def _start(
         self, image: FloatArray, plan: DecoderPlan, source: SeededGenerators, count: int

@@ -221,9 +221,9 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
                 pictures.
         """
         items = self._items(images_and_prompts)
-        if len(items) != len(weights):
+        if np.ndim(weights) != 1 or len(items) != len(weights):
             raise InvalidInputError(
-                f"{len(items)} items but {len(weights)} weights: give one weight for each item"
+                f"{len(items)} items but {np.size(weights)} weights: give a list with one for each"
             )
         factors = [np.float32(real_number("weights", weight)) for weight in weights]
         count = positive_int("num_images_per_prompt", num_images_per_prompt)
@@ -269,10 +269,15 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         """Check what to mix: texts as they are, pictures as CLIP's pixels [1, 3, S, S]."""
         if isinstance(images_and_prompts, str) or not isinstance(images_and_prompts, Sequence):
             raise InvalidInputError("images_and_prompts: give a list of texts and pictures")
-        return [
+        if not images_and_prompts:
+            raise InvalidInputError("images_and_prompts is empty: give at least one text or picture")
+        items = [
             item if isinstance(item, str) else self._pixels("images_and_prompts", item)
             for item in images_and_prompts
         ]
+        if any(len(item) != 1 for item in items if not isinstance(item, str)):
+            raise InvalidInputError("images_and_prompts holds a batch of pictures: give one an item")
+        return items
 
     def _pixels(self, name: str, image: Any) -> FloatArray:
         """Turn a picture into what the image encoder reads, [1, 3, S, S]; such pixels pass."""

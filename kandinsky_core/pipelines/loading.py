@@ -11,9 +11,11 @@ from kandinsky_core.checkpoint import Checkpoint, Component
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
+    T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
 )
@@ -38,8 +40,10 @@ _CONFIGS: Mapping[str, type[NetworkConfig]] = {
     for config in (
         CLIPTextConfig,
         CLIPVisionConfig,
+        Kandinsky3UNetConfig,
         MultilingualCLIPConfig,
         PriorTransformerConfig,
+        T5Config,
         UNet2DConditionConfig,
         VQModelConfig,
     )

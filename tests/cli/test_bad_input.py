@@ -16,6 +16,7 @@ from PIL import Image
 
 from kandinsky_core.cli import run_generate
 from kandinsky_core.pipelines import loading
+from tests.backends import BACKENDS, needs
 from tests.cli.run import Runner
 from tests.damage import edit_json, edit_tensors, truncate
 from tests.fake_hub import FakeHub
@@ -138,14 +139,6 @@ def cut_weights(model: Path) -> None:
     truncate(model / UNET)
 
 
-def strange_config(model: Path) -> None:
-    edit_json(model / "decoder" / "movq" / "config.json", colour_of_the_sky="blue")
-
-
-def strange_tensor(model: Path) -> None:
-    edit_tensors(model / UNET, drop=("conv_in.bias",), stray=np.ones(1, np.float16))
-
-
 def break_vocabulary(model: Path) -> None:
     (model / "prior" / "tokenizer" / "vocab.json").write_text("{")
 
@@ -164,8 +157,6 @@ def empty_folder(model: Path) -> None:
         (drop_weights, ["unet has no weights"]),
         (leave_pickles, ["only pickled weights (diffusion_pytorch_model.bin)"]),
         (cut_weights, [f"{UNET} cannot be read as safetensors"]),
-        (strange_config, ["VQModel: unknown config field", "colour_of_the_sky"]),
-        (strange_tensor, ["1 missing (conv_in.bias)", "1 unexpected (stray)"]),
         (break_vocabulary, ["the tokenizer in", "cannot be read"]),
     ],
 )
@@ -182,6 +173,57 @@ def test_damaged_models(
         assert part in line
 
 
+def strange_config(model: Path) -> None:
+    edit_json(model / "decoder" / "movq" / "config.json", colour_of_the_sky="blue")
+
+
+def strange_tensor(model: Path) -> None:
+    edit_tensors(model / UNET, drop=("conv_in.bias",), stray=np.ones(1, np.float16))
+
+
+def small_tensor(model: Path) -> None:
+    edit_tensors(model / UNET, **{"conv_in.bias": np.ones(3, np.float16)})
+
+
+def whole_numbers(model: Path) -> None:
+    edit_tensors(model / UNET, **{"conv_out.bias": np.ones(8, np.int32)})
+
+
+def no_numbers(model: Path) -> None:
+    edit_tensors(model / UNET, **{"conv_out.bias": np.full(8, np.nan, np.float16)})
+
+
+def huge_numbers(model: Path) -> None:
+    edit_tensors(model / UNET, **{"time_embedding.linear_1.bias": np.full(256, 3e38, "f4")})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("spoil", "parts"),
+    [
+        (strange_config, ["VQModel: unknown config field", "colour_of_the_sky"]),
+        (strange_tensor, ["1 missing (conv_in.bias)", "1 unexpected (stray)"]),
+        (small_tensor, ["1 of another shape (conv_in.bias [3] for ["]),
+        (whole_numbers, ["1 not floating point (conv_out.bias I32)"]),
+        (no_numbers, ["NaN or infinity in float32", "(conv_out.bias)"]),
+        (huge_numbers, ["the UNet gave", "NaN or infinite: its weights or inputs hold such"]),
+    ],
+)
+def test_weights_that_do_not_fit_on_every_backend(
+    kandinsky: Runner,
+    workplace: Path,
+    model: Path,
+    backend: str,
+    spoil: Callable[[Path], None],
+    parts: list[str],
+) -> None:
+    spoil(model)
+    words = ["generate", "a", "--model", model, "--backend", backend, "--output", "out.png"]
+    line = said(kandinsky(*words, "--steps", "1", "--prior-steps", "1"), workplace)
+    for part in parts:
+        assert part in line
+
+
 def test_unknown_backend_is_refused_before_loading(
     kandinsky: Runner, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,9 +232,44 @@ def test_unknown_backend_is_refused_before_loading(
     assert "there is no backend 'torch': choose one of jax" in line
 
 
-def test_unknown_device(kandinsky: Runner, workplace: Path) -> None:
-    line = said(kandinsky("generate", "a", "--device", "npu:7"), workplace)
-    assert "JAX sees no device 'npu:7'; it sees" in line
+@pytest.mark.parametrize(
+    ("backend", "device", "part"),
+    [
+        pytest.param(backend, device, part, marks=needs(backend))
+        for backend, device, part in (
+            ("jax", "npu:7", "JAX sees no device 'npu:7'; it sees"),
+            ("jax", "ascend", "JAX sees no device 'ascend'; it sees"),
+            ("jax", "cpu:9", "JAX sees no device 'cpu:9'; it sees"),
+            ("jax", "toaster", "JAX sees no device 'toaster'; it sees"),
+            ("mindspore", "npu:7", "device 'npu:7': MindSpore finds no Ascend NPU; install CANN"),
+            ("mindspore", "ascend", "device 'ascend': MindSpore finds no Ascend NPU; install"),
+            ("mindspore", "gpu", "MindSpore has no device 'gpu': choose cpu, ascend or ascend:N"),
+            ("mindspore", "cpu:9", "MindSpore has no device 'cpu:9': choose"),
+            ("mindspore", "toaster", "MindSpore has no device 'toaster': choose"),
+        )
+    ],
+)
+def test_unknown_device(
+    kandinsky: Runner, workplace: Path, backend: str, device: str, part: str
+) -> None:
+    line = said(kandinsky("generate", "a", "--backend", backend, "--device", device), workplace)
+    assert part in line
+
+
+@needs("mindspore")
+def test_bfloat16_on_a_cpu_of_mindspore(kandinsky: Runner, workplace: Path) -> None:
+    words = ["generate", "a", "--backend", "mindspore", "--dtype", "bfloat16"]
+    line = said(kandinsky(*words), workplace)
+    assert "dtype 'bfloat16' does not run on MindSpore's CPU: use float32" in line
+
+
+@needs("mindspore")
+def test_device_of_the_environment_is_named(
+    kandinsky: Runner, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KANDINSKY_MINDSPORE_DEVICE", "ascend:1")
+    line = said(kandinsky("generate", "a", "--backend", "mindspore"), workplace)
+    assert "device 'ascend:1': MindSpore finds no Ascend NPU" in line
 
 
 def test_more_steps_than_the_model_has(kandinsky: Runner, workplace: Path) -> None:
@@ -200,24 +277,30 @@ def test_more_steps_than_the_model_has(kandinsky: Runner, workplace: Path) -> No
     assert "1000" in line
 
 
-def test_backend_that_is_not_installed_names_its_extra(tmp_path: Path) -> None:
-    """In a process that finds no metadata of Flax."""
+@pytest.mark.parametrize(
+    ("backend", "packages"), [("jax", "jax, jaxlib, flax"), ("mindspore", "mindspore, mindone")]
+)
+def test_backend_that_is_not_installed_names_its_extra(
+    tmp_path: Path, backend: str, packages: str
+) -> None:
+    """In a process that finds no metadata of its packages."""
     code = (
         "import importlib.metadata as metadata, sys\n"
         "real = metadata.version\n"
         "def version(name):\n"
-        "    if name == 'flax':\n"
+        f"    if name in {packages.split(', ')}:\n"
         "        raise metadata.PackageNotFoundError(name)\n"
         "    return real(name)\n"
         "metadata.version = version\n"
         "from kandinsky_core.cli.main import main\n"
-        "sys.exit(main(['generate', 'a', '--output', sys.argv[1]]))\n"
+        "sys.exit(main(['generate', 'a', '--backend', sys.argv[1], '--output', sys.argv[2]]))\n"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    command = [sys.executable, "-c", code, backend, str(tmp_path / "a.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "needs flax, not installed: pip install 'kandinsky-anywhere[jax]'" in done.stderr
+    extra = f"pip install 'kandinsky-anywhere[{backend}]'"
+    assert f"needs {packages}, not installed: {extra}" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

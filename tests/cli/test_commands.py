@@ -192,6 +192,7 @@ def test_info_of_the_embedded_model(kandinsky: Runner) -> None:
     assert decoder["unet"]["class"] == "UNet2DConditionModel"
     assert decoder["unet"]["parameters"] > decoder["unet"]["tensors"] > 100
     assert found["KandinskyV22PriorPipeline"]["tokenizer"] == {"class": "CLIPTokenizer"}
+    assert {"KandinskyV22InpaintPipeline", "KandinskyV22ControlnetPipeline"} <= set(found)
     code, output, _ = kandinsky("info", "shapes")
     assert code == 0
     assert f"parameters: {decoder['unet']['parameters']:,}" in output
@@ -230,7 +231,15 @@ def test_reader_that_goes_away_is_no_error() -> None:
     assert process.wait() == 0
 
 
-@pytest.mark.parametrize("words", [["--help"], ["generate", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--version"], ["--help"]]
+    + [
+        [command, "--help"]
+        for command in ("generate", "img2img", "inpaint", "interpolate", "controlnet", "info")
+    ],
+    ids=" ".join,
+)
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys\n"

@@ -1,0 +1,224 @@
+"""What all commands share that make pictures: from the options to the files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kandinsky_core.cli.lora_option import lora_words
+from kandinsky_core.cli.picture_options import PROGRAM
+from kandinsky_core.dtypes import dtype_name
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.metadata import picture_seeds, save_image
+from kandinsky_core.noise import as_generators
+from kandinsky_core.pipelines.outputs import ImagePipelineOutput
+from kandinsky_core.schedulers import scheduler_by_name
+from kandinsky_core.validation import as_prompts, negatives_for, positive_int, real_number
+
+__all__ = ["call_halves", "call_options", "load_options", "make", "quiet"]
+
+# What the prior gives, from the generators that run on in the decoder.
+Embed = Callable[[Any], Mapping[str, Any]]
+
+
+def make(
+    options: argparse.Namespace,
+    load: Callable[[argparse.Namespace], Any],
+    draw: Callable[[Any, list[int]], ImagePipelineOutput],
+    facts: Mapping[str, Any],
+) -> None:
+    """Make the pictures, write them, and print where they are.
+
+    Args:
+        options: Of the command.
+        load: Gives a pipeline with a `prior_pipe` and a `decoder_pipe`.
+        draw: Makes pictures with that pipeline, one for each seed.
+        facts: What the metadata holds besides what the pipeline says, in its place if need be.
+
+    Raises:
+        KandinskyError: See `DiffusionPipeline.from_pretrained` and the pipeline's call.
+    """
+    seeds = choose_seeds(options.seed, options.num_images)
+    _check(options, seeds)
+    paths = choose_paths(options.output, seeds)
+    start = time.perf_counter()
+    pipeline = load(options)
+    pipeline.set_progress_bar_config(disable=quiet(options))
+    for lora, weight in lora_words(options.lora):
+        pipeline.load_lora_weights(lora, weight)
+    if options.scheduler is not None:
+        decoder = pipeline.decoder_pipe
+        decoder.scheduler = scheduler_by_name(options.scheduler, decoder.scheduler.config)
+        facts = {**facts, "scheduler_name": options.scheduler}
+    loaded = time.perf_counter()
+    output = draw(pipeline, seeds)
+    done = time.perf_counter()
+    program = f"{PROGRAM} {options.command}"
+    written = []
+    for image, found, path in zip(output.images, output.metadata, paths, strict=True):
+        metadata = {"program": program, **found, **facts}
+        save_image(image, path, metadata)
+        written.append({"path": str(path), **metadata})
+    seconds = {"load": round(loaded - start, 3), "generate": round(done - loaded, 3)}
+    _print(options.json, written, seconds)
+
+
+def load_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the keyword arguments for a combined pipeline's `from_pretrained`."""
+    names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
+    return {name: getattr(options, name) for name in (*names, "local_files_only")}
+
+
+def call_options(options: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return the keyword arguments for a combined pipeline's call that all tasks share."""
+    return {
+        "negative_prompt": options.negative_prompt,
+        "num_images_per_prompt": len(seeds),
+        "height": options.height,
+        "width": options.width,
+        "num_inference_steps": options.steps,
+        "guidance_scale": options.guidance_scale,
+        "prior_num_inference_steps": options.prior_steps,
+        "prior_guidance_scale": options.prior_guidance_scale,
+        "seed": seeds,
+    }
+
+
+def call_halves(
+    options: argparse.Namespace,
+    pipeline: Any,
+    seeds: Sequence[int],
+    embed: Embed,
+    inputs: Mapping[str, Any],
+) -> ImagePipelineOutput:
+    """Run prior and decoder of a task that no combined pipeline does.
+
+    Args:
+        options: Of the command.
+        pipeline: Has a `decoder_pipe`.
+        seeds: One for each picture.
+        embed: Runs the prior.
+        inputs: Further arguments for the decoder.
+
+    Raises:
+        KandinskyError: See the calls of both.
+    """
+    decoder = pipeline.decoder_pipe
+    request = {
+        "height": options.height,
+        "width": options.width,
+        "num_inference_steps": options.steps,
+        "guidance_scale": options.guidance_scale,
+        "output_type": "pil",
+    }
+    # A request that the decoder would refuse is refused before the prior runs.
+    decoder.plan(**request, strength=inputs.get("strength"))
+    source = as_generators(None, seeds, len(seeds))
+    embeds = embed(source.generators)
+    output = decoder(**embeds, **inputs, **request, generator=source.generators)
+    facts = {
+        "negative_prompt": options.negative_prompt,
+        "prior_num_inference_steps": options.prior_steps,
+        "prior_guidance_scale": options.prior_guidance_scale,
+    }
+    own = picture_seeds(source, len(seeds))  # the decoder took the generators for used ones
+    rows = zip(output.metadata, own, strict=True)
+    return ImagePipelineOutput(output.images, [{**found, **seed, **facts} for found, seed in rows])
+
+
+def quiet(options: argparse.Namespace) -> bool:
+    """Return whether progress bars would disturb."""
+    return options.json or not sys.stderr.isatty()
+
+
+def choose_seeds(seeds: Sequence[int] | None, count: int | None) -> list[int]:
+    """Return one seed for each picture, so that each can be made again alone.
+
+    A single seed for several pictures stands for consecutive ones.
+
+    Raises:
+        InvalidInputError: The numbers of seeds and of pictures contradict each other.
+    """
+    if count is not None:
+        positive_int("--num-images", count)
+    if seeds is None:
+        seeds = [secrets.randbits(31)]
+    if len(seeds) == 1:
+        return [seeds[0] + index for index in range(count or 1)]
+    if count is not None and count != len(seeds):
+        raise InvalidInputError(
+            f"--seed has {len(seeds)} seeds for --num-images {count}: "
+            "give one for each picture, or a single one"
+        )
+    return list(seeds)
+
+
+def choose_paths(output: Path | None, seeds: Sequence[int]) -> list[Path]:
+    """Return a path for each picture; only a file that was named is ever overwritten.
+
+    Raises:
+        InvalidInputError: The file is no .png, or its folder cannot be written.
+    """
+    folder = output if output is not None else Path()
+    if output is not None and output.suffix and not output.is_dir():
+        if output.suffix.lower() != ".png":
+            raise InvalidInputError(f"--output {output}: pictures are written as .png")
+        folder = output.parent
+        paths = [output]
+        if len(seeds) > 1:
+            paths = _unused([output.with_stem(f"{output.stem}-{seed}") for seed in seeds])
+    else:
+        paths = _unused([folder / f"kandinsky-{seed}.png" for seed in seeds])
+    _check_writable(folder)
+    return paths
+
+
+def _check_writable(folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InvalidInputError(f"--output: {existing} is no folder that can be written")
+
+
+def _unused(paths: Sequence[Path]) -> list[Path]:
+    """Number the paths that exist already or come twice."""
+    chosen: list[Path] = []
+    for path in paths:
+        candidate, number = path, 2
+        while candidate.exists() or candidate in chosen:
+            candidate = path.with_stem(f"{path.stem}-{number}")
+            number += 1
+        chosen.append(candidate)
+    return chosen
+
+
+def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
+    """Refuse what the pipeline would refuse, before anything is loaded."""
+    prompts = as_prompts("PROMPT", getattr(options, "prompt", ""))  # one task has none
+    negatives_for(prompts, options.negative_prompt)
+    as_generators(None, seeds, len(seeds))
+    for name in ("height", "width", "steps", "prior_steps"):
+        if getattr(options, name) is not None:
+            positive_int(f"--{name.replace('_', '-')}", getattr(options, name))
+    for name in ("guidance_scale", "prior_guidance_scale"):
+        real_number(f"--{name.replace('_', '-')}", getattr(options, name))
+    if options.scheduler is not None:
+        scheduler_by_name(options.scheduler, {})
+    dtype_name(options.dtype)
+
+
+def _print(as_json: bool, written: list[dict[str, Any]], seconds: dict[str, float]) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"images": written, "seconds": seconds}, indent=2) + "\n")
+        return
+    for picture in written:
+        sys.stdout.write(
+            f"{picture['path']}  seed {picture['seed']}, {picture['width']}x{picture['height']}, "
+            f"{picture['backend']} on {picture['device']}, {seconds['generate']:.1f} s\n"
+        )

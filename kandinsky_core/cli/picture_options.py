@@ -1,0 +1,101 @@
+"""Options that the commands share which make pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PROGRAM", "add_command", "add_model_options", "add_picture_options", "add_strength"]
+
+PROGRAM = "kandinsky"  # and a command, in a picture's metadata: one command makes it again
+
+
+def add_command(
+    commands: Any, name: str, words: str, summary: str, description: str
+) -> argparse.ArgumentParser:
+    """Add a command that makes pictures; `words` are what its usage shows before the options."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        # Options first, as argparse would have it, lets one with several values take the words.
+        usage=f"kandinsky {name} {words} [options]",
+        help=summary,
+        description=f"{description} The pictures are written as PNG, with all that it takes to "
+        "make them again inside.",
+    )
+    return parser
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Add what all tasks have in common: model, size, steps, guidance, seeds, output."""
+    add_model_options(parser)
+    parser.add_argument("--negative-prompt", metavar="TEXT", help="what it shall not show")
+    parser.add_argument("--height", type=int, metavar="PX", help="height (default: the model's)")
+    parser.add_argument("--width", type=int, metavar="PX", help="width (default: the model's)")
+    parser.add_argument(
+        "--steps", type=int, default=100, metavar="N", help="steps of the decoder (100)"
+    )
+    parser.add_argument(
+        "--guidance-scale", type=float, default=4.0, metavar="X", help="decoder's guidance (4)"
+    )
+    parser.add_argument(
+        "--lora",
+        metavar="PATH[:WEIGHT]",
+        help="a LoRA of the UNet or the prior, and how much of it (1); several with commas between",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="NAME",
+        help="the decoder's: ddim, ddpm, dpm++, euler and others (default: the model's)",
+    )
+    parser.add_argument(
+        "--prior-steps", type=int, default=25, metavar="N", help="steps of the prior (25)"
+    )
+    parser.add_argument(
+        "--prior-guidance-scale", type=float, default=4.0, metavar="X", help="prior's guidance (4)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="one seed for each picture, or the first of consecutive ones (default: random)",
+    )
+    parser.add_argument(
+        "--num-images", type=int, metavar="N", help="pictures (default: one for each seed)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH", help="a .png file or a folder (default: here)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which model runs where."""
+    parser.add_argument(
+        "--model",
+        default="shapes",
+        help="`shapes` (embedded, the default), a folder, or a hub id such as "
+        "kandinsky-community/kandinsky-2-2-decoder",
+    )
+    parser.add_argument("--prior", metavar="MODEL", help="the prior, where the model names none")
+    parser.add_argument("--backend", help="jax or mindspore (default: the one installed)")
+    parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16")
+    parser.add_argument("--device", help="cpu, gpu, gpu:1, tpu (default: the backend's own)")
+    parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
+    parser.add_argument("--prior-revision", metavar="REVISION", help="the same of the prior")
+    parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
+    parser.add_argument(
+        "--local-files-only", action="store_true", help="use the cache, never the network"
+    )
+
+
+def add_strength(parser: argparse.ArgumentParser, default: float) -> None:
+    """Add the option of the tasks that begin with a picture."""
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=default,
+        metavar="X",
+        help=f"how far to go from --image, above 0 and up to 1 ({default:g})",
+    )

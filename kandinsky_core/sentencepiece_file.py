@@ -1,0 +1,126 @@
+"""Reads the model files of SentencePiece, without its library or that of protocol buffers.
+
+Source: sentencepiece_model.proto of google/sentencepiece, and the encoding of protocol buffers.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kandinsky_core.errors import CheckpointError
+
+__all__ = ["CONTROL", "UNKNOWN", "USER_DEFINED", "Piece", "SentencePieceModel"]
+
+# Kinds of pieces.
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
+
+_UNIGRAM = 1
+# How a field is stored: a number of as many bytes as it needs, 8 bytes, so many bytes, 4 bytes.
+_NUMBER, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece of the vocabulary, whose place in the list is its id."""
+
+    text: str
+    score: float
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePieceModel:
+    """What a Unigram model says.
+
+    Attributes:
+        pieces: The vocabulary.
+        unknown: Id of what is not in it.
+        character_map: How characters are normalised first, compiled; empty for not at all.
+    """
+
+    pieces: tuple[Piece, ...]
+    unknown: int
+    character_map: bytes
+
+    @classmethod
+    def read(cls, file: Path) -> SentencePieceModel:
+        """Read a file.
+
+        Raises:
+            CheckpointError: It cannot be read, is damaged, or is no Unigram model.
+        """
+        try:
+            return cls._parse(file.read_bytes())
+        except (OSError, ValueError, IndexError, struct.error) as error:
+            raise CheckpointError(
+                f"{file} cannot be read as a Unigram model of SentencePiece: {error}"
+            ) from error
+
+    @classmethod
+    def _parse(cls, data: bytes) -> SentencePieceModel:
+        pieces, unknown, character_map = [], 0, b""
+        for field, value in _fields(data):
+            if field == 1:
+                pieces.append(_piece(_whole(value)))
+            elif field == 2:
+                settings = dict(_fields(_whole(value)))
+                if settings.get(3, _UNIGRAM) != _UNIGRAM:
+                    raise ValueError(f"its algorithm is number {settings[3]!r}")
+                found = settings.get(40, 0)
+                unknown = found if isinstance(found, int) else 0
+            elif field == 3:
+                character_map = _whole(dict(_fields(_whole(value))).get(2, b""))
+        if not unknown < len(pieces):
+            raise ValueError(f"it has {len(pieces)} pieces and piece {unknown} for unknown text")
+        return cls(tuple(pieces), unknown, character_map)
+
+
+def _piece(data: bytes) -> Piece:
+    fields = dict(_fields(data))
+    kind = fields.get(3, NORMAL)
+    (score,) = struct.unpack("<f", _whole(fields.get(2, bytes(4))))
+    text = _whole(fields.get(1, b"")).decode()
+    return Piece(text, score, kind if isinstance(kind, int) else NORMAL)
+
+
+def _whole(value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        raise ValueError("a number stands where a text or a record should")
+    return value
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Number and value of each field of a record: integers, or the bytes of anything else."""
+    position = 0
+    while position < len(data):
+        key, position = _number(data, position)
+        field, storage = key >> 3, key & 7
+        if storage == _NUMBER:
+            number, position = _number(data, position)
+            yield field, number
+            continue
+        if storage == _BYTES:
+            length, position = _number(data, position)
+        elif storage in (_EIGHT, _FOUR):
+            length = {_EIGHT: 8, _FOUR: 4}[storage]
+        else:
+            raise ValueError(f"a field is stored in way {storage}")
+        if position + length > len(data):
+            raise ValueError("it ends within a field")
+        yield field, data[position : position + length]
+        position += length
+
+
+def _number(data: bytes, position: int) -> tuple[int, int]:
+    """Seven bits a byte, the lowest first; the highest bit says that more follow."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
