@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from kandinsky_core import DDPMScheduler, UnCLIPScheduler
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
+from kandinsky_core.pipelines.combined import CombinedPipeline
 from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
+from kandinsky_core.pipelines.kandinsky2_2_combined_image import (
+    KandinskyV22InpaintCombinedPipeline,
+)
+from kandinsky_core.pipelines.kandinsky2_2_controlnet import (
+    KandinskyV22ControlnetImg2ImgPipeline,
+    KandinskyV22ControlnetPipeline,
+)
+from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder
+from kandinsky_core.pipelines.kandinsky2_2_img2img import KandinskyV22Img2ImgPipeline
+from kandinsky_core.pipelines.kandinsky2_2_inpaint import KandinskyV22InpaintPipeline
+from kandinsky_core.pipelines.kandinsky2_2_prior_emb2emb import KandinskyV22PriorEmb2EmbPipeline
 from kandinsky_core.schedulers.schedule import step
 from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
 
 LENGTH, WIDTH = 5, 6
+SIDE = 8  # of the picture that the image encoder reads
 
 
 class FakeNetwork:
@@ -46,11 +60,12 @@ class FakeTextEncoder(FakeNetwork):
 
 
 class FakeImageEncoder(FakeNetwork):
-    """Embeds the zero image as -1."""
+    """Embeds pixels as their mean less 1, so the zero image as -1."""
 
     def encode(self, pixel_values: FloatArray) -> FloatArray:
-        assert not pixel_values.any()
-        return np.full((len(pixel_values), WIDTH), -1, np.float32)
+        assert pixel_values.shape[1:] == (3, SIDE, SIDE)
+        means = pixel_values.mean(axis=(1, 2, 3), dtype=np.float32)
+        return np.repeat(means[:, None] - 1, WIDTH, axis=1)
 
 
 class FakeDenoiser(FakeNetwork):
@@ -115,7 +130,10 @@ class FakeRun:
 
 
 class FakeAutoencoder(FakeNetwork):
-    """Repeats each latent cell, and draws its own coordinates into the first two channels."""
+    """Encodes every fourth pixel's first channel.
+
+    Decodes coordinates into the first two channels, the first latent channel into the third.
+    """
 
     def encode(self, pixels: FloatArray) -> FloatArray:
         return np.repeat(pixels[:, :1, ::4, ::4], 4, axis=1)
@@ -125,6 +143,7 @@ class FakeAutoencoder(FakeNetwork):
         pixels = np.zeros((batch, 3, 4 * height, 4 * width), np.float32)
         pixels[:, 0] = np.linspace(-1, 1, 4 * height)[:, None]
         pixels[:, 1] = np.linspace(-1, 1, 4 * width)
+        pixels[:, 2] = latents[:, 0].repeat(4, axis=1).repeat(4, axis=2)
         return pixels
 
 
@@ -141,31 +160,69 @@ class FakeTokenizer:
         return ids, ids > 0
 
 
+DECODERS: dict[str, tuple[type[KandinskyV22Decoder], dict[str, int | str]]] = {
+    "decoder": (KandinskyV22Pipeline, {}),
+    "img2img": (KandinskyV22Img2ImgPipeline, {}),
+    "inpaint": (KandinskyV22InpaintPipeline, {"in_channels": 9}),
+    "controlnet": (KandinskyV22ControlnetPipeline, {"addition_embed_type": "image_hint"}),
+    "controlnet img2img": (
+        KandinskyV22ControlnetImg2ImgPipeline,
+        {"addition_embed_type": "image_hint"},
+    ),
+}
+
+
+def decoder_components(**config: int | str) -> dict[str, Any]:
+    """Components for 16 pixels (4 latent cells of 4) with the published scheduler's form."""
+    unet = {"in_channels": 4, "out_channels": 8, "addition_embed_type": "image"}
+    unet |= {"sample_size": 4, "encoder_hid_dim": WIDTH}
+    return {
+        "unet": FakeDenoiser(**(unet | config)),
+        "scheduler": DDPMScheduler(beta_start=0.00085, beta_end=0.012, steps_offset=1),
+        "movq": FakeAutoencoder(block_out_channels=(1, 1, 1), latent_channels=4),
+    }
+
+
+def prior_components() -> dict[str, Any]:
+    """Components of both priors."""
+    return {
+        "prior": FakeDenoiser(embedding_dim=WIDTH),
+        "image_encoder": FakeImageEncoder(image_size=SIDE),
+        "text_encoder": FakeTextEncoder(),
+        "tokenizer": FakeTokenizer(),
+        "scheduler": UnCLIPScheduler(variance_type="fixed_small_log", clip_sample_range=10.0),
+        "image_processor": {"size": SIDE, "crop_size": SIDE},
+    }
+
+
 def decoder_pipeline() -> KandinskyV22Pipeline:
-    """A decoder of 16 pixels (4 latent cells of 4 pixels) with the published scheduler's form."""
-    return KandinskyV22Pipeline(
-        unet=FakeDenoiser(
-            sample_size=4,
-            encoder_hid_dim=WIDTH,
-            in_channels=4,
-            out_channels=8,
-            addition_embed_type="image",
-        ),
-        scheduler=DDPMScheduler(beta_start=0.00085, beta_end=0.012, steps_offset=1),
-        movq=FakeAutoencoder(block_out_channels=(1, 1, 1), latent_channels=4),
-    )
+    """Text to image, without the text."""
+    return KandinskyV22Pipeline(**decoder_components())
 
 
-def combined_pipeline() -> KandinskyV22CombinedPipeline:
+def image_pipeline(task: str) -> Any:
+    """One of `DECODERS`, without progress bars."""
+    pipeline_class, config = DECODERS[task]
+    return _quiet(pipeline_class(**decoder_components(**config)))
+
+
+def emb2emb_pipeline() -> KandinskyV22PriorEmb2EmbPipeline:
+    """The prior that starts from a picture."""
+    pipeline: KandinskyV22PriorEmb2EmbPipeline
+    pipeline = _quiet(KandinskyV22PriorEmb2EmbPipeline(**prior_components()))
+    return pipeline
+
+
+def combined_pipeline(
+    pipeline_class: type[CombinedPipeline] = KandinskyV22CombinedPipeline,
+) -> Any:
     """Prior and decoder, without progress bars."""
-    pipeline = KandinskyV22CombinedPipeline(
-        **decoder_pipeline().components,
-        prior_prior=FakeDenoiser(embedding_dim=WIDTH),
-        prior_image_encoder=FakeImageEncoder(image_size=8),
-        prior_text_encoder=FakeTextEncoder(),
-        prior_tokenizer=FakeTokenizer(),
-        prior_scheduler=UnCLIPScheduler(variance_type="fixed_small_log", clip_sample_range=10.0),
-        prior_image_processor={},
-    )
+    inpainting = pipeline_class is KandinskyV22InpaintCombinedPipeline
+    prior = {f"prior_{name}": value for name, value in prior_components().items()}
+    components = decoder_components(in_channels=9 if inpainting else 4)
+    return _quiet(pipeline_class(**components, **prior))
+
+
+def _quiet(pipeline: Any) -> Any:
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

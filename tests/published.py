@@ -22,6 +22,7 @@ _FOLDER = Path(__file__).parent / "data" / "configs" / "2.2"
 CONFIG_CLASSES: dict[str, type[NetworkConfig]] = {
     "unet": UNet2DConditionConfig,
     "unet_inpaint": UNet2DConditionConfig,
+    "unet_controlnet": UNet2DConditionConfig,
     "prior": PriorTransformerConfig,
     "movq": VQModelConfig,
     "text_encoder": CLIPTextConfig,

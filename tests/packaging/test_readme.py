@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,19 +31,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_readme_has_two_setups_commands_and_samples() -> None:
     assert len(SETUP) == 2
     assert len(COMMANDS) > 5
-    assert len(SAMPLES) == 2
+    assert len(SAMPLES) == 3
 
 
 @pytest.mark.parametrize("number", range(len(SAMPLES)))
 def test_samples_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(HUB_ID.sub("shapes", SAMPLES[number]), names)
     assert isinstance(names["image"], Image.Image)
 
 
+@pytest.mark.slow
 def test_commands_run_in_order(folder: Path) -> None:
     """One after the other: `info` reads what `generate` wrote."""
+    shutil.copytree(ROOT / "examples", folder / "examples")
     scripts = str(Path(sys.executable).parent)
     environment = os.environ | {"PATH": scripts + os.pathsep + os.environ["PATH"]}
     for line in COMMANDS:

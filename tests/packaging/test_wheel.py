@@ -1,4 +1,4 @@
-"""The wheel, installed outside the tree into environments without PyTorch, oldest and newest."""
+"""The wheel, installed outside the tree without PyTorch: JAX oldest and newest, MindSpore alone."""
 
 from __future__ import annotations
 
@@ -53,27 +53,79 @@ def test_wheel_holds_the_packages_and_the_model(wheel: Path) -> None:
     assert "kandinsky_core/py.typed" in sizes
 
 
+class Environment:
+    """A virtual environment without the checkout in reach; commands run in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._scripts = folder / "env" / "bin"
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "env")], check=True)
+        # The tests, their tools and the example are copied, the packages under test are not.
+        for name in ("tests", "tools", "examples", "pyproject.toml"):
+            subprocess.run(["cp", "-r", str(ROOT / name), str(folder / name)], check=True)
+
+    def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        path = f"{self._scripts}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path}
+        environment.pop("PYTHONPATH", None)
+        return subprocess.run(
+            [str(self._scripts / program), *words],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def install(self, *words: str) -> None:
+        done = self.run("python", "-m", "pip", "install", "-q", *words)
+        assert done.returncode == 0, done.stderr
+
+    def check(self, program: str, *words: str) -> str:
+        done = self.run(program, *words)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        return done.stdout
+
+
+RUNNER = ("pytest", "pytest-timeout", "hypothesis")
+QUICK = ("-m", "pytest", "-q", "-m", "not slow")
+EXAMPLE = ("examples/mindone_kandinsky_2_2.py", "--steps", "2")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("versions", ["oldest", "newest"])
-def test_wheel_alone(wheel: Path, versions: str, tmp_path: Path) -> None:
+def test_jax_alone(wheel: Path, versions: str, tmp_path: Path) -> None:
     """The tests that need no PyTorch pass against the installed wheel."""
-    python = str(tmp_path / "env" / "bin" / "python")
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)
+    there = Environment(tmp_path)
     constraints = ["-c", str(OLDEST)] if versions == "oldest" else []
-    needs = [f"{wheel}[jax]", "pytest", "pytest-timeout", "hypothesis"]
-    subprocess.run([python, "-m", "pip", "install", "-q", *constraints, *needs], check=True)
-    # The tests and their tools are copied; the packages under test are not in reach.
-    for name in ("tests", "tools", "pyproject.toml"):
-        subprocess.run(["cp", "-r", str(ROOT / name), str(tmp_path / name)], check=True)
-    scripts = str(Path(python).parent)
-    environment = os.environ | {"PATH": scripts + os.pathsep + os.environ["PATH"]}
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [python, "-m", "pytest", "-q", "-m", "not slow", *(f"tests/{name}" for name in TESTS)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
+    there.install(*constraints, f"{wheel}[jax]", *RUNNER)
+    assert " passed" in there.check("python", *QUICK, *(f"tests/{name}" for name in TESTS))
+    assert there.check("python", *EXAMPLE) == "mindone_kandinsky_2_2.png\n"
+
+
+@pytest.mark.slow
+def test_mindspore_alone(wheel: Path, tmp_path: Path) -> None:
+    """Neither JAX nor PyTorch; before that no backend at all."""
+    there = Environment(tmp_path)
+    there.install(str(wheel))
+    for command in (["generate", "a"], ["verify"]):
+        done = there.run("kandinsky", *command)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert "no backend is installed" in done.stderr
+        assert "pip install 'kandinsky-anywhere[mindspore]'" in done.stderr
+    there.install(f"{wheel}[mindspore]", *RUNNER)
+    missing = "from importlib.util import find_spec\nprint(find_spec('jax'), find_spec('torch'))"
+    assert there.check("python", "-c", missing) == "None None\n"
+    words = ["--seed", "1", "--steps", "2", "--prior-steps", "2", "--backend", "mindspore"]
+    done = there.run("kandinsky", "generate", "a red circle", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    line = r"kandinsky-1\.png  seed 1, 64x64, mindspore on cpu, [\d.]+ s\n"
+    assert re.fullmatch(line, done.stdout)
+    done = there.run("kandinsky", "verify")
+    assert done.returncode == 2
+    assert "mindspore alone has nothing to be compared with" in done.stderr
+    tests = sorted((ROOT / "tests" / "unit").glob("test_mindspore_*.py"))
+    assert " passed" in there.check(
+        "python", *QUICK, *(f"tests/unit/{path.name}" for path in tests)
     )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
+    assert there.check("python", *EXAMPLE) == "mindone_kandinsky_2_2.png\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
@@ -9,3 +11,25 @@ import pytest
 def _one_thread() -> None:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def random_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random prior, decoder, inpaint and controlnet that diffusers saved."""
+    from tests.parity.random_models import save_decoder, save_image_tasks, save_prior
+
+    root = tmp_path_factory.mktemp("random")
+    save_prior(root / "prior")
+    save_decoder(root / "decoder")
+    save_image_tasks(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def multilingual_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random prior, decoder and inpaint of Kandinsky 2.1 that diffusers saved."""
+    from tests.parity.random_models_2_1 import save_kandinsky2_1
+
+    root = tmp_path_factory.mktemp("multilingual")
+    save_kandinsky2_1(root)
+    return root

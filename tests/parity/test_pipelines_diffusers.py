@@ -21,7 +21,6 @@ pytest.importorskip("jax")
 
 import diffusers
 import torch
-import transformers
 
 import kandinsky_core as kandinsky
 from kandinsky_core.hub import EMBEDDED
@@ -33,59 +32,8 @@ PROMPTS = ("a large red circle on a blue background", "two stars", "white")
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A random pair that diffusers saved, with the tokenizer of the embedded model."""
-    root = tmp_path_factory.mktemp("random")
-    tokenizer = transformers.CLIPTokenizer.from_pretrained(EMBEDDED["shapes"] / "prior/tokenizer")
-    length = tokenizer.model_max_length
-    text = tiny.CLIP_TEXT | {"max_position_embeddings": length, "vocab_size": len(tokenizer)}
-    width = tiny.CLIP_TEXT["projection_dim"]
-    prior = tiny.PRIOR | {"embedding_dim": width, "num_embeddings": length}
-    text |= {"hidden_size": width}
-    diffusers.KandinskyV22PriorPipeline(
-        prior=tiny.prior(prior),
-        image_encoder=tiny.clip_vision(tiny.CLIP_VISION | {"projection_dim": width}),
-        text_encoder=tiny.clip_text(text),
-        tokenizer=tokenizer,
-        scheduler=diffusers.UnCLIPScheduler(
-            variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=10.0
-        ),
-        image_processor=transformers.CLIPImageProcessor(size=42, crop_size=42),
-    ).save_pretrained(root / "prior")
-    diffusers.KandinskyV22Pipeline(
-        unet=_calm_unet(width),
-        scheduler=diffusers.DDPMScheduler(
-            beta_start=0.00085, beta_end=0.012, steps_offset=1, clip_sample=True
-        ),
-        movq=_calm_movq(),
-    ).save_pretrained(root / "decoder")
-    return {"random": root, "shapes": EMBEDDED["shapes"]}
-
-
-def _calm_unet(width: int) -> Any:
-    """A random UNet that predicts noise of about unit size, as a trained one does."""
-    unet = tiny.unet(tiny.UNET | {"encoder_hid_dim": width, "sample_size": 16})
-    generator = torch.Generator().manual_seed(0)
-    noise = unet(
-        torch.randn((1, 4, 16, 16), generator=generator),
-        500,
-        None,
-        added_cond_kwargs={"image_embeds": torch.randn((1, width), generator=generator)},
-    ).sample
-    unet.conv_out.weight /= noise.std()
-    unet.conv_out.bias /= noise.std()
-    return unet
-
-
-def _calm_movq() -> Any:
-    """A random MoVQ whose pixels fill [-1, 1]: as drawn they reach 50, and rounding with them."""
-    movq = tiny.movq(tiny.MOVQ)
-    generator = torch.Generator().manual_seed(0)
-    latents = torch.randn((1, 4, 8, 8), generator=generator)
-    pixels = movq.decode(latents, force_not_quantize=True).sample
-    movq.decoder.conv_out.weight /= 2 * pixels.std()
-    movq.decoder.conv_out.bias /= 2 * pixels.std()
-    return movq
+def folders(random_root: Path) -> dict[str, Path]:
+    return {"random": random_root, "shapes": EMBEDDED["shapes"]}
 
 
 def reference(root: Path) -> Any:

@@ -6,18 +6,23 @@ All on a CPU in float32, with the embedded model; the three run in one process. 
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("mindspore")
+ms = pytest.importorskip("mindspore")
 pytest.importorskip("mindone")
 pytest.importorskip("jax")
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
+from kandinsky_core.errors import InvalidInputError  # noqa: E402
 from kandinsky_core.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 
@@ -119,3 +124,36 @@ def test_components_of_two_backends_make_one_pipeline(pipes: dict[str, Any]) -> 
     request: dict[str, Any] = {"num_inference_steps": 2, "seed": 2, "output_type": "np"}
     expected = jax.decoder_pipe(**embeds, **request).images
     assert np.abs(mixed(**embeds, **request).images - expected).max() <= PICTURE_TOLERANCE
+
+
+def test_bfloat16_on_jax_beside_mindspore() -> None:
+    """MindSpore, imported above, has NumPy call a type of its own `bfloat16`."""
+    request: dict[str, Any] = {"num_inference_steps": 2, "prior_num_inference_steps": 2, "seed": 1}
+    pipe = kandinsky.AutoPipelineForText2Image.from_pretrained(
+        "shapes", backend="jax", dtype="bfloat16"
+    )
+    pipe.set_progress_bar_config(disable=True)
+    expected = pipe(PROMPT, **request, output_type="np").images
+    assert expected.std() > 0.01
+    pipe.to("float32").to("bfloat16")
+    assert pipe.dtype == "bfloat16"
+    np.testing.assert_array_equal(pipe(PROMPT, **request, output_type="np").images, expected)
+
+
+@pytest.mark.parametrize("backend", ["jax", "mindspore"])
+def test_keyword_of_mindones_page(backend: str) -> None:
+    load = kandinsky.KandinskyV22PriorPipeline.from_pretrained
+    assert load("shapes", backend=backend, mindspore=ms.float16).dtype == "float16"
+    with pytest.raises(InvalidInputError, match="several dtypes were given: float16, float32"):
+        load("shapes", backend=backend, mindspore=ms.float16, mindspore_dtype=ms.float32)
+
+
+@pytest.mark.slow
+def test_libraries_print_nothing(tmp_path: Path) -> None:
+    """In a new process, where MindSpore and mindone are imported for the first time."""
+    command = [sys.executable, "-m", "kandinsky_core.cli.main", "generate", PROMPT]
+    command += ["--backend", "mindspore", "--seed", "1", "--steps", "2", "--prior-steps", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    line = r"kandinsky-1\.png  seed 1, 64x64, mindspore on cpu, [\d.]+ s\n"
+    assert re.fullmatch(line, done.stdout)

@@ -98,6 +98,26 @@ CLIP_VISION = {
     "hidden_act": "gelu",
 }
 
+KANDINSKY3_UNET = {
+    "in_channels": 4,
+    "time_embedding_dim": 16,
+    "groups": 4,
+    "attention_head_dim": 8,
+    "layers_per_block": 3,
+    "block_out_channels": (16, 32, 64, 128),
+    "cross_attention_dim": 32,
+    "encoder_hid_dim": 24,
+}
+T5 = {
+    "vocab_size": 128,
+    "d_model": 24,
+    "d_kv": 8,
+    "d_ff": 56,
+    "num_layers": 3,
+    "num_heads": 4,
+    "feed_forward_proj": "gated-silu",
+}
+
 
 def unet(config: Mapping[str, Any]) -> Any:
     return _disturbed(lambda: diffusers.UNet2DConditionModel(**config))
@@ -119,6 +139,28 @@ def clip_text(config: Mapping[str, Any]) -> Any:
 def clip_vision(config: Mapping[str, Any]) -> Any:
     settings = transformers.CLIPVisionConfig(**config)
     return _disturbed(lambda: transformers.CLIPVisionModelWithProjection(settings))
+
+
+def kandinsky3_unet(config: Mapping[str, Any]) -> Any:
+    return _disturbed(lambda: diffusers.Kandinsky3UNet(**config))
+
+
+def kandinsky3_inpainting_unet(config: Mapping[str, Any]) -> Any:
+    """With the mask and masked latents among its inputs, which diffusers' class cannot say."""
+
+    def build() -> Any:
+        model = diffusers.Kandinsky3UNet(**config)
+        first = model.conv_in
+        channels = 2 * first.in_channels + 1
+        model.conv_in = torch.nn.Conv2d(channels, first.out_channels, kernel_size=3, padding=1)
+        return model
+
+    return _disturbed(build)
+
+
+def t5(config: Mapping[str, Any]) -> Any:
+    settings = transformers.T5Config(**config)
+    return _disturbed(lambda: transformers.T5EncoderModel(settings))
 
 
 def _disturbed(build: Callable[[], Any]) -> Any:

@@ -65,3 +65,12 @@ def test_dtypes_of_jax() -> None:
 def test_movq_stays_in_float32() -> None:
     assert component_dtype("unet", "float16") == "float16"
     assert component_dtype("movq", "float16") == "float32"
+
+
+def test_t5_is_never_in_float16(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        assert component_dtype("text_encoder", "float16", "T5EncoderModel") == "bfloat16"
+    assert "T5EncoderModel computes in bfloat16" in caplog.text
+    assert component_dtype("text_encoder", "float32", "T5EncoderModel") == "float32"
+    assert component_dtype("text_encoder", "float16", "MultilingualCLIP") == "float16"
+    assert component_dtype("text_encoder", "float16") == "float16"

@@ -23,6 +23,7 @@ from tests.published import published_config
 NETWORKS: dict[str, Any] = {
     "unet": UNet2DConditionModel,
     "unet_inpaint": UNet2DConditionModel,
+    "unet_controlnet": UNet2DConditionModel,
     "prior": PriorTransformer,
     "movq": VQModel,
     "text_encoder": CLIPTextModelWithProjection,
@@ -41,6 +42,7 @@ def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     [
         ("unet", 724, 1_253_057_288),
         ("unet_inpaint", 724, 1_253_074_568),
+        ("unet_controlnet", 740, 1_253_429_212),
         ("prior", 338, 1_026_225_920),
         ("movq", 431 - 1, 67_832_495 - MOVQ_CODEBOOK),
         ("text_encoder", 517, 694_659_840),
@@ -97,6 +99,12 @@ def test_movq_parameters_by_half() -> None:
         ("unet", "mid_block.attentions.0.to_out.0.bias", (1536,)),
         ("unet", "encoder_hid_proj.image_embeds.weight", (24576, 1280)),
         ("unet", "add_embedding.image_norm.bias", (1536,)),
+        ("unet_inpaint", "conv_in.weight", (384, 9, 3, 3)),
+        ("unet_controlnet", "conv_in.weight", (384, 8, 3, 3)),
+        ("unet_controlnet", "add_embedding.input_hint_block.0.weight", (16, 3, 3, 3)),
+        ("unet_controlnet", "add_embedding.input_hint_block.4.weight", (32, 16, 3, 3)),
+        ("unet_controlnet", "add_embedding.input_hint_block.12.bias", (256,)),
+        ("unet_controlnet", "add_embedding.input_hint_block.14.weight", (4, 256, 3, 3)),
         ("prior", "positional_embedding", (1, 81, 2048)),
         ("prior", "clip_std", (1, 1280)),
         ("prior", "transformer_blocks.19.ff.net.0.proj.weight", (8192, 2048)),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from kandinsky_core.cli import run_verify
-from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
+from kandinsky_core.interfaces import BackendReport
 from kandinsky_core.verification import TOLERANCES, compare, inputs, outputs
 from tests.fakes import combined_pipeline
 
@@ -53,31 +54,106 @@ def test_every_component_is_fed_and_run() -> None:
     np.testing.assert_allclose(found["unet"][0], expected, rtol=1e-4)
 
 
-@pytest.fixture
-def two_backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """`good` and `bad`, whose UNet and picture are off."""
+class Library:
+    """A backend by name; `bad` has a UNet and a picture that are off."""
 
-    def results(options: Namespace, name: str, given: Any) -> tuple[dict[str, Any], Any]:
-        off = 0.1 if name == "bad" else 0.0
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def report(self) -> BackendReport:
+        return BackendReport(name=self.name, available=True, versions={f"lib{self.name}": "1.2"})
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backends of any name; `installed` and `reference` say what the defaults are."""
+
+    def results(options: Namespace, library: Any, given: Any) -> tuple[dict[str, Any], Any]:
+        off = 0.1 if library.name == "bad" else 0.0
         one = np.ones((1, 4))
         return {"prior": (one,), "unet": (one + off,), "picture": (one + off,)}, given
 
     monkeypatch.setattr(run_verify, "_results", results)
-    return {"dtype": "float32", "steps": 1, "json": False, "against": None}
+    monkeypatch.setattr(run_verify, "get_backend", Library)
+    monkeypatch.setattr(run_verify, "get_reference", Library)
 
 
+@pytest.fixture
+def no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without PyTorch."""
+
+    def refuse(name: str) -> Any:
+        raise BackendUnavailableError(f"{name} needs torch")
+
+    monkeypatch.setattr(run_verify, "get_reference", refuse)
+
+
+@pytest.fixture
+def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the backends named."""
+    monkeypatch.setattr(run_verify, "available_backends", lambda: request.param)
+
+
+def verify(**given: Any) -> int:
+    defaults = {"dtype": "float32", "steps": 1, "json": False, "model": "shapes"}
+    defaults |= {"against": None, "backends": None}
+    return run_verify.run(Namespace(**defaults | given))
+
+
+@pytest.mark.usefixtures("fakes")
 def test_exit_code_and_the_first_component_that_differs(
-    two_backends: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = SimpleNamespace(**two_backends, backends="good,bad")
-    assert run_verify.run(options) == 1  # type: ignore[arg-type]
-    text = capsys.readouterr().out
-    assert "against good: first to differ: unet" in text
-    options = SimpleNamespace(**two_backends, backends="good,fine")
-    assert run_verify.run(options) == 0  # type: ignore[arg-type]
-    assert "all within tolerance" in capsys.readouterr().out
+    assert verify(backends="fine, bad", against="good") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:-1]] == [
+        [component, backend]
+        for backend in ("fine", "bad")
+        for component in ("prior", "unet", "picture")
+    ]
+    exceeds = [line.split()[0] for line in lines if "exceeds" in line]
+    assert exceeds == ["unet", "picture"]
+    assert lines[-1] == "against good (libgood 1.2): first to differ: unet on bad"
+    assert verify(backends="fine", against="good") == 0
+    assert capsys.readouterr().out.endswith("(libgood 1.2): all within tolerance\n")
 
 
-def test_one_backend_alone_has_nothing_to_be_compared_with(two_backends: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInputError, match="--against diffusers"):
-        run_verify.run(SimpleNamespace(**two_backends, backends="good"))  # type: ignore[arg-type]
+@pytest.mark.usefixtures("fakes")
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(backends="bad", against="good", json=True) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert not found["passed"]
+    assert found["first"] == {"component": "unet", "backend": "bad"}
+    assert found["versions"] == {"good": {"libgood": "1.2"}, "bad": {"libbad": "1.2"}}
+    assert [row["passed"] for row in found["rows"]] == [True, False, False]
+
+
+@pytest.mark.usefixtures("fakes", "installed")
+@pytest.mark.parametrize("installed", [["jax"], ["jax", "mindspore"]], indirect=True)
+def test_by_default_all_that_is_installed_is_compared_with_diffusers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert verify() == 0
+    assert "against diffusers" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("fakes", "no_reference", "installed")
+@pytest.mark.parametrize("installed", [["jax", "mindspore"]], indirect=True)
+def test_without_diffusers_the_first_backend_is_the_reference(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert verify() == 0
+    assert "against jax" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("fakes", "no_reference", "installed")
+@pytest.mark.parametrize("installed", [["jax"]], indirect=True)
+@pytest.mark.parametrize("given", [{}, {"backends": "jax", "against": "jax"}])
+def test_one_backend_alone_is_told_what_to_install(given: dict[str, str]) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        verify(**given)
+    assert str(caught.value) == (
+        "jax alone has nothing to be compared with: name another by --backends, or "
+        "--against diffusers; what is missing comes with pip install "
+        "'kandinsky-anywhere[mindspore]' or pip install 'kandinsky-anywhere[test]'"
+    )

@@ -1,0 +1,197 @@
+"""Priors that take pictures, and the combined image tasks, against PyTorch diffusers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+
+import kandinsky_core as kandinsky  # noqa: E402
+from kandinsky_core.hub import EMBEDDED  # noqa: E402
+from tests.backends import BACKENDS  # noqa: E402
+from tests.parity import tiny  # noqa: E402
+from tests.parity.test_image_tasks import half_mask, picture, pixels_of  # noqa: E402
+
+EMBEDDING_TOLERANCE = 1e-5  # relative
+PICTURE_TOLERANCE = 1e-4
+PROMPTS = ["a large red circle on a blue background", "two stars"]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def roots(random_root: Path) -> dict[str, Path]:
+    return {"random": random_root, "shapes": EMBEDDED["shapes"]}
+
+
+@pytest.fixture(scope="module")
+def priors(backend: str, roots: dict[str, Path]) -> Any:
+    """Load both priors of the reference and ours, which share their networks."""
+    loaded: dict[str, Any] = {}
+
+    def load(model: str, name: str) -> tuple[Any, Any]:
+        if model not in loaded:
+            theirs = diffusers.KandinskyV22PriorPipeline.from_pretrained(roots[model] / "prior")
+            theirs.to(dtype=torch.float32)
+            ours = kandinsky.KandinskyV22PriorPipeline.from_pretrained(
+                roots[model], backend=backend
+            )
+            loaded[model] = theirs, ours
+        pair = tuple(
+            getattr(library, name)(**pipe.components)
+            for library, pipe in zip((diffusers, kandinsky), loaded[model], strict=True)
+        )
+        for pipe in pair:
+            pipe.set_progress_bar_config(disable=True)
+        return pair  # type: ignore[return-value]
+
+    return load
+
+
+def check(case: str, have: Any, want: Any) -> None:
+    for name in have.keys():  # noqa: SIM118
+        error = tiny.relative_error(have[name], want[name].detach())
+        print(f"{case}, {name}: relative {error:.1e}")  # noqa: T201 - shown by pytest -rP
+        assert error < EMBEDDING_TOLERANCE, name
+
+
+EMB2EMB: dict[str, tuple[str, dict[str, Any]]] = {
+    "picture": ("random", {"prompt": PROMPTS[0], "image": picture(80, 50)}),
+    "negative prompt, two each": (
+        "random",
+        {
+            "prompt": PROMPTS,
+            "image": [picture(30, 60), picture(60, 30, 1)],
+            "negative_prompt": ["green", "low quality"],
+            "num_images_per_prompt": 2,
+            "strength": 0.8,
+        },
+    ),
+    "embedding, guidance off": (
+        "random",
+        {
+            "prompt": PROMPTS[1],
+            "image": torch.randn((1, 24), generator=torch.Generator().manual_seed(1)),
+            "guidance_scale": 1.0,
+            "strength": 1.0,
+        },
+    ),
+    "shapes": ("shapes", {"prompt": PROMPTS[0], "image": picture(64, 64), "strength": 0.6}),
+}
+
+
+@pytest.mark.parametrize("case", EMB2EMB)
+def test_emb2emb(priors: Any, case: str) -> None:
+    model, request = EMB2EMB[case]
+    theirs, ours = priors(model, "KandinskyV22PriorEmb2EmbPipeline")
+    request = {"num_inference_steps": 10, "strength": 0.5} | request
+    want = theirs(**request, generator=torch.Generator().manual_seed(7))
+    check(case, ours(**request, seed=7), want)
+
+
+INTERPOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pictures and texts": ("random", {}),
+    "two rows": ("random", {"num_images_per_prompt": 2, "negative_prompt": "green"}),
+    "negative of the items": ("random", {"negative_prior_prompt": "low quality"}),
+    "shapes": ("shapes", {}),
+}
+
+
+@pytest.mark.parametrize("case", INTERPOLATIONS)
+def test_interpolation(priors: Any, case: str) -> None:
+    model, options = INTERPOLATIONS[case]
+    theirs, ours = priors(model, "KandinskyV22PriorPipeline")
+    items = [PROMPTS[0], picture(90, 40), PROMPTS[1], picture(31, 60, 1)]
+    weights = [0.3, 0.3, 0.2, 0.5]
+    options = {"num_inference_steps": 3} | options
+    want = theirs.interpolate(items, weights, **options, generator=torch.Generator().manual_seed(2))
+    check(case, ours.interpolate(items, weights, **options, seed=2), want)
+
+
+def test_pixels_of_clips_processor_pass(priors: Any) -> None:
+    """What diffusers takes beside PIL: pixels [1, 3, S, S]."""
+    _, ours = priors("random", "KandinskyV22PriorPipeline")
+    processor = ours.image_processor
+    assert processor["crop_size"]["height"] == 42
+    pixels = pixels_of(picture(42, 42))
+    theirs, _ = priors("random", "KandinskyV22PriorPipeline")
+    options: dict[str, Any] = {"num_inference_steps": 2}
+    want = theirs.interpolate(
+        [pixels], [0.5], **options, generator=torch.Generator().manual_seed(2)
+    )
+    check("pixels", ours.interpolate([pixels], [0.5], **options, seed=2), want)
+    alike = ours.interpolate([pixels.numpy()], [0.5], **options, seed=2)
+    np.testing.assert_array_equal(alike.image_embeds, 0.5 * ours._encode_pixels(pixels.numpy()))
+
+
+COMBINED: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "img2img": (
+        "Img2Img",
+        "decoder",
+        {"prompt": PROMPTS[0], "image": picture(50, 30), "strength": 0.6},
+    ),
+    "img2img, two each, negative": (
+        "Img2Img",
+        "decoder",
+        {
+            "prompt": PROMPTS[0],
+            "image": picture(50, 30),
+            "strength": 0.5,
+            "negative_prompt": "green",
+            "num_images_per_prompt": 2,
+        },
+    ),
+    "inpaint": (
+        "Inpaint",
+        "inpaint",
+        {"prompt": PROMPTS[0], "image": picture(40, 60), "mask_image": half_mask(32, 32)},
+    ),
+    "inpaint, negative": (
+        "Inpaint",
+        "inpaint",
+        {
+            "prompt": PROMPTS[:1],
+            "image": [picture(40, 60)],
+            "mask_image": [half_mask(20, 30)],
+            "negative_prompt": ["low quality"],
+            "prior_guidance_scale": 1.0,
+        },
+    ),
+}
+QUICK = ("img2img", "inpaint")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in COMBINED],
+)
+def test_combined_tasks(backend: str, roots: dict[str, Path], case: str) -> None:
+    task, half, request = COMBINED[case]
+    prior = diffusers.KandinskyV22PriorPipeline.from_pretrained(roots["random"] / "prior")
+    decoder = getattr(diffusers, f"KandinskyV22{task}Pipeline").from_pretrained(
+        roots["random"] / half
+    )
+    theirs = getattr(diffusers, f"KandinskyV22{task}CombinedPipeline")(
+        **decoder.components, **{f"prior_{k}": v for k, v in prior.components.items()}
+    )
+    auto = {"Img2Img": "AutoPipelineForImage2Image", "Inpaint": "AutoPipelineForInpainting"}[task]
+    ours = getattr(kandinsky, auto).from_pretrained(roots["random"], backend=backend)
+    for pipe in (theirs, ours):
+        pipe.set_progress_bar_config(disable=True)
+    options = {"height": 32, "width": 32, "num_inference_steps": 8, "prior_num_inference_steps": 3}
+    options |= request | {"guidance_scale": 1.5, "output_type": "np"}
+    expected = theirs(**options, generator=torch.Generator().manual_seed(43)).images
+    got = ours(**options, generator=43).images
+    assert got.shape == expected.shape
+    difference = np.abs(got - expected).max()
+    print(f"{case}: max abs {difference:.1e}")  # noqa: T201
+    assert difference <= PICTURE_TOLERANCE
+    assert expected.std() > 0.01, "a flat picture proves nothing"
