@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         AutoPipelineForInpainting,
         AutoPipelineForText2Image,
     )
+    from kandinsky_core.pipelines.base import DiffusionPipeline
     from kandinsky_core.pipelines.kandinsky2_1 import (
         KandinskyPipeline,
     )
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from kandinsky_core.pipelines.kandinsky2_2_prior_emb2emb import (
         KandinskyV22PriorEmb2EmbPipeline,
     )
+    from kandinsky_core.pipelines.kandinsky3 import Kandinsky3Pipeline
+    from kandinsky_core.pipelines.kandinsky3_img2img import Kandinsky3Img2ImgPipeline
     from kandinsky_core.schedulers import (
         DDIMScheduler,
         DDPMScheduler,
@@ -77,9 +80,12 @@ __all__ = [
     "DDIMScheduler",
     "DDPMScheduler",
     "DPMSolverMultistepScheduler",
+    "DiffusionPipeline",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "Generator",
+    "Kandinsky3Img2ImgPipeline",
+    "Kandinsky3Pipeline",
     "KandinskyCombinedPipeline",
     "KandinskyError",
     "KandinskyImg2ImgCombinedPipeline",
@@ -119,9 +125,12 @@ _HOME = {
     "DDIMScheduler": "schedulers",
     "DDPMScheduler": "schedulers",
     "DPMSolverMultistepScheduler": "schedulers",
+    "DiffusionPipeline": "pipelines.base",
     "EulerAncestralDiscreteScheduler": "schedulers",
     "EulerDiscreteScheduler": "schedulers",
     "Generator": "generator",
+    "Kandinsky3Img2ImgPipeline": "pipelines.kandinsky3_img2img",
+    "Kandinsky3Pipeline": "pipelines.kandinsky3",
     "KandinskyCombinedPipeline": "pipelines.kandinsky2_1_combined",
     "KandinskyError": "errors",
     "KandinskyImg2ImgCombinedPipeline": "pipelines.kandinsky2_1_combined",

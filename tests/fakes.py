@@ -10,8 +10,8 @@ import numpy as np
 
 from kandinsky_core import DDPMScheduler, UnCLIPScheduler
 from kandinsky_core.interfaces import Array, FloatArray
-from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
 from kandinsky_core.pipelines.combined import CombinedPipeline
+from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
 from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
 from kandinsky_core.pipelines.kandinsky2_2_combined_image import (
     KandinskyV22InpaintCombinedPipeline,

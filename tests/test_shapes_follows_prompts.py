@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kandinsky_core import AutoPipelineForText2Image
+from kandinsky_core import AutoPipelineForText2Image, DPMSolverMultistepScheduler
 from tools.shapes.judge import judge
 from tools.shapes.prompts import ATTRIBUTES, Prompt, check, evaluation_prompts
 
@@ -69,3 +69,16 @@ def test_other_settings(pipe: Any) -> None:
         print(options, found)  # noqa: T201
         chance = SAMPLE_ERRORS / len(prompts)
         assert all(found[name] >= share - chance for name, share in floors.items()), found
+
+
+@pytest.mark.slow
+def test_twenty_steps_of_dpm_solver_reach_fifty_of_ddpm() -> None:
+    """The same prompts and seeds; a scheduler is changed as in diffusers."""
+    pipeline = AutoPipelineForText2Image.from_pretrained("shapes")
+    pipeline.set_progress_bar_config(disable=True)
+    prompts = evaluation_prompts(64, seed=4)
+    slow = shares(pipeline, prompts, num_inference_steps=50)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    fast = shares(pipeline, prompts, num_inference_steps=20)
+    print(f"DDPM, 50 steps: {slow}; DPM-Solver++, 20 steps: {fast}")  # noqa: T201
+    assert all(fast[name] >= slow[name] - SAMPLE_ERRORS / len(prompts) for name in slow), fast

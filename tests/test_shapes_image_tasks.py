@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import kandinsky_core as kandinsky
-from tests.backends import BACKENDS
+from tests.backends import needs
 from tools.shapes.edits import kept_cells
 from tools.shapes.judge import judge, likeness, overlap
 from tools.shapes.prompts import Prompt, check
@@ -22,6 +22,12 @@ LEAST_OVERLAP = 0.8  # intersection over union with the hint
 # Shares promised by the project; of a few pictures this many more may be wrong by chance.
 RIGHT, CHANCE = 0.9, 2
 STEPS = 25
+
+
+BACKENDS = [
+    pytest.param("jax", marks=needs("jax")),
+    pytest.param("mindspore", marks=[needs("mindspore"), pytest.mark.slow]),
+]
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -103,40 +109,43 @@ def test_many_pictures_are_repainted(load: Any) -> None:
     assert sum(value >= LEAST_PSNR for value in psnr) >= RIGHT * len(prompts) - CHANCE
 
 
-def fill(load: Any, count: int, steps: int, seed: int) -> tuple[list[bool], list[float]]:
-    """Draw hints of other kinds than the prompt names; judge colours and outlines."""
+def reached(movq: Any, wanted: Scene) -> float:
+    """The overlap that MoVQ alone leaves, which blunts the tips of small stars."""
+    pixels = draw(wanted, SIDE, SIDE).astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
+    decoded = movq.decode(movq.encode(pixels))[0].clip(-1, 1)
+    image = Image.fromarray(((decoded + 1) * 127.5).round().astype(np.uint8).transpose(1, 2, 0))
+    return overlap(image, silhouette(wanted, SIDE, SIDE))
+
+
+def check_hints(load: Any, count: int, steps: int, seed: int, chance: int) -> None:
+    """Draw hints, most of another kind than the prompt names; judge colours and outlines."""
     prior, decoder = load("KandinskyV22PriorPipeline"), load("KandinskyV22ControlnetPipeline")
     prompts = fill_prompts(count, seed)
     embeds = prior([prompt.text for prompt in prompts], seed=seed)
-    # a hint has twice the side of the picture, as MoVQ halves twice where the published one does so
-    # three times
     hints = [Image.fromarray(silhouette(prompt.scene, 2 * SIDE, 2 * SIDE)) for prompt in prompts]
-    images = decoder(
-        **embeds, hint=hints, num_inference_steps=steps, seed=list(range(count))
-    ).images
-    colours, overlaps = [], []
+    images = decoder(**embeds, hint=hints, num_inference_steps=steps, seed=range(count)).images
+    colours, outlines, overlaps = [], [], []
     for prompt, image in zip(prompts, images, strict=True):
         verdict = judge(image)
         found = {shape.colour for shape in verdict.shapes}
         wanted = (prompt.scene.ground, {prompt.scene.shapes[0].colour})
         colours.append((verdict.ground, found) == wanted)
         overlaps.append(overlap(image, silhouette(prompt.scene, SIDE, SIDE)))
-    print(f"colours {np.mean(colours)}, overlaps {np.sort(overlaps)[:5]}")  # noqa: T201
-    return colours, overlaps
+        possible = reached(decoder.movq, prompt.scene)
+        outlines.append(overlaps[-1] >= min(LEAST_OVERLAP, possible - 0.1))
+    print(f"colours {np.mean(colours)}, overlaps {np.sort(overlaps)}")  # noqa: T201
+    assert sum(colours) >= RIGHT * count - chance
+    assert sum(outlines) >= RIGHT * count - chance
+    assert np.mean(overlaps) >= LEAST_OVERLAP
 
 
 def test_the_hint_fixes_the_outline_and_the_prompt_the_colour(load: Any) -> None:
-    colours, overlaps = fill(load, 8, STEPS, seed=1)
-    assert sum(colours) >= RIGHT * 8 - 1
-    assert sum(value >= LEAST_OVERLAP for value in overlaps) >= RIGHT * 8 - 1
-    assert np.median(overlaps) >= LEAST_OVERLAP
+    check_hints(load, 8, STEPS, seed=1, chance=1)
 
 
 @pytest.mark.slow
 def test_many_hints(load: Any) -> None:
-    colours, overlaps = fill(load, 32, 50, seed=2)
-    assert sum(colours) >= RIGHT * 32 - CHANCE
-    assert sum(value >= LEAST_OVERLAP for value in overlaps) >= RIGHT * 32 - CHANCE
+    check_hints(load, 32, 50, seed=2, chance=CHANCE)
 
 
 @pytest.mark.slow

@@ -25,7 +25,9 @@ from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.network import JaxNetwork
 from backends.jax.prior import PriorTransformer
 from backends.jax.t5_encoder import T5EncoderModel
+from backends.jax.t5_streaming import StreamedT5TextEncoder
 from backends.jax.unet import UNet2DConditionModel
+from converters.t5_parts import T5Parts
 from kandinsky_core.backend import require_packages
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.configs import (
@@ -88,6 +90,25 @@ class JaxBackend:
         with explain_out_of_memory(device_name(place)):
             module = load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
         return component_class(module, config, device=place, log=self.compilations)
+
+    def load_streamed(
+        self, source: ComponentSource, dtype: str, device: str | None = None
+    ) -> StreamedT5TextEncoder:
+        """Prepare a text encoder of Kandinsky 3 that reads its files block by block at every call.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+            CheckpointError: The checkpoint does not fit; no data has been read.
+            ConfigError: A config field is unknown or unsupported, or this is another network.
+        """
+        config = T5Config.from_dict(source.config)
+        return StreamedT5TextEncoder(
+            T5Parts(source.tensors(), config),
+            config,
+            dtype=safe_dtype(config.CLASS_NAME, dtype),
+            device=default_device() if device is None else find_device(device),
+            log=self.compilations,
+        )
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

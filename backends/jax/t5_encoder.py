@@ -1,8 +1,8 @@
 """The text encoder of Kandinsky 3: that of Flan-UL2, of the T5 family.
 
-Its 8.7 billion parameters need not be on the device at once: what the model does between the
-embedding and the last norm is one block after another, each a module of its own with the same
-arguments, so that they can be loaded, applied and dropped in turn (see `t5_streaming`).
+Its 8.7 billion parameters need not be on the device at once: between the embedding and the last
+norm is one block after another, each a module of its own with the same arguments, which can be
+loaded, applied and dropped in turn (see `t5_streaming`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
@@ -20,8 +19,9 @@ from jax.typing import DTypeLike
 from backends.jax.attention import AttentionFunction, attend, merge_heads, split_heads
 from backends.jax.layers import Embedding, Layers, Linear, gelu_tanh, silu
 from kandinsky_core.configs import T5Config
+from kandinsky_core.t5_positions import relative_buckets
 
-__all__ = ["RMSNorm", "T5Block", "T5EncoderModel", "relative_buckets", "score_bias"]
+__all__ = ["RMSNorm", "T5Block", "T5EncoderModel", "score_bias"]
 
 LOWEST = float(np.finfo(np.float32).min)
 _ACTIVATIONS = {"gated-gelu": gelu_tanh, "gated-silu": silu}
@@ -190,23 +190,3 @@ def score_bias(table: Array, attention_mask: Array, max_distance: int) -> Array:
     by_distance = table.astype(jnp.float32)[buckets].transpose(2, 0, 1)[None]  # [1,N,L,L]
     hidden = jnp.where(attention_mask.astype(bool), 0.0, LOWEST)[:, None, None]  # [B,1,1,L]
     return by_distance + hidden
-
-
-def relative_buckets(length: int, count: int, max_distance: int) -> npt.NDArray[np.int32]:
-    """The bucket of each pair of positions, [L,L]: row the one that looks, column the one seen.
-
-    Half of the buckets are for each direction. Of these, half are for the distances 0, 1, 2, ...;
-    the others widen with the logarithm of the distance (Raffel et al. 2020, section 2.1, and the
-    code of Mesh TensorFlow).
-    """
-    positions = np.arange(length)
-    ahead = positions[None] - positions[:, None]
-    distance = np.abs(ahead)
-    half = count // 2
-    exact = half // 2
-    # float32 as the reference has it, so that borders between buckets are rounded alike
-    ratio = np.log(np.maximum(distance, 1).astype(np.float32) / exact)
-    wide = ratio / np.float32(np.log(max_distance / exact)) * (half - exact)
-    beyond = np.minimum(exact + np.maximum(wide, 0).astype(np.int32), half - 1)
-    bucket = np.where(distance < exact, distance, beyond) + half * (ahead > 0)
-    return np.asarray(bucket, np.int32)

@@ -18,6 +18,8 @@ from backends.mindspore.network import MindSporeNetwork
 from backends.mindspore.networks import build_network, fill_network
 from backends.mindspore.offloading import Turn
 from backends.mindspore.runtime import LOCK
+from backends.mindspore.t5_streaming import StreamedT5TextEncoder
+from converters.t5_parts import T5Parts
 from kandinsky_core.backend import require_packages
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.configs import (
@@ -96,6 +98,25 @@ class MindSporeBackend:
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
             log = self.compilations if self.compile else None
             return component_class(cell, config, device=place, log=log, turn=self._turn)
+
+    def load_streamed(
+        self, source: ComponentSource, dtype: str, device: str | None = None
+    ) -> StreamedT5TextEncoder:
+        """Prepare a text encoder of Kandinsky 3 that reads its files block by block at every call.
+
+        Raises:
+            BackendUnavailableError: There is no such device, or the process has another one.
+            CheckpointError: The checkpoint does not fit; no data has been read.
+            ConfigError: A config field is unknown or unsupported, or this is another network.
+            InvalidInputError: The device cannot compute in this dtype.
+        """
+        config = T5Config.from_dict(source.config)
+        parts = T5Parts(source.tensors(), config)
+        with LOCK:
+            place = select_device(device)
+            dtype = network_dtype(config.CLASS_NAME, dtype, place)
+            cpu_ops.install()
+        return StreamedT5TextEncoder(parts, config, dtype=dtype, device=place)
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from converters.check import check
@@ -13,7 +14,7 @@ from converters.convert import Conversion, convert
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.hub import HubOptions
 
-__all__ = ["run"]
+__all__ = ["print_check", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     if options.check is not None:
         if options.to or options.output:
             raise InvalidInputError("--check compares and writes nothing: leave --to, --output out")
-        return _check(options, hub)
+        return print_check(options.source, options.check, hub, as_json=options.json)
     if options.to is None or options.output is None:
         raise InvalidInputError("give --to LAYOUT and --output DIR, or --check DIR")
     with _progress() as on_tensor:
@@ -49,16 +50,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace, hub: HubOptions) -> int:
-    differences = list(check(options.source, options.check, options=hub))
-    if options.json:
+def print_check(source: str, converted: Path, hub: HubOptions, *, as_json: bool) -> int:
+    """Compare a conversion with its source, print the differences, and return 1 if there are any.
+
+    Raises:
+        KandinskyError: One of them cannot be read.
+    """
+    differences = list(check(source, converted, options=hub))
+    if as_json:
         found = {"passed": not differences, "differences": differences}
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.writelines(f"{line}\n" for line in differences)
         count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
         verdict = count if differences else "equal bit for bit"
-        sys.stdout.write(f"{options.check} against {options.source}: {verdict}\n")
+        sys.stdout.write(f"{converted} against {source}: {verdict}\n")
     return 1 if differences else 0
 
 

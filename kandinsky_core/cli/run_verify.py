@@ -16,6 +16,7 @@ from kandinsky_core.backend import (
     get_backend,
     get_reference,
 )
+from kandinsky_core.cli.run_convert import print_check
 from kandinsky_core.dtypes import dtype_name
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.hub import HubOptions, resolve_model
@@ -35,6 +36,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         KandinskyError: A backend, the model or an option is not there.
     """
+    if options.converted is not None:
+        hub = HubOptions.among(vars(options))
+        return print_check(options.model, options.converted, hub, as_json=options.json)
     dtype = dtype_name(options.dtype)
     positive_int("--steps", options.steps)
     compared, against = _choose(options.backends, options.against)

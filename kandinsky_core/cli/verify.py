@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 __all__ = ["add_parser"]
@@ -42,5 +43,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
     parser.add_argument(
         "--local-files-only", action="store_true", help="use the cache, never the network"
+    )
+    parser.add_argument(
+        "--converted",
+        metavar="DIR",
+        type=Path,
+        help="instead compare the weights of DIR, which `kandinsky convert` made, with --model",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")

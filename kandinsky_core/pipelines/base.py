@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from kandinsky_core.checkpoint import Checkpoint
 from kandinsky_core.denoise import OnStep, progress
 from kandinsky_core.devices import DEVICE_KINDS, device_name
 from kandinsky_core.dtypes import DTYPES, dtype_name, is_dtype
-from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.hub import HubOptions
+from kandinsky_core.errors import CheckpointError, InvalidInputError
+from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.interfaces import Array, Backend, DenoisingRun, Network
 from kandinsky_core.pipelines.loading import load_components
 from kandinsky_core.pipelines.lora import load_lora, unload_lora
@@ -69,7 +70,7 @@ class DiffusionPipeline(TorchCalls):
         low_cpu_mem_usage: bool | None = None,
         **components: Any,
     ) -> Self:
-        """Load a pipeline.
+        """Load a pipeline; of `DiffusionPipeline` itself, the one that the checkpoint names.
 
         Args:
             model: `shapes` (the embedded model), a folder in diffusers' layout, or a hub id.
@@ -98,6 +99,16 @@ class DiffusionPipeline(TorchCalls):
             BackendUnavailableError: The backend is not installed.
             InvalidInputError: An argument is of the wrong kind.
         """
+        options = HubOptions(
+            revision=revision,
+            variant=variant,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        if cls is DiffusionPipeline:
+            cls = cls._named_by(model, options)
         unknown = sorted(set(components) - set(cls.component_names))
         if unknown:
             raise InvalidInputError(
@@ -108,14 +119,6 @@ class DiffusionPipeline(TorchCalls):
             raise InvalidInputError(
                 "use_safetensors=False asks for pickled weights, which can run code: leave it out"
             )
-        options = HubOptions(
-            revision=revision,
-            variant=variant,
-            cache_dir=cache_dir,
-            token=token,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
         loaded = load_components(
             model,
             part=cls.part,
@@ -131,6 +134,22 @@ class DiffusionPipeline(TorchCalls):
         named = {"model": str(model), "revision": revision, "variant": variant}
         pipeline.origin = {name: value for name, value in named.items() if value is not None}
         return pipeline
+
+    @classmethod
+    def _named_by(cls, model: str | Path, options: HubOptions) -> type[Self]:
+        """Return the class in a checkpoint's model_index.json.
+
+        Raises:
+            CheckpointError: There is no such pipeline.
+        """
+        import kandinsky_core  # whose names are those of the pipelines
+
+        folder = resolve_model(model, cls.part, options, ())
+        name = Checkpoint.open(folder, name=str(model)).pipeline_class
+        made = getattr(kandinsky_core, name) if name in kandinsky_core.__all__ else None
+        if not (isinstance(made, type) and issubclass(made, cls)):
+            raise CheckpointError(f"{model} is a {name}, which is no pipeline of this library")
+        return made
 
     @classmethod
     def check_configs(cls, configs: Mapping[str, Any]) -> None:

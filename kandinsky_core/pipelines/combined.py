@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from kandinsky_core.checkpoint import Checkpoint
-from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
+from kandinsky_core.errors import ConfigError, InvalidInputError, ModelNotFoundError
 from kandinsky_core.hub import HubOptions, connected_prior, resolve_model
 from kandinsky_core.interfaces import Array
 from kandinsky_core.metadata import picture_seeds
 from kandinsky_core.noise import SeededGenerators, as_generators
 from kandinsky_core.pipelines.base import Callback, DiffusionPipeline
-from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder
+from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder, image_embed_dim
 from kandinsky_core.pipelines.kandinsky2_2_prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 from kandinsky_core.validation import as_prompts, negatives_for, positive_int
@@ -102,7 +102,19 @@ class CombinedPipeline(DiffusionPipeline):
             **{name.removeprefix(_PRIOR_PREFIX): components[name] for name in of_prior}
         )
         super().__init__()
+        self._check_halves()
         self.decoder_pipe._stop = self.prior_pipe._stop = self._stop
+
+    def _check_halves(self) -> None:
+        prior, unet = self.prior_pipe.prior, self.decoder_pipe.unet
+        if prior is None or unet is None:  # left out, to look at the other components
+            return
+        made, read = prior.config.embedding_dim, image_embed_dim(unet.config)
+        if made != read:
+            raise ConfigError(
+                f"the prior makes image embeddings of {made} numbers and the decoder reads {read}: "
+                "take the prior that belongs to this decoder"
+            )
 
     # Components belong to the halves. Read and set here they are read and set there, so that
     # `pipe.scheduler = ...` takes effect, as it does in a pipeline that has no halves.
@@ -222,7 +234,7 @@ class CombinedPipeline(DiffusionPipeline):
         }
         if request.latents is not None:
             shared["latents"] = "given"
-        texts = _texts(request.prompts, request.negative_prompt, request.copies)
+        texts = _texts(request)
         seeds = picture_seeds(request.source, len(texts))
         rows = zip(texts, output.metadata, seeds, strict=True)
         metadata = [{**text, **of_decoder, **own, **shared} for text, of_decoder, own in rows]
@@ -235,14 +247,20 @@ class CombinedPipeline(DiffusionPipeline):
             half.set_progress_bar_config(**settings)
 
 
-def _texts(prompts: list[str], negative_prompt: Any, copies: int) -> list[dict[str, str | None]]:
+def _texts(request: CombinedRequest) -> list[dict[str, str | None]]:
     """Return the prompts of each picture, for its metadata."""
-    negatives: Sequence[str | None]
-    negatives = negatives_for(prompts, negative_prompt) or [None] * len(prompts)
+    given = {"negative_prompt": request.negative_prompt}
+    if request.decoder_negative_prompt is not None:
+        given["decoder_negative_prompt"] = request.decoder_negative_prompt
+    nothing = [None] * len(request.prompts)
+    columns = {
+        "prompt": request.prompts,
+        **{name: negatives_for(request.prompts, text) or nothing for name, text in given.items()},
+    }
     return [
-        {"prompt": text, "negative_prompt": negative}
-        for text, negative in zip(prompts, negatives, strict=True)
-        for _ in range(copies)
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+        for _ in range(request.copies)
     ]
 
 

@@ -230,7 +230,7 @@ class KandinskyV22Decoder(DiffusionPipeline):
                 inputs.sample,
                 schedule,
                 conditioning,
-                guidance_scale=plan.guidance_scale,
+                guidance_scale=self._loop_guidance(plan),
                 noise=lambda: draw_normal(source.generators, shape),
                 on_step=on_step,
                 kept=inputs.kept,
@@ -241,6 +241,10 @@ class KandinskyV22Decoder(DiffusionPipeline):
         ]
         output = ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
         return output if return_dict else output.to_tuple()
+
+    def _loop_guidance(self, plan: DecoderPlan) -> float:
+        """Return the weight of `unconditional + weight * (conditional - unconditional)`."""
+        return plan.guidance_scale
 
     def _images(
         self,

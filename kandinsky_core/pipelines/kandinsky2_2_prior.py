@@ -270,13 +270,13 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         if isinstance(images_and_prompts, str) or not isinstance(images_and_prompts, Sequence):
             raise InvalidInputError("images_and_prompts: give a list of texts and pictures")
         if not images_and_prompts:
-            raise InvalidInputError("images_and_prompts is empty: give at least one text or picture")
+            raise InvalidInputError("images_and_prompts is empty: give at least one")
         items = [
             item if isinstance(item, str) else self._pixels("images_and_prompts", item)
             for item in images_and_prompts
         ]
         if any(len(item) != 1 for item in items if not isinstance(item, str)):
-            raise InvalidInputError("images_and_prompts holds a batch of pictures: give one an item")
+            raise InvalidInputError("images_and_prompts: a batch of pictures: give one an item")
         return items
 
     def _pixels(self, name: str, image: Any) -> FloatArray:

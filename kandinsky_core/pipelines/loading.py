@@ -26,12 +26,15 @@ from kandinsky_core.interfaces import Backend
 from kandinsky_core.schedulers import scheduler_from_config
 from kandinsky_core.tokenizer import ClipTokenizer
 from kandinsky_core.tokenizer_file import XLMRobertaTokenizer
+from kandinsky_core.tokenizer_t5 import T5Tokenizer
 
 __all__ = ["load_components"]
 
 _TOKENIZERS: Mapping[str, type[Any]] = {
     "CLIPTokenizer": ClipTokenizer,
     "CLIPTokenizerFast": ClipTokenizer,
+    "T5Tokenizer": T5Tokenizer,
+    "T5TokenizerFast": T5Tokenizer,
     "XLMRobertaTokenizer": XLMRobertaTokenizer,
     "XLMRobertaTokenizerFast": XLMRobertaTokenizer,
 }

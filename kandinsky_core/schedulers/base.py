@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
+from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.interfaces import FloatArray
 from kandinsky_core.schedulers.betas import alphas_cumprod, beta_table, without_terminal_signal
 from kandinsky_core.schedulers.coefficients import variance_preserving
@@ -151,12 +152,19 @@ class Scheduler(ABC):
 
     @classmethod
     def from_pretrained(cls, path: str | Path, subfolder: str | None = None) -> Self:
-        """Read `scheduler_config.json` from a local folder.
+        """Read `scheduler_config.json`.
+
+        Args:
+            path: A folder; with `subfolder` also a hub id.
+            subfolder: Folder in it, `scheduler` for example.
 
         Raises:
             CheckpointError: The file is missing or is not JSON.
             ConfigError: As `from_config` raises.
+            ModelNotFoundError: The hub cannot deliver it.
         """
+        if subfolder is not None and isinstance(path, str) and not Path(path).is_dir():
+            path = resolve_model(path, "decoder", HubOptions(), [subfolder])
         file = Path(path, subfolder or "", CONFIG_NAME)
         try:
             config = json.loads(file.read_text(encoding="utf-8"))

@@ -127,7 +127,7 @@ CASES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         TALL | {"image": picture(24, 40), "hint": depth(160, 96), "strength": 0.5},
     ),
 }
-# More of the same: in the default suite on JAX, as slow tests on MindSpore.
+# More of the same, in slow tests.
 MORE: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "img2img, shapes": (
         IMG2IMG,
@@ -249,8 +249,15 @@ class _Euler(diffusers.EulerDiscreteScheduler):  # type: ignore[misc]
         return super().add_noise(original, noise / self.init_noise_sigma, timesteps)
 
 
-@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "EulerDiscreteScheduler"])
-@pytest.mark.parametrize("task", [IMG2IMG, INPAINT])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        (INPAINT, "DPMSolverMultistepScheduler"),
+        pytest.param(IMG2IMG, "DPMSolverMultistepScheduler", marks=pytest.mark.slow),
+        pytest.param(INPAINT, "EulerDiscreteScheduler", marks=pytest.mark.slow),
+        (IMG2IMG, "EulerDiscreteScheduler"),
+    ],
+)
 def test_swapped_scheduler(load: Any, task: str, name: str) -> None:
     theirs, ours = load(task, "shapes")
     before = theirs.scheduler, ours.scheduler
@@ -267,6 +274,7 @@ def test_swapped_scheduler(load: Any, task: str, name: str) -> None:
         theirs.scheduler, ours.scheduler = before
 
 
+@pytest.mark.slow
 def test_learned_variance_is_kept_where_the_scheduler_asks_for_it(load: Any) -> None:
     """Bugs 1 and 36: published configs drop it; `learned_range` uses it."""
     theirs, ours = load(IMG2IMG, "shapes")

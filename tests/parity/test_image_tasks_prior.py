@@ -88,7 +88,11 @@ EMB2EMB: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("case", EMB2EMB)
+def slow_on_shapes(cases: dict[str, Any]) -> list[Any]:
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name == "shapes")) for name in cases]
+
+
+@pytest.mark.parametrize("case", slow_on_shapes(EMB2EMB))
 def test_emb2emb(priors: Any, case: str) -> None:
     model, request = EMB2EMB[case]
     theirs, ours = priors(model, "KandinskyV22PriorEmb2EmbPipeline")
@@ -105,7 +109,7 @@ INTERPOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("case", INTERPOLATIONS)
+@pytest.mark.parametrize("case", slow_on_shapes(INTERPOLATIONS))
 def test_interpolation(priors: Any, case: str) -> None:
     model, options = INTERPOLATIONS[case]
     theirs, ours = priors(model, "KandinskyV22PriorPipeline")

@@ -2,7 +2,8 @@
 
 Small random weights that diffusers saved (see `random_models_2_1`), several scripts, float32, on
 both backends. Where the reference errs it is put right here: image to image takes height for width
-there, and prompts of several are matched with other embeddings than theirs.
+there, and its slow CLIP tokenizer sets Chinese characters apart where ftfy is not installed.
+Measured: pictures differ by up to 6e-6 with a guidance of 1.5, 2e-5 with 4.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
 
 import kandinsky_core as kandinsky  # noqa: E402
 from tests.backends import BACKENDS  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.random_models_2_1 import WIDTH  # noqa: E402
 from tests.parity.test_image_tasks import half_mask, picture  # noqa: E402
+from tests.published import published_json  # noqa: E402
 from tests.xlm_roberta_vocabulary import PROMPTS  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 
-PICTURE_TOLERANCE = 1e-4  # the project promises 1e-3
+PICTURE_TOLERANCE = 5e-5  # the project promises 1e-3
 TEXT2IMG, IMG2IMG = "KandinskyPipeline", "KandinskyImg2ImgPipeline"
 INPAINT, PRIOR = "KandinskyInpaintPipeline", "KandinskyPriorPipeline"
 LATIN, CYRILLIC, CHINESE, NEGATIVE = PROMPTS
@@ -53,6 +56,8 @@ def load(backend: str, multilingual_root: Path) -> Any:
             theirs = getattr(diffusers, task).from_pretrained(multilingual_root / FOLDERS[task])
             if task == IMG2IMG:
                 upright(theirs)
+            if task == PRIOR:
+                theirs.tokenizer = fast_clip_tokenizer(multilingual_root / "prior")
             ours = getattr(kandinsky, task).from_pretrained(
                 multilingual_root / FOLDERS[task], backend=backend
             )
@@ -62,6 +67,11 @@ def load(backend: str, multilingual_root: Path) -> Any:
         return loaded[task]
 
     return pair
+
+
+def fast_clip_tokenizer(folder: Path) -> Any:
+    """The slow one splits Chinese into its characters, unless ftfy is installed."""
+    return transformers.CLIPTokenizerFast.from_pretrained(folder / "tokenizer")
 
 
 def upright(pipe: Any) -> None:
@@ -170,7 +180,7 @@ def test_default_number_of_steps(load: Any) -> None:
 def test_prior(load: Any) -> None:
     """Several prompts with negative ones; pictures from the same, by a generator that runs on."""
     theirs, ours = load(PRIOR)
-    prompts, negatives = ["a red circle", "two stars"], ["low quality", ""]
+    prompts, negatives = [CYRILLIC, CHINESE], [NEGATIVE, ""]
     options = {"num_inference_steps": 5, "num_images_per_prompt": 2}
     seeds = torch.Generator().manual_seed(2), kandinsky.Generator(2)
     for given in ({"negative_prompt": negatives}, {}):
@@ -246,6 +256,23 @@ def test_combined_in_more_cases(load: Any, task: str, request_: dict[str, Any]) 
 
 
 @pytest.mark.slow
+def test_the_spare_scheduler(load: Any) -> None:
+    """DDPM with the learned variance and clean samples cut at a percentile, as the guide swaps it.
+
+    What the published file says is not known; this is what its proposal said.
+    """
+    theirs, ours = load(TEXT2IMG)
+    before = theirs.scheduler, ours.scheduler
+    config = published_json("2.1/ddpm_scheduler")
+    theirs.scheduler = diffusers.DDPMScheduler.from_config(config)
+    ours.scheduler = kandinsky.DDPMScheduler.from_config(config)
+    try:
+        compare(load, TEXT2IMG, GUIDED)
+    finally:
+        theirs.scheduler, ours.scheduler = before
+
+
+@pytest.mark.slow
 def test_one_generator_for_each_picture(load: Any) -> None:
     theirs, ours = combined(load, TEXT2IMG)
     seeds = [1, 22, 333]
@@ -281,4 +308,4 @@ def test_the_reference_alone_turns_a_millionth_into_less_than_the_tolerance(
     ]
     difference = np.abs(pictures[0] - pictures[1]).max()
     LOG.info("reference against itself: max abs %.1e", difference)
-    assert 0 < difference < PICTURE_TOLERANCE / 2
+    assert 0 < difference < PICTURE_TOLERANCE / 5

@@ -1,6 +1,7 @@
 """The networks of Kandinsky 2.1 against diffusers on random weights, on both backends.
 
-Measured relative L2 errors in float32: see the table; both backends alike.
+Measured relative L2 errors in float32: text encoder 3e-7, CLIP 6e-7, UNet 2.5e-6 with a guidance of
+1.5 and 1e-6 without; both backends alike.
 `pytest --log-cli-level=INFO` shows what each test measures.
 """
 

@@ -1,6 +1,6 @@
 """UNets with a hint and with nine channels, on both backends, against diffusers on random weights.
 
-Measured relative L2 errors in float32: JAX and MindSpore alike up to 2e-6.
+Measured relative L2 errors in float32: JAX 2.6e-6, MindSpore 3.9e-6, both with guidance.
 `pytest --log-cli-level=INFO` shows what each test measures.
 """
 

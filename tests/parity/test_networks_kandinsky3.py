@@ -21,6 +21,7 @@ transformers = pytest.importorskip("transformers")
 from kandinsky_core.backend import get_backend  # noqa: E402
 from kandinsky_core.errors import CheckpointError, InvalidInputError  # noqa: E402
 from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
+from kandinsky_core.t5_positions import relative_buckets  # noqa: E402
 from tests.backends import BACKENDS  # noqa: E402
 from tests.dict_tensors import DictTensors  # noqa: E402
 from tests.parity import tiny  # noqa: E402
@@ -183,9 +184,6 @@ def test_t5(backend: Any, gate: str) -> None:
 
 
 def test_buckets_of_distances() -> None:
-    pytest.importorskip("jax")
-    from backends.jax.t5_encoder import relative_buckets
-
     attention = transformers.models.t5.modeling_t5.T5Attention
     ahead = torch.arange(600)[None] - torch.arange(600)[:, None]
     for count, farthest in ((32, 128), (32, 20), (16, 512)):
@@ -237,3 +235,32 @@ def test_t5_without_an_embedding_is_refused(backend: Any) -> None:
         del tensors.arrays[name]
     with pytest.raises(CheckpointError, match=r"1 missing \(shared\.weight\)"):
         backend.load(source(model, tensors), "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_t5_block_by_block_is_t5(backend: Any, dtype: str) -> None:
+    """The same but for the order of sums; each tensor is read once."""
+    model, (ids, mask) = tiny.t5(tiny.T5), t5_input()
+    given = source(model)
+    tensors = given.tensors()
+    streamed = backend.load_streamed(given, dtype)
+    assert tensors.reads == []
+    ours = streamed.encode(ids, mask)
+    assert sorted(tensors.reads) == sorted(set(tensors.names()) - {"encoder.embed_tokens.weight"})
+    whole = backend.load(given, dtype)
+    assert (streamed.dtype, streamed.device) == (whole.dtype, whole.device)
+    if whole.dtype == "float32":
+        check(tiny.relative_error(ours, whole.encode(ids, mask)), 5e-7)
+    exact = states_of(model, ids, mask)
+    check(tiny.relative_error(ours, exact), 1.5e-2 if whole.dtype == "bfloat16" else T5_TOLERANCE)
+
+
+def test_t5_block_by_block_takes_no_other_weights(backend: Any) -> None:
+    model = tiny.t5(tiny.T5)
+    streamed = backend.load_streamed(source(model), "float32")
+    with pytest.raises(InvalidInputError, match=r"shared\.weight: a text encoder that is read"):
+        streamed.update_weights({"shared.weight": np.zeros(1)})
+    tensors = tiny.tensors_of(model)
+    del tensors.arrays["encoder.block.1.layer.0.SelfAttention.q.weight"]
+    with pytest.raises(CheckpointError, match=r"1 missing \(encoder\.block\.1"):
+        backend.load_streamed(source(model, tensors), "float32")

@@ -156,7 +156,7 @@ def test_strength_outside_its_range(strength: Any) -> None:
 
 def test_strength_that_leaves_no_step() -> None:
     pipe = image_pipeline("controlnet img2img")
-    with pytest.raises(InvalidInputError, match="leaves none to take: .* num_inference_steps=4"):
+    with pytest.raises(InvalidInputError, match=r"leaves none to take: .* num_inference_steps=4"):
         pipe(ONE, GREY, ONE, GREY, strength=0.3, num_inference_steps=3)
     assert len(pipe(ONE, GREY, ONE, GREY, strength=0.3, num_inference_steps=4).images) == 1
     assert len(pipe.unet.runs[-1].timesteps) == 1
@@ -190,7 +190,7 @@ def test_wrong_image_batches_and_latents_of_image_to_image() -> None:
 def test_text_alone_is_no_request_of_an_image_task(pipeline_class: Any, arguments: int) -> None:
     """Left out, Python says what is missing, as for diffusers; None, the library."""
     pipe = combined_pipeline(pipeline_class)
-    with pytest.raises(TypeError, match="missing .* required positional argument.*'image'"):
+    with pytest.raises(TypeError, match=r"missing .* required positional argument.*'image'"):
         pipe("a cat")
     with pytest.raises(InvalidInputError, match="image is missing: give a PIL picture"):
         pipe("a cat", *[None] * arguments)
@@ -256,9 +256,11 @@ def test_emb2emb_refuses(image: Any, message: str) -> None:
 
 
 def test_constructors_refuse_the_unet_of_another_task() -> None:
-    with pytest.raises(ConfigError, match="needs the UNet of KandinskyV22InpaintPipeline.*4 input"):
+    with pytest.raises(
+        ConfigError, match=r"needs the UNet of KandinskyV22InpaintPipeline.*4 input"
+    ):
         KandinskyV22InpaintPipeline(**decoder_components())
-    with pytest.raises(ConfigError, match="one of KandinskyV22InpaintPipeline.*9 input"):
+    with pytest.raises(ConfigError, match=r"one of KandinskyV22InpaintPipeline.*9 input"):
         KandinskyV22ControlnetPipeline(**decoder_components(in_channels=9))
 
 

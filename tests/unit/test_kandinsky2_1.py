@@ -230,6 +230,17 @@ def test_bug_22_fixed_prompts_stay_with_their_embeddings(task: str) -> None:
         np.testing.assert_array_equal(together[part], alone)
 
 
+def test_a_picture_says_the_decoders_negative_prompt() -> None:
+    request: dict[str, Any] = {"num_inference_steps": 2, "prior_num_inference_steps": 2}
+    request |= {"negative_prompt": "n", "num_images_per_prompt": 2}
+    pipe = combined("decoder")
+    output = pipe(["ab", "d"], decoder_negative_prompt=["c", "e"], **request)
+    assert [row["decoder_negative_prompt"] for row in output.metadata] == ["c", "c", "e", "e"]
+    assert [row["negative_prompt"] for row in output.metadata] == ["n"] * 4
+    assert [row["prompt"] for row in output.metadata] == ["ab", "ab", "d", "d"]
+    assert "decoder_negative_prompt" not in pipe("ab", **request).metadata[0]
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("task", ["img2img", "inpaint"])
 def test_bug_23_fixed_one_picture_serves_all_prompts(task: str, wrapped: bool) -> None:
@@ -330,3 +341,13 @@ def test_the_unet_of_the_other_family_is_refused(task: str) -> None:
     parts = text_components(task)
     with pytest.raises(ConfigError, match=r"V22.*needs the UNet of KandinskyV22.*text_image"):
         type(other)(**{name: parts[name] for name in ("unet", "scheduler", "movq")})
+
+
+@pytest.mark.parametrize("task", ALL)
+def test_the_prior_of_the_other_family_is_refused(task: str) -> None:
+    """2.1's image embeddings have 768 numbers, 2.2's 1280."""
+    prior = {f"prior_{name}": value for name, value in prior_components().items()}
+    prior["prior_prior"].config.embedding_dim = 2 * WIDTH
+    said = f"image embeddings of {2 * WIDTH} numbers and the decoder reads {WIDTH}: take the prior"
+    with pytest.raises(ConfigError, match=said):
+        COMBINED[task](**text_components(task), **prior)

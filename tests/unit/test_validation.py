@@ -162,6 +162,6 @@ def test_decoder_refuses(given: dict[str, Any], said: str) -> None:
 def test_interpolate_refuses() -> None:
     prior = combined_pipeline().prior_pipe
     assert "2 items but 1 weights" in refused(prior.interpolate, ["a", "b"], [1])
-    assert "images_and_prompts must" in refused(prior.interpolate, [], [])
-    assert "images_and_prompts must hold texts" in refused(prior.interpolate, ["a", 3], [1, 1])
+    assert "images_and_prompts is empty" in refused(prior.interpolate, [], [])
+    assert "images_and_prompts has shape ()" in refused(prior.interpolate, ["a", 3], [1, 1])
     assert "weights=nan" in refused(prior.interpolate, ["a"], [float("nan")])

@@ -13,6 +13,7 @@ from kandinsky_core.cli import run_verify
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.interfaces import BackendReport
 from kandinsky_core.verification import TOLERANCES, compare, inputs, outputs
+from tests import fakes_2_1
 from tests.fakes import combined_pipeline
 
 
@@ -52,6 +53,22 @@ def test_every_component_is_fed_and_run() -> None:
     unconditional, conditional = given["unet"][1]["image_embeds"].mean(axis=1)
     expected = unconditional + 4 * (conditional - unconditional)
     np.testing.assert_allclose(found["unet"][0], expected, rtol=1e-4)
+
+
+def test_a_decoder_that_reads_texts_has_one_component_more() -> None:
+    pipe = fakes_2_1.combined("decoder")
+    pipe.prior_pipe.image_encoder.encode = lambda pixels: np.ones((len(pixels), 6), np.float32)
+    given = inputs(pipe, "ad", 16, 16)
+    found = dict(outputs(pipe, given))
+    assert list(found) == list(given)
+    assert list(found)[:2] == ["text_encoder", "multilingual"]
+    embeds, states = found["multilingual"]
+    conditioning = given["unet"][1]
+    # the empty text and the prompt, encoded by the reference
+    np.testing.assert_array_equal(conditioning["text_embeds"][0], 0)
+    np.testing.assert_array_equal(conditioning["text_embeds"][1:], embeds)
+    np.testing.assert_array_equal(conditioning["text_encoder_hidden_states"][1:], states)
+    assert embeds.any()
 
 
 class Library:
@@ -96,7 +113,7 @@ def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 def verify(**given: Any) -> int:
     defaults = {"dtype": "float32", "steps": 1, "json": False, "model": "shapes"}
-    defaults |= {"against": None, "backends": None}
+    defaults |= {"against": None, "backends": None, "converted": None}
     return run_verify.run(Namespace(**defaults | given))
 
 

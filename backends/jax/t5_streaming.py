@@ -1,0 +1,110 @@
+"""T5 read block by block from its files: encoding needs the memory of one block, not of 32.
+
+A block of the published model has 268 million parameters, 0.5 GB in bfloat16. Measured at that
+width on a CPU, from files in float16: 1.7 GiB at the peak besides the page cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+
+from backends.jax.attention import attend
+from backends.jax.devices import device_name, find_device
+from backends.jax.layers import Layers
+from backends.jax.load import jax_dtype, load_network
+from backends.jax.memory import explain_out_of_memory
+from backends.jax.program import Program
+from backends.jax.t5_encoder import T5Block
+from converters.t5_parts import T5Parts
+from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.configs import T5Config
+from kandinsky_core.dtypes import safe_dtype
+from kandinsky_core.interfaces import Array, FloatArray
+from kandinsky_core.streamed_encoder import WithoutWeights
+
+__all__ = ["StreamedT5TextEncoder"]
+
+
+class StreamedT5TextEncoder(WithoutWeights):
+    """A `kandinsky_core.interfaces.T5TextEncoder` that holds no weights between calls.
+
+    Each call reads all files once: several prompts in one call cost hardly more than one.
+
+    Args:
+        parts: The checkpoint.
+        config: Its config.
+        dtype: Of the computation; each block is cast to it when it is read.
+        device: Where one block at a time is placed.
+        log: The backend's compilation log.
+    """
+
+    backend_name = "jax"
+
+    def __init__(
+        self,
+        parts: T5Parts,
+        config: T5Config,
+        *,
+        dtype: str,
+        device: jax.Device,
+        log: CompilationLog,
+    ) -> None:
+        self.config = config
+        self.dtype = dtype
+        self._parts = parts
+        self._device = device
+        self._log = log
+        self._program: Program | None = None
+
+    @property
+    def device(self) -> str:
+        """Where the blocks run."""
+        return device_name(self._device)
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Change where, or in what, the next call computes.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+        """
+        if device is not None:
+            self._device = find_device(device)
+        if dtype is not None:
+            self.dtype = safe_dtype(self.config.CLASS_NAME, dtype)
+        self._program = None
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.interfaces.T5TextEncoder.encode`."""
+        states = self._parts.embed(input_ids, jax_dtype(self.dtype))
+        with explain_out_of_memory(self.device):
+            x = jax.device_put(states, self._device)
+            bias = jax.device_put(self._parts.score_bias(attention_mask), self._device)
+            for index in range(self.config.num_layers):
+                x = self._apply_block(index, x, bias)
+            return self._parts.normalise(np.asarray(x))
+
+    def _apply_block(self, index: int, x: jax.Array, bias: jax.Array) -> jax.Array:
+        """Load a block, call it, and drop it."""
+        tensors = self._parts.block(index)
+        block = load_network(_block, self.config, tensors, dtype=self.dtype, device=self._device)
+        graph, weights = nnx.split(block)
+        del block
+        if self._program is None:
+
+            def run(weights: Any, x: Any, bias: Any) -> Any:
+                network: Any = nnx.merge(graph, weights)
+                return network(x, bias)
+
+            self._program = Program("T5TextEncoder.block", run, self._log)
+        # Waits, or the next block would be there before this one is gone.
+        result: jax.Array = jax.block_until_ready(self._program(weights, x, bias))
+        return result
+
+
+def _block(config: T5Config, *, dtype: DTypeLike, param_dtype: DTypeLike) -> T5Block:
+    return T5Block(config, layers=Layers(dtype=dtype, param_dtype=param_dtype, attend=attend))
