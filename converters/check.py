@@ -10,7 +10,8 @@ import numpy as np
 from converters.accounting import audit
 from converters.inventory import expected_tensors
 from converters.numbers import NUMPY, cast
-from converters.sources import REPORT, Part, Source, open_source
+from converters.parts import NULL_EMBEDDING, Part, Source
+from converters.sources import REPORT, open_source
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.hub import HubOptions
 from kandinsky_core.interfaces import Array
@@ -79,6 +80,8 @@ def _compare(source: Part, converted: Part) -> Iterator[str]:
         return
     if source.class_name != converted.class_name or source.config != converted.config:
         yield "another class or config"
+    if not _same(source.null_embedding, converted.null_embedding):
+        yield f"{NULL_EMBEDDING} differs"
     theirs = {new: old for old, new in made.used.items()}
     for old, new in given.used.items():
         if new not in theirs:
@@ -90,6 +93,12 @@ def _compare(source: Part, converted: Part) -> Iterator[str]:
         different = int(np.count_nonzero(_bits(mine) != _bits(other)))
         if different:
             yield f"{new} differs in {different} of {mine.size} values"
+
+
+def _same(first: Array | None, second: Array | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return first.dtype == second.dtype and first.tobytes() == second.tobytes()
 
 
 def _bits(array: Array) -> Array:

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from converters.accounting import Audit, audit
+from converters.accounting import UNUSED, Audit, audit
 from converters.inventory import expected_tensors
 from converters.layouts import LAYOUTS, Relabelled, with_layout
 from converters.manifests import manifests, recognise
 from converters.numbers import CODES, NUMPY, cast, refuse_non_finite
 from converters.output import new_folder
-from converters.sources import REPORT, Part, Source, open_source
+from converters.parts import NULL_EMBEDDING, Part, Source
+from converters.sources import REPORT, open_source
 from converters.writers import write_mindspore, write_safetensors
 from kandinsky_core import __version__
 from kandinsky_core.dtypes import component_dtype, dtype_name
@@ -35,7 +36,12 @@ FORMAT = 1  # of conversion.json
 FILE_NAMES = {"jax": "kandinsky_jax.safetensors", "mindspore": "kandinsky_mindspore.ckpt"}
 """The weight file of a component in a layout of ours; diffusers' depends on the library."""
 
-_TRANSFORMERS = ("CLIPTextModelWithProjection", "CLIPVisionModelWithProjection", "MultilingualCLIP")
+_TRANSFORMERS = (
+    "CLIPTextModelWithProjection",
+    "CLIPVisionModelWithProjection",
+    "MultilingualCLIP",
+    "T5EncoderModel",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +55,9 @@ class Record:
         known: Which published component has these tensors, or nothing.
         published: Whether a file read is exactly a published one.
         source_tensors: How many the source holds.
-        used: How many of them were written, be it in several parts.
+        used: How many of them were written, be it in several parts, or to a file of their own.
         ignored: Why each other one was left out.
-        tensors: How many were written.
+        tensors: How many the network's file holds.
         parameters: Values in them.
         dtypes: Theirs, as safetensors names them.
     """
@@ -226,7 +232,11 @@ class _Job:
                 return values
 
             digest, file_name = self._write(own, read)
-        return self._record(dtypes, {file_name: digest}, digests)
+            files = {file_name: digest}
+            if self.part.null_embedding is not None:
+                check(NULL_EMBEDDING, self.part.null_embedding)
+                files |= _write_null_embedding(own, self.part.null_embedding)
+        return self._record(dtypes, files, digests)
 
     def _write(self, own: Path, read: Callable[[str], Array]) -> tuple[str, str]:
         if self._target == "mindspore":
@@ -244,7 +254,7 @@ class _Job:
     ) -> Record:
         part = self.part
         sources = {path.name: digests[path].result() for path in part.files}
-        known = recognise(part.class_name, self._modern)
+        known = recognise(part.class_name, self._modern, UNUSED.get(part.class_name, ()))
         published = {
             digest
             for manifest in manifests()
@@ -265,6 +275,14 @@ class _Job:
             parameters=sum(math.prod(shape) for shape, _ in self._specs.values()),
             dtypes=dtypes,
         )
+
+
+def _write_null_embedding(folder: Path, values: Array) -> dict[str, str]:
+    """Of one axis, it is the same in every layout; it keeps its dtype."""
+    name = f"{NULL_EMBEDDING}.safetensors"
+    code = next(code for code, dtype in NUMPY.items() if dtype == values.dtype)
+    specs = {NULL_EMBEDDING: (values.shape, code)}
+    return {name: write_safetensors(folder / name, specs, lambda _: values, {"format": "pt"})}
 
 
 def _copy_others(half: Source, folder: Path) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from converters.inventory_kandinsky3 import kandinsky3_unet, t5_encoder
+from converters.layer_table import Config, LayerTable, Shape
 from kandinsky_core.errors import ConfigError
 
 __all__ = ["NETWORKS", "expected_tensors"]
-
-Shape = tuple[int, ...]
-Config = Mapping[str, Any]
 
 # Tokens that the UNet makes of an image embedding, by `encoder_hid_dim_type`.
 _IMAGE_TOKENS = {"image_proj": 32, "text_image_proj": 10}
@@ -34,7 +33,7 @@ def expected_tensors(class_name: str, config: Config) -> dict[str, Shape]:
     """
     if class_name not in NETWORKS:
         raise ConfigError(
-            f"{class_name}: no such network can be converted yet; there are {', '.join(NETWORKS)}"
+            f"{class_name}: no such network can be converted; there are {', '.join(NETWORKS)}"
         )
     try:
         return NETWORKS[class_name](config).shapes
@@ -45,26 +44,7 @@ def expected_tensors(class_name: str, config: Config) -> dict[str, Shape]:
         ) from error
 
 
-class _Inventory:
-    """A growing table of layers."""
-
-    def __init__(self) -> None:
-        self.shapes: dict[str, Shape] = {}
-
-    def table(self, name: str, *shape: int) -> None:
-        self.shapes[name] = shape
-
-    def weight_and_bias(self, name: str, *shape: int) -> None:
-        self.shapes[f"{name}.weight"] = shape
-        self.shapes[f"{name}.bias"] = shape[:1]
-
-    linear = norm = weight_and_bias
-
-    def conv(self, name: str, n_out: int, n_in: int, side: int) -> None:
-        self.weight_and_bias(name, n_out, n_in, side, side)
-
-
-class _UnetInventory(_Inventory):
+class _UnetInventory(LayerTable):
     """Blocks of the UNet, whose resnets see the time and whose attention sees the conditioning."""
 
     def __init__(self, config: Config) -> None:
@@ -97,7 +77,7 @@ class _UnetInventory(_Inventory):
             self.resnet(f"{name}.{resample}.0", width, width)
 
 
-def _unet(config: Config) -> _Inventory:
+def _unet(config: Config) -> LayerTable:
     found = _UnetInventory(config)
     widths, layers = list(config["block_out_channels"]), config["layers_per_block"]
     found.conv("conv_in", widths[0], config["in_channels"], 3)
@@ -149,8 +129,8 @@ def _unet_conditioning(found: _UnetInventory, config: Config) -> None:
             found.conv(name, n_out, _HINT_CHANNELS[index], 3)
 
 
-def _prior(config: Config) -> _Inventory:
-    found = _Inventory()
+def _prior(config: Config) -> LayerTable:
+    found = LayerTable()
     width = config["num_attention_heads"] * config["attention_head_dim"]
     embedding = config["embedding_dim"]
     found.table("positional_embedding", 1, config["num_embeddings"] + 4, width)
@@ -174,7 +154,7 @@ def _prior(config: Config) -> _Inventory:
     return found
 
 
-class _MovqInventory(_Inventory):
+class _MovqInventory(LayerTable):
     """Blocks of an encoder, or of a decoder, whose norms see the latents."""
 
     def __init__(self, config: Config) -> None:
@@ -220,7 +200,7 @@ class _MovqInventory(_Inventory):
                 self.conv(f"{name}.{index}.{resample}.0.conv", width, width, 3)
 
 
-def _movq(config: Config) -> _Inventory:
+def _movq(config: Config) -> LayerTable:
     found = _MovqInventory(config)
     widths, layers = list(config["block_out_channels"]), config["layers_per_block"]
     latent = found.latent
@@ -244,7 +224,7 @@ def _movq(config: Config) -> _Inventory:
     return found
 
 
-def _clip_layers(found: _Inventory, model: str, config: Config) -> None:
+def _clip_layers(found: LayerTable, model: str, config: Config) -> None:
     width, inner = config.get("hidden_size", 0), config.get("intermediate_size", 0)
     for index in range(config.get("num_hidden_layers", 12)):
         layer = f"{model}.encoder.layers.{index}"
@@ -256,9 +236,9 @@ def _clip_layers(found: _Inventory, model: str, config: Config) -> None:
         found.linear(f"{layer}.mlp.fc2", width, inner)
 
 
-def _clip_text(config: Config) -> _Inventory:
+def _clip_text(config: Config) -> LayerTable:
     config = {"hidden_size": 512, "intermediate_size": 2048, **config}  # transformers' defaults
-    found, width = _Inventory(), config["hidden_size"]
+    found, width = LayerTable(), config["hidden_size"]
     embeddings = "text_model.embeddings"
     found.table(f"{embeddings}.token_embedding.weight", config.get("vocab_size", 49408), width)
     length = config.get("max_position_embeddings", 77)
@@ -269,9 +249,9 @@ def _clip_text(config: Config) -> _Inventory:
     return found
 
 
-def _clip_vision(config: Config) -> _Inventory:
+def _clip_vision(config: Config) -> LayerTable:
     config = {"hidden_size": 768, "intermediate_size": 3072, **config}  # transformers' defaults
-    found, width = _Inventory(), config["hidden_size"]
+    found, width = LayerTable(), config["hidden_size"]
     patch, embeddings = config.get("patch_size", 32), "vision_model.embeddings"
     found.table(f"{embeddings}.class_embedding", width)
     colours = config.get("num_channels", 3)
@@ -285,8 +265,8 @@ def _clip_vision(config: Config) -> _Inventory:
     return found
 
 
-def _multilingual_clip(config: Config) -> _Inventory:
-    found = _Inventory()
+def _multilingual_clip(config: Config) -> LayerTable:
+    found = LayerTable()
     width, inner = config.get("hidden_size", 1024), config.get("intermediate_size", 4096)
     embeddings = "transformer.embeddings"
     found.table(f"{embeddings}.word_embeddings.weight", config.get("vocab_size", 250002), width)
@@ -309,11 +289,13 @@ def _multilingual_clip(config: Config) -> _Inventory:
     return found
 
 
-NETWORKS: Mapping[str, Callable[[Config], _Inventory]] = {
+NETWORKS: Mapping[str, Callable[[Config], LayerTable]] = {
     "CLIPTextModelWithProjection": _clip_text,
     "CLIPVisionModelWithProjection": _clip_vision,
+    "Kandinsky3UNet": kandinsky3_unet,
     "MultilingualCLIP": _multilingual_clip,
     "PriorTransformer": _prior,
+    "T5EncoderModel": t5_encoder,
     "UNet2DConditionModel": _unet,
     "VQModel": _movq,
 }

@@ -1,4 +1,4 @@
-"""The configs of ai-forever's files: those published for 2.1, with the widths of the weights."""
+"""The configs of ai-forever's files: diffusers' published ones, with the widths of the weights."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from converters.manifests import manifests
-from converters.original import HEAD_SIZE
+from converters.original_piece import HEAD_SIZE
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.interfaces import Tensors
 
 __all__ = ["original_config"]
 
 _MANIFESTS = {
-    "movq": "kandinsky-2-1/movq",
-    "prior": "kandinsky-2-1-prior/prior",
-    "unet": "kandinsky-2-1/unet",
+    "movq": ("2.1", "kandinsky-2-1/movq"),
+    "movq3": ("3.0", "kandinsky-3/movq"),
+    "prior": ("2.1", "kandinsky-2-1-prior/prior"),
+    "unet": ("2.1", "kandinsky-2-1/unet"),
+    "unet3": ("3.0", "kandinsky-3/unet"),
 }
 
 
@@ -34,11 +36,14 @@ def original_config(
     Raises:
         CheckpointError: A tensor is missing that says a width.
     """
-    manifest = next(entry for entry in manifests("2.1") if entry.name == _MANIFESTS[kind])
+    version, name = _MANIFESTS[kind]
+    manifest = next(entry for entry in manifests(version) if entry.name == name)
     try:
         widths = _WIDTHS[kind](tensors, head_size)
     except (KeyError, IndexError) as error:
         raise CheckpointError(f"tensor {error} is missing: is the file whole?") from error
+    except ValueError as error:
+        raise CheckpointError(f"a tensor has another number of axes ({error})") from error
     config = {"_class_name": manifest.class_name, **manifest.config, **widths}
     return manifest.class_name, config
 
@@ -77,17 +82,45 @@ def _prior(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
 
 
 def _movq(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    codes, code = _sides(tensors, "quantize.embedding.weight")
+    widths = _movq_without_codes(tensors, head_size)
+    return {**widths, "num_vq_embeddings": codes, "vq_embed_dim": code}
+
+
+def _movq_without_codes(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
     widths = [
         _sides(tensors, f"encoder.down_blocks.{level}.resnets.0.conv1.weight")[0]
         for level in range(4)
     ]
-    codes, code = _sides(tensors, "quantize.embedding.weight")
     return {
         "block_out_channels": widths,
         "latent_channels": _sides(tensors, "encoder.conv_out.weight")[0],
-        "num_vq_embeddings": codes,
-        "vq_embed_dim": code,
+        "vq_embed_dim": _sides(tensors, "quant_conv.weight")[0],
     }
 
 
-_WIDTHS = {"movq": _movq, "prior": _prior, "unet": _unet}
+def _unet3(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    last = "resnets_in.0.resnet_blocks.3.projection.weight"
+    widths = [_sides(tensors, f"down_blocks.{level}.{last}")[0] for level in range(4)]
+    context, states = _sides(tensors, "encoder_hid_proj.projection_linear.weight")
+    channels = _sides(tensors, "conv_in.weight")[1]
+    made = _sides(tensors, "conv_out.weight")[0]
+    config = {
+        "attention_head_dim": head_size,
+        "block_out_channels": widths,
+        "cross_attention_dim": context,
+        "encoder_hid_dim": states,
+        "in_channels": channels,
+        "time_embedding_dim": _sides(tensors, "time_embedding.linear_1.weight")[0],
+    }
+    # diffusers has no such field, and no such network: there in and out are as many.
+    return config if channels == made else {**config, "out_channels": made}
+
+
+_WIDTHS = {
+    "movq": _movq,
+    "movq3": _movq_without_codes,
+    "prior": _prior,
+    "unet": _unet,
+    "unet3": _unet3,
+}

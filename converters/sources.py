@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from converters.layouts import with_layout
-from converters.original import OriginalTensors, kind_of
-from converters.original_configs import original_config
+from converters.original_sources import open_originals
+from converters.parts import NULL_EMBEDDING, ORIGINAL_SUFFIXES, Part, Source
 from kandinsky_core.checkpoint import Checkpoint, Component, read_json
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 from kandinsky_core.hub import EMBEDDED, HubOptions, fetch_pickles, resolve_model
@@ -18,58 +18,22 @@ from kandinsky_core.mindspore_files import MindSporeFile
 from kandinsky_core.torch_files import TorchFile
 from kandinsky_core.weights import SafetensorsFiles, find_weight_files
 
-__all__ = ["REPORT", "Part", "Source", "open_source"]
+__all__ = ["REPORT", "open_source"]
 
 REPORT = "conversion.json"
-_ORIGINAL = (".bin", ".ckpt", ".pt", ".pth", ".th")
 _WEIGHTLESS = ("feature_extractor", "image_processor", "scheduler", "tokenizer")
+# The folder's name in a pipeline for each network.
+_FOLDERS = {
+    "CLIPTextModelWithProjection": "text_encoder",
+    "CLIPVisionModelWithProjection": "image_encoder",
+    "Kandinsky3UNet": "unet",
+    "MultilingualCLIP": "text_encoder",
+    "PriorTransformer": "prior",
+    "T5EncoderModel": "text_encoder",
+    "UNet2DConditionModel": "unet",
+    "VQModel": "movq",
+}
 _PICKLES = ("diffusion_pytorch_model{}.bin", "pytorch_model{}.bin")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One network of a source.
-
-    Attributes:
-        name: Its folder's name, `unet` for example.
-        class_name: Of the network.
-        config: Its config.json.
-        tensors: Its weights in diffusers' names and layout.
-        files: The weight files.
-        folder: Where other files of it lie; None for an original.
-        source_count: How many tensors the files hold.
-        ignored: Why what the files hold besides is left out.
-    """
-
-    name: str
-    class_name: str
-    config: Mapping[str, Any]
-    tensors: Tensors
-    files: Sequence[Path]
-    folder: Path | None
-    source_count: int
-    ignored: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A model folder, or one of several.
-
-    Attributes:
-        name: What the user called it.
-        subfolder: Where its conversion goes in the output; empty for a single one.
-        folder: Where it lies; None for originals.
-        parts: Its networks, as far as they are wanted.
-        others: Its other files, relative to `folder`.
-        available: Names of all its networks.
-    """
-
-    name: str
-    subfolder: str
-    folder: Path | None
-    parts: Sequence[Part]
-    others: Sequence[Path]
-    available: Sequence[str]
 
 
 def open_source(
@@ -80,7 +44,7 @@ def open_source(
     Args:
         source: A hub id, a folder, an original file, or an embedded model's name. A folder may
             hold a model, several (its halves, `prior` and `decoder`), what we converted before,
-            or original files.
+            one network, or original files.
         options: How to fetch from the hub.
         components: Names of the only ones wanted; all when empty.
 
@@ -94,7 +58,7 @@ def open_source(
     """
     path = EMBEDDED.get(str(source)) or Path(source).expanduser()
     if path.is_file():
-        found = [_originals(str(source), [path], components)]
+        found = [open_originals(str(source), [path], components)]
     elif not path.is_dir() or (path / "model_index.json").is_file():
         folder = resolve_model(source, "decoder", options, ())
         found = [_model(str(source), "", folder, options, components)]
@@ -170,22 +134,36 @@ def _others(folder: Path, names: Iterable[str], wanted: Sequence[str]) -> list[P
 
 
 def _is_light(path: Path) -> bool:
-    weights = (".safetensors", ".msgpack", ".onnx", ".h5", *_ORIGINAL)
+    weights = (".safetensors", ".msgpack", ".onnx", ".h5", *ORIGINAL_SUFFIXES)
     return path.suffix not in weights and ".index." not in path.name
 
 
 def _part(component: Component) -> Part:
     files, tensors = _open(component.folder, component.variant)
+    path = component.folder / f"{NULL_EMBEDDING}.safetensors"
+    null = _null_embedding(path, component.config) if path.is_file() else None
     return Part(
         name=component.name,
         class_name=component.class_name,
         config=component.config,
         tensors=with_layout(tensors, "diffusers"),
-        files=files,
+        files=files if null is None else [*files, path],
         folder=component.folder,
-        source_count=len(list(tensors.names())) + len(tensors.others),
+        source_count=len(list(tensors.names())) + len(tensors.others) + (null is not None),
         ignored=dict.fromkeys(tensors.others, "no tensor"),
+        null_embedding=null,
     )
+
+
+def _null_embedding(path: Path, config: Mapping[str, Any]) -> Array:
+    file = SafetensorsFiles([path])
+    shape = (config.get("cross_attention_dim"),)
+    if list(file.names()) != [NULL_EMBEDDING] or file.spec(NULL_EMBEDDING)[0] != shape:
+        raise CheckpointError(
+            f"{path} must hold {NULL_EMBEDDING!r} alone, of shape {list(shape)}, as config.json "
+            "says (cross_attention_dim): take the file that belongs to the weights"
+        )
+    return file.read(NULL_EMBEDDING)
 
 
 def _open(folder: Path, variant: str | None) -> tuple[list[Path], _Opened]:
@@ -247,14 +225,44 @@ def _folder_without_index(name: str, folder: Path, wanted: Sequence[str]) -> lis
         places = {"": folder}
     if places:
         return [_components(name, half, place, wanted) for half, place in places.items()]
-    files = sorted(path for path in folder.iterdir() if path.suffix in _ORIGINAL)
+    if component := _single_component(folder):
+        return [_single(name, component, wanted)]
+    files = sorted(path for path in folder.iterdir() if path.suffix in ORIGINAL_SUFFIXES)
     if not files:
         inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise ModelNotFoundError(
-            f"{folder} is nothing to convert: it has no model_index.json, no {REPORT} and no "
-            f"original file ({', '.join(_ORIGINAL)}); it has: {inside}"
+            f"{folder} is nothing to convert: it has no model_index.json, no {REPORT}, no "
+            "config.json of a network and no original file "
+            f"({', '.join(ORIGINAL_SUFFIXES)}); it has: {inside}"
         )
-    return [_originals(name, files, wanted)]
+    return [open_originals(name, files, wanted)]
+
+
+def _single_component(folder: Path) -> Component | None:
+    """What the folder of one network holds, ai-forever's `flan_ul2_encoder` for example."""
+    if not (folder / "config.json").is_file():
+        return None
+    config = read_json(folder / "config.json")
+    names = config.get("architectures")
+    class_name = config.get("_class_name") or (
+        names[0] if isinstance(names, list) and names else ""
+    )
+    if class_name not in _FOLDERS:
+        return None
+    return Component(_FOLDERS[class_name], "", class_name, folder)
+
+
+def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:
+    wants = not wanted or component.name in wanted
+    return Source(
+        name=name,
+        subfolder="",
+        folder=None,
+        # Without a folder its config is written anew, and nothing else there is copied.
+        parts=[replace(_part(component), folder=None)] if wants else [],
+        others=(),
+        available=[component.name],
+    )
 
 
 def _components(name: str, half: str, folder: Path, wanted: Sequence[str]) -> Source:
@@ -273,73 +281,4 @@ def _components(name: str, half: str, folder: Path, wanted: Sequence[str]) -> So
         parts=parts,
         others=_others(folder, names, names),
         available=list(named),
-    )
-
-
-def _originals(name: str, files: Sequence[Path], wanted: Sequence[str]) -> Source:
-    """ai-forever's files of Kandinsky 2.1; the prior's statistics lie in one of their own."""
-    opened: dict[str, tuple[Path, TorchFile]] = {}
-    for path in files:
-        if path.suffix == ".safetensors":
-            raise CheckpointError(
-                f"{path} alone says neither its class nor its config: give the model's folder"
-            )
-        tensors = TorchFile(path)
-        try:
-            kind = kind_of(tensors)
-        except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from error
-        if kind in opened:
-            raise CheckpointError(
-                f"{path} and {opened[kind][0]} both hold a {kind}: give one of them by its name"
-            )
-        opened[kind] = path, tensors
-    statistics = opened.pop("statistics", None)
-    if statistics is None and "prior" in opened:
-        statistics = _statistics_beside(opened["prior"][0])
-    if not opened:
-        raise CheckpointError(f"{name} holds only the prior's statistics: give prior_fp16.ckpt")
-    parts = [
-        _original_part(kind, path, tensors, statistics if kind == "prior" else None)
-        for kind, (path, tensors) in opened.items()
-        if not wanted or kind in wanted
-    ]
-    return Source(
-        name=name, subfolder="", folder=None, parts=parts, others=(), available=list(opened)
-    )
-
-
-def _statistics_beside(prior: Path) -> tuple[Path, TorchFile]:
-    for path in sorted(prior.parent.glob("*stats*")):
-        if path.suffix in _ORIGINAL and kind_of(file := TorchFile(path)) == "statistics":
-            return path, file
-    raise CheckpointError(
-        f"{prior} needs the mean and deviation of its embeddings: put ViT-L-14_stats.th beside it"
-    )
-
-
-def _original_part(
-    kind: str, path: Path, tensors: TorchFile, statistics: tuple[Path, TorchFile] | None
-) -> Part:
-    try:
-        seen = OriginalTensors(kind, tensors, statistics and statistics[1])
-        class_name, config = original_config(kind, seen)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    if seen.unknown:
-        some = ", ".join(seen.unknown[:8])
-        raise CheckpointError(
-            f"{path}: {len(seen.unknown)} tensors are none of Kandinsky 2.1 ({some})"
-        )
-    files = [path] if statistics is None else [path, statistics[0]]
-    others = [*tensors.others, *(statistics[1].others if statistics else ())]
-    return Part(
-        name=kind,
-        class_name=class_name,
-        config=config,
-        tensors=seen,
-        files=files,
-        folder=None,
-        source_count=seen.source_count + len(others),
-        ignored=dict.fromkeys(others, "no tensor"),
     )

@@ -6,11 +6,13 @@ all blocks add to their scores, the last norm.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from converters.accounting import account
+from converters.inventory import expected_tensors
 from converters.layouts import Relabelled, with_layout
 from kandinsky_core.configs import T5Config
 from kandinsky_core.interfaces import Array, FloatArray, Tensors
@@ -37,8 +39,9 @@ class T5Parts:
 
     def __init__(self, tensors: Tensors, config: T5Config) -> None:
         tensors = with_layout(tensors, "diffusers")
-        found = account(config.CLASS_NAME, _shapes(config), tensors)
-        names = {expected: stored for stored, expected in found.items()}
+        expected = expected_tensors(config.CLASS_NAME, dataclasses.asdict(config))
+        found = account(config.CLASS_NAME, expected, tensors)
+        names = {wanted: stored for stored, wanted in found.items()}
         self._tensors = Relabelled.renamed(tensors, names, "diffusers")
         self._config = config
 
@@ -72,21 +75,3 @@ class T5Parts:
         scale = self._tensors.read(_NORM).astype(np.float32)
         normal = states / np.sqrt(power + self._config.layer_norm_epsilon) * scale
         return np.asarray(normal, np.float32)
-
-
-def _shapes(config: T5Config) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each tensor."""
-    width, inner, hidden = config.d_model, config.inner_dim, config.d_ff
-    shapes: dict[str, tuple[int, ...]] = {_EMBEDDING: (config.vocab_size, width), _NORM: (width,)}
-    shapes[_TABLE] = (config.relative_attention_num_buckets, config.num_heads)
-    for index in range(config.num_layers):
-        attention, feed_forward = (f"encoder.block.{index}.layer.{layer}" for layer in (0, 1))
-        for name in ("q", "k", "v"):
-            shapes[f"{attention}.SelfAttention.{name}.weight"] = inner, width
-        shapes[f"{attention}.SelfAttention.o.weight"] = width, inner
-        for name in ("wi_0", "wi_1"):
-            shapes[f"{feed_forward}.DenseReluDense.{name}.weight"] = hidden, width
-        shapes[f"{feed_forward}.DenseReluDense.wo.weight"] = width, hidden
-        for layer in (attention, feed_forward):
-            shapes[f"{layer}.layer_norm.weight"] = (width,)
-    return shapes

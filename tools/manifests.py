@@ -74,10 +74,21 @@ def build(class_name: str, config: Mapping[str, Any]) -> Any:
     """The network of a class, with random or no weights."""
     if class_name == "MultilingualCLIP":
         return MultilingualCLIP(MCLIPConfig(**config))
+    if "out_channels" in config and class_name == "Kandinsky3UNet":
+        return _inpainting_unet(dict(config))
     if hasattr(diffusers, class_name):
         return getattr(diffusers, class_name).from_config(dict(config))
     network = getattr(transformers, class_name)
     return network(network.config_class(**config))
+
+
+def _inpainting_unet(config: dict[str, Any]) -> Any:
+    """With more channels in than out, which diffusers' class cannot say."""
+    channels = config.pop("in_channels")
+    network = diffusers.Kandinsky3UNet(in_channels=config.pop("out_channels"), **config)
+    first = network.conv_in
+    network.conv_in = torch.nn.Conv2d(channels, first.out_channels, kernel_size=3, padding=1)
+    return network
 
 
 def count(tensors: Tensors) -> int:

@@ -148,6 +148,18 @@ _TEXT_BUFFER = {"text_model.embeddings.position_ids": (1, 77)}
 _VISION_BUFFER = {"vision_model.embeddings.position_ids": (1, 257)}
 
 
+_UNET_3: dict[str, Any] = {
+    "attention_head_dim": 64,
+    "block_out_channels": [384, 768, 1536, 3072],
+    "cross_attention_dim": 4096,
+    "encoder_hid_dim": 4096,
+    "groups": 32,
+    "in_channels": 4,
+    "layers_per_block": 3,
+    "time_embedding_dim": 1536,
+}
+
+
 def _unet(version: str, config: dict[str, Any], parameters: int, **facts: Any) -> Published:
     return Published(
         version=version,
@@ -338,16 +350,7 @@ PUBLISHED: Mapping[str, Published] = {
     "kandinsky-3/unet": Published(
         version="3.0",
         class_name="Kandinsky3UNet",
-        config={
-            "attention_head_dim": 64,
-            "block_out_channels": [384, 768, 1536, 3072],
-            "cross_attention_dim": 4096,
-            "encoder_hid_dim": 4096,
-            "groups": 32,
-            "in_channels": 4,
-            "layers_per_block": 3,
-            "time_embedding_dim": 1536,
-        },
+        config=_UNET_3,
         tensors=1071,
         parameters=3_055_348_228,
         dtype="F16",
@@ -380,5 +383,16 @@ PUBLISHED: Mapping[str, Published] = {
         dtype="F16",
         kept_in_float32=(".wo.weight",),
     ),
+    # The original's 1068 tensors with the three of its projection.
+    "Kandinsky3.1/kandinsky3_inpainting": Published(
+        version="3.1",
+        class_name="Kandinsky3UNet",
+        config=_UNET_3 | {"in_channels": 9, "out_channels": 4},
+        tensors=1071,
+        parameters=3_038_571_460 + 16_785_408,
+    ),
 }
-"""Each component whose tensors are known, by repository of `kandinsky-community` and folder."""
+"""Each component whose tensors are known, by repository of `kandinsky-community` and folder.
+
+Or, where only ai-forever published it, by its repository and file.
+"""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -16,7 +16,7 @@ from kandinsky_core.interfaces import Tensors
 
 __all__ = ["VERSIONS", "Manifest", "manifests", "recognise"]
 
-VERSIONS = ("2.1", "2.2", "3.0")
+VERSIONS = ("2.1", "2.2", "3.0", "3.1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +58,18 @@ def manifests(*versions: str) -> Iterator[Manifest]:
             )
 
 
-def recognise(class_name: str, tensors: Tensors) -> str | None:
+def recognise(class_name: str, tensors: Tensors, unused: Container[str] = ()) -> str | None:
     """The published component that has exactly these tensors, whatever their dtypes.
 
-    Stored integers do not count. Components whose tensors are the same share the first's name.
+    Stored integers do not count, nor do the names in `unused`. Components whose tensors are the
+    same share the first's name.
     """
-    given = {name: tuple(tensors.spec(name)[0]) for name in tensors.names()}
+    given = {name: tuple(tensors.spec(name)[0]) for name in tensors.names() if name not in unused}
     for manifest in manifests():
         if manifest.class_name == class_name and given == {
-            name: shape for name, (dtype, shape) in manifest.tensors.items() if dtype != "I64"
+            name: shape
+            for name, (dtype, shape) in manifest.tensors.items()
+            if dtype != "I64" and name not in unused
         }:
             return manifest.name
     return None

@@ -303,13 +303,12 @@ def test_files_go_all_the_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["unet.in_layer.weight", "null_embedding"], "Kandinsky 3"),
-        (["down_samples.0.x.weight", "projection_lin.weight"], "Kandinsky 3"),
-        (["0.weight", "1.weight", "1.bias"], "Kandinsky 3"),
-        (["encoder.down.0.block.0.norm1.norm_layer.weight"], "Kandinsky 3"),
         (["unet.init_conv.weight"], "KandiSuperRes"),
+        (["init_conv.weight"], "KandiSuperRes"),
+        (["in_layer.weight", "input_hint_block.out.weight"], "a ControlNet of kandinsky3-diff"),
+        (["in_layer.weight", "image_proj.weight"], "an IP-Adapter of kandinsky3-diffusers"),
         (["input_blocks.0.0.weight", "to_model_dim2.weight"], "Kandinsky 2.0"),
-        (["state_dict.conv.weight"], "no weights of Kandinsky 2.1"),
+        (["state_dict.conv.weight"], "no weights of Kandinsky 2.1 or 3"),
     ],
 )
 def test_other_originals_are_named(tmp_path: Path, names: list[str], said: str) -> None:

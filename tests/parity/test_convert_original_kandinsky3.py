@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.accounting import audit
+from converters.accounting import UNUSED, audit
 from converters.check import check
 from converters.convert import convert
 from converters.inventory import expected_tensors
-from converters.manifests import manifests
+from converters.manifests import manifests, recognise
 from converters.original import OriginalTensors
 from converters.original_configs import original_config
 from kandinsky_core.errors import CheckpointError
@@ -250,19 +250,27 @@ def test_movq() -> None:
     assert torch.equal(*decoded)
 
 
-def test_the_published_names_are_those_of_the_rules() -> None:
-    """Full size: the inverse of the published UNet's names, and back."""
-    manifest = next(entry for entry in manifests("3.0") if entry.name == "kandinsky-3/unet")
+@pytest.mark.parametrize(
+    "name", ["kandinsky-3/unet", "Kandinsky3.1/kandinsky3_inpainting", "kandinsky-3/movq"]
+)
+def test_the_published_names_are_those_of_the_rules(name: str) -> None:
+    """Full size: by the inverse to the original's names, and back."""
+    manifest = next(entry for entry in manifests("3.0", "3.1") if entry.name == name)
     state = {  # broadcast: the values take no memory
-        name: np.broadcast_to(np.float32(0), shape) for name, (_, shape) in manifest.tensors.items()
+        tensor: np.broadcast_to(np.float32(0), shape)
+        for tensor, (_, shape) in manifest.tensors.items()
     }
-    made = {f"unet.{name}": array for name, array in original_unet(state).items()}
-    seen = OriginalTensors("unet3", DictTensors(made), DictTensors(projection(state)))
-    class_name, config = original_config("unet3", seen)
+    if manifest.class_name == "VQModel":
+        seen = OriginalTensors("movq3", DictTensors(original_movq(state)))
+    else:
+        made = {f"unet.{tensor}": array for tensor, array in original_unet(state).items()}
+        seen = OriginalTensors("unet3", DictTensors(made), DictTensors(projection(state)))
+    kind = "movq3" if manifest.class_name == "VQModel" else "unet3"
+    class_name, config = original_config(kind, seen)
     assert config == {"_class_name": class_name, **manifest.config}
-    assert {name: seen.spec(name)[0] for name in seen.names()} == {
-        name: shape for name, (_, shape) in manifest.tensors.items()
-    }
+    expected = expected_tensors(class_name, config)
+    assert audit(class_name, expected, seen).fault == ""
+    assert recognise(class_name, seen, UNUSED.get(class_name, ())) == name
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from converters.accounting import UNUSED
-from converters.inventory import NETWORKS, expected_tensors
+from converters.inventory import expected_tensors
 from converters.layouts import native_name
 from converters.leaf_rules import JAX_RULES
 from converters.manifests import Manifest, manifests, recognise
@@ -22,8 +22,6 @@ from tests.dict_tensors import DictTensors
 from tests.published import published_json
 
 KNOWN = {manifest.name: manifest for manifest in manifests()}
-# What this library has networks for.
-OURS = [name for name in KNOWN if "kandinsky-2" in name]
 
 # Stored tensors (integers too), floating-point values; of the published files.
 FACTS = {
@@ -44,6 +42,8 @@ FACTS = {
     "kandinsky-3/unet": (1071, 3_055_348_228),
     "kandinsky-3/movq": (431, 270_603_567 + 16384 * 4),
     "kandinsky-3/text_encoder": (291, 8_721_797_632),
+    # 1068 and three of the projection, which the original has in a file of its own
+    "Kandinsky3.1/kandinsky3_inpainting": (1068 + 3, 3_038_571_460 + 16_785_408),
 }
 
 
@@ -88,15 +88,22 @@ def test_dtypes_as_stored() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in KNOWN if KNOWN[name].class_name in NETWORKS])
+@pytest.mark.parametrize("name", KNOWN)
 def test_the_inventory_of_a_config_is_the_manifest(name: str) -> None:
     manifest = KNOWN[name]
     assert expected_tensors(manifest.class_name, manifest.config) == shapes_of(manifest)
 
 
 def test_a_config_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no such network can be converted yet"):
-        expected_tensors("T5EncoderModel", {})
+    with pytest.raises(ConfigError, match="UNetKandi3: no such network can be converted"):
+        expected_tensors("UNetKandi3", {})
+    for class_name, change in (
+        ("Kandinsky3UNet", {"block_out_channels": [8] * 5}),
+        ("T5EncoderModel", {"feed_forward_proj": "relu"}),
+    ):
+        config = next(entry.config for entry in KNOWN.values() if entry.class_name == class_name)
+        with pytest.raises(ConfigError, match="does not describe this network"):
+            expected_tensors(class_name, {**config, **change})
     with pytest.raises(ConfigError, match="does not describe this network"):
         expected_tensors("UNet2DConditionModel", {"block_out_channels": 3})
     changed = published_json("unet") | {"addition_embed_type": "text"}
@@ -127,7 +134,7 @@ def test_recognised_by_names_and_shapes() -> None:
     assert recognise(manifest.class_name, DictTensors(given)) is None
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", KNOWN)
 def test_full_size_coverage_on_jax(name: str) -> None:
     """Native names and shapes are those of the network's own attributes, none over or missing."""
     pytest.importorskip("jax")

@@ -19,11 +19,11 @@ from backends.mindspore import cpu_ops  # noqa: E402
 from backends.mindspore.networks import build_network  # noqa: E402
 from kandinsky_core import get_backend  # noqa: E402
 from kandinsky_core.checkpoint import Checkpoint  # noqa: E402
-from tests.unit.test_convert_manifests import KNOWN, OURS, config_of, used_by_networks  # noqa: E402
+from tests.unit.test_convert_manifests import KNOWN, config_of, used_by_networks  # noqa: E402
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", KNOWN)
 def test_full_size_coverage(name: str) -> None:
     """mindone's own parameter names, no more and no fewer; no value is ever drawn."""
     manifest = KNOWN[name]
