@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
         "source",
         metavar="SOURCE",
         help="a hub id, a model folder, one converted before, `shapes`, or original files of "
-        "Kandinsky 2.1 (.ckpt) or a folder of them",
+        "Kandinsky 2.1, 3.0 and 3.1 or a folder of them",
     )
     parser.add_argument("--to", metavar="LAYOUT", help="diffusers, jax or mindspore")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the folder to make")

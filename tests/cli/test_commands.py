@@ -45,6 +45,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_picture_holds_the_command_that_remakes_it(kandinsky: Runner, workplace: Path) -> None:
     prompt, negative = "-a réd circle's “edge” 😀\n\u0431\u0435\u0437", "- low quality"
     size = ("--height", "50", "--width", "63")  # computed as 64 x 64, as in the other tests

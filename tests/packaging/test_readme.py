@@ -34,6 +34,7 @@ def test_the_readme_has_two_setups_commands_and_samples() -> None:
     assert len(SAMPLES) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(SAMPLES)))
 def test_samples_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

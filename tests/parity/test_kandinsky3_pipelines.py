@@ -72,7 +72,7 @@ def check(got: Any, expected: Any) -> None:
     assert expected.std() > 0.01, "a flat picture proves nothing"
 
 
-@pytest.mark.parametrize("negative", [None, TEXTS[2]])
+@pytest.mark.parametrize("negative", [None, pytest.param(TEXTS[2], marks=pytest.mark.slow)])
 def test_text_to_image(pair: Any, negative: str | None) -> None:
     theirs, ours = pair("Kandinsky3Pipeline")
     request = REQUEST | SIZE | {"negative_prompt": negative}
@@ -80,6 +80,7 @@ def test_text_to_image(pair: Any, negative: str | None) -> None:
     check(ours(TEXTS[0], **request, seed=7).images, expected)
 
 
+@pytest.mark.slow
 def test_two_prompts_without_guidance(pair: Any) -> None:
     theirs, ours = pair("Kandinsky3Pipeline")
     request = REQUEST | SIZE | {"guidance_scale": 1.0}

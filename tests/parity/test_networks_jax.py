@@ -7,6 +7,7 @@ Measured relative L2 errors in float32: UNet 1.7e-6, MoVQ encode 1.4e-6 and deco
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import Any
 
 import jax
@@ -18,12 +19,14 @@ from backends.jax.clip_text import CLIPTextModelWithProjection
 from backends.jax.clip_vision import CLIPVisionModelWithProjection
 from backends.jax.load import abstract_network, expected_shapes, load_network
 from backends.jax.movq import VQModel
+from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.prior import PriorTransformer
 from backends.jax.unet import UNet2DConditionModel
 from converters.accounting import UNUSED
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    MultilingualCLIPConfig,
     PriorTransformerConfig,
     UNet2DConditionConfig,
     VQModelConfig,
@@ -34,6 +37,10 @@ from tests.published import CONFIG_CLASSES, published_config, published_json
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
+
+MultilingualCLIPReference = import_module(
+    "diffusers.pipelines.kandinsky.text_encoder"
+).MultilingualCLIP
 
 LOG = logging.getLogger(__name__)
 
@@ -48,6 +55,7 @@ CLASSES: dict[type, tuple[Any, Any]] = {
     diffusers.UNet2DConditionModel: (UNet2DConditionModel, UNet2DConditionConfig),
     diffusers.PriorTransformer: (PriorTransformer, PriorTransformerConfig),
     diffusers.VQModel: (VQModel, VQModelConfig),
+    MultilingualCLIPReference: (MultilingualCLIP, MultilingualCLIPConfig),
     transformers.CLIPTextModelWithProjection: (CLIPTextModelWithProjection, CLIPTextConfig),
     transformers.CLIPVisionModelWithProjection: (CLIPVisionModelWithProjection, CLIPVisionConfig),
 }

@@ -180,6 +180,7 @@ def test_interpolation_of_texts(pairs: dict[str, tuple[Any, Any]]) -> None:
             assert tiny.relative_error(have[name], want[name]) < 1e-5, (name, options)
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_close_to_float32(folders: dict[str, Path]) -> None:
     """Measured: 55 dB on `shapes`; the README states it."""
     pictures = []

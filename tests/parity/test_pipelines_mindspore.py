@@ -126,6 +126,7 @@ def test_components_of_two_backends_make_one_pipeline(pipes: dict[str, Any]) -> 
     assert np.abs(mixed(**embeds, **request).images - expected).max() <= PICTURE_TOLERANCE
 
 
+@pytest.mark.slow
 def test_bfloat16_on_jax_beside_mindspore() -> None:
     """MindSpore, imported above, has NumPy call a type of its own `bfloat16`."""
     request: dict[str, Any] = {"num_inference_steps": 2, "prior_num_inference_steps": 2, "seed": 1}
