@@ -14,7 +14,7 @@ import numpy as np
 
 from kandinsky_core.generator import Generator
 from kandinsky_core.interfaces import Array, Denoiser, FloatArray
-from kandinsky_core.pipelines.kandinsky2_2_decoder import image_embed_dim
+from kandinsky_core.pipelines.decoder import image_embed_dim
 from kandinsky_core.schedulers.schedule import make_rows
 
 __all__ = ["TOLERANCES", "Comparison", "compare", "inputs", "outputs"]

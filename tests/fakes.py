@@ -11,6 +11,7 @@ import numpy as np
 from kandinsky_core import DDPMScheduler, UnCLIPScheduler
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.pipelines.combined import CombinedPipeline
+from kandinsky_core.pipelines.decoder import DecoderPipeline
 from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
 from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
 from kandinsky_core.pipelines.kandinsky2_2_combined_image import (
@@ -20,7 +21,6 @@ from kandinsky_core.pipelines.kandinsky2_2_controlnet import (
     KandinskyV22ControlnetImg2ImgPipeline,
     KandinskyV22ControlnetPipeline,
 )
-from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder
 from kandinsky_core.pipelines.kandinsky2_2_img2img import KandinskyV22Img2ImgPipeline
 from kandinsky_core.pipelines.kandinsky2_2_inpaint import KandinskyV22InpaintPipeline
 from kandinsky_core.pipelines.kandinsky2_2_prior_emb2emb import KandinskyV22PriorEmb2EmbPipeline
@@ -160,7 +160,7 @@ class FakeTokenizer:
         return ids, ids > 0
 
 
-DECODERS: dict[str, tuple[type[KandinskyV22Decoder], dict[str, int | str]]] = {
+DECODERS: dict[str, tuple[type[DecoderPipeline], dict[str, int | str]]] = {
     "decoder": (KandinskyV22Pipeline, {}),
     "img2img": (KandinskyV22Img2ImgPipeline, {}),
     "inpaint": (KandinskyV22InpaintPipeline, {"in_channels": 9}),

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from kandinsky_core.cli.input_pictures import InputPicture
 from kandinsky_core.cli.make_pictures import call_halves, load_options, make, quiet
 from kandinsky_core.pipelines.combined import CombinedPipeline
+from kandinsky_core.pipelines.decoder import DecoderPipeline, first_step
 from kandinsky_core.pipelines.kandinsky2_2_controlnet import (
     KandinskyV22ControlnetImg2ImgPipeline,
     KandinskyV22ControlnetPipeline,
 )
-from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder, first_step
 from kandinsky_core.pipelines.kandinsky2_2_prior_emb2emb import KandinskyV22PriorEmb2EmbPipeline
 from kandinsky_core.validation import positive_int
 
@@ -20,11 +20,11 @@ __all__ = ["run"]
 
 
 class _FromText(CombinedPipeline):
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyV22ControlnetPipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyV22ControlnetPipeline
 
 
 class _FromImage(CombinedPipeline):
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyV22ControlnetImg2ImgPipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyV22ControlnetImg2ImgPipeline
 
 
 def run(options: argparse.Namespace) -> None:

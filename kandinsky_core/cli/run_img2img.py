@@ -8,7 +8,7 @@ from typing import Any
 from kandinsky_core.cli.input_pictures import InputPicture
 from kandinsky_core.cli.make_pictures import call_options, load_options, make
 from kandinsky_core.pipelines.auto import AutoPipelineForImage2Image
-from kandinsky_core.pipelines.kandinsky2_2_decoder import first_step
+from kandinsky_core.pipelines.decoder import first_step
 from kandinsky_core.validation import positive_int
 
 __all__ = ["run"]

@@ -14,7 +14,7 @@ from kandinsky_core.interfaces import Array
 from kandinsky_core.metadata import picture_seeds
 from kandinsky_core.noise import SeededGenerators, as_generators
 from kandinsky_core.pipelines.base import Callback, DiffusionPipeline
-from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder, image_embed_dim
+from kandinsky_core.pipelines.decoder import DecoderPipeline, image_embed_dim
 from kandinsky_core.pipelines.kandinsky2_2_prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 from kandinsky_core.validation import as_prompts, negatives_for, positive_int
@@ -83,7 +83,7 @@ class CombinedPipeline(DiffusionPipeline):
         decoder_pipe: The second half.
     """
 
-    decoder_class: ClassVar[type[KandinskyV22Decoder]]
+    decoder_class: ClassVar[type[DecoderPipeline]]
     decoder_pipe: Any
 
     def __init_subclass__(cls) -> None:

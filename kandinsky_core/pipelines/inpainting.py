@@ -11,10 +11,10 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.image_inputs import as_masks, padded
 from kandinsky_core.images import to_unit_range
 from kandinsky_core.interfaces import Array, FloatArray
-from kandinsky_core.pipelines.kandinsky2_2_decoder import (
+from kandinsky_core.pipelines.decoder import (
     DecoderInputs,
+    DecoderPipeline,
     DecoderPlan,
-    KandinskyV22Decoder,
     doubled,
     one_for_each,
 )
@@ -23,7 +23,7 @@ from kandinsky_core.step_rules import Kept
 __all__ = ["InpaintDecoder", "keep_mask"]
 
 
-class InpaintDecoder(KandinskyV22Decoder):
+class InpaintDecoder(DecoderPipeline):
     """Base of the decoders that repaint the masked part of a picture."""
 
     part: ClassVar[str] = "inpaint"

@@ -9,8 +9,8 @@ import numpy as np
 
 from kandinsky_core.interfaces import Array
 from kandinsky_core.pipelines.base import Callback
+from kandinsky_core.pipelines.decoder import DecoderInputs, seeded
 from kandinsky_core.pipelines.kandinsky2_1_decoder import Kandinsky21Decoder
-from kandinsky_core.pipelines.kandinsky2_2_decoder import DecoderInputs, seeded
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 
 __all__ = ["KandinskyPipeline"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from kandinsky_core.pipelines.combined import CombinedPipeline, CombinedRequest
+from kandinsky_core.pipelines.decoder import DecoderPipeline
 from kandinsky_core.pipelines.kandinsky2_1 import KandinskyPipeline
 from kandinsky_core.pipelines.kandinsky2_1_img2img import KandinskyImg2ImgPipeline
 from kandinsky_core.pipelines.kandinsky2_1_inpaint import KandinskyInpaintPipeline
@@ -13,7 +14,6 @@ from kandinsky_core.pipelines.kandinsky2_2_combined_image import (
     KandinskyV22Img2ImgCombinedPipeline,
     KandinskyV22InpaintCombinedPipeline,
 )
-from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder
 
 __all__ = [
     "KandinskyCombinedPipeline",
@@ -29,7 +29,7 @@ class _ReadsPrompt(CombinedPipeline):
     with several pictures each.
     """
 
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyPipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyPipeline
 
     def _decoder_texts(self, request: CombinedRequest) -> dict[str, Any]:
         prompts, negatives = self.decoder_pipe.check_texts(
@@ -44,16 +44,16 @@ class _ReadsPrompt(CombinedPipeline):
 class KandinskyCombinedPipeline(_ReadsPrompt, KandinskyV22CombinedPipeline):
     """Text to image in one call; what `AutoPipelineForText2Image` builds for 2.1."""
 
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyPipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyPipeline
 
 
 class KandinskyImg2ImgCombinedPipeline(_ReadsPrompt, KandinskyV22Img2ImgCombinedPipeline):
     """Image to image in one call; what `AutoPipelineForImage2Image` builds for 2.1."""
 
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyImg2ImgPipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyImg2ImgPipeline
 
 
 class KandinskyInpaintCombinedPipeline(_ReadsPrompt, KandinskyV22InpaintCombinedPipeline):
     """Inpainting in one call; what `AutoPipelineForInpainting` builds for 2.1."""
 
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyInpaintPipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyInpaintPipeline

@@ -1,6 +1,6 @@
 """What sets the decoders of Kandinsky 2.1 apart: they read the prompt, in many languages.
 
-All else is the decoder of 2.2: this module, the signatures that begin with the prompt, the noise of
+All else is the same decoder: this module, the signatures that begin with the prompt, the noise of
 image to image, and the missing blend of inpainting are the whole difference of the families.
 """
 
@@ -19,7 +19,7 @@ from kandinsky_core.interfaces import (
     FloatArray,
     MultilingualTextEncoder,
 )
-from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder
+from kandinsky_core.pipelines.decoder import DecoderPipeline
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.tokenizer_file import XLMRobertaTokenizer
 from kandinsky_core.validation import as_prompts, negatives_for
@@ -27,16 +27,16 @@ from kandinsky_core.validation import as_prompts, negatives_for
 __all__ = ["Kandinsky21Decoder"]
 
 
-class Kandinsky21Decoder(KandinskyV22Decoder):
+class Kandinsky21Decoder(DecoderPipeline):
     """Base of the decoders that read texts beside image embeddings."""
 
     component_names: ClassVar[tuple[str, ...]] = (
         "text_encoder",
         "tokenizer",
-        *KandinskyV22Decoder.component_names,
+        *DecoderPipeline.component_names,
     )
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
-        *KandinskyV22Decoder.callback_tensor_inputs,
+        *DecoderPipeline.callback_tensor_inputs,
         "text_embeds",
         "text_encoder_hidden_states",
     )

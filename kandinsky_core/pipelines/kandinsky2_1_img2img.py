@@ -8,13 +8,13 @@ from typing import Any
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.noise import SeededGenerators, draw_normal
 from kandinsky_core.pipelines.base import Callback
-from kandinsky_core.pipelines.kandinsky2_1_decoder import Kandinsky21Decoder
-from kandinsky_core.pipelines.kandinsky2_2_decoder import (
+from kandinsky_core.pipelines.decoder import (
     DecoderInputs,
     DecoderPlan,
     one_for_each,
     seeded,
 )
+from kandinsky_core.pipelines.kandinsky2_1_decoder import Kandinsky21Decoder
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 from kandinsky_core.schedulers import DDPMScheduler
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from kandinsky_core.interfaces import Array
 from kandinsky_core.pipelines.base import Callback
-from kandinsky_core.pipelines.kandinsky2_2_decoder import (
+from kandinsky_core.pipelines.decoder import (
     DecoderInputs,
-    KandinskyV22Decoder,
+    DecoderPipeline,
     seeded,
 )
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
@@ -19,7 +19,7 @@ from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 __all__ = ["KandinskyV22Pipeline"]
 
 
-class KandinskyV22Pipeline(KandinskyV22Decoder):
+class KandinskyV22Pipeline(DecoderPipeline):
     """Latent diffusion decoder: CLIP image embeddings in, pictures out.
 
     Source: diffusers' pipeline of the same name. Differences: the picture has the size asked for

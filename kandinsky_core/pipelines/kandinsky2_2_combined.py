@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from kandinsky_core.interfaces import Array
 from kandinsky_core.pipelines.base import Callback
 from kandinsky_core.pipelines.combined import CombinedPipeline, CombinedRequest
+from kandinsky_core.pipelines.decoder import DecoderPipeline
 from kandinsky_core.pipelines.kandinsky2_2 import KandinskyV22Pipeline
-from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 
 __all__ = ["KandinskyV22CombinedPipeline"]
@@ -19,7 +19,7 @@ __all__ = ["KandinskyV22CombinedPipeline"]
 class KandinskyV22CombinedPipeline(CombinedPipeline):
     """Text to image in one call; what `AutoPipelineForText2Image` builds for 2.2."""
 
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyV22Pipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyV22Pipeline
 
     def __call__(
         self,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from kandinsky_core.interfaces import Array
 from kandinsky_core.pipelines.base import Callback
 from kandinsky_core.pipelines.combined import CombinedPipeline, CombinedRequest
-from kandinsky_core.pipelines.kandinsky2_2_decoder import KandinskyV22Decoder, one_for_each
+from kandinsky_core.pipelines.decoder import DecoderPipeline, one_for_each
 from kandinsky_core.pipelines.kandinsky2_2_img2img import KandinskyV22Img2ImgPipeline
 from kandinsky_core.pipelines.kandinsky2_2_inpaint import KandinskyV22InpaintPipeline
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
@@ -20,7 +20,7 @@ __all__ = ["KandinskyV22Img2ImgCombinedPipeline", "KandinskyV22InpaintCombinedPi
 class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
     """Image to image in one call; what `AutoPipelineForImage2Image` builds for 2.2."""
 
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyV22Img2ImgPipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyV22Img2ImgPipeline
 
     def __call__(
         self,
@@ -123,7 +123,7 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
 class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
     """Inpainting in one call; what `AutoPipelineForInpainting` builds for 2.2."""
 
-    decoder_class: ClassVar[type[KandinskyV22Decoder]] = KandinskyV22InpaintPipeline
+    decoder_class: ClassVar[type[DecoderPipeline]] = KandinskyV22InpaintPipeline
 
     def __call__(
         self,

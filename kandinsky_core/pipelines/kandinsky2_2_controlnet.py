@@ -10,10 +10,10 @@ import numpy as np
 from kandinsky_core.image_inputs import as_hints, padded
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.pipelines.base import Callback
-from kandinsky_core.pipelines.kandinsky2_2_decoder import (
+from kandinsky_core.pipelines.decoder import (
     DecoderInputs,
+    DecoderPipeline,
     DecoderPlan,
-    KandinskyV22Decoder,
     doubled,
     one_for_each,
     seeded,
@@ -27,7 +27,7 @@ __all__ = ["KandinskyV22ControlnetImg2ImgPipeline", "KandinskyV22ControlnetPipel
 _HINT_FACTOR = 8
 
 
-class _HintDecoder(KandinskyV22Decoder):
+class _HintDecoder(DecoderPipeline):
     """Base of the decoders that take a hint."""
 
     part: ClassVar[str] = "controlnet"

@@ -8,10 +8,10 @@ from typing import Any
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.noise import SeededGenerators, draw_normal
 from kandinsky_core.pipelines.base import Callback
-from kandinsky_core.pipelines.kandinsky2_2_decoder import (
+from kandinsky_core.pipelines.decoder import (
     DecoderInputs,
+    DecoderPipeline,
     DecoderPlan,
-    KandinskyV22Decoder,
     one_for_each,
     seeded,
 )
@@ -21,7 +21,7 @@ from kandinsky_core.validation import real_number
 __all__ = ["Img2ImgDecoder", "KandinskyV22Img2ImgPipeline"]
 
 
-class Img2ImgDecoder(KandinskyV22Decoder):
+class Img2ImgDecoder(DecoderPipeline):
     """Base of the decoders that start from a picture."""
 
     def plan(
@@ -33,7 +33,7 @@ class Img2ImgDecoder(KandinskyV22Decoder):
         output_type: str,
         strength: float | None = None,
     ) -> DecoderPlan:
-        """See `KandinskyV22Decoder.plan`; None is no strength here."""
+        """See `DecoderPipeline.plan`; None is no strength here."""
         share = real_number("strength", strength)
         return super().plan(height, width, num_inference_steps, guidance_scale, output_type, share)
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from kandinsky_core.interfaces import Array
 from kandinsky_core.pipelines.base import Callback
+from kandinsky_core.pipelines.decoder import seeded
 from kandinsky_core.pipelines.inpainting import InpaintDecoder
-from kandinsky_core.pipelines.kandinsky2_2_decoder import seeded
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 
 __all__ = ["KandinskyV22InpaintPipeline"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kandinsky_core.interfaces import FloatArray
-from kandinsky_core.pipelines.kandinsky2_2_decoder import first_step, one_for_each
+from kandinsky_core.pipelines.decoder import first_step, one_for_each
 from kandinsky_core.pipelines.kandinsky2_2_prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.outputs import KandinskyPriorPipelineOutput
 from kandinsky_core.validation import as_batch, positive_int

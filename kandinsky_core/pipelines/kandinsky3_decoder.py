@@ -21,7 +21,7 @@ from kandinsky_core.interfaces import (
     FloatArray,
     T5TextEncoder,
 )
-from kandinsky_core.pipelines.kandinsky2_2_decoder import DecoderPlan, KandinskyV22Decoder
+from kandinsky_core.pipelines.decoder import DecoderPipeline, DecoderPlan
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.tokenizer_t5 import T5Tokenizer
 from kandinsky_core.validation import as_batch, as_prompts, negatives_for, positive_int
@@ -53,13 +53,13 @@ class Texts:
         return len(self.prompts) if self.states is None else len(self.states[0])
 
 
-class Kandinsky3Decoder(KandinskyV22Decoder):
+class Kandinsky3Decoder(DecoderPipeline):
     """Base of the pipelines."""
 
     component_names: ClassVar[tuple[str, ...]] = (
         "tokenizer",
         "text_encoder",
-        *KandinskyV22Decoder.component_names,
+        *DecoderPipeline.component_names,
     )
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         "latents",

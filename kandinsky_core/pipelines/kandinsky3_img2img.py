@@ -8,7 +8,7 @@ from typing import Any
 from kandinsky_core.interfaces import Array
 from kandinsky_core.noise import as_generators
 from kandinsky_core.pipelines.base import Callback
-from kandinsky_core.pipelines.kandinsky2_2_decoder import DecoderInputs
+from kandinsky_core.pipelines.decoder import DecoderInputs
 from kandinsky_core.pipelines.kandinsky2_2_img2img import Img2ImgDecoder
 from kandinsky_core.pipelines.kandinsky3_decoder import Kandinsky3Decoder
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput

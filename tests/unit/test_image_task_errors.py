@@ -22,7 +22,7 @@ from kandinsky_core import (
     KandinskyV22InpaintPipeline,
 )
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
-from kandinsky_core.pipelines.kandinsky2_2_decoder import first_step
+from kandinsky_core.pipelines.decoder import first_step
 from tests.fakes import (
     SIDE,
     WIDTH,

@@ -1,4 +1,4 @@
-"""What all decoders of Kandinsky 2.2 share: the plan, the loop, the way out to pixels."""
+"""What the decoders of all families share: the plan, the loop, the way out to pixels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from kandinsky_core.validation import as_batch, one_of, positive_int, real_numbe
 
 __all__ = [
     "DecoderInputs",
+    "DecoderPipeline",
     "DecoderPlan",
-    "KandinskyV22Decoder",
     "doubled",
     "first_step",
     "image_embed_dim",
@@ -85,7 +85,7 @@ class DecoderInputs:
     facts: Mapping[str, Any]
 
 
-class KandinskyV22Decoder(DiffusionPipeline):
+class DecoderPipeline(DiffusionPipeline):
     """Base of the decoders: CLIP image embeddings in, pictures out.
 
     Attributes:
