@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kandinsky_core.backend import backend_reports, get_backend
+    from kandinsky_core.beautify import PromptBeautifier
     from kandinsky_core.errors import KandinskyError
     from kandinsky_core.generator import Generator
     from kandinsky_core.hints import depth_hint
@@ -104,6 +105,7 @@ __all__ = [
     "KandinskyV22Pipeline",
     "KandinskyV22PriorEmb2EmbPipeline",
     "KandinskyV22PriorPipeline",
+    "PromptBeautifier",
     "UnCLIPScheduler",
     "__version__",
     "backend_reports",
@@ -149,6 +151,7 @@ _HOME = {
     "KandinskyV22Pipeline": "pipelines.kandinsky2_2",
     "KandinskyV22PriorEmb2EmbPipeline": "pipelines.kandinsky2_2_prior_emb2emb",
     "KandinskyV22PriorPipeline": "pipelines.kandinsky2_2_prior",
+    "PromptBeautifier": "beautify",
     "UnCLIPScheduler": "schedulers",
     "backend_reports": "backend",
     "depth_hint": "hints",

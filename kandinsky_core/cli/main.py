@@ -12,6 +12,7 @@ from typing import NoReturn
 from kandinsky_core import __version__
 from kandinsky_core.cli import (
     backends,
+    beautify,
     controlnet,
     convert,
     generate,
@@ -31,6 +32,7 @@ _COMMANDS = (
     inpaint,
     interpolate,
     controlnet,
+    beautify,
     info,
     backends,
     verify,

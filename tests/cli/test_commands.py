@@ -26,7 +26,10 @@ from tests.fakes import combined_pipeline
 pytest.importorskip("jax")
 
 FEW = ("--steps", "2", "--prior-steps", "2")
-HEAVY = ("PIL", "flax", "huggingface_hub", "jax", "mindspore", "numpy", "safetensors", "tokenizers")
+HEAVY = (
+    *("PIL", "flax", "huggingface_hub", "jax", "mindspore", "numpy", "safetensors", "tokenizers"),
+    *("torch", "transformers"),
+)
 
 
 @pytest.fixture
@@ -237,7 +240,9 @@ def test_reader_that_goes_away_is_no_error() -> None:
     [["--version"], ["--help"]]
     + [
         [command, "--help"]
-        for command in ("generate", "img2img", "inpaint", "interpolate", "controlnet", "info")
+        for command in (
+            *("generate", "img2img", "inpaint", "interpolate", "controlnet", "beautify", "info"),
+        )
     ],
     ids=" ".join,
 )

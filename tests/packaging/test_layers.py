@@ -21,8 +21,13 @@ FORBIDDEN = {
     "backends/reference": FRAMEWORKS - {"torch", "diffusers"} | {"tools", "tests"},
 }
 # The command line stands above all layers, and one command is the converters'. Depth maps are made
-# by transformers, where it is installed.
-ALLOWED = {("run_convert.py", "converters"), ("hints.py", "transformers")}
+# and prompts expanded by transformers, where it is installed.
+ALLOWED = {
+    ("run_convert.py", "converters"),
+    ("hints.py", "transformers"),
+    ("beautify.py", "transformers"),
+    ("beautify.py", "torch"),
+}
 
 
 def sources(package: str) -> list[Path]:
