@@ -10,8 +10,9 @@ import numpy as np
 from converters.accounting import audit
 from converters.inventory import expected_tensors
 from converters.numbers import NUMPY, cast
-from converters.parts import NULL_EMBEDDING, Part, Source
+from converters.parts import Part, Source
 from converters.sources import REPORT, open_source
+from kandinsky_core.checkpoint import NULL_EMBEDDING
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.hub import HubOptions
 from kandinsky_core.interfaces import Array
@@ -20,7 +21,11 @@ __all__ = ["check"]
 
 
 def check(
-    source: str | Path, converted: str | Path, *, options: HubOptions | None = None
+    source: str | Path,
+    converted: str | Path,
+    *,
+    options: HubOptions | None = None,
+    part: str | None = None,
 ) -> Iterator[str]:
     """Compare every value of a converted folder with its source, bit by bit.
 
@@ -30,6 +35,7 @@ def check(
         source: What was converted; see `converters.sources.open_source`.
         converted: What `convert` made of it, in any layout.
         options: How to fetch the source from the hub.
+        part: As it was given to `convert`.
 
     Yields:
         What differs, one line each; nothing where all is equal.
@@ -38,20 +44,20 @@ def check(
         CheckpointError: One of the two cannot be read, or `converted` is no conversion.
     """
     folder = Path(converted).expanduser()
-    given = open_source(source, options or HubOptions())
+    given = open_source(source, options or HubOptions(), part=part)
     for half in open_source(folder, HubOptions()):
         place = folder / half.subfolder
         if not (place / REPORT).is_file():
             raise CheckpointError(f"{place} has no {REPORT}: was it made by convert?")
         # A single half may have been converted alone.
         theirs = [item for item in given if item.subfolder == half.subfolder] or given
-        parts = {part.name: part for item in theirs for part in item.parts}
-        for part in half.parts:
-            if part.name not in parts:
-                yield f"{part.name}: the source has no such component"
+        parts = {network.name: network for item in theirs for network in item.parts}
+        for network in half.parts:
+            if network.name not in parts:
+                yield f"{network.name}: the source has no such component"
                 continue
-            for difference in _compare(parts[part.name], part):
-                yield f"{part.name}: {difference}"
+            for difference in _compare(parts[network.name], network):
+                yield f"{network.name}: {difference}"
         yield from _compare_files(theirs, half)
 
 
@@ -59,16 +65,20 @@ def _compare_files(sources: Sequence[Source], converted: Source) -> Iterator[str
     """Configs, tokenizers, schedulers and the card must be the same files."""
     names = {part.name for part in converted.parts}
     whole = Path("model_index.json") in converted.others
+    wanted: dict[Path, bytes] = {}
     for source in sources:
-        for path in source.others:
-            if source.folder is None or not (whole or path.parts[0] in names):
-                continue
-            assert converted.folder is not None
-            copy = converted.folder / path
-            if not copy.is_file():
-                yield f"{path} is missing"
-            elif copy.read_bytes() != (source.folder / path).read_bytes():
-                yield f"{path} differs"
+        if source.folder is not None:
+            wanted |= {path: (source.folder / path).read_bytes() for path in source.others}
+        wanted |= {Path(name): content for name, content in source.made.items()}
+    for path, content in wanted.items():
+        if not (whole or path.parts[0] in names):
+            continue
+        assert converted.folder is not None
+        copy = converted.folder / path
+        if not copy.is_file():
+            yield f"{path} is missing"
+        elif copy.read_bytes() != content:
+            yield f"{path} differs"
 
 
 def _compare(source: Part, converted: Part) -> Iterator[str]:

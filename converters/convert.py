@@ -21,10 +21,11 @@ from converters.layouts import LAYOUTS, Relabelled, with_layout
 from converters.manifests import manifests, recognise
 from converters.numbers import CODES, NUMPY, cast, refuse_non_finite
 from converters.output import new_folder
-from converters.parts import NULL_EMBEDDING, Part, Source
+from converters.parts import Part, Source
 from converters.sources import REPORT, open_source
 from converters.writers import write_mindspore, write_safetensors
 from kandinsky_core import __version__
+from kandinsky_core.checkpoint import NULL_EMBEDDING
 from kandinsky_core.dtypes import component_dtype, dtype_name
 from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
 from kandinsky_core.hub import HubOptions
@@ -111,6 +112,7 @@ def convert(
     dtype: Any = None,
     components: Sequence[str] = (),
     options: HubOptions | None = None,
+    part: str | None = None,
     on_tensor: Callable[[str, int], None] | None = None,
 ) -> dict[str, Conversion]:
     """Convert a model.
@@ -126,6 +128,8 @@ def convert(
             stored.
         components: The only ones to convert; all when empty.
         options: How to fetch from the hub.
+        part: Which model of several a folder of originals is converted to, a whole one; see
+            `converters.original_model.PARTS`.
         on_tensor: Called with component and number of bytes after each tensor.
 
     Returns:
@@ -139,7 +143,7 @@ def convert(
     if target not in LAYOUTS:
         raise InvalidInputError(f"target {target!r}: choose {', '.join(LAYOUTS)}")
     wanted = None if dtype is None else dtype_name(dtype)
-    found = open_source(source, options or HubOptions(), components)
+    found = open_source(source, options or HubOptions(), components, part)
     if components and len(found) == 1:
         found = [replace(found[0], subfolder="")]
     jobs = _plan(found, target, wanted)
@@ -292,6 +296,9 @@ def _copy_others(half: Source, folder: Path) -> None:
         assert half.folder is not None
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(half.folder / path, folder / path)
+    for name, content in half.made.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def _digest(path: Path) -> str:

@@ -8,20 +8,22 @@ from pathlib import Path
 
 from converters.original import KINDS, OriginalTensors, kind_of
 from converters.original_configs import original_config
-from converters.parts import NULL_EMBEDDING, ORIGINAL_SUFFIXES, Part, Source
+from converters.parts import ORIGINAL_SUFFIXES, Part, Source
+from kandinsky_core.checkpoint import NULL_EMBEDDING
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.interfaces import Array
 from kandinsky_core.torch_files import TorchFile
 
-__all__ = ["open_originals"]
+__all__ = ["PROJECTIONS", "open_originals"]
 
 _Opened = tuple[Path, TorchFile]
 
-_PROJECTIONS = {
+PROJECTIONS = {
     "kandinsky3": "projection.pt",
     "kandinsky3_flash": "projection_flash.pt",
     "kandinsky3_inpainting": "projection_inpainting.pt",
 }
+"""The projection that belongs to a UNet of 3.1, by the stem of its name."""
 _INPAINTING = "kandinsky3_inpainting"
 _PROJECTION_FOLDER = "flan_ul2_encoder"
 _WITHIN = "encoder_hid_proj.projection_linear.weight"
@@ -138,12 +140,12 @@ def _projection_beside(unet: Path, tensors: TorchFile) -> _Opened:
     Three are published, alike in names and shapes; with another's, pictures are wrong and nothing
     says so. So files go by their published names, which must agree with what the UNet shows.
     """
-    name = _PROJECTIONS.get(unet.stem)
+    name = PROJECTIONS.get(unet.stem)
     if name is None:
         raise CheckpointError(
             f"{unet} is a UNet of Kandinsky 3.1, and nothing but its name can tell which "
             "projection of the text is its own: give it the name that it was published under, "
-            f"{', '.join(_PROJECTIONS)} (.pt)"
+            f"{', '.join(PROJECTIONS)} (.pt)"
         )
     layer = next(
         key for key in ("unet.in_layer.weight", "in_layer.weight") if key in tensors.names()

@@ -9,10 +9,7 @@ from typing import Any
 
 from kandinsky_core.interfaces import Array, Tensors
 
-__all__ = ["NULL_EMBEDDING", "ORIGINAL_SUFFIXES", "Part", "Source"]
-
-NULL_EMBEDDING = "null_embedding"
-"""The one tensor, and but for `.safetensors` the name of the file, beside the weights of a UNet."""
+__all__ = ["ORIGINAL_SUFFIXES", "Part", "Source"]
 
 ORIGINAL_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".th")
 
@@ -56,6 +53,7 @@ class Source:
         parts: Its networks, as far as they are wanted.
         others: Its other files, relative to `folder`.
         available: Names of all its networks.
+        made: Content of files that its conversion has besides, by their paths in it.
     """
 
     name: str
@@ -64,3 +62,4 @@ class Source:
     parts: Sequence[Part]
     others: Sequence[Path]
     available: Sequence[str]
+    made: Mapping[str, bytes] = field(default_factory=dict)

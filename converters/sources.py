@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from converters.layouts import with_layout
+from converters.component_files import open_component
+from converters.original_model import open_original_source
 from converters.original_sources import open_originals
-from converters.parts import NULL_EMBEDDING, ORIGINAL_SUFFIXES, Part, Source
+from converters.parts import ORIGINAL_SUFFIXES, Source
 from kandinsky_core.checkpoint import Checkpoint, Component, read_json
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 from kandinsky_core.hub import EMBEDDED, HubOptions, fetch_pickles, resolve_model
-from kandinsky_core.interfaces import Array, Tensors
-from kandinsky_core.mindspore_files import MindSporeFile
-from kandinsky_core.torch_files import TorchFile
-from kandinsky_core.weights import SafetensorsFiles, find_weight_files
 
 __all__ = ["REPORT", "open_source"]
 
@@ -33,11 +29,13 @@ _FOLDERS = {
     "UNet2DConditionModel": "unet",
     "VQModel": "movq",
 }
-_PICKLES = ("diffusion_pytorch_model{}.bin", "pytorch_model{}.bin")
 
 
 def open_source(
-    source: str | Path, options: HubOptions, components: Sequence[str] = ()
+    source: str | Path,
+    options: HubOptions,
+    components: Sequence[str] = (),
+    part: str | None = None,
 ) -> list[Source]:
     """Find out what a source is, and open the weight files, without reading a tensor.
 
@@ -47,6 +45,8 @@ def open_source(
             one network, or original files.
         options: How to fetch from the hub.
         components: Names of the only ones wanted; all when empty.
+        part: Which model of several in a folder, or repository, of originals; see
+            `converters.original_model.PARTS`. Without it they are taken as single networks.
 
     Returns:
         One source, or one for each folder of several.
@@ -57,13 +57,15 @@ def open_source(
         InvalidInputError: It has no such component.
     """
     path = EMBEDDED.get(str(source)) or Path(source).expanduser()
-    if path.is_file():
+    if part is not None:
+        found = [open_original_source(source, part, options, components)]
+    elif path.is_file():
         found = [open_originals(str(source), [path], components)]
     elif not path.is_dir() or (path / "model_index.json").is_file():
         folder = resolve_model(source, "decoder", options, ())
         found = [_model(str(source), "", folder, options, components)]
-    elif parts := _subfolders(path, "model_index.json"):
-        found = [_model(str(source), part.name, part, options, components) for part in parts]
+    elif halves := _subfolders(path, "model_index.json"):
+        found = [_model(str(source), half.name, half, options, components) for half in halves]
     else:
         found = _folder_without_index(str(source), path, components)
     available = [name for item in found for name in item.available]
@@ -92,7 +94,7 @@ def _model(
         index = Checkpoint.open(folder, variant=options.variant)
     index.require(names)
     parts = [
-        _part(index.components[part])
+        open_component(index.components[part])
         for part in names
         if _has_weights(index.components[part].folder)
     ]
@@ -138,86 +140,6 @@ def _is_light(path: Path) -> bool:
     return path.suffix not in weights and ".index." not in path.name
 
 
-def _part(component: Component) -> Part:
-    files, tensors = _open(component.folder, component.variant)
-    path = component.folder / f"{NULL_EMBEDDING}.safetensors"
-    null = _null_embedding(path, component.config) if path.is_file() else None
-    return Part(
-        name=component.name,
-        class_name=component.class_name,
-        config=component.config,
-        tensors=with_layout(tensors, "diffusers"),
-        files=files if null is None else [*files, path],
-        folder=component.folder,
-        source_count=len(list(tensors.names())) + len(tensors.others) + (null is not None),
-        ignored=dict.fromkeys(tensors.others, "no tensor"),
-        null_embedding=null,
-    )
-
-
-def _null_embedding(path: Path, config: Mapping[str, Any]) -> Array:
-    file = SafetensorsFiles([path])
-    shape = (config.get("cross_attention_dim"),)
-    if list(file.names()) != [NULL_EMBEDDING] or file.spec(NULL_EMBEDDING)[0] != shape:
-        raise CheckpointError(
-            f"{path} must hold {NULL_EMBEDDING!r} alone, of shape {list(shape)}, as config.json "
-            "says (cross_attention_dim): take the file that belongs to the weights"
-        )
-    return file.read(NULL_EMBEDDING)
-
-
-def _open(folder: Path, variant: str | None) -> tuple[list[Path], _Opened]:
-    """The weight files of a component and what they hold, be they safe or pickles."""
-    infix = f".{variant}" if variant else ""
-    pickles = [folder / name.format(infix) for name in _PICKLES]
-    pickles = [path for path in pickles if path.is_file()][:1]
-    try:
-        files = find_weight_files(folder, variant)
-    except CheckpointError:
-        if any(folder.glob(f"*.safetensors.index{infix}.json")):
-            raise  # shards are missing: pickles beside them are no remedy
-        index = [folder / f"{name.format(infix)}.index.json" for name in _PICKLES]
-        shards = next((_shards(path) for path in index if path.is_file()), [])
-        files = pickles or shards
-        if not files:
-            raise
-    if files[0].suffix == ".ckpt":
-        return files, _Opened([MindSporeFile(files[0])])
-    if files[0].suffix == ".bin":
-        return files, _Opened([TorchFile(path) for path in files])
-    return files, _Opened([SafetensorsFiles(files)])
-
-
-def _shards(index: Path) -> list[Path]:
-    table = read_json(index).get("weight_map")
-    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
-        raise CheckpointError(f"{index} is not a weight index")
-    return [index.parent / name for name in sorted(set(table.values()))]
-
-
-class _Opened:
-    """Several files as one set of tensors."""
-
-    def __init__(self, files: Sequence[Any]) -> None:
-        self._owner: dict[str, Tensors] = {}
-        self.layout = getattr(files[0], "layout", "diffusers")
-        self.others = [name for file in files for name in getattr(file, "others", ())]
-        for file in files:
-            for name in file.names():
-                if name in self._owner:
-                    raise CheckpointError(f"tensor {name!r} is in two of the files")
-                self._owner[name] = file
-
-    def names(self) -> Iterable[str]:
-        return self._owner.keys()
-
-    def spec(self, name: str) -> tuple[tuple[int, ...], str]:
-        return self._owner[name].spec(name)
-
-    def read(self, name: str) -> Array:
-        return self._owner[name].read(name)
-
-
 def _folder_without_index(name: str, folder: Path, wanted: Sequence[str]) -> list[Source]:
     """What we converted without the rest of its model, or original files."""
     places = {place.name: place for place in _subfolders(folder, REPORT)}
@@ -259,7 +181,7 @@ def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:
         subfolder="",
         folder=None,
         # Without a folder its config is written anew, and nothing else there is copied.
-        parts=[replace(_part(component), folder=None)] if wants else [],
+        parts=[replace(open_component(component), folder=None)] if wants else [],
         others=(),
         available=[component.name],
     )
@@ -272,7 +194,8 @@ def _components(name: str, half: str, folder: Path, wanted: Sequence[str]) -> So
         raise CheckpointError(f"{folder / REPORT} is no report of a conversion")
     names = _wanted(named, wanted)
     parts = [
-        _part(Component(part, "", str(named[part].get("class")), folder / part)) for part in names
+        open_component(Component(part, "", str(named[part].get("class")), folder / part))
+        for part in names
     ]
     return Source(
         name=name,

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.errors import CheckpointError, ModelNotFoundError
-from kandinsky_core.interfaces import Tensors
+from kandinsky_core.interfaces import Array, Tensors
+from kandinsky_core.layouts import other_layouts
 from kandinsky_core.mindspore_files import MindSporeFile
 from kandinsky_core.weights import SafetensorsFiles, find_weight_files
 
-__all__ = ["Checkpoint", "Component", "read_json"]
+__all__ = ["NULL_EMBEDDING", "Checkpoint", "Component", "read_json"]
+
+NULL_EMBEDDING = "null_embedding"
+"""The one tensor, and but for `.safetensors` the name of the file, beside the weights of a UNet."""
 
 _CONFIG_NAMES = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 
@@ -50,6 +54,24 @@ class Component:
             return MindSporeFile(files[0])
         return SafetensorsFiles(files)
 
+    def null_embedding(self) -> Array | None:
+        """Read what Kandinsky 3 takes for no text, [cross_attention_dim], where it is there.
+
+        Raises:
+            CheckpointError: The file is damaged or does not fit the network.
+        """
+        path = self.folder / f"{NULL_EMBEDDING}.safetensors"
+        if not path.is_file():
+            return None
+        file = SafetensorsFiles([path])
+        shape = (self.config.get("cross_attention_dim"),)
+        if list(file.names()) != [NULL_EMBEDDING] or file.spec(NULL_EMBEDDING)[0] != shape:
+            raise CheckpointError(
+                f"{path} must hold {NULL_EMBEDDING!r} alone, of shape {list(shape)}, as "
+                "config.json says (cross_attention_dim): take the file that belongs to the weights"
+            )
+        return file.read(NULL_EMBEDDING)
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -69,20 +91,35 @@ class Checkpoint:
 
     @classmethod
     def open(
-        cls, folder: Path, *, name: str | None = None, variant: str | None = None
+        cls,
+        folder: Path,
+        *,
+        name: str | None = None,
+        variant: str | None = None,
+        part: str = "decoder",
     ) -> Checkpoint:
-        """Read a folder's `model_index.json`.
+        """Read a folder's `model_index.json`, or see what else it may be.
+
+        Args:
+            folder: The folder.
+            name: What the user called it.
+            variant: Infix of the weight files.
+            part: Which model is meant of a folder that holds several, as ai-forever's do.
 
         Raises:
-            ModelNotFoundError: The folder has no `model_index.json`.
+            ModelNotFoundError: The folder has no `model_index.json`, nor original files.
             CheckpointError: The index is no JSON object.
         """
         index_file = folder / "model_index.json"
         if not index_file.is_file():
+            for layout in other_layouts():
+                found: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
+                if found is not None:
+                    return found
             inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
             raise ModelNotFoundError(
                 f"{folder} is no model folder: it has no model_index.json (it has: {inside}); "
-                "give the folder that diffusers' save_pretrained wrote"
+                "give the folder that diffusers' save_pretrained wrote, or ai-forever's of 3.1"
             )
         index = read_json(index_file)
         components = {

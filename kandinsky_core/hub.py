@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
+from kandinsky_core.layouts import other_layouts
 
 __all__ = ["EMBEDDED", "HubOptions", "connected_prior", "fetch_pickles", "resolve_model"]
 
@@ -51,7 +52,7 @@ def resolve_model(
         name: An embedded model's name, a folder, or a hub id such as
             `kandinsky-community/kandinsky-2-2-decoder`. A folder that holds the two halves of a
             model as `prior` and `decoder` stands for the half that is asked for.
-        part: `prior` or `decoder`.
+        part: `prior`, `decoder`, `inpaint`, `controlnet` or `flash`.
         options: Hub options; the environment variable `HF_HUB_OFFLINE` is honoured too.
         components: Names of the components to fetch; others stay on the hub.
 
@@ -73,7 +74,7 @@ def resolve_model(
             f"no model {text!r}: it is no folder, no hub id (owner/name), and no embedded model "
             f"({', '.join(EMBEDDED)})"
         )
-    return _download(text, options, components)
+    return _download(text, part, options, components)
 
 
 def fetch_pickles(repo: str, options: HubOptions, components: Iterable[str]) -> None:
@@ -96,8 +97,11 @@ def fetch_pickles(repo: str, options: HubOptions, components: Iterable[str]) -> 
         _snapshot(repo, options, patterns, hidden=False)
 
 
-def _download(repo: str, options: HubOptions, components: Iterable[str]) -> Path:
-    """Fetch the index first, then only the files of the wanted components."""
+def _download(repo: str, part: str, options: HubOptions, components: Iterable[str]) -> Path:
+    """Fetch the index first, then only the files of the wanted components.
+
+    A repository without an index may be one of ai-forever's original files.
+    """
     infix = f".{options.variant}" if options.variant else ""
     patterns = ["model_index.json", "README.md"]
     components = tuple(components)
@@ -108,6 +112,11 @@ def _download(repo: str, options: HubOptions, components: Iterable[str]) -> Path
         patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
         patterns += [f"{component}/kandinsky_jax.safetensors"]
         patterns += [f"{component}/kandinsky_mindspore.ckpt"]
+    folder = _snapshot(repo, options, patterns, hidden=not components)
+    if (folder / "model_index.json").is_file():
+        return folder
+    for layout in other_layouts():
+        patterns += layout.hub_patterns(part, components)
     return _snapshot(repo, options, patterns, hidden=not components)
 
 

@@ -277,6 +277,18 @@ class Backend(Protocol):
         """
         ...
 
+    def load_streamed(
+        self, source: ComponentSource, dtype: str, device: str | None = None
+    ) -> T5TextEncoder:
+        """Prepare a text encoder of Kandinsky 3 that reads its files block by block at every call.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+            CheckpointError: The checkpoint does not fit; no data has been read.
+            ConfigError: A config field is unknown or unsupported, or this is another network.
+        """
+        ...
+
     def report(self) -> BackendReport:
         """Describe versions and devices."""
         ...

@@ -46,6 +46,11 @@ class FileTokenizer:
         tokenizer.enable_truncation(model_max_length)
         self._tokenizer = tokenizer
 
+    @property
+    def pad_token_id(self) -> int:
+        """What stands behind the tokens of a text."""
+        return int(self._pad)
+
     @classmethod
     def read(cls, folder: Path) -> Tokenizer:
         """Read `tokenizer.json`.

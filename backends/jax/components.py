@@ -69,10 +69,16 @@ class JaxT5TextEncoder(_SingleCall):
     """T5's encoder."""
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
-        """See `kandinsky_core.interfaces.T5TextEncoder.encode`."""
-        return self._call(
-            "encode", lambda module, ids, mask: module(ids, mask), input_ids, attention_mask
-        )[0]
+        """See `kandinsky_core.interfaces.T5TextEncoder.encode`.
+
+        Texts go one at a time, so that one program serves any number of them.
+        """
+
+        def run(module: Any, ids: Any, mask: Any) -> Any:
+            return module(ids, mask)
+
+        rows = zip(input_ids[:, None], attention_mask[:, None], strict=True)
+        return np.concatenate([self._call("encode", run, *row)[0] for row in rows])
 
 
 class JaxImageEncoder(_SingleCall):

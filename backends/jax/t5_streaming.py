@@ -81,15 +81,19 @@ class StreamedT5TextEncoder(WithoutWeights):
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.interfaces.T5TextEncoder.encode`."""
         states = self._parts.embed(input_ids, jax_dtype(self.dtype))
+        biases = self._parts.score_bias(attention_mask)
         with explain_out_of_memory(self.device):
-            x = jax.device_put(states, self._device)
-            bias = jax.device_put(self._parts.score_bias(attention_mask), self._device)
+            # One text at a time, so that one program serves any number of them.
+            rows = [jax.device_put(row, self._device) for row in states[:, None]]
+            added = [jax.device_put(row, self._device) for row in biases[:, None]]
             for index in range(self.config.num_layers):
-                x = self._apply_block(index, x, bias)
-            return self._parts.normalise(np.asarray(x))
+                rows = self._apply_block(index, rows, added)
+            return self._parts.normalise(np.concatenate(rows))
 
-    def _apply_block(self, index: int, x: jax.Array, bias: jax.Array) -> jax.Array:
-        """Load a block, call it, and drop it."""
+    def _apply_block(
+        self, index: int, rows: list[jax.Array], biases: list[jax.Array]
+    ) -> list[jax.Array]:
+        """Load a block, call it for each text, and drop it."""
         tensors = self._parts.block(index)
         block = load_network(_block, self.config, tensors, dtype=self.dtype, device=self._device)
         graph, weights = nnx.split(block)
@@ -101,9 +105,12 @@ class StreamedT5TextEncoder(WithoutWeights):
                 return network(x, bias)
 
             self._program = Program("T5TextEncoder.block", run, self._log)
+        program = self._program
         # Waits, or the next block would be there before this one is gone.
-        result: jax.Array = jax.block_until_ready(self._program(weights, x, bias))
-        return result
+        return [
+            jax.block_until_ready(program(weights, row, bias))
+            for row, bias in zip(rows, biases, strict=True)
+        ]
 
 
 def _block(config: T5Config, *, dtype: DTypeLike, param_dtype: DTypeLike) -> T5Block:

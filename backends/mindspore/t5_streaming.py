@@ -76,10 +76,12 @@ class StreamedT5TextEncoder(WithoutWeights):
         with LOCK:
             with no_init_parameters():
                 block = _block(self.config)
-            added = ms.Tensor(bias).astype(kind)
+            added = [ms.Tensor(row).astype(kind) for row in bias[:, None]]
             for index in range(self.config.num_layers):
                 fill_network(block, self.config.CLASS_NAME, self._parts.block(index), self.dtype)
-                states = to_numpy(block(ms.Tensor(states).astype(kind), position_bias=added)[0])
+                rows = zip(states[:, None], added, strict=True)
+                outputs = [block(ms.Tensor(row).astype(kind), position_bias=by) for row, by in rows]
+                states = np.concatenate([to_numpy(output[0]) for output in outputs])
         return states
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kandinsky_core.cli.picture_options import add_command, add_picture_options, add_strength
+from kandinsky_core.cli.picture_options import (
+    TWO_STAGES,
+    add_command,
+    add_picture_options,
+    add_strength,
+)
 
 __all__ = ["add_parser"]
 
@@ -32,3 +37,4 @@ def add_parser(commands: Any) -> None:
         help="the same in the prior: how far the prompt leads away from what --image shows (0.85)",
     )
     add_picture_options(parser)
+    parser.set_defaults(**TWO_STAGES)

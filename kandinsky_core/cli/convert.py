@@ -40,6 +40,11 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="convert only this one, `unet` for example; may be given several times",
     )
+    parser.add_argument(
+        "--part",
+        help="of a folder or repository of Kandinsky 3's originals: decoder, flash or inpaint, as "
+        "a whole model",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")

@@ -15,4 +15,9 @@ def add_parser(commands: Any) -> None:
         commands, "generate", "PROMPT", "make pictures of a prompt", "Make pictures of a prompt."
     )
     parser.add_argument("prompt", metavar="PROMPT", help="what the picture shall show")
+    parser.add_argument(
+        "--flash",
+        action="store_true",
+        help="take Kandinsky 3.1 Flash of the model: four steps, no guidance",
+    )
     add_picture_options(parser)

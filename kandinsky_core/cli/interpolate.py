@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kandinsky_core.cli.picture_options import add_command, add_picture_options
+from kandinsky_core.cli.picture_options import TWO_STAGES, add_command, add_picture_options
 
 __all__ = ["add_parser"]
 
@@ -31,3 +31,4 @@ def add_parser(commands: Any) -> None:
         help="one for each item, in order; commonly they sum to 1",
     )
     add_picture_options(parser)
+    parser.set_defaults(**TWO_STAGES)

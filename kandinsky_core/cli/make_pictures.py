@@ -18,11 +18,13 @@ from kandinsky_core.dtypes import dtype_name
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.metadata import picture_seeds, save_image
 from kandinsky_core.noise import as_generators
+from kandinsky_core.on_demand_encoder import LOADINGS
+from kandinsky_core.pipelines.combined import CombinedPipeline
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 from kandinsky_core.schedulers import scheduler_by_name
-from kandinsky_core.validation import as_prompts, negatives_for, positive_int, real_number
+from kandinsky_core.validation import as_prompts, negatives_for, one_of, positive_int, real_number
 
-__all__ = ["call_halves", "call_options", "load_options", "make", "quiet"]
+__all__ = ["call_halves", "call_options", "load_model", "make", "quiet"]
 
 # What the prior gives, from the generators that run on in the decoder.
 Embed = Callable[[Any], Mapping[str, Any]]
@@ -38,7 +40,7 @@ def make(
 
     Args:
         options: Of the command.
-        load: Gives a pipeline with a `prior_pipe` and a `decoder_pipe`.
+        load: Gives a pipeline, of Kandinsky 2 one with a `prior_pipe` and a `decoder_pipe`.
         draw: Makes pictures with that pipeline, one for each seed.
         facts: What the metadata holds besides what the pipeline says, in its place if need be.
 
@@ -54,7 +56,7 @@ def make(
     for lora, weight in lora_words(options.lora):
         pipeline.load_lora_weights(lora, weight)
     if options.scheduler is not None:
-        decoder = pipeline.decoder_pipe
+        decoder = getattr(pipeline, "decoder_pipe", pipeline)
         decoder.scheduler = scheduler_by_name(options.scheduler, decoder.scheduler.config)
         facts = {**facts, "scheduler_name": options.scheduler}
     loaded = time.perf_counter()
@@ -70,25 +72,43 @@ def make(
     _print(options.json, written, seconds)
 
 
-def load_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the keyword arguments for a combined pipeline's `from_pretrained`."""
+def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
+    """Load the pipeline of a class, an `AutoPipelineFor...` perhaps, that the options name.
+
+    Raises:
+        InvalidInputError: There are options for a prior, and the model has none.
+        KandinskyError: See `DiffusionPipeline.from_pretrained`.
+    """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
-    return {name: getattr(options, name) for name in (*names, "local_files_only")}
+    given = _given(options, *names, "local_files_only", "text_encoder_loading")
+    if hasattr(pipeline, "pipeline_class"):
+        pipeline = pipeline.pipeline_class(options.model, **given)
+    if not issubclass(pipeline, CombinedPipeline):
+        wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
+        if wrong:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+            raise InvalidInputError(f"{flags}: {options.model} has no prior, leave them out")
+    return pipeline.from_pretrained(options.model, **given)
 
 
 def call_options(options: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Any]:
-    """Return the keyword arguments for a combined pipeline's call that all tasks share."""
-    return {
+    """Return the keyword arguments for a pipeline's call; what is not given is its default."""
+    given = {
         "negative_prompt": options.negative_prompt,
-        "num_images_per_prompt": len(seeds),
         "height": options.height,
         "width": options.width,
         "num_inference_steps": options.steps,
         "guidance_scale": options.guidance_scale,
         "prior_num_inference_steps": options.prior_steps,
         "prior_guidance_scale": options.prior_guidance_scale,
-        "seed": seeds,
     }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return {**chosen, "num_images_per_prompt": len(seeds), "seed": seeds}
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    values = {name: getattr(options, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def call_halves(
@@ -207,7 +227,10 @@ def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
         if getattr(options, name) is not None:
             positive_int(f"--{name.replace('_', '-')}", getattr(options, name))
     for name in ("guidance_scale", "prior_guidance_scale"):
-        real_number(f"--{name.replace('_', '-')}", getattr(options, name))
+        if getattr(options, name) is not None:
+            real_number(f"--{name.replace('_', '-')}", getattr(options, name))
+    if options.text_encoder_loading is not None:
+        one_of("--text-encoder-loading", options.text_encoder_loading, LOADINGS)
     if options.scheduler is not None:
         scheduler_by_name(options.scheduler, {})
     dtype_name(options.dtype)

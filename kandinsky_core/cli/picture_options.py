@@ -6,9 +6,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PROGRAM", "add_command", "add_model_options", "add_picture_options", "add_strength"]
+__all__ = [
+    "PROGRAM",
+    "TWO_STAGES",
+    "add_command",
+    "add_model_options",
+    "add_picture_options",
+    "add_strength",
+]
 
 PROGRAM = "kandinsky"  # and a command, in a picture's metadata: one command makes it again
+
+
+TWO_STAGES = {"steps": 100, "guidance_scale": 4.0, "prior_steps": 25, "prior_guidance_scale": 4.0}
+"""Defaults of the tasks that Kandinsky 2 alone does; of the others pipelines have their own."""
 
 
 def add_command(
@@ -33,10 +44,10 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, metavar="PX", help="height (default: the model's)")
     parser.add_argument("--width", type=int, metavar="PX", help="width (default: the model's)")
     parser.add_argument(
-        "--steps", type=int, default=100, metavar="N", help="steps of the decoder (100)"
+        "--steps", type=int, metavar="N", help="steps of the decoder (100; of Kandinsky 3 fewer)"
     )
     parser.add_argument(
-        "--guidance-scale", type=float, default=4.0, metavar="X", help="decoder's guidance (4)"
+        "--guidance-scale", type=float, metavar="X", help="decoder's guidance (4; of Kandinsky 3 3)"
     )
     parser.add_argument(
         "--lora",
@@ -48,11 +59,14 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the decoder's: ddim, ddpm, dpm++, euler and others (default: the model's)",
     )
+    parser.add_argument("--prior-steps", type=int, metavar="N", help="steps of the prior (25)")
     parser.add_argument(
-        "--prior-steps", type=int, default=25, metavar="N", help="steps of the prior (25)"
+        "--prior-guidance-scale", type=float, metavar="X", help="prior's guidance (4)"
     )
     parser.add_argument(
-        "--prior-guidance-scale", type=float, default=4.0, metavar="X", help="prior's guidance (4)"
+        "--text-encoder-loading",
+        metavar="WHEN",
+        help="of Kandinsky 3: on_demand (the default), resident, or streamed, block by block",
     )
     parser.add_argument(
         "--seed",

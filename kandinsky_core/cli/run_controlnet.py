@@ -6,7 +6,7 @@ import argparse
 from typing import Any, ClassVar
 
 from kandinsky_core.cli.input_pictures import InputPicture
-from kandinsky_core.cli.make_pictures import call_halves, load_options, make, quiet
+from kandinsky_core.cli.make_pictures import call_halves, load_model, make, quiet
 from kandinsky_core.pipelines.combined import CombinedPipeline
 from kandinsky_core.pipelines.decoder import DecoderPipeline, first_step
 from kandinsky_core.pipelines.kandinsky2_2_controlnet import (
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
 def load(options: argparse.Namespace) -> Any:
     """Load the pipelines that the model options name."""
     kind = _FromText if options.image is None else _FromImage
-    return kind.from_pretrained(options.model, **load_options(options))
+    return load_model(options, kind)
 
 
 def _embed_with_image(

@@ -27,7 +27,9 @@ def run(options: argparse.Namespace) -> int:
     if options.check is not None:
         if options.to or options.output:
             raise InvalidInputError("--check compares and writes nothing: leave --to, --output out")
-        return print_check(options.source, options.check, hub, as_json=options.json)
+        return print_check(
+            options.source, options.check, hub, part=options.part, as_json=options.json
+        )
     if options.to is None or options.output is None:
         raise InvalidInputError("give --to LAYOUT and --output DIR, or --check DIR")
     with _progress() as on_tensor:
@@ -38,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
             dtype=options.dtype,
             components=options.component,
             options=hub,
+            part=options.part,
             on_tensor=on_tensor,
         )
     if options.json:
@@ -50,13 +53,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def print_check(source: str, converted: Path, hub: HubOptions, *, as_json: bool) -> int:
+def print_check(
+    source: str, converted: Path, hub: HubOptions, *, part: str | None = None, as_json: bool
+) -> int:
     """Compare a conversion with its source, print the differences, and return 1 if there are any.
 
     Raises:
         KandinskyError: One of them cannot be read.
     """
-    differences = list(check(source, converted, options=hub))
+    differences = list(check(source, converted, options=hub, part=part))
     if as_json:
         found = {"passed": not differences, "differences": differences}
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

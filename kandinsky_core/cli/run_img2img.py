@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from kandinsky_core.cli.input_pictures import InputPicture
-from kandinsky_core.cli.make_pictures import call_options, load_options, make
+from kandinsky_core.cli.make_pictures import call_options, load_model, make
+from kandinsky_core.cli.picture_options import TWO_STAGES
 from kandinsky_core.pipelines.auto import AutoPipelineForImage2Image
 from kandinsky_core.pipelines.decoder import first_step
 from kandinsky_core.validation import positive_int
@@ -20,7 +21,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         KandinskyError: See `make`, or the picture or the strength is not usable.
     """
-    first_step(options.strength, positive_int("--steps", options.steps))
+    steps = TWO_STAGES["steps"] if options.steps is None else options.steps
+    first_step(options.strength, positive_int("--steps", steps))
     image = InputPicture.open("--image", options.image)
 
     def draw(pipeline: Any, seeds: list[int]) -> Any:
@@ -32,4 +34,4 @@ def run(options: argparse.Namespace) -> None:
 
 def load(options: argparse.Namespace) -> Any:
     """Load the pipeline that the model options name."""
-    return AutoPipelineForImage2Image.from_pretrained(options.model, **load_options(options))
+    return load_model(options, AutoPipelineForImage2Image)

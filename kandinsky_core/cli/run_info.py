@@ -33,6 +33,7 @@ _OPTIONS = {
     "strength": "--strength",
     "prior_strength": "--prior-strength",
     "paste_back": "--paste-back",
+    "flash": "--flash",
     "weights": "--weights",
     "negative_prompt": "--negative-prompt",
     "seed": "--seed",

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from kandinsky_core.cli.input_pictures import InputPicture
-from kandinsky_core.cli.make_pictures import call_options, load_options, make
+from kandinsky_core.cli.make_pictures import call_options, load_model, make
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.image_inputs import as_masks
 from kandinsky_core.pipelines.auto import AutoPipelineForInpainting
@@ -42,4 +42,4 @@ def run(options: argparse.Namespace) -> None:
 
 def load(options: argparse.Namespace) -> Any:
     """Load the pipeline that the model options name."""
-    return AutoPipelineForInpainting.from_pretrained(options.model, **load_options(options))
+    return load_model(options, AutoPipelineForInpainting)

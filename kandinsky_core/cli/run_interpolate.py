@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kandinsky_core.cli.input_pictures import InputPicture
-from kandinsky_core.cli.make_pictures import call_halves, load_options, make
+from kandinsky_core.cli.make_pictures import call_halves, load_model, make
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
 from kandinsky_core.validation import as_prompts, real_number
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
 
 def load(options: argparse.Namespace) -> Any:
     """Load the pipeline that the model options name."""
-    return AutoPipelineForText2Image.from_pretrained(options.model, **load_options(options))
+    return load_model(options, AutoPipelineForText2Image)
 
 
 def _item(word: str) -> str | InputPicture:

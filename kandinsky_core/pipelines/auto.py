@@ -20,6 +20,11 @@ from kandinsky_core.pipelines.kandinsky2_2_combined_image import (
     KandinskyV22Img2ImgCombinedPipeline,
     KandinskyV22InpaintCombinedPipeline,
 )
+from kandinsky_core.pipelines.kandinsky3 import Kandinsky3Pipeline
+from kandinsky_core.pipelines.kandinsky3_decoder import Kandinsky3Decoder
+from kandinsky_core.pipelines.kandinsky3_flash import Kandinsky3FlashPipeline
+from kandinsky_core.pipelines.kandinsky3_img2img import Kandinsky3Img2ImgPipeline
+from kandinsky_core.pipelines.kandinsky3_inpaint import Kandinsky3InpaintPipeline
 
 __all__ = [
     "AutoPipelineForImage2Image",
@@ -39,7 +44,7 @@ class _AutoPipeline:
 
     task: ClassVar[str]
     part: ClassVar[str] = "decoder"
-    pipelines: ClassVar[dict[str, type[CombinedPipeline]]]
+    pipelines: ClassVar[dict[str, type[DiffusionPipeline]]]
 
     def __init__(self) -> None:
         raise InvalidInputError(
@@ -51,52 +56,66 @@ class _AutoPipeline:
         """Load the pipeline of a checkpoint.
 
         Args:
-            model: `shapes`, a decoder's folder, or its hub id.
+            model: `shapes`, the folder of a decoder or of Kandinsky 3, or a hub id.
             **options: As for the pipeline's own `from_pretrained`.
 
         Raises:
             CheckpointError: The checkpoint is of a class that does not do this task.
             KandinskyError: As for the pipeline's own `from_pretrained`.
         """
+        return cls.pipeline_class(model, **options).from_pretrained(model, **options)
+
+    @classmethod
+    def pipeline_class(cls, model: str | Path, **options: Any) -> type[DiffusionPipeline]:
+        """Return the pipeline's class; arguments and errors are those of `from_pretrained`."""
         folder = resolve_model(model, cls.part, HubOptions.among(options), ())
-        found = Checkpoint.open(folder, name=str(model)).pipeline_class
+        found = Checkpoint.open(folder, name=str(model), part=cls.part).pipeline_class
         if found not in cls.pipelines:
             hint = "; it is a prior: give its decoder instead" if "Prior" in found else ""
             raise CheckpointError(
                 f"{model} is a {found}, which makes no pictures {cls.task}{hint}; "
                 f"supported: {', '.join(cls.pipelines)}"
             )
-        return cls.pipelines[found].from_pretrained(model, **options)
+        return cls.pipelines[found]
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline) -> Any:
         """Make the pipeline of this task from a loaded one of another; they share the networks.
 
         Args:
-            pipeline: A combined pipeline, as the `AutoPipelineFor...` classes build them.
+            pipeline: As the `AutoPipelineFor...` classes build them: a combined one, or one of
+                Kandinsky 3.
 
         Raises:
             InvalidInputError: It is not one of those.
             ConfigError: Its UNet was trained for another task.
         """
+        if isinstance(pipeline, Kandinsky3Decoder):
+            third = [made for made in cls.pipelines.values() if issubclass(made, Kandinsky3Decoder)]
+            made = (type(pipeline) if type(pipeline) in third else third[0])(**pipeline.components)
+            made.text_convention, made.origin = pipeline.text_convention, pipeline.origin
+            return made
         if not isinstance(pipeline, CombinedPipeline):
             raise InvalidInputError(
                 f"from_pipe takes what an AutoPipelineFor... class built, not a "
                 f"{type(pipeline).__name__}"
             )
-        family = {made.decoder_class.reads_text: made for made in cls.pipelines.values()}
-        made = family[pipeline.decoder_class.reads_text](**pipeline.components)
-        made.origin = made.decoder_pipe.origin = pipeline.origin
-        return made
+        combined = [made for made in cls.pipelines.values() if issubclass(made, CombinedPipeline)]
+        family = {made.decoder_class.reads_text: made for made in combined}
+        second = family[pipeline.decoder_class.reads_text](**pipeline.components)
+        second.origin = second.decoder_pipe.origin = pipeline.origin
+        return second
 
 
 class AutoPipelineForText2Image(_AutoPipeline):
     """Builds the pipeline that goes from prompt to picture."""
 
     task: ClassVar[str] = "from text"
-    pipelines: ClassVar[dict[str, type[CombinedPipeline]]] = {
+    pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         "KandinskyV22Pipeline": KandinskyV22CombinedPipeline,
         "KandinskyPipeline": KandinskyCombinedPipeline,
+        "Kandinsky3Pipeline": Kandinsky3Pipeline,
+        "Kandinsky3FlashPipeline": Kandinsky3FlashPipeline,
     }
 
 
@@ -104,9 +123,10 @@ class AutoPipelineForImage2Image(_AutoPipeline):
     """Builds the pipeline that goes from prompt and picture to picture."""
 
     task: ClassVar[str] = "from pictures"
-    pipelines: ClassVar[dict[str, type[CombinedPipeline]]] = {
+    pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         "KandinskyV22Pipeline": KandinskyV22Img2ImgCombinedPipeline,
         "KandinskyPipeline": KandinskyImg2ImgCombinedPipeline,
+        "Kandinsky3Pipeline": Kandinsky3Img2ImgPipeline,
     }
 
 
@@ -115,7 +135,8 @@ class AutoPipelineForInpainting(_AutoPipeline):
 
     task: ClassVar[str] = "by inpainting"
     part: ClassVar[str] = "inpaint"
-    pipelines: ClassVar[dict[str, type[CombinedPipeline]]] = {
+    pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         "KandinskyV22InpaintPipeline": KandinskyV22InpaintCombinedPipeline,
         "KandinskyInpaintPipeline": KandinskyInpaintCombinedPipeline,
+        "Kandinsky3InpaintPipeline": Kandinsky3InpaintPipeline,
     }

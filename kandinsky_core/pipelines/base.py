@@ -20,6 +20,7 @@ from kandinsky_core.pipelines.loading import load_components
 from kandinsky_core.pipelines.lora import load_lora, unload_lora
 from kandinsky_core.pipelines.stopping import StopFlag
 from kandinsky_core.pipelines.torch_calls import TorchCalls
+from kandinsky_core.validation import one_of
 
 __all__ = ["Callback", "DiffusionPipeline"]
 
@@ -39,6 +40,8 @@ class DiffusionPipeline(TorchCalls):
 
     component_names: ClassVar[tuple[str, ...]] = ()
     part: ClassVar[str] = "decoder"
+    # What `text_encoder_loading` may say, the default first.
+    text_encoder_loadings: ClassVar[tuple[str, ...]] = ("resident",)
     # What `callback_on_step_end_tensor_inputs` may name.
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
 
@@ -55,7 +58,7 @@ class DiffusionPipeline(TorchCalls):
         model: str | Path,
         *,
         backend: str | Backend | None = None,
-        device: str | None = None,
+        device: Any = None,
         dtype: Any = None,
         torch_dtype: Any = None,
         mindspore_dtype: Any = None,
@@ -68,6 +71,7 @@ class DiffusionPipeline(TorchCalls):
         force_download: bool = False,
         use_safetensors: bool | None = None,
         low_cpu_mem_usage: bool | None = None,
+        text_encoder_loading: str | None = None,
         **components: Any,
     ) -> Self:
         """Load a pipeline; of `DiffusionPipeline` itself, the one that the checkpoint names.
@@ -76,9 +80,12 @@ class DiffusionPipeline(TorchCalls):
             model: `shapes` (the embedded model), a folder in diffusers' layout, or a hub id.
             backend: `jax` or `mindspore`, or a backend object; None takes the one that is
                 installed, JAX first.
-            device: `cpu`, `gpu`, `cuda:1`, `tpu:0`; None takes the backend's own choice.
+            device: `cpu`, `gpu`, `cuda:1`, `tpu:0`, or any framework's device object; None takes
+                the backend's own choice. A mapping gives one for each component by its name, and
+                `default` for the others.
             dtype: What the networks compute in: float32 (default), bfloat16, float16, by name or
-                as any framework's dtype object. MoVQ always computes in float32.
+                as any framework's dtype object, or a mapping likewise. MoVQ always computes in
+                float32.
             torch_dtype: Another name for `dtype`.
             mindspore_dtype: Another name for `dtype`.
             mindspore: Another name for `dtype`, as mindone's page of Kandinsky 2.2 has it.
@@ -90,7 +97,12 @@ class DiffusionPipeline(TorchCalls):
             force_download: Download again what the cache holds.
             use_safetensors: Only safetensors are read; False is refused.
             low_cpu_mem_usage: Weights are always streamed; there for scripts that say so.
-            **components: Ready components, used in place of the checkpoint's.
+            text_encoder_loading: Of Kandinsky 3, whose text encoder is larger than all else:
+                `on_demand` (default) loads it for each new text and drops it, and keeps the other
+                networks off an accelerator while they are not used; `streamed` reads it block by
+                block, which needs 2 GB; `resident` keeps it loaded, as diffusers does.
+            **components: Ready components, used in place of the checkpoint's. None for
+                `text_encoder` leaves it out: Kandinsky 3 then takes `prompt_embeds` only.
 
         Raises:
             ModelNotFoundError: No such model.
@@ -119,11 +131,15 @@ class DiffusionPipeline(TorchCalls):
             raise InvalidInputError(
                 "use_safetensors=False asks for pickled weights, which can run code: leave it out"
             )
+        loadings = cls.text_encoder_loadings
         loaded = load_components(
             model,
             part=cls.part,
             names=cls.component_names,
             ready=components,
+            text_encoder_loading=one_of(
+                "text_encoder_loading", text_encoder_loading or loadings[0], loadings
+            ),
             backend=backend,
             device=device,
             dtype=_chosen_dtype(dtype, torch_dtype, mindspore_dtype, mindspore),
@@ -145,7 +161,7 @@ class DiffusionPipeline(TorchCalls):
         import kandinsky_core  # whose names are those of the pipelines
 
         folder = resolve_model(model, cls.part, options, ())
-        name = Checkpoint.open(folder, name=str(model)).pipeline_class
+        name = Checkpoint.open(folder, name=str(model), part=cls.part).pipeline_class
         made = getattr(kandinsky_core, name) if name in kandinsky_core.__all__ else None
         if not (isinstance(made, type) and issubclass(made, cls)):
             raise CheckpointError(f"{model} is a {name}, which is no pipeline of this library")
@@ -174,18 +190,22 @@ class DiffusionPipeline(TorchCalls):
 
     @property
     def dtype(self) -> str:
-        """Name of the dtype of the first network."""
-        return next(iter(self.networks.values())).dtype
+        """Name of the dtype of the network that counts: a decoder's UNet, else the first one."""
+        return self._leading.dtype
 
     @property
     def device(self) -> str:
-        """Where the first network runs."""
-        return next(iter(self.networks.values())).device
+        """Where that network runs."""
+        return self._leading.device
 
     @property
     def backend(self) -> str:
-        """Name of the backend of the first network."""
-        return next(iter(self.networks.values())).backend_name
+        """Name of that network's backend."""
+        return self._leading.backend_name
+
+    @property
+    def _leading(self) -> Network:
+        return next(iter(self.networks.values()))
 
     def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Self:
         """Move and cast the networks: `pipe.to("cuda")`, `pipe.to("cpu", "float16")`.
@@ -313,8 +333,12 @@ def _put_back(
         run.condition({**conditioning, **others})
 
 
-def _chosen_dtype(*given: Any) -> str:
-    names = {dtype_name(value) for value in given if value is not None}
+def _chosen_dtype(*given: Any) -> Any:
+    """Return the name of the one dtype that was given, or a mapping of names."""
+    found = [value for value in given if value is not None]
+    if len(found) == 1 and isinstance(found[0], Mapping):
+        return {component: dtype_name(value) for component, value in found[0].items()}
+    names = {dtype_name(value) for value in found}
     if len(names) > 1:
         raise InvalidInputError(f"several dtypes were given: {', '.join(sorted(names))}")
-    return names.pop() if names else "float32"
+    return names.pop() if names else None

@@ -76,6 +76,7 @@ class DecoderInputs:
         kept: What inpainting puts back after every step.
         finish: Changes the finished pictures, float32 [B, height, width, 3] in [0, 1].
         facts: For the metadata of every picture.
+        own_facts: For that of each one.
     """
 
     sample: FloatArray
@@ -83,6 +84,7 @@ class DecoderInputs:
     kept: Kept | None = None
     finish: Callable[[FloatArray], FloatArray] | None = None
     facts: Mapping[str, Any]
+    own_facts: Sequence[Mapping[str, Any]] = ()
 
 
 class DecoderPipeline(DiffusionPipeline):
@@ -124,6 +126,10 @@ class DecoderPipeline(DiffusionPipeline):
                 f"{_PIPELINES.get(found, found[0])} ({unet.in_channels} input channels, "
                 f"{unet.addition_embed_type}): load another checkpoint"
             )
+
+    @property
+    def _leading(self) -> Denoiser:
+        return self.unet
 
     @property
     def movq_scale_factor(self) -> int:
@@ -236,9 +242,9 @@ class DecoderPipeline(DiffusionPipeline):
                 kept=inputs.kept,
             )
         require_finite(latents, "the UNet", self.unet.dtype)
-        metadata = [
-            {**own, **inputs.facts, **self._facts(plan)} for own in picture_seeds(source, shape[0])
-        ]
+        seeds = picture_seeds(source, shape[0])
+        rows = zip(seeds, inputs.own_facts or [{}] * len(seeds), strict=True)
+        metadata = [{**own, **seed, **inputs.facts, **self._facts(plan)} for seed, own in rows]
         output = ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
         return output if return_dict else output.to_tuple()
 

@@ -20,7 +20,7 @@ from kandinsky_core.pipelines.decoder import (
 )
 from kandinsky_core.step_rules import Kept
 
-__all__ = ["InpaintDecoder", "keep_mask"]
+__all__ = ["InpaintDecoder", "keep_mask", "pasting"]
 
 
 class InpaintDecoder(DecoderPipeline):
@@ -107,7 +107,7 @@ class InpaintDecoder(DecoderPipeline):
             sample=noise * np.float32(plan.schedule.init_noise_sigma),
             conditioning={**conditioning, "image_latents": doubled(image_latents, plan.guided)},
             kept=Kept(original=original, noise=noise, mask=keep) if blend else None,
-            finish=_pasting(pixels, masks, plan) if paste_back else None,
+            finish=pasting(pixels, masks, plan) if paste_back else None,
             facts={"image": "given", "mask_image": "given", **facts},
         )
 
@@ -129,10 +129,10 @@ def keep_mask(repaint: FloatArray) -> FloatArray:
     return kept
 
 
-def _pasting(
+def pasting(
     pixels: FloatArray, masks: FloatArray, plan: DecoderPlan
 ) -> Callable[[FloatArray], FloatArray]:
-    """Return what puts the kept pixels back."""
+    """Return what puts the kept pixels back, given what `check_image` and `check_mask` gave."""
     height, width = plan.height, plan.width
     original = to_unit_range(pixels, height, width)
     keep = masks.transpose(0, 2, 3, 1)[:, :height, :width] < 0.5  # [N, H, W, 1]

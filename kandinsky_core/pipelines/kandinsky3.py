@@ -21,7 +21,9 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
     """Text to image with T5's states and no prior.
 
     Source: diffusers' pipeline of the same name. Differences: the picture has the size asked for,
-    and masks are repeated as the states are for several prompts with several pictures each.
+    masks are repeated as the states are for several prompts with several pictures each, and one
+    negative prompt may stand for all. With ai-forever's own weights texts are theirs too: see
+    `text_convention`.
     """
 
     def __call__(
@@ -44,6 +46,7 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
+        beautify: Any = None,
         seed: int | Sequence[int] | None = None,
     ) -> ImagePipelineOutput | tuple[Any]:
         """Make pictures.
@@ -67,6 +70,9 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
             callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
                 returns replaces the values.
             callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
+            beautify: Expands each prompt first: True takes neural-chat-7b-v3-1, a text another
+                language model (hub id or folder), or a callable of a text; see
+                `kandinsky_core.PromptBeautifier`, of which one is made once for many calls.
             seed: Short for fresh generators: an int, or one for each picture.
 
         Raises:
@@ -78,19 +84,22 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
         texts = self.check_texts(
             prompt,
             negative_prompt,
-            prompt_embeds,
-            negative_prompt_embeds,
-            attention_mask,
-            negative_attention_mask,
+            beautify,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            attention_mask=attention_mask,
+            negative_attention_mask=negative_attention_mask,
         )
         count, copies = self._count(texts, num_images_per_prompt)
         source = as_generators(generator, seed, count)
+        texts = texts.expanded()
         conditioning = self._text_conditioning(texts, copies, plan.guided)
         noise, facts = self._noise(source, latents, plan, count)
         inputs = DecoderInputs(
             sample=noise * np.float32(plan.schedule.init_noise_sigma),
             conditioning=conditioning,
             facts=facts,
+            own_facts=texts.facts(copies),
         )
         return self._pictures(
             plan,

@@ -1,89 +1,88 @@
 """What the pipelines of Kandinsky 3 share: there is no prior, and the UNet reads the prompt alone.
 
-The convention of texts and guidance is diffusers': zero states and a mask of False are the
-unconditional text, and the scale w means (w + 1) conditional - w unconditional.
+The scale w of guidance means (w + 1) conditional - w unconditional, as in the reference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
+from kandinsky_core.beautify import beautifier_for
 from kandinsky_core.denoise import require_finite
 from kandinsky_core.errors import ConfigError, InvalidInputError
-from kandinsky_core.interfaces import (
-    Array,
-    Autoencoder,
-    Denoiser,
-    FloatArray,
-    T5TextEncoder,
-)
+from kandinsky_core.interfaces import Array, Autoencoder, Denoiser, T5TextEncoder
+from kandinsky_core.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.decoder import DecoderPipeline, DecoderPlan
+from kandinsky_core.pipelines.kandinsky3_texts import (
+    CONVENTIONS,
+    States,
+    Texts,
+    check_texts,
+    conditioning_of,
+    fitted,
+    text_length,
+    tokens_of,
+)
+from kandinsky_core.pipelines.prompt_embeds import PromptEmbeds
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.tokenizer_t5 import T5Tokenizer
-from kandinsky_core.validation import as_batch, as_prompts, negatives_for, positive_int
+from kandinsky_core.validation import as_batch, one_of, positive_int
 
-__all__ = ["Kandinsky3Decoder", "Texts"]
+__all__ = ["Kandinsky3Decoder", "picture_size"]
 
 _SIDE = 1024  # pixels that the published UNet was trained at; its config does not say
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
-    """Checked texts: prompts, or their states with masks.
+class Kandinsky3Decoder(DecoderPipeline):
+    """Base of the pipelines.
 
     Attributes:
-        prompts: P prompts, or nothing where their states are given.
-        negatives: As many negative ones, or None.
-        states: Given states [P, L, H] and mask [P, L], or None.
-        negative_states: Likewise.
+        null_embedding: What the weights were trained with for no text, [D]; diffusers' have none.
+        text_convention: `original` where there is a null embedding, else `diffusers`: see
+            `kandinsky3_texts`. May be set.
     """
-
-    prompts: list[str]
-    negatives: list[str] | None
-    states: tuple[FloatArray, Array] | None
-    negative_states: tuple[FloatArray, Array] | None
-
-    @property
-    def count(self) -> int:
-        """P."""
-        return len(self.prompts) if self.states is None else len(self.states[0])
-
-
-class Kandinsky3Decoder(DecoderPipeline):
-    """Base of the pipelines."""
 
     component_names: ClassVar[tuple[str, ...]] = (
         "tokenizer",
         "text_encoder",
         *DecoderPipeline.component_names,
+        "null_embedding",
     )
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         "latents",
         "text_encoder_hidden_states",
         "attention_mask",
     )
+    text_encoder_loadings: ClassVar[tuple[str, ...]] = LOADINGS
 
     def __init__(
         self,
-        tokenizer: T5Tokenizer,
-        text_encoder: T5TextEncoder,
+        tokenizer: T5Tokenizer | None,
+        text_encoder: T5TextEncoder | None,
         unet: Denoiser,
         scheduler: Scheduler,
         movq: Autoencoder,
+        null_embedding: Array | None = None,
     ) -> None:
+        if null_embedding is not None:
+            width = unet.config.cross_attention_dim
+            null_embedding = as_batch("null_embedding", np.reshape(null_embedding, -1), (width,))
         super().__init__(
             tokenizer=tokenizer,
             text_encoder=text_encoder,
             unet=unet,
             scheduler=scheduler,
             movq=movq,
+            null_embedding=null_embedding,
         )
-        self.tokenizer: T5Tokenizer
-        self.text_encoder: T5TextEncoder
+        self.tokenizer: T5Tokenizer | None
+        self.text_encoder: T5TextEncoder | None
+        self.null_embedding: Array | None
+        self._text_convention = "diffusers" if null_embedding is None else "original"
 
     @classmethod
     def check_configs(cls, configs: Mapping[str, Any]) -> None:
@@ -105,98 +104,143 @@ class Kandinsky3Decoder(DecoderPipeline):
             )
 
     @property
+    def text_convention(self) -> str:
+        """What the UNet is told of padding and of no text; see the class."""
+        return self._text_convention
+
+    @text_convention.setter
+    def text_convention(self, value: str) -> None:
+        chosen = one_of("text_convention", value, CONVENTIONS)
+        if chosen == "original" and self.null_embedding is None:
+            raise InvalidInputError(
+                "text_convention='original' needs the null embedding, which these weights have "
+                "not: load those that ai-forever published, or set pipe.null_embedding"
+            )
+        self._text_convention = chosen
+
+    @property
     def default_size(self) -> int:
         """Side in pixels that the UNet was trained at."""
         return _SIDE
 
     def check_texts(
-        self,
-        prompt: Any,
-        negative_prompt: Any,
-        prompt_embeds: Any,
-        negative_prompt_embeds: Any,
-        attention_mask: Any,
-        negative_attention_mask: Any,
+        self, prompt: Any, negative_prompt: Any = None, beautify: Any = None, **embeds: Any
     ) -> Texts:
         """Check the texts of a call.
 
+        Args:
+            prompt: Texts, or None where their states are given.
+            negative_prompt: Texts, or None.
+            beautify: What expands the prompts, or None.
+            **embeds: The fields of `PromptEmbeds`.
+
         Raises:
             InvalidInputError: A prompt and its states are both given, or neither; a mask is
-                missing; or numbers and shapes do not agree.
+                missing; numbers and shapes do not agree; or there is no text encoder for a text.
         """
-        if (prompt is None) == (prompt_embeds is None):
-            raise InvalidInputError("give either prompt or prompt_embeds with attention_mask")
-        if negative_prompt is not None and negative_prompt_embeds is not None:
-            raise InvalidInputError("give negative_prompt or negative_prompt_embeds, not both")
-        prompts = [] if prompt is None else as_prompts("prompt", prompt)
-        states = self._given("prompt_embeds", prompt_embeds, "attention_mask", attention_mask)
-        negative = self._given(
-            "negative_prompt_embeds",
-            negative_prompt_embeds,
-            "negative_attention_mask",
-            negative_attention_mask,
+        texts = check_texts(
+            self.unet.config.encoder_hid_dim,
+            prompt,
+            negative_prompt,
+            *(
+                embeds.get(name)
+                for name in (
+                    "prompt_embeds",
+                    "negative_prompt_embeds",
+                    "attention_mask",
+                    "negative_attention_mask",
+                )
+            ),
         )
-        count = len(prompts) if states is None else len(states[0])
-        negatives = negatives_for(prompts or [""] * count, negative_prompt)
-        if negative is not None and len(negative[0]) != count:
+        if (texts.prompts or texts.negatives) and None in (self.text_encoder, self.tokenizer):
             raise InvalidInputError(
-                f"negative_prompt_embeds has {len(negative[0])} rows for {count} prompts: give "
-                "one for each"
+                "this pipeline has no text encoder: give prompt_embeds and attention_mask, which "
+                "encode_prompt of one that has it makes, or load the pipeline with it"
             )
-        return Texts(prompts=prompts, negatives=negatives, states=states, negative_states=negative)
+        return replace(texts, beautifier=beautifier_for(beautify))
 
-    def _given(
-        self, name: str, states: Any, mask_name: str, mask: Any
-    ) -> tuple[FloatArray, Array] | None:
-        if states is None:
-            return None
-        found = as_batch(name, states, (None, None, self.unet.config.encoder_hid_dim))
-        return found, as_batch(mask_name, mask, found.shape[:2]) > 0
+    def encode_prompt(
+        self,
+        prompt: str | list[str],
+        do_classifier_free_guidance: bool = True,
+        num_images_per_prompt: int = 1,
+        device: Any = None,
+        negative_prompt: str | list[str] | None = None,
+    ) -> PromptEmbeds:
+        """Encode prompts, to be passed later in their place: `pipe(**embeds)`.
 
-    def encode_prompt(self, prompt: str | list[str]) -> tuple[FloatArray, Array]:
-        """Encode prompts, to be passed later as `prompt_embeds` and `attention_mask`.
+        Source: the method of this name of diffusers' pipeline, which leaves 128 tokens where its
+        call keeps no more than the texts have, and one. Here both are those of the call.
 
-        Returns:
-            States [P, L, H], zero on padding, and the mask [P, L]. L is one more than the tokens of
-            the longest prompt, 128 at most: the UNet takes a mean over all of them.
+        Args:
+            prompt: One prompt or a list of P.
+            do_classifier_free_guidance: Whether to give negative states too.
+            num_images_per_prompt: n; each text is repeated n times.
+            device: Has no effect; the states are NumPy's.
+            negative_prompt: What the picture shall not be: one text for all or one for each.
 
         Raises:
             InvalidInputError: They are no texts.
             NonFiniteError: The text encoder gave NaN or infinity.
         """
-        states, mask = self._encode(as_prompts("prompt", prompt))
-        length = int(mask.sum(axis=1).max()) + 1
-        return states[:, :length], mask[:, :length]
+        copies = positive_int("num_images_per_prompt", num_images_per_prompt)
+        texts = self.check_texts(prompt, negative_prompt)
+        rows = self._encode(texts, bool(do_classifier_free_guidance))
+        repeated = [[np.repeat(part, copies, axis=0) for part in row] for row in rows]
+        negative = repeated[0] if len(rows) > 1 else (None, None)
+        return PromptEmbeds(repeated[-1][0], negative[0], repeated[-1][1], negative[1])
 
-    def _encode(self, texts: list[str]) -> tuple[FloatArray, Array]:
-        encoded = [self._encode_text(text) for text in texts]
-        states, masks = (np.concatenate(part) for part in zip(*encoded, strict=True))
-        return states, masks
+    def _encode(self, texts: Texts, guided: bool) -> list[States]:
+        """Return states and masks of one length: with guidance the unconditional ones, the others.
 
-    def _text_conditioning(self, texts: Texts, copies: int, guided: bool) -> dict[str, Array]:
-        """Encode the texts for n pictures each, the unconditional rows first."""
-        found = texts.states or self.encode_prompt(texts.prompts)
-        rows = [found]
+        A negative prompt keeps as many tokens as the states of its prompt have. In `original`, as
+        in the reference, it has no more tokens than its prompt, the end of the text among them; it
+        is seen by its own mask, where the reference takes the prompt's.
+        """
+        negatives = texts.negatives if guided else None
+        tokens = [self._tokens(texts.prompts)] if texts.prompts else []
+        if negatives:
+            mask = texts.states[1] if texts.states is not None else tokens[0][1]
+            original = self.text_convention == "original"
+            tokens.append(self._tokens(negatives, mask.sum(axis=1) if original else None))
+        encoded = self._encode_tokens(tokens)
+        positive = texts.states or encoded[0]
+        length = positive[0].shape[1] if texts.states else text_length(positive[1])
+        rows = [fitted(positive, length)]
         if guided:
-            if texts.negative_states is not None:
-                negative = _fitted(texts.negative_states, found[0].shape[1])
-            elif texts.negatives is not None:
-                negative = _fitted(self._encode(texts.negatives), found[0].shape[1])
-            else:
-                negative = np.zeros_like(found[0]), np.zeros_like(found[1])
-            rows = [negative, found]
-        names = ("text_encoder_hidden_states", "attention_mask")
-        return {
-            name: np.concatenate([np.repeat(row[part], copies, axis=0) for row in rows])
-            for part, name in enumerate(names)
-        }
+            negative = texts.negative_states or (encoded[-1] if negatives else None)
+            nothing = np.zeros_like(rows[0][0]), np.zeros_like(rows[0][1])
+            rows.insert(0, nothing if negative is None else fitted(negative, length))
+        return rows
 
-    def _encode_text(self, text: str) -> tuple[FloatArray, Array]:
-        """Encode one text; always a batch of one, so that one program serves every request."""
-        ids, mask = self.tokenizer([text])
+    def _tokens(self, texts: list[str], lengths: Any = None) -> tuple[Array, Array]:
+        assert self.tokenizer is not None  # or `check_texts` would have refused
+        return tokens_of(self.tokenizer, texts, lengths)
+
+    def _encode_tokens(self, tokens: list[tuple[Array, Array]]) -> list[States]:
+        """Encode several sets of ids and masks in one call: a text encoder is loaded for each."""
+        if not tokens:
+            return []
+        assert self.text_encoder is not None
+        ids, mask = (np.concatenate(part) for part in zip(*tokens, strict=True))
         states = self.text_encoder.encode(ids, mask)
         require_finite(states, "the text encoder", self.text_encoder.dtype)
-        return states * mask[..., None], mask
+        states = states * mask[..., None]
+        first = len(tokens[0][0])
+        return [(states[:first], mask[:first]), (states[first:], mask[first:])][: len(tokens)]
+
+    def _text_conditioning(self, texts: Texts, copies: int, guided: bool) -> dict[str, Array]:
+        """Return what the UNet is told of the texts for n pictures each, unconditional rows first.
+
+        Masks are repeated as states are (the reference tiles them).
+        """
+        rows = self._encode(texts, guided)
+        states, mask = (
+            np.concatenate([np.repeat(row[part], copies, axis=0) for row in rows])
+            for part in range(2)
+        )
+        original = self.text_convention == "original"
+        return conditioning_of((states, mask), self.null_embedding if original else None)
 
     def _loop_guidance(self, plan: DecoderPlan) -> float:
         return plan.guidance_scale + 1 if plan.guided else 1.0
@@ -207,11 +251,20 @@ class Kandinsky3Decoder(DecoderPipeline):
         return texts.count * copies, copies
 
 
-def _fitted(found: tuple[FloatArray, Array], length: int) -> tuple[FloatArray, Array]:
-    """Cut or pad states and mask to the length of the prompt's."""
-    states, mask = (array[:, :length] for array in found)
-    missing = length - states.shape[1]
-    return (
-        np.pad(states, ((0, 0), (0, missing), (0, 0))),
-        np.pad(mask, ((0, 0), (0, missing))),
-    )
+def picture_size(
+    image: Any, height: int | None, width: int | None, largest: int | None = None
+) -> tuple[int | None, int | None]:
+    """Return the size asked for, else that of a PIL picture.
+
+    Args:
+        image: What a task is given, a list perhaps, whose first item counts.
+        height: Pixels, or None.
+        width: Pixels, or None.
+        largest: Pixels in all, to which larger pictures are scaled down.
+    """
+    first = image[0] if isinstance(image, (list, tuple)) and image else image
+    own = getattr(first, "size", None)
+    if height is None and width is None and isinstance(own, tuple):
+        factor = 1.0 if largest is None else max(1.0, (own[0] * own[1] / largest) ** 0.5)
+        width, height = (max(1, round(side / factor)) for side in own)
+    return height, width

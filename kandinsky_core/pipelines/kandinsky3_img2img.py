@@ -10,7 +10,7 @@ from kandinsky_core.noise import as_generators
 from kandinsky_core.pipelines.base import Callback
 from kandinsky_core.pipelines.decoder import DecoderInputs
 from kandinsky_core.pipelines.kandinsky2_2_img2img import Img2ImgDecoder
-from kandinsky_core.pipelines.kandinsky3_decoder import Kandinsky3Decoder
+from kandinsky_core.pipelines.kandinsky3_decoder import Kandinsky3Decoder, picture_size
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 
 __all__ = ["Kandinsky3Img2ImgPipeline"]
@@ -45,6 +45,7 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
         *,
         height: int | None = None,
         width: int | None = None,
+        beautify: Any = None,
         seed: int | Sequence[int] | None = None,
     ) -> ImagePipelineOutput | tuple[Any]:
         """Make pictures.
@@ -70,30 +71,37 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
             callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
             height: Height in pixels, any; None takes that of a PIL picture, else 1024.
             width: Width in pixels.
+            beautify: Expands each prompt first: True takes neural-chat-7b-v3-1, a text another
+                language model (hub id or folder), or a callable of a text; see
+                `kandinsky_core.PromptBeautifier`, of which one is made once for many calls.
             seed: Short for fresh generators: an int, or one for each picture.
 
         Raises:
             InvalidInputError: An argument is of the wrong kind, shape or range.
             NonFiniteError: A network gave NaN or infinity.
         """
-        height, width = _size(image, height, width)
+        height, width = picture_size(image, height, width)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
         self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
         texts = self.check_texts(
             prompt,
             negative_prompt,
-            prompt_embeds,
-            negative_prompt_embeds,
-            attention_mask,
-            negative_attention_mask,
+            beautify,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            attention_mask=attention_mask,
+            negative_attention_mask=negative_attention_mask,
         )
         count, copies = self._count(texts, num_images_per_prompt)
         pixels = self.check_image(image, plan)
         source = as_generators(generator, seed, count)
+        texts = texts.expanded()
+        conditioning = self._text_conditioning(texts, copies, plan.guided)
         inputs = DecoderInputs(
             sample=self._start(pixels, plan, source, count),
-            conditioning=self._text_conditioning(texts, copies, plan.guided),
+            conditioning=conditioning,
             facts={"image": "given"},
+            own_facts=texts.facts(copies),
         )
         return self._pictures(
             plan,
@@ -103,12 +111,3 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
             callback_on_step_end_tensor_inputs,
             return_dict,
         )
-
-
-def _size(image: Any, height: int | None, width: int | None) -> tuple[int | None, int | None]:
-    """Return the size asked for, else that of a PIL picture."""
-    first = image[0] if isinstance(image, (list, tuple)) and image else image
-    own = getattr(first, "size", None)
-    if height is None and width is None and isinstance(own, tuple):
-        width, height = own
-    return height, width

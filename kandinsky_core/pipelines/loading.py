@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.backend import get_backend
-from kandinsky_core.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoint import NULL_EMBEDDING, Checkpoint, Component
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
@@ -19,10 +19,12 @@ from kandinsky_core.configs import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_core.devices import device_name
 from kandinsky_core.dtypes import component_dtype
-from kandinsky_core.errors import ConfigError
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.hub import HubOptions, resolve_model
-from kandinsky_core.interfaces import Backend
+from kandinsky_core.interfaces import Backend, Network
+from kandinsky_core.on_demand_encoder import OnDemandTextEncoder
 from kandinsky_core.schedulers import scheduler_from_config
 from kandinsky_core.tokenizer import ClipTokenizer
 from kandinsky_core.tokenizer_file import XLMRobertaTokenizer
@@ -59,21 +61,26 @@ def load_components(
     part: str,
     names: Sequence[str],
     ready: Mapping[str, Any],
+    text_encoder_loading: str,
     backend: str | Backend | None,
-    device: str | None,
-    dtype: str,
+    device: Any,
+    dtype: Any,
     options: HubOptions,
     check: Callable[[Mapping[str, Any]], None],
 ) -> dict[str, Any]:
     """Load what is not `ready`, after the configs and the weight files of all have been checked.
 
+    `device` and `dtype` are one for all components, or mappings by their names.
+
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     chosen = get_backend(backend) if backend is None or isinstance(backend, str) else backend
-    wanted = [name for name in names if name not in ready]
+    devices = _by_component("device", device, names)
+    dtypes = _by_component("dtype", dtype, names)
+    wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]
     folder = resolve_model(model, part, options, wanted)
-    checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant)
+    checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant, part=part)
     sources = checkpoint.require(wanted)
     networks = {name: source for name, source in sources.items() if source.class_name in _CONFIGS}
     light = {name: _light(source) for name, source in sources.items() if name not in networks}
@@ -83,13 +90,48 @@ def load_components(
             for name, source in networks.items()
         }
     )
+    if NULL_EMBEDDING in names and NULL_EMBEDDING not in ready and "unet" in sources:
+        light[NULL_EMBEDDING] = sources["unet"].null_embedding()
     for source in networks.values():
         source.tensors()  # reads the headers
-    heavy = {
-        name: chosen.load(source, component_dtype(name, dtype), device)
-        for name, source in networks.items()
-    }
+    apart = text_encoder_loading != "resident"
+    heavy: dict[str, Any] = {}
+    for name, source in networks.items():
+        computed = component_dtype(name, dtypes[name] or "float32")
+        given = devices[name]
+        place = None if given is None else device_name(given) or str(given)
+        if apart and name == "text_encoder":
+            whole = text_encoder_loading == "on_demand"
+            heavy[name] = _on_demand(chosen, source, computed, place, whole=whole)
+            continue
+        heavy[name] = chosen.load(source, computed, place)
+        if apart and heavy[name].device != "cpu":
+            heavy[name].offload()  # the device is the text encoder's while it encodes
     return {**ready, **light, **heavy}
+
+
+def _by_component(argument: str, value: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return what an argument of `from_pretrained` says for each component."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(names, value)
+    unknown = [repr(name) for name in value if name not in (*names, "default")]
+    if unknown:
+        raise InvalidInputError(
+            f"{argument} has {', '.join(unknown)}: give {', '.join(names)} or default"
+        )
+    return {name: value.get(name, value.get("default")) for name in names}
+
+
+def _on_demand(
+    backend: Backend, source: Component, dtype: str, device: str | None, *, whole: bool
+) -> Network:
+    """Prepare a text encoder that is loaded when it is used; its files are checked now."""
+    streamed = backend.load_streamed(source, dtype, device)
+
+    def load(dtype: str, device: str) -> Any:
+        return backend.load(source, dtype, device)
+
+    return OnDemandTextEncoder(streamed, load if whole else None)
 
 
 def _light(source: Component) -> Any:

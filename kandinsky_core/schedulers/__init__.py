@@ -8,6 +8,7 @@ from kandinsky_core.schedulers.ddim import DDIMScheduler
 from kandinsky_core.schedulers.ddpm import DDPMScheduler
 from kandinsky_core.schedulers.dpmsolver import DPMSolverMultistepScheduler
 from kandinsky_core.schedulers.euler import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
+from kandinsky_core.schedulers.kandinsky3 import Kandinsky3FlashScheduler, Kandinsky3Scheduler
 from kandinsky_core.schedulers.names import (
     SCHEDULER_NAMES,
     scheduler_by_name,
@@ -24,6 +25,8 @@ __all__ = [
     "DPMSolverMultistepScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
+    "Kandinsky3FlashScheduler",
+    "Kandinsky3Scheduler",
     "Schedule",
     "Scheduler",
     "SchedulerConfig",

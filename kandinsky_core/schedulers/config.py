@@ -9,8 +9,9 @@ from kandinsky_core.errors import ConfigError
 
 __all__ = ["SIBLING_FIELDS", "SchedulerConfig", "check_choice"]
 
-# Fields of the diffusers schedulers. Those that a class does not have are carried along unused, so
-# that a config can pass from one class to another and back; any other unknown field is an error.
+# Fields of the schedulers of diffusers and of ours. Those that a class does not have are carried
+# along unused, so that a config can pass from one class to another and back; any other unknown
+# field is an error.
 SIBLING_FIELDS = frozenset(
     {
         "algorithm_type",
@@ -29,6 +30,7 @@ SIBLING_FIELDS = frozenset(
         "lambda_min_clipped",
         "lower_order_final",
         "original_inference_steps",
+        "percentile",
         "predict_x0",
         "prediction_type",
         "rescale_betas_zero_snr",

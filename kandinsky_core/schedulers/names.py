@@ -12,6 +12,7 @@ from kandinsky_core.schedulers.ddim import DDIMScheduler
 from kandinsky_core.schedulers.ddpm import DDPMScheduler
 from kandinsky_core.schedulers.dpmsolver import DPMSolverMultistepScheduler
 from kandinsky_core.schedulers.euler import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
+from kandinsky_core.schedulers.kandinsky3 import Kandinsky3FlashScheduler, Kandinsky3Scheduler
 from kandinsky_core.schedulers.unclip import UnCLIPScheduler
 
 __all__ = ["SCHEDULER_NAMES", "scheduler_by_name", "scheduler_from_config"]
@@ -22,6 +23,8 @@ _CLASSES: tuple[type[Scheduler], ...] = (
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    Kandinsky3FlashScheduler,
+    Kandinsky3Scheduler,
     UnCLIPScheduler,
 )
 _SHORT: dict[str, tuple[type[Scheduler], dict[str, Any]]] = {
@@ -33,6 +36,7 @@ _SHORT: dict[str, tuple[type[Scheduler], dict[str, Any]]] = {
     "euler": (EulerDiscreteScheduler, {}),
     "euler-karras": (EulerDiscreteScheduler, {"use_karras_sigmas": True}),
     "euler-ancestral": (EulerAncestralDiscreteScheduler, {}),
+    "kandinsky3": (Kandinsky3Scheduler, {}),
 }
 SCHEDULER_NAMES = tuple(_SHORT)
 

@@ -12,42 +12,20 @@ pytest.importorskip("torch")
 
 import diffusers
 import torch
-import transformers
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 import kandinsky_core as kandinsky
 from tests.backends import BACKENDS
-from tests.parity import tiny
+from tests.parity.random_models_3 import TEXTS, save_kandinsky3
 
 PICTURE_TOLERANCE = 1e-4
-TEXTS = ("a red circle on a blue background", "a green square", "low quality", "two yellow stars")
 REQUEST = {"num_inference_steps": 4, "guidance_scale": 1.5, "output_type": "np"}
 SIZE = {"height": 64, "width": 128}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small random weights that diffusers saved; clipping keeps the random UNet's values small."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(vocab_size=90, special_tokens=special, unk_token="<unk>")
-    tokenizer.train_from_iterator(TEXTS * 5, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
-    pipe = diffusers.Kandinsky3Pipeline(
-        tokenizer=transformers.T5TokenizerFast(tokenizer_object=tokenizer, extra_ids=0),
-        text_encoder=tiny.t5(tiny.T5),
-        unet=tiny.kandinsky3_unet(tiny.KANDINSKY3_UNET),
-        scheduler=diffusers.DDPMScheduler(beta_start=0.00085, beta_end=0.012, clip_sample=True),
-        movq=tiny.movq(tiny.MOVQ_DEEP | {"latent_channels": 4, "vq_embed_dim": 4}),
-    )
-    path = tmp_path_factory.mktemp("kandinsky3")
-    pipe.save_pretrained(path)
-    return path
+    return save_kandinsky3(tmp_path_factory.mktemp("kandinsky3"))
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -98,13 +76,27 @@ def test_image_to_image(pair: Any) -> None:
     check(ours(TEXTS[0], **request, seed=7).images, expected)
 
 
-def test_saved_embeddings_stand_for_their_prompt(pair: Any) -> None:
-    _, ours = pair("Kandinsky3Pipeline")
-    states, mask = ours.encode_prompt(TEXTS[0])
-    whole = ours(TEXTS[0], **REQUEST, **SIZE, seed=1).images
-    given = ours(prompt_embeds=states, attention_mask=mask, **REQUEST, **SIZE, seed=1).images
-    np.testing.assert_array_equal(given, whole)
+def test_saved_embeddings_stand_for_their_prompt(folder: Path, pair: Any, tmp_path: Path) -> None:
+    """Without a text encoder, and with the negative prompt's among them."""
+    theirs, ours = pair("Kandinsky3Pipeline")
+    whole = ours(TEXTS[0], negative_prompt=TEXTS[1], **REQUEST, **SIZE, seed=1).images
+    embeds = ours.encode_prompt(TEXTS[0], negative_prompt=TEXTS[1])
+    for mine, other in zip(
+        embeds,
+        theirs.encode_prompt(TEXTS[0], negative_prompt=TEXTS[1], _cut_context=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+    embeds.save(tmp_path / "prompt.safetensors")
+    small = kandinsky.Kandinsky3Pipeline.from_pretrained(
+        folder, text_encoder=None, tokenizer=None, backend=ours.backend
+    )
+    small.set_progress_bar_config(disable=True)
+    given = kandinsky.PromptEmbeds.load(tmp_path / "prompt.safetensors")
+    np.testing.assert_array_equal(small(**given, **REQUEST, **SIZE, seed=1).images, whole)
+    with pytest.raises(kandinsky.KandinskyError, match="this pipeline has no text encoder: give"):
+        small(TEXTS[0], **REQUEST, **SIZE)
     with pytest.raises(kandinsky.KandinskyError, match="attention_mask is missing"):
-        ours(prompt_embeds=states, **REQUEST, **SIZE)
+        small(prompt_embeds=given.prompt_embeds, **REQUEST, **SIZE)
     with pytest.raises(kandinsky.KandinskyError, match="either prompt or prompt_embeds"):
-        ours(**REQUEST, **SIZE)
+        small(**REQUEST, **SIZE)

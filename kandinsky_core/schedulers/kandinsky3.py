@@ -1,0 +1,137 @@
+"""The samplers of the code that Kandinsky 3.1 was published with: the usual one, and Flash's.
+
+Source: ai-forever/Kandinsky-3, `kandinsky3/model/diffusion.py`. diffusers has neither; there
+Kandinsky 3 is sampled by `DDPMScheduler`, which clips at 1 and starts at another timestep.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.interfaces import FloatArray
+from kandinsky_core.schedulers.base import Scheduler
+from kandinsky_core.schedulers.betas import BETA_SCHEDULES
+from kandinsky_core.schedulers.coefficients import variance_preserving, x0_columns
+from kandinsky_core.schedulers.schedule import Schedule, make_rows
+from kandinsky_core.schedulers.timesteps import check_steps
+from kandinsky_core.step_rules import StepRule, Threshold
+
+__all__ = ["Kandinsky3FlashScheduler", "Kandinsky3Scheduler"]
+
+_FLASH_TIMESTEPS = np.arange(979, 0, -250)
+
+
+@dataclass(frozen=True)
+class Kandinsky3Scheduler(Scheduler):
+    """Ancestral sampling from the last training timestep on, with dynamic thresholding.
+
+    Attributes:
+        percentile: Share of a sample's magnitudes that thresholding leaves as they are: 0.99 in
+            text to image, 0.95 in inpainting.
+        eta: How much noise each step adds, from 0 (none) to 1. It stands within the root of the
+            deviation, where DDIM has it before.
+    """
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+    beta_schedule: str = "squaredcos_cap_v2"
+    trained_betas: Sequence[float] | None = None
+    prediction_type: str = "epsilon"
+    percentile: float = 0.99
+    eta: float = 1.0
+
+    choices: ClassVar = {"beta_schedule": BETA_SCHEDULES, "prediction_type": ("epsilon",)}
+
+    def __post_init__(self) -> None:
+        for name, value in (("percentile", self.percentile), ("eta", self.eta)):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not 0 <= value <= 1:
+                raise ConfigError(
+                    f"{type(self).__name__}: {name}={value!r} must be a number from 0 to 1"
+                )
+        super().__post_init__()
+
+    def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
+        """Return the steps of one loop; see `Scheduler.schedule`.
+
+        The distance of two timesteps is rounded up, so that a number of steps which does not divide
+        that of the training may be more than are taken: 333 of 400. Noise is drawn at every step,
+        at the last one for nothing.
+        """
+        count = self.num_train_timesteps
+        steps, start = check_steps(num_inference_steps, start, count)
+        timesteps = np.arange(count - 1, 0, -math.ceil(count / steps))[start - steps :]
+        noising = variance_preserving(self.alphas_cumprod[timesteps])
+        # In float64, as at the first timestep float32 loses what is left of the signal.
+        alpha = self.alphas_cumprod[timesteps].astype(np.float64)
+        alpha_next = np.append(alpha[1:], self.alphas_cumprod[0])
+        share = (1 - alpha / alpha_next) * (1 - alpha_next) / (1 - alpha)
+        deviation = np.sqrt(self.eta * share)
+        # The noise is predicted anew from the clean sample that thresholding left.
+        direction = np.sqrt(1 - alpha_next - deviation**2) / np.sqrt(1 - alpha)
+        rows = make_rows(
+            len(timesteps),
+            **x0_columns(self.prediction_type, noising, math.inf),
+            mean_from_x0=np.sqrt(alpha_next) - direction * np.sqrt(alpha),
+            mean_from_sample=direction,
+            noise_scale=np.append(deviation[:-1], 0),
+        )
+        return Schedule(
+            timesteps=timesteps,
+            rows=rows,
+            draws=np.ones(len(timesteps), bool),
+            noising=noising,
+            rule=StepRule(threshold=self._threshold),
+        )
+
+    @property
+    def _threshold(self) -> Threshold:
+        return Threshold(self.percentile, math.inf)
+
+
+@dataclass(frozen=True)
+class Kandinsky3FlashScheduler(Scheduler):
+    """Four predictions of the clean sample, each noised anew to the next of four fixed timesteps.
+
+    A loop starts from what is noised to the first of them, noise itself where there is no picture.
+    """
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+    beta_schedule: str = "squaredcos_cap_v2"
+    trained_betas: Sequence[float] | None = None
+    prediction_type: str = "epsilon"
+
+    choices: ClassVar = {"beta_schedule": BETA_SCHEDULES, "prediction_type": ("epsilon",)}
+
+    def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
+        """Return the steps of one loop; see `Scheduler.schedule`.
+
+        With `start=3` it is the refiner of pictures of Kandinsky 3.0: one step at timestep 229.
+
+        Raises:
+            InvalidInputError: `num_inference_steps` is not 4.
+        """
+        steps, start = check_steps(num_inference_steps, start, self.num_train_timesteps)
+        if steps != len(_FLASH_TIMESTEPS):
+            raise InvalidInputError(
+                f"num_inference_steps={num_inference_steps!r}: Flash was trained for 4 timesteps "
+                "and takes 4 steps"
+            )
+        timesteps = _FLASH_TIMESTEPS[start:]
+        noising = variance_preserving(self.alphas_cumprod[timesteps])
+        following: FloatArray = np.append(noising[1:], np.array([[1, 0]], np.float32), axis=0)
+        columns: dict[str, Any] = x0_columns(self.prediction_type, noising, math.inf)
+        rows = make_rows(
+            len(timesteps), **columns, mean_from_x0=following[:, 0], noise_scale=following[:, 1]
+        )
+        draws = following[:, 1] > 0
+        return Schedule(timesteps=timesteps, rows=rows, draws=draws, noising=noising)

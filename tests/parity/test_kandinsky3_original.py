@@ -1,0 +1,263 @@
+"""ai-forever's files of Kandinsky 3.1 loaded as they are: text to image, inpainting, Flash.
+
+diffusers does none of this. The reference is the sampling as `kandinsky3_reference` transcribes it,
+around PyTorch's networks: T5, the UNet with the texts as that code has them, MoVQ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+
+import kandinsky_core as kandinsky  # noqa: E402
+from tests import kandinsky3_reference as reference  # noqa: E402
+from tests.backends import BACKENDS  # noqa: E402
+from tests.parity import tiny  # noqa: E402
+from tests.parity.original_kandinsky3 import (  # noqa: E402
+    MOVQ,
+    UNET,
+    null_embedding,
+    save_repository,
+)
+from tests.parity.random_models_3 import TEXTS, tokenizer  # noqa: E402
+
+PICTURE_TOLERANCE = 1e-4
+LATENT_TOLERANCE = 1e-5  # relative, of Flash, whose values grow
+STEPS = 4
+HEIGHT, WIDTH = 64, 128
+SHAPE = (4, HEIGHT // 8, WIDTH // 8)
+
+
+@pytest.fixture(scope="module")
+def parts() -> Any:
+    """PyTorch's networks."""
+    flash = tiny.kandinsky3_unet(UNET)
+    flash.conv_out.weight *= 0.3
+    return SimpleNamespace(
+        unets={
+            "kandinsky3": tiny.kandinsky3_unet(UNET),
+            "kandinsky3_flash": flash,
+            "kandinsky3_inpainting": tiny.kandinsky3_inpainting_unet(UNET),
+        },
+        movq=tiny.movq(MOVQ),
+        text_encoder=tiny.t5(tiny.T5),
+        tokenizer=tokenizer(),
+    )
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, parts: Any) -> Path:
+    folder = tmp_path_factory.mktemp("Kandinsky3.1")
+    save_repository(
+        folder / "weights", parts.unets, parts.movq, parts.text_encoder, parts.tokenizer
+    )
+    return folder
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def load(repository: Path, request: pytest.FixtureRequest) -> Callable[[str], Any]:
+    def loaded(name: str) -> Any:
+        pipe = getattr(kandinsky, name).from_pretrained(repository, backend=request.param)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    return loaded
+
+
+def ids_of(parts: Any, text: str, longest: int = 128) -> list[int]:
+    found = parts.tokenizer(text).input_ids
+    return [*found[: longest - 1], 1] if len(found) > longest else found
+
+
+def context_of(parts: Any, unet: Any, ids: list[int], length: int) -> tuple[Any, Any]:
+    """Projected states, zero on padding, and the mask, cut to a length."""
+    mask = torch.arange(128)[None] < len(ids)
+    padded = torch.tensor([ids + [0] * (128 - len(ids))])
+    states = parts.text_encoder(padded, mask).last_hidden_state
+    linear, norm = unet.encoder_hid_proj.projection_linear, unet.encoder_hid_proj.projection_norm
+    return (norm(linear(states)) * mask[..., None])[:, :length], mask[:, :length]
+
+
+def predictor(
+    parts: Any, unet: Any, text: str, negative: str | None, weight: float, extra: Any = None
+) -> Any:
+    """The guided prediction, as the sampling asks for it."""
+    ids = ids_of(parts, text)
+    length = len(ids) + 1
+    context, mask = context_of(parts, unet, ids, length)
+    rows = [(context, mask)]
+    if negative is not None:
+        rows.append(context_of(parts, unet, ids_of(parts, negative, len(ids)), length))
+    elif weight:
+        nothing, seen = torch.zeros_like(context), torch.zeros_like(mask)
+        nothing[0, 0], seen[0, 0] = torch.from_numpy(null_embedding()), True
+        rows.append((nothing, seen))
+
+    def run(x: Any, time: int, row: tuple[Any, Any]) -> Any:
+        context, mask = (part.repeat(len(x), *[1] * (part.ndim - 1)) for part in row)
+        given = torch.from_numpy(x)
+        if extra is not None:
+            given = torch.cat([given, extra.repeat(len(x), 1, 1, 1)], dim=1)
+        unet.encoder_hid_proj.forward = lambda _: context
+        try:
+            return unet(given, time, context, mask).sample.numpy()
+        finally:
+            del unet.encoder_hid_proj.forward
+
+    def predict(x: Any, time: int) -> Any:
+        found = [run(x, time, row) for row in rows]
+        return reference.guided(*found, weight) if len(rows) > 1 else found[0]
+
+    return predict
+
+
+def drawing(seed: int, count: int) -> Any:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn((count, *SHAPE), generator=generator).numpy()
+
+
+def pictures(parts: Any, latents: Any) -> Any:
+    decoded = parts.movq.decode(torch.from_numpy(latents), force_not_quantize=True).sample
+    return ((decoded + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+
+
+def check(got: Any, expected: Any) -> None:
+    difference = np.abs(got - expected).max()
+    print(f"max abs {difference:.1e}")  # noqa: T201 - shown by pytest -rP
+    assert got.shape == expected.shape
+    assert difference <= PICTURE_TOLERANCE
+    assert expected.std() > 0.01, "a flat picture proves nothing"
+
+
+# The first negative prompt is cut at its prompt's number of tokens, the second one is shorter.
+NEGATIVES = [None, f"{TEXTS[3]} and {TEXTS[0]}", "low"]
+
+
+@pytest.mark.parametrize(
+    "negative",
+    [None, *(pytest.param(text, marks=pytest.mark.slow, id=text) for text in NEGATIVES[1:])],
+)
+def test_text_to_image(load: Any, parts: Any, negative: str | None) -> None:
+    predict = predictor(parts, parts.unets["kandinsky3"], TEXTS[1], negative, 3.0)
+    times = reference.times_of(STEPS)
+    expected = reference.sample(predict, drawing(7, 2), times, 0.99)
+    pipe = load("Kandinsky3Pipeline")
+    assert pipe.text_convention == "original"
+    request = {"height": HEIGHT, "width": WIDTH, "output_type": "np", "seed": 7}
+    output = pipe(
+        TEXTS[1],
+        negative_prompt=negative,
+        num_images_per_prompt=2,
+        num_inference_steps=STEPS,
+        guidance_scale=3.0,
+        **request,
+    )
+    check(output.images, pictures(parts, expected.astype(np.float32)))
+    assert output.metadata[1]["prompt"] == TEXTS[1]
+    assert output.metadata[1]["negative_prompt"] == negative
+
+
+def test_flash(load: Any, parts: Any) -> None:
+    unet = parts.unets["kandinsky3_flash"]
+    predict = predictor(parts, unet, TEXTS[0], None, 0)
+    expected = reference.flash(predict, drawing(3, 2))
+    pipe = load("Kandinsky3FlashPipeline")
+    request = {"height": HEIGHT, "width": WIDTH, "num_images_per_prompt": 2, "seed": 3}
+    got = pipe(TEXTS[0], **request, output_type="latent").images
+    assert tiny.relative_error(got, expected) < LATENT_TOLERANCE
+    for wrong in ({"guidance_scale": 4.0}, {"negative_prompt": "low"}):
+        with pytest.raises(kandinsky.KandinskyError, match="Flash runs without guidance"):
+            pipe(TEXTS[0], **request, **wrong)
+    with pytest.raises(kandinsky.KandinskyError, match="num_inference_steps=25: Flash was"):
+        pipe(TEXTS[0], num_inference_steps=25)
+
+
+def picture_and_mask() -> tuple[Any, Any]:
+    rng = np.random.default_rng(1)
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[11:50, 30:101] = 1
+    return rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), mask
+
+
+@pytest.mark.parametrize(
+    "negative", [None, pytest.param("low quality", marks=pytest.mark.slow, id="negative")]
+)
+def test_inpainting(load: Any, parts: Any, negative: str | None) -> None:
+    image, mask = picture_and_mask()
+    pixels = torch.from_numpy(image / np.float32(127.5) - 1).permute(2, 0, 1)[None].float()
+    grey = pixels.masked_fill(torch.from_numpy(mask).bool(), 0)
+    keep = torch.nn.functional.interpolate(torch.from_numpy(1 - mask)[None, None], SHAPE[1:])
+    extra = torch.cat([keep, parts.movq.encode(grey).latents], dim=1)
+    unet = parts.unets["kandinsky3_inpainting"]
+    predict = predictor(parts, unet, TEXTS[0], negative, 4.0, extra)
+    times = reference.times_of(STEPS)
+    expected = reference.sample(predict, drawing(9, 1), times, 0.95)
+    pipe = load("Kandinsky3InpaintPipeline")
+    request = {"image": image, "mask_image": mask, "negative_prompt": negative, "seed": 9}
+    request |= {"height": HEIGHT, "width": WIDTH, "num_inference_steps": STEPS}
+    got = pipe(TEXTS[0], **request, output_type="np").images
+    check(got, pictures(parts, expected.astype(np.float32)))
+    pasted = pipe(TEXTS[0], **request, output_type="np", paste_back=True).images[0]
+    kept = mask < 0.5
+    np.testing.assert_array_equal((pasted[kept] * 255).round().astype(np.uint8), image[kept])
+    np.testing.assert_array_equal(pasted[~kept], got[0][~kept])
+
+
+@pytest.mark.slow
+def test_inpainting_of_any_size_and_several_prompts(load: Any) -> None:
+    """A picture of no multiple of 64 keeps its size; each prompt has its picture and mask."""
+    from PIL import Image
+
+    image, mask = picture_and_mask()
+    other = Image.fromarray(image[:61, :99])
+    masks = np.stack([mask[:61, :99], 1 - mask[:61, :99]])
+    pipe = load("Kandinsky3InpaintPipeline")
+    request = {"num_inference_steps": 2, "guidance_scale": 2.0, "output_type": "np"}
+    both = pipe(
+        list(TEXTS[:2]), image=other, mask_image=masks, seed=[1, 2], paste_back=True, **request
+    ).images
+    assert both.shape == (2, 61, 99, 3)
+    for row in range(2):
+        kept = masks[row] < 0.5
+        np.testing.assert_array_equal(
+            (both[row][kept] * 255).round().astype(np.uint8), np.asarray(other)[kept]
+        )
+        assert not np.array_equal(both[row][~kept], np.asarray(other)[~kept] / 255)
+    with pytest.raises(kandinsky.KandinskyError, match="mask_image 0 has no white pixel"):
+        pipe(TEXTS[0], image=other, mask_image=np.zeros((61, 99)), **request)
+
+
+@pytest.mark.slow
+def test_prompts_of_one_length_are_pictures_of_their_own(load: Any, parts: Any) -> None:
+    """Each prompt's picture is the one that it gives alone, with its own negative prompt."""
+    texts = ["a red", "a green"]
+    texts = [text for text in texts if len(ids_of(parts, text)) == len(ids_of(parts, texts[0]))]
+    pipe = load("Kandinsky3Pipeline")
+    request = {"height": 64, "width": 64, "num_inference_steps": 2, "output_type": "np"}
+    both = pipe(texts, negative_prompt=["low"] * len(texts), seed=[5] * len(texts), **request)
+    for text, image in zip(texts, both.images, strict=True):
+        alone = pipe(text, negative_prompt="low", seed=5, **request).images[0]
+        np.testing.assert_allclose(image, alone, atol=2e-5)
+
+
+def test_either_convention_and_sampler_may_be_chosen(load: Any) -> None:
+    pipe = load("Kandinsky3Pipeline")
+    assert isinstance(pipe.scheduler, kandinsky.Kandinsky3Scheduler)
+    request = {"height": 64, "width": 64, "num_inference_steps": 2, "output_type": "np", "seed": 1}
+    first = pipe(TEXTS[0], **request).images
+    pipe.text_convention = "diffusers"
+    second = pipe(TEXTS[0], **request).images
+    pipe.scheduler = kandinsky.DDPMScheduler.from_config(pipe.scheduler.config)
+    third = pipe(TEXTS[0], **request).images
+    assert np.abs(first - second).max() > 1e-4
+    assert np.abs(second - third).max() > 1e-3
+    with pytest.raises(kandinsky.KandinskyError, match="text_convention='mine': choose one of"):
+        pipe.text_convention = "mine"
