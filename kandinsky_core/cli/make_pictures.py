@@ -59,6 +59,8 @@ def make(
         decoder = getattr(pipeline, "decoder_pipe", pipeline)
         decoder.scheduler = scheduler_by_name(options.scheduler, decoder.scheduler.config)
         facts = {**facts, "scheduler_name": options.scheduler}
+    if options.text_encoder_loading is not None:
+        facts = {**facts, "text_encoder_loading": options.text_encoder_loading}
     loaded = time.perf_counter()
     output = draw(pipeline, seeds)
     done = time.perf_counter()

@@ -34,6 +34,7 @@ _OPTIONS = {
     "prior_strength": "--prior-strength",
     "paste_back": "--paste-back",
     "flash": "--flash",
+    "text_encoder_loading": "--text-encoder-loading",
     "weights": "--weights",
     "negative_prompt": "--negative-prompt",
     "seed": "--seed",
