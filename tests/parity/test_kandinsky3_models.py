@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -263,3 +264,32 @@ def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> 
     assert status == 0, err
     with Image.open("native.png") as image:
         assert image.size == (64, 64)
+
+
+@pytest.mark.slow
+def test_the_samples_of_the_documentation_run(
+    guide_model: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With small weights in place of the published ones, and small pictures."""
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "examples/images", tmp_path / "examples/images")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kandinsky_core.pipelines.kandinsky3_decoder._SIDE", 64)
+    text = (root / "docs/kandinsky3.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(blocks) == 4
+    small = {
+        '"kandinsky-community/kandinsky-3"': repr(str(guide_model)),
+        '"ai-forever/Kandinsky3.1"': repr(str(repository)),
+        ', variant="fp16"': "",
+        "(None, dtype_map)": f"(None, dtype_map, model={str(repository)!r})",
+        'of sushi.")': 'of sushi.", width=64, height=64, steps=2)',
+    }
+    for block in blocks:
+        for ours, theirs in small.items():
+            block = block.replace(ours, theirs)
+        names: dict[str, Any] = {}
+        exec(block, names)
+        image = names["image"] if "image" in names else names["res"][0]
+        assert isinstance(image, Image.Image)
+    assert Path("corgi.png").is_file()

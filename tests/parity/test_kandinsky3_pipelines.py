@@ -67,6 +67,46 @@ def test_two_prompts_without_guidance(pair: Any) -> None:
     check(ours(texts, **request, generator=7).images, expected)
 
 
+@pytest.mark.slow
+def test_prompts_with_several_pictures_of_an_odd_size(pair: Any) -> None:
+    """The reference tiles the masks of several pictures: prompts of one length do not show it.
+
+    It paints whole latents and cuts nothing off.
+    """
+    theirs, ours = pair("Kandinsky3Pipeline")
+    request = REQUEST | {"height": 100, "width": 72, "num_images_per_prompt": 2}
+    texts = ["a green square", "a green square on a"]
+    counts = [len(theirs.tokenizer(text).input_ids) for text in texts]
+    texts = texts if counts[0] == counts[1] else [texts[0], texts[0]]
+    generator = torch.Generator().manual_seed(7)
+    expected = theirs(texts, **request, negative_prompt=["low"] * 2, generator=generator).images
+    got = ours(texts, **request, negative_prompt="low", seed=7).images
+    assert expected.shape == (4, 128, 128, 3)
+    check(got, expected[:, :100, :72])
+
+
+def test_several_prompts_keep_their_masks(pair: Any) -> None:
+    """Where the reference mixes them up: each prompt's pictures see its own tokens."""
+    _, ours = pair("Kandinsky3Pipeline")
+    seen = {}
+
+    def note(pipe: Any, step: int, timestep: int, values: dict[str, Any]) -> dict[str, Any]:
+        seen["mask"] = values["attention_mask"]
+        return {}
+
+    texts = [TEXTS[0], TEXTS[1]]
+    lengths = [int(ours.tokenizer([text])[1].sum()) for text in texts]
+    ours(
+        texts,
+        **SIZE,
+        **(REQUEST | {"num_inference_steps": 1}),
+        num_images_per_prompt=2,
+        callback_on_step_end=note,
+        callback_on_step_end_tensor_inputs=["attention_mask"],
+    )
+    assert seen["mask"].sum(axis=1).tolist() == [0] * 4 + [lengths[0]] * 2 + [lengths[1]] * 2
+
+
 def test_image_to_image(pair: Any) -> None:
     theirs, ours = pair("Kandinsky3Img2ImgPipeline")
     pixels = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
