@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from kandinsky_core.interfaces import Array
-from kandinsky_core.noise import as_generators
 from kandinsky_core.pipelines.base import Callback
 from kandinsky_core.pipelines.decoder import DecoderInputs
 from kandinsky_core.pipelines.kandinsky3_decoder import Kandinsky3Decoder
@@ -90,20 +89,17 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
             attention_mask=attention_mask,
             negative_attention_mask=negative_attention_mask,
         )
-        count, copies = self._count(texts, num_images_per_prompt)
-        source = as_generators(generator, seed, count)
-        texts = texts.expanded()
-        conditioning = self._text_conditioning(texts, copies, plan.guided)
-        noise, facts = self._noise(source, latents, plan, count)
+        run = self._begin(texts, plan, num_images_per_prompt, generator, seed)
+        noise, facts = self._noise(run.source, latents, plan, run.count)
         inputs = DecoderInputs(
             sample=noise * np.float32(plan.schedule.init_noise_sigma),
-            conditioning=conditioning,
+            conditioning=run.conditioning,
             facts=facts,
-            own_facts=texts.facts(copies),
+            own_facts=run.facts,
         )
         return self._pictures(
             plan,
-            source,
+            run.source,
             inputs,
             callback_on_step_end,
             callback_on_step_end_tensor_inputs,

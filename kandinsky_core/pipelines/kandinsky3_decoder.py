@@ -6,7 +6,7 @@ The scale w of guidance means (w + 1) conditional - w unconditional, as in the r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from kandinsky_core.beautify import beautifier_for
 from kandinsky_core.denoise import require_finite
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.interfaces import Array, Autoencoder, Denoiser, T5TextEncoder
+from kandinsky_core.noise import SeededGenerators, as_generators
 from kandinsky_core.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.decoder import DecoderPipeline, DecoderPlan
 from kandinsky_core.pipelines.kandinsky3_texts import (
@@ -32,9 +33,26 @@ from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.tokenizer_t5 import T5Tokenizer
 from kandinsky_core.validation import as_batch, one_of, positive_int
 
-__all__ = ["Kandinsky3Decoder", "picture_size"]
+__all__ = ["Kandinsky3Decoder", "TextRun", "picture_size"]
 
 _SIDE = 1024  # pixels that the published UNet was trained at; its config does not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRun:
+    """What a call knows once its texts are encoded.
+
+    Attributes:
+        source: The generators.
+        count: Number of pictures.
+        conditioning: What the UNet is told of the texts.
+        facts: What the metadata of each picture says of them.
+    """
+
+    source: SeededGenerators
+    count: int
+    conditioning: dict[str, Array]
+    facts: list[dict[str, Any]]
 
 
 class Kandinsky3Decoder(DecoderPipeline):
@@ -245,10 +263,23 @@ class Kandinsky3Decoder(DecoderPipeline):
     def _loop_guidance(self, plan: DecoderPlan) -> float:
         return plan.guidance_scale + 1 if plan.guided else 1.0
 
-    def _count(self, texts: Texts, num_images_per_prompt: Any) -> tuple[int, int]:
-        """Return the number of pictures, and that of one prompt."""
+    def _begin(
+        self, texts: Texts, plan: DecoderPlan, num_images_per_prompt: Any, generator: Any, seed: Any
+    ) -> TextRun:
+        """Settle whose noise the pictures get, and encode the texts; the last check of a call.
+
+        Raises:
+            InvalidInputError: The number of pictures or of generators is wrong.
+        """
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
-        return texts.count * copies, copies
+        source = as_generators(generator, seed, texts.count * copies)
+        texts = texts.expanded()
+        return TextRun(
+            source=source,
+            count=texts.count * copies,
+            conditioning=self._text_conditioning(texts, copies, plan.guided),
+            facts=texts.facts(copies),
+        )
 
 
 def picture_size(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.interfaces import Array
-from kandinsky_core.noise import as_generators, draw_normal
+from kandinsky_core.noise import draw_normal
 from kandinsky_core.pipelines.base import Callback
 from kandinsky_core.pipelines.decoder import DecoderInputs
 from kandinsky_core.pipelines.kandinsky3_decoder import Kandinsky3Decoder
@@ -90,20 +90,17 @@ class Kandinsky3FlashPipeline(Kandinsky3Decoder):
             prompt_embeds=prompt_embeds,
             attention_mask=attention_mask,
         )
-        count, copies = self._count(texts, num_images_per_prompt)
-        source = as_generators(generator, seed, count)
-        texts = texts.expanded()
-        conditioning = self._text_conditioning(texts, copies, plan.guided)
-        noise, facts = self._noise(source, latents, plan, count)
+        run = self._begin(texts, plan, num_images_per_prompt, generator, seed)
+        noise, facts = self._noise(run.source, latents, plan, run.count)
         inputs = DecoderInputs(
-            sample=plan.schedule.noised(noise, draw_normal(source.generators, noise.shape)),
-            conditioning=conditioning,
+            sample=plan.schedule.noised(noise, draw_normal(run.source.generators, noise.shape)),
+            conditioning=run.conditioning,
             facts=facts,
-            own_facts=texts.facts(copies),
+            own_facts=run.facts,
         )
         return self._pictures(
             plan,
-            source,
+            run.source,
             inputs,
             callback_on_step_end,
             callback_on_step_end_tensor_inputs,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from kandinsky_core.interfaces import Array
-from kandinsky_core.noise import as_generators
 from kandinsky_core.pipelines.base import Callback
 from kandinsky_core.pipelines.decoder import DecoderInputs
 from kandinsky_core.pipelines.kandinsky2_2_img2img import Img2ImgDecoder
@@ -92,20 +91,17 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
             attention_mask=attention_mask,
             negative_attention_mask=negative_attention_mask,
         )
-        count, copies = self._count(texts, num_images_per_prompt)
         pixels = self.check_image(image, plan)
-        source = as_generators(generator, seed, count)
-        texts = texts.expanded()
-        conditioning = self._text_conditioning(texts, copies, plan.guided)
+        run = self._begin(texts, plan, num_images_per_prompt, generator, seed)
         inputs = DecoderInputs(
-            sample=self._start(pixels, plan, source, count),
-            conditioning=conditioning,
+            sample=self._start(pixels, plan, run.source, run.count),
+            conditioning=run.conditioning,
             facts={"image": "given"},
-            own_facts=texts.facts(copies),
+            own_facts=run.facts,
         )
         return self._pictures(
             plan,
-            source,
+            run.source,
             inputs,
             callback_on_step_end,
             callback_on_step_end_tensor_inputs,

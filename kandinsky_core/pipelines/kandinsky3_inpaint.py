@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from kandinsky_core.interfaces import Array, FloatArray
-from kandinsky_core.noise import as_generators
 from kandinsky_core.pipelines.base import Callback
 from kandinsky_core.pipelines.decoder import DecoderInputs, DecoderPlan, doubled, one_for_each
 from kandinsky_core.pipelines.inpainting import InpaintDecoder, pasting
@@ -107,23 +106,20 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
             attention_mask=attention_mask,
             negative_attention_mask=negative_attention_mask,
         )
-        count, copies = self._count(texts, num_images_per_prompt)
         pixels, masks = self.check_image(image, plan), self.check_mask(mask_image, plan)
-        source = as_generators(generator, seed, count)
-        texts = texts.expanded()
-        conditioning = self._text_conditioning(texts, copies, plan.guided)
-        noise, facts = self._noise(source, latents, plan, count)
-        known = doubled(self._known(pixels, masks, count, plan), plan.guided)
+        run = self._begin(texts, plan, num_images_per_prompt, generator, seed)
+        noise, facts = self._noise(run.source, latents, plan, run.count)
+        known = doubled(self._known(pixels, masks, run.count, plan), plan.guided)
         inputs = DecoderInputs(
             sample=noise * np.float32(plan.schedule.init_noise_sigma),
-            conditioning={**conditioning, "image_latents": known},
+            conditioning={**run.conditioning, "image_latents": known},
             finish=pasting(pixels, masks, plan) if paste_back else None,
             facts={"image": "given", "mask_image": "given", **facts},
-            own_facts=texts.facts(copies),
+            own_facts=run.facts,
         )
         return self._pictures(
             plan,
-            source,
+            run.source,
             inputs,
             callback_on_step_end,
             callback_on_step_end_tensor_inputs,

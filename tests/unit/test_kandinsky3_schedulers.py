@@ -104,6 +104,25 @@ def test_the_published_coefficients(timestep: int, signal: float, noise: float) 
         np.testing.assert_allclose(found.noising[row], (signal, noise), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("timestep", "signal", "noise"),
+    [
+        (979, 0.00776009692, 0.99996989),
+        (729, 0.0672124564, 0.997738686),
+        (479, 0.309506411, 0.950897356),
+        (229, 0.760162499, 0.649733003),
+        (999, 0.00635281809, 0.99997982),
+        (0, 0.99995, 0.01),
+    ],
+)
+def test_the_published_coefficients_of_linear_betas(
+    timestep: int, signal: float, noise: float
+) -> None:
+    alpha = Kandinsky3FlashScheduler(beta_schedule="linear").alphas_cumprod[timestep]
+    assert np.sqrt(alpha) == pytest.approx(signal, rel=1e-5)
+    assert np.sqrt(1 - alpha) == pytest.approx(noise, rel=1e-5, abs=3e-6)
+
+
 def test_flash_is_the_transcription() -> None:
     schedule = Kandinsky3FlashScheduler().schedule(4)
     assert tuple(schedule.timesteps) == reference.FLASH
