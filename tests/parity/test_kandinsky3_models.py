@@ -251,6 +251,9 @@ def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> 
     assert (status, out) == (2, "")
     assert "--prior-steps" in err
     assert "has no prior, leave them out" in err
+    status, out, err = run("verify", "--model", repository, "--backends", "jax")
+    assert (status, out) == (2, "")
+    assert "is of Kandinsky 3, and verify compares those of" in err
     status, out, err = run("info", repository)
     assert status == 0, err
     assert "Kandinsky3Pipeline" in out
