@@ -1,7 +1,7 @@
 """T5 read block by block from its files: encoding needs the memory of one block, not of 32.
 
-A block of the published model has 268 million parameters, 0.5 GB in bfloat16. Measured on a CPU with
-all 32 of them (`benchmarks/t5_streaming.py`): 1.7 GiB at the peak besides the page cache.
+A block of the published model has 268 million parameters, 0.5 GB in bfloat16. Measured on a CPU
+with all 32 of them (`benchmarks/t5_streaming.py`): 1.7 GiB at the peak besides the page cache.
 """
 
 from __future__ import annotations
