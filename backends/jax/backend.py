@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 from flax import nnx
 
@@ -20,9 +22,12 @@ from backends.jax.devices import default_device, device_name, find_device
 from backends.jax.kandinsky3_unet import Kandinsky3UNet
 from backends.jax.load import load_network
 from backends.jax.memory import explain_out_of_memory
+from backends.jax.mesh import find_mesh
+from backends.jax.mesh_place import OverMesh
 from backends.jax.movq import VQModel
 from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.network import JaxNetwork
+from backends.jax.places import OneDevice, Place
 from backends.jax.prior import PriorTransformer
 from backends.jax.t5_encoder import T5EncoderModel
 from backends.jax.t5_streaming import StreamedT5TextEncoder
@@ -42,7 +47,7 @@ from kandinsky_core.configs import (
     VQModelConfig,
 )
 from kandinsky_core.dtypes import safe_dtype
-from kandinsky_core.errors import ConfigError
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.interfaces import BackendReport, ComponentSource
 
 __all__ = ["JaxBackend"]
@@ -67,13 +72,17 @@ _CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork
 class JaxBackend:
     """Runs the networks with JAX.
 
+    Args:
+        mesh: See `backends.jax.create`.
+
     Attributes:
         compilations: Every compilation since the backend was made.
     """
 
     name = "jax"
 
-    def __init__(self) -> None:
+    def __init__(self, *, mesh: Any = None) -> None:
+        self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
         self.cache_folder = enable_compilation_cache()
 
@@ -85,11 +94,11 @@ class JaxBackend:
             )
         config_class, module_class, component_class = _CLASSES[source.class_name]
         config = config_class.from_dict(source.config)
-        place = default_device() if device is None else find_device(device)
+        place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
-        with explain_out_of_memory(device_name(place)):
-            module = load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
-        return component_class(module, config, device=place, log=self.compilations)
+        with explain_out_of_memory(place.name):
+            module = load_network(module_class, config, source.tensors(), dtype=dtype, place=place)
+        return component_class(module, config, place=place, log=self.compilations)
 
     def load_streamed(
         self, source: ComponentSource, dtype: str, device: str | None = None
@@ -106,9 +115,19 @@ class JaxBackend:
             T5Parts(source.tensors(), config),
             config,
             dtype=safe_dtype(config.CLASS_NAME, dtype),
-            device=default_device() if device is None else find_device(device),
+            place=self._place(device),
             log=self.compilations,
         )
+
+    def _place(self, device: str | None) -> Place:
+        if self._everywhere is None:
+            return OneDevice(default_device() if device is None else find_device(device))
+        if device is not None:
+            raise InvalidInputError(
+                f"device={device!r} beside a mesh of devices, {self._everywhere.name}: give one of "
+                "the two"
+            )
+        return self._everywhere
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

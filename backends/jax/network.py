@@ -1,4 +1,4 @@
-"""A Flax module with its weights, placed on a device: what every JAX component is made of."""
+"""A Flax module with its weights in their place: what every JAX component is made of."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from backends.jax.devices import device_name, find_device
 from backends.jax.load import abstract_network, jax_dtype
+from backends.jax.places import Place
 from backends.jax.program import Program
 from backends.jax.weights import read_weights, with_weights
 from kandinsky_core.compilations import CompilationLog
@@ -27,7 +27,7 @@ class JaxNetwork(ReplaceableWeights):
     Args:
         module: The filled module.
         config: Its config.
-        device: Where the weights lie.
+        place: Where the weights lie.
         log: The backend's compilation log.
     """
 
@@ -38,14 +38,14 @@ class JaxNetwork(ReplaceableWeights):
         module: nnx.Module,
         config: Any,
         *,
-        device: jax.Device,
+        place: Place,
         log: CompilationLog,
     ) -> None:
         super().__init__()
         self.config = config
         self._graph, self._weights = nnx.split(module)
         self._module_class = type(module)
-        self._device = device
+        self._place = place
         self._log = log
         self._offloaded = False
         self._programs: dict[Any, Program] = {}
@@ -58,19 +58,21 @@ class JaxNetwork(ReplaceableWeights):
     @property
     def device(self) -> str:
         """Where the network runs."""
-        return device_name(self._device)
+        return self._place.name
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights; compiled programs are forgotten where they no longer fit.
 
         Raises:
             BackendUnavailableError: The device is not there.
+            InvalidInputError: The weights lie over a mesh, and it is another device.
         """
-        if device is not None and find_device(device) != self._device:
-            self._device = find_device(device)
+        place = self._place if device is None else self._place.moved(device)
+        if place != self._place:
+            self._place = place
             self._programs.clear()
             if not self._offloaded:
-                self._weights = jax.device_put(self._weights, self._device)
+                self._weights = place.put_weights(self._weights)
         dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
         if dtype is not None and dtype != self.dtype:
             empty = abstract_network(self._module_class, self.config, dtype=dtype)
@@ -82,21 +84,21 @@ class JaxNetwork(ReplaceableWeights):
     def offload(self) -> None:
         """Keep the weights on the host from now on."""
         self._offloaded = True
-        self._weights = jax.device_get(self._weights)
+        self._weights = self._place.get(self._weights)
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.interfaces.Network.read_weights`."""
-        return read_weights(self._weights, names)
+        return read_weights(self._weights, names, self._place.get)
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
-        def place(array: Array) -> Any:
-            return array if self._offloaded else jax.device_put(array, self._device)
+        def place(leaf: str, array: Array) -> Any:
+            return array if self._offloaded else self._place.put_weight(leaf, array)
 
         self._weights = with_weights(self._weights, values, place)
 
     def placed_weights(self) -> Any:
-        """Return the weights on the device; with offloading a copy that lives while it is used."""
-        return jax.device_put(self._weights, self._device) if self._offloaded else self._weights
+        """Return the weights in place; with offloading a copy that lives while it is used."""
+        return self._place.put_weights(self._weights) if self._offloaded else self._weights
 
 
 def to_channels_last(array: Any) -> Any:

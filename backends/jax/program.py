@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from backends.jax.places import Batch
 from kandinsky_core.compilations import CompilationLog
 
 __all__ = ["Program"]
@@ -21,9 +22,11 @@ class Program:
 
     Args:
         name: For the log.
-        function: Pure function; its first argument is the weights.
+        function: Pure; its first argument is the weights.
         log: Where compilations are recorded.
         donate: Positions of arguments whose buffers the result may take over.
+        shared: Positions of arguments that are the same for all rows; the others, and the result,
+            have one for each picture, or several.
     """
 
     def __init__(
@@ -32,19 +35,24 @@ class Program:
         function: Callable[..., Any],
         log: CompilationLog,
         donate: tuple[int, ...] = (),
+        shared: tuple[int, ...] = (),
     ) -> None:
         self._name = name
-        self._jitted = jax.jit(function, donate_argnums=donate)
+        self._function = function
         self._log = log
+        self._donate = donate
+        self._shared = shared
         self._compiled: dict[Any, jax.stages.Compiled] = {}
 
-    def __call__(self, weights: Any, *arguments: Any) -> Any:
+    def __call__(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
+        arguments = batch.arrange(arguments, self._shared)
         leaves, structure = jax.tree.flatten(arguments)
-        key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        key = (batch.split, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         compiled = self._compiled.get(key)
         if compiled is None:
             start = time.perf_counter()
-            compiled = self._jitted.lower(weights, *arguments).compile()
+            jitted = batch.jit(self._function, self._shared, self._donate)
+            compiled = jitted.lower(weights, *arguments).compile()
             self._compiled[key] = compiled
             # The first argument, the sample or the prompt, tells the shape; the rest follows it.
             self._log.add(self._name, str(leaves[0].shape), time.perf_counter() - start)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.backend import get_backend
+from kandinsky_core.backend import chosen_backend
 from kandinsky_core.checkpoint import NULL_EMBEDDING, Checkpoint, Component
 from kandinsky_core.configs import (
     CLIPTextConfig,
@@ -63,6 +63,7 @@ def load_components(
     ready: Mapping[str, Any],
     text_encoder_loading: str,
     backend: str | Backend | None,
+    mesh: Any,
     device: Any,
     dtype: Any,
     options: HubOptions,
@@ -75,7 +76,7 @@ def load_components(
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
-    chosen = get_backend(backend) if backend is None or isinstance(backend, str) else backend
+    chosen = chosen_backend(backend, mesh, device)
     devices = _by_component("device", device, names)
     dtypes = _by_component("dtype", dtype, names)
     wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]
