@@ -122,7 +122,7 @@ class JaxBackend:
     def _place(self, device: str | None) -> Place:
         if self._everywhere is None:
             return OneDevice(default_device() if device is None else find_device(device))
-        if device is not None:
+        if device not in (None, self._everywhere.name):  # its name is what its networks give
             raise InvalidInputError(
                 f"device={device!r} beside a mesh of devices, {self._everywhere.name}: give one of "
                 "the two"
