@@ -63,11 +63,11 @@ def load_components(
     ready: Mapping[str, Any],
     text_encoder_loading: str,
     backend: str | Backend | None,
-    mesh: Any,
     device: Any,
     dtype: Any,
     options: HubOptions,
     check: Callable[[Mapping[str, Any]], None],
+    mesh: Any = None,
 ) -> dict[str, Any]:
     """Load what is not `ready`, after the configs and the weight files of all have been checked.
 
