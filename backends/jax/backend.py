@@ -31,6 +31,7 @@ from backends.jax.places import OneDevice, Place
 from backends.jax.prior import PriorTransformer
 from backends.jax.t5_encoder import T5EncoderModel
 from backends.jax.t5_streaming import StreamedT5TextEncoder
+from backends.jax.tiled_form import worth_tiling
 from backends.jax.unet import UNet2DConditionModel
 from converters.t5_parts import T5Parts
 from kandinsky_core.backend import require_packages
@@ -74,6 +75,7 @@ class JaxBackend:
 
     Args:
         mesh: See `backends.jax.create`.
+        winograd: Likewise.
 
     Attributes:
         compilations: Every compilation since the backend was made.
@@ -81,7 +83,8 @@ class JaxBackend:
 
     name = "jax"
 
-    def __init__(self, *, mesh: Any = None) -> None:
+    def __init__(self, *, mesh: Any = None, winograd: bool | None = None) -> None:
+        self._winograd = winograd
         self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
         self.cache_folder = enable_compilation_cache()
@@ -98,7 +101,17 @@ class JaxBackend:
         dtype = safe_dtype(source.class_name, dtype)
         with explain_out_of_memory(place.name):
             module = load_network(module_class, config, source.tensors(), dtype=dtype, place=place)
-        return component_class(module, config, place=place, log=self.compilations)
+        component = component_class(module, config, place=place, log=self.compilations)
+        if isinstance(component, JaxDenoiser):
+            component.winograd = self._tiles(module_class, config, place)
+        return component
+
+    def _tiles(self, module_class: type[nnx.Module], config: NetworkConfig, place: Place) -> bool:
+        if self._winograd is False or not isinstance(place, OneDevice):
+            return False
+        if self._winograd is None:
+            return place.device.platform == "cpu" and worth_tiling(module_class, config)
+        return hasattr(module_class, "TILEABLE")
 
     def load_streamed(
         self, source: ComponentSource, dtype: str, device: str | None = None
