@@ -19,7 +19,7 @@ from backends.jax.denoise import JaxDenoiser, JaxPrior
 from backends.jax.devices import default_device, device_name, find_device
 from backends.jax.kandinsky3_unet import Kandinsky3UNet
 from backends.jax.load import load_network
-from backends.jax.memory import explain_out_of_memory
+from backends.jax.memory import device_memory, explain_out_of_memory
 from backends.jax.movq import VQModel
 from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.network import JaxNetwork
@@ -43,7 +43,7 @@ from kandinsky_core.configs import (
 )
 from kandinsky_core.dtypes import safe_dtype
 from kandinsky_core.errors import ConfigError
-from kandinsky_core.interfaces import BackendReport, ComponentSource
+from kandinsky_core.interfaces import BackendReport, ComponentSource, DeviceMemory
 
 __all__ = ["JaxBackend"]
 
@@ -85,9 +85,9 @@ class JaxBackend:
             )
         config_class, module_class, component_class = _CLASSES[source.class_name]
         config = config_class.from_dict(source.config)
-        place = default_device() if device is None else find_device(device)
+        place = _place(device)
         dtype = safe_dtype(source.class_name, dtype)
-        with explain_out_of_memory(device_name(place)):
+        with explain_out_of_memory(device_name(place), loading=True):
             module = load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
         return component_class(module, config, device=place, log=self.compilations)
 
@@ -106,9 +106,13 @@ class JaxBackend:
             T5Parts(source.tensors(), config),
             config,
             dtype=safe_dtype(config.CLASS_NAME, dtype),
-            device=default_device() if device is None else find_device(device),
+            device=_place(device),
             log=self.compilations,
         )
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """See `kandinsky_core.interfaces.Backend.memory`."""
+        return device_memory(_place(device))
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""
@@ -117,3 +121,7 @@ class JaxBackend:
         )
         versions = require_packages("jax", "jax", "jaxlib", "flax")
         return BackendReport(name="jax", available=True, versions=versions, devices=devices)
+
+
+def _place(device: str | None) -> jax.Device:
+    return default_device() if device is None else find_device(device)

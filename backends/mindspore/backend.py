@@ -14,6 +14,7 @@ from backends.mindspore.components import (
 )
 from backends.mindspore.denoise import MindSporeKandinsky3UNet, MindSporePrior, MindSporeUNet
 from backends.mindspore.devices import network_dtype, select_device, visible_devices
+from backends.mindspore.memory import device_memory
 from backends.mindspore.network import MindSporeNetwork
 from backends.mindspore.networks import build_network, fill_network
 from backends.mindspore.offloading import Turn
@@ -34,7 +35,7 @@ from kandinsky_core.configs import (
     VQModelConfig,
 )
 from kandinsky_core.errors import ConfigError
-from kandinsky_core.interfaces import BackendReport, ComponentSource
+from kandinsky_core.interfaces import BackendReport, ComponentSource, DeviceMemory
 
 __all__ = ["COMPILE_VARIABLE", "MindSporeBackend"]
 
@@ -117,6 +118,15 @@ class MindSporeBackend:
             dtype = network_dtype(config.CLASS_NAME, dtype, place)
             cpu_ops.install()
         return StreamedT5TextEncoder(parts, config, dtype=dtype, device=place)
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """See `kandinsky_core.interfaces.Backend.memory`; settles the device, as `load` does.
+
+        Raises:
+            BackendUnavailableError: There is no such device, or the process has another one.
+        """
+        with LOCK:
+            return device_memory(select_device(device))
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""
