@@ -128,7 +128,7 @@ class JaxRun:
     ) -> None:
         self._denoiser = denoiser
         self._device = denoiser._device
-        self._weights = denoiser.placed_weights()
+        self._weights: Any = None
         self._step = denoiser.step_program(guidance_scale > 1, rule)
         self._guidance_scale = np.float32(guidance_scale)
         self._sample: jax.Array
@@ -142,7 +142,7 @@ class JaxRun:
         """Prepare the conditioning, which then stays on the device."""
         arrays = {name: np.asarray(array) for name, array in conditioning.items()}
         with explain_out_of_memory(self._denoiser.device):
-            self._prepared = self._denoiser.prepare_program()(self._weights, arrays)
+            self._prepared = self._denoiser.prepare_program()(self._placed_weights(), arrays)
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """Put one step into the device's queue, waiting for the one before it.
@@ -153,7 +153,7 @@ class JaxRun:
         with explain_out_of_memory(self._denoiser.device):
             jax.block_until_ready(self._sample)
             self._sample, self._previous_x0 = self._step(
-                self._weights,
+                self._placed_weights(),
                 self._sample,
                 self._previous_x0,
                 self._no_noise if noise is None else noise,
@@ -173,6 +173,15 @@ class JaxRun:
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""
         self._sample = self._put(sample)
+
+    def leave(self) -> None:
+        """See `backends.jax.turns.Holder.leave`."""
+        self._weights = None
+
+    def _placed_weights(self) -> Any:
+        if self._weights is None:
+            self._weights = self._denoiser.placed_weights(self)
+        return self._weights
 
     def _placed(self, kept: Kept) -> dict[str, jax.Array]:
         return {name: self._put(getattr(kept, name)) for name in ("original", "noise", "mask")}

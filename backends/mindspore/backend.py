@@ -41,6 +41,9 @@ __all__ = ["COMPILE_VARIABLE", "MindSporeBackend"]
 
 COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
 
+# One for the device of the process: the halves of a pipeline are loaded by backends of their own.
+_TURN = Turn()
+
 _CLASSES: dict[str, tuple[type[NetworkConfig], type[MindSporeNetwork]]] = {
     config.CLASS_NAME: (config, component)
     for config, component in (
@@ -71,7 +74,7 @@ class MindSporeBackend:
     def __init__(self, *, compile: bool | None = None) -> None:
         self.compile = os.environ.get(COMPILE_VARIABLE) == "1" if compile is None else compile
         self.compilations = CompilationLog()
-        self._turn = Turn()
+        self._turn = _TURN
 
     def load(
         self, source: ComponentSource, dtype: str, device: str | None = None
@@ -95,6 +98,7 @@ class MindSporeBackend:
             place = select_device(device)
             dtype = network_dtype(source.class_name, dtype, place)
             cpu_ops.install()
+            self._turn.end()  # what is loaded now is used next
             cell = build_network(config)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
             log = self.compilations if self.compile else None
@@ -117,7 +121,7 @@ class MindSporeBackend:
             place = select_device(device)
             dtype = network_dtype(config.CLASS_NAME, dtype, place)
             cpu_ops.install()
-        return StreamedT5TextEncoder(parts, config, dtype=dtype, device=place)
+        return StreamedT5TextEncoder(parts, config, dtype=dtype, device=place, turn=self._turn)
 
     def memory(self, device: str | None = None) -> DeviceMemory | None:
         """See `kandinsky_core.interfaces.Backend.memory`; settles the device, as `load` does.
