@@ -18,6 +18,7 @@ from kandinsky_core.memory_plan import ComponentMemory, MemoryPlan, readable_siz
 from kandinsky_core.weights import SafetensorsFiles
 from tests.kandinsky3_folder import T5, write_kandinsky3
 
+DOCUMENT = Path(__file__).parents[2] / "docs/memory.md"
 CODEBOOK = "quantize.embedding.weight"
 
 
@@ -98,6 +99,24 @@ def test_ways_to_load_it() -> None:
     assert sizes("on_demand") == (unet + movq, text + unet + movq)
     assert sizes("streamed") == (unet + movq, block + unet + movq)
     assert MemoryPlan(()).ever == MemoryPlan((), one_at_a_time=True).ever == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "repositories"),
+    [
+        ("2.1", ["kandinsky-2-1-prior", "kandinsky-2-1"]),
+        ("2.2", ["kandinsky-2-2-prior", "kandinsky-2-2-decoder"]),
+        ("3", ["kandinsky-3"]),
+    ],
+)
+def test_the_documented_sizes(name: str, repositories: list[str], dtype: str) -> None:
+    parts = [part for each in repositories for part in published(each, dtype).components]
+    found = [MemoryPlan(tuple(parts)), MemoryPlan(tuple(parts), one_at_a_time=True)]
+    if name == "3":
+        found.append(MemoryPlan(tuple(parts), "streamed", one_at_a_time=True))
+    row = [name, dtype, *(readable_size(plan.ever) for plan in found), ""][:5]
+    assert f"| {' | '.join(row).rstrip()} |" in DOCUMENT.read_text(encoding="utf-8")
 
 
 def test_another_dtype_spares_what_is_pinned() -> None:
