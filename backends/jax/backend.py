@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 from flax import nnx
 
@@ -17,19 +19,22 @@ from backends.jax.components import (
 )
 from backends.jax.denoise import JaxDenoiser, JaxPrior
 from backends.jax.devices import default_device, device_name, find_device
+from backends.jax.kandinsky3_denoise import JaxKandinsky3Denoiser
 from backends.jax.kandinsky3_unet import Kandinsky3UNet
-from backends.jax.load import load_network
+from backends.jax.load import abstract_network, load_network
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.movq import VQModel
 from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.network import JaxNetwork
 from backends.jax.prior import PriorTransformer
+from backends.jax.program import Program
 from backends.jax.t5_encoder import T5EncoderModel
 from backends.jax.t5_streaming import StreamedT5TextEncoder
 from backends.jax.unet import UNet2DConditionModel
 from converters.t5_parts import T5Parts
 from kandinsky_core.backend import require_packages
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
@@ -55,7 +60,7 @@ _CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork
         CLIPVisionModelWithProjection,
         JaxImageEncoder,
     ),
-    "Kandinsky3UNet": (Kandinsky3UNetConfig, Kandinsky3UNet, JaxDenoiser),
+    "Kandinsky3UNet": (Kandinsky3UNetConfig, Kandinsky3UNet, JaxKandinsky3Denoiser),
     "MultilingualCLIP": (MultilingualCLIPConfig, MultilingualCLIP, JaxMultilingualTextEncoder),
     "PriorTransformer": (PriorTransformerConfig, PriorTransformer, JaxPrior),
     "T5EncoderModel": (T5Config, T5EncoderModel, JaxT5TextEncoder),
@@ -69,16 +74,22 @@ class JaxBackend:
 
     Attributes:
         compilations: Every compilation since the backend was made.
+        cache_folder: Where compiled programs outlive the process; None where they do not.
     """
 
     name = "jax"
 
     def __init__(self) -> None:
         self.compilations = CompilationLog()
+        # A network that is loaded again, for each text perhaps, finds its programs.
+        self._programs: dict[Any, dict[Any, Program]] = {}
         self.cache_folder = enable_compilation_cache()
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> JaxNetwork:
-        """See `kandinsky_core.interfaces.Backend.load`."""
+        """See `kandinsky_core.interfaces.Backend.load`.
+
+        Within `compile_only` no weight is read: the component compiles its programs, no more.
+        """
         if source.class_name not in _CLASSES:
             raise ConfigError(
                 f"the JAX backend has no {source.class_name}; it has {', '.join(_CLASSES)}"
@@ -88,8 +99,14 @@ class JaxBackend:
         place = default_device() if device is None else find_device(device)
         dtype = safe_dtype(source.class_name, dtype)
         with explain_out_of_memory(device_name(place)):
-            module = load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
-        return component_class(module, config, device=place, log=self.compilations)
+            module = (
+                abstract_network(module_class, config, dtype=dtype)
+                if compiling_only()
+                else load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
+            )
+        programs = self._programs.setdefault((config, dtype, place), {})
+        log = self.compilations
+        return component_class(module, config, device=place, log=log, programs=programs)
 
     def load_streamed(
         self, source: ComponentSource, dtype: str, device: str | None = None

@@ -14,6 +14,7 @@ from backends.jax.load import jax_dtype
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_last
 from backends.jax.program import Program
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
@@ -37,6 +38,10 @@ class JaxDenoiser(JaxNetwork):
     ) -> JaxRun:
         """See `kandinsky_core.interfaces.Denoiser.begin`."""
         return JaxRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:
+        """Return conditioning as arrays, in as few shapes as the network can do with."""
+        return {name: np.asarray(array) for name, array in conditioning.items()}
 
     def prepare_program(self) -> Program:
         """Return what computes all that does not depend on the step, once a run."""
@@ -109,6 +114,8 @@ class JaxPrior(JaxDenoiser):
 
     def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
         """See `kandinsky_core.interfaces.PriorDenoiser.clip_statistics`."""
+        if compiling_only():  # there may be no values
+            return (np.zeros((1, self.config.embedding_dim), np.float32),) * 2
         network: Any = nnx.merge(self._graph, self._weights)
         mean, std = network.clip_mean[...], network.clip_std[...]
         return np.asarray(mean, np.float32), np.asarray(std, np.float32)
@@ -140,7 +147,7 @@ class JaxRun:
 
     def condition(self, conditioning: Mapping[str, Array]) -> None:
         """Prepare the conditioning, which then stays on the device."""
-        arrays = {name: np.asarray(array) for name, array in conditioning.items()}
+        arrays = self._denoiser.laid_out(conditioning)
         with explain_out_of_memory(self._denoiser.device):
             self._prepared = self._denoiser.prepare_program()(self._weights, arrays)
 

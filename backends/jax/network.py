@@ -12,8 +12,10 @@ from flax import nnx
 from backends.jax.devices import device_name, find_device
 from backends.jax.load import abstract_network, jax_dtype
 from backends.jax.program import Program
+from backends.jax.shapes import shapes_on
 from backends.jax.weights import read_weights, with_weights
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.dtypes import safe_dtype
 from kandinsky_core.interfaces import Array
 from kandinsky_core.replaceable import ReplaceableWeights
@@ -29,6 +31,7 @@ class JaxNetwork(ReplaceableWeights):
         config: Its config.
         device: Where the weights lie.
         log: The backend's compilation log.
+        programs: Those of networks with other weights and all else alike, which this one shares.
     """
 
     backend_name = "jax"
@@ -40,6 +43,7 @@ class JaxNetwork(ReplaceableWeights):
         *,
         device: jax.Device,
         log: CompilationLog,
+        programs: dict[Any, Program] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -48,7 +52,7 @@ class JaxNetwork(ReplaceableWeights):
         self._device = device
         self._log = log
         self._offloaded = False
-        self._programs: dict[Any, Program] = {}
+        self._programs = {} if programs is None else programs
 
     @property
     def dtype(self) -> str:
@@ -60,6 +64,11 @@ class JaxNetwork(ReplaceableWeights):
         """Where the network runs."""
         return device_name(self._device)
 
+    @property
+    def compilations(self) -> CompilationLog:
+        """The backend's log."""
+        return self._log
+
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights; compiled programs are forgotten where they no longer fit.
 
@@ -68,7 +77,7 @@ class JaxNetwork(ReplaceableWeights):
         """
         if device is not None and find_device(device) != self._device:
             self._device = find_device(device)
-            self._programs.clear()
+            self._programs = {}
             if not self._offloaded:
                 self._weights = jax.device_put(self._weights, self._device)
         dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
@@ -77,7 +86,7 @@ class JaxNetwork(ReplaceableWeights):
             self._graph, _ = nnx.split(empty)
             chosen = jax_dtype(dtype)
             self._weights = jax.tree.map(lambda leaf: leaf.astype(chosen), self._weights)
-            self._programs.clear()
+            self._programs = {}
 
     def offload(self) -> None:
         """Keep the weights on the host from now on."""
@@ -95,7 +104,12 @@ class JaxNetwork(ReplaceableWeights):
         self._weights = with_weights(self._weights, values, place)
 
     def placed_weights(self) -> Any:
-        """Return the weights on the device; with offloading a copy that lives while it is used."""
+        """Return the weights on the device; with offloading a copy that lives while it is used.
+
+        To compile without running, their shapes are enough.
+        """
+        if compiling_only():
+            return shapes_on(self._weights, self._device)
         return jax.device_put(self._weights, self._device) if self._offloaded else self._weights
 
 

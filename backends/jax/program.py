@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
+from backends.jax.cache import cache_hits
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 
 __all__ = ["Program"]
 
@@ -43,13 +46,23 @@ class Program:
         key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         compiled = self._compiled.get(key)
         if compiled is None:
-            start = time.perf_counter()
+            start, hits = time.perf_counter(), cache_hits()
             compiled = self._jitted.lower(weights, *arguments).compile()
             self._compiled[key] = compiled
             # The first argument, the sample or the prompt, tells the shape; the rest follows it.
-            self._log.add(self._name, str(leaves[0].shape), time.perf_counter() - start)
-        return compiled(weights, *arguments)
+            seconds, cached = time.perf_counter() - start, cache_hits() > hits
+            self._log.add(self._name, str(leaves[0].shape), seconds, cached=cached)
+        return _zeros(compiled) if compiling_only() else compiled(weights, *arguments)
 
     def clear(self) -> None:
         """Forget what was compiled, after the weights moved to another device."""
         self._compiled.clear()
+
+
+def _zeros(compiled: jax.stages.Compiled) -> Any:
+    """Return zeros in the place of a program's result, with its shapes, on its devices."""
+    return jax.tree.map(
+        lambda result, sharding: jax.device_put(np.zeros(result.shape, result.dtype), sharding),
+        compiled.out_info,
+        compiled.output_shardings,
+    )

@@ -39,6 +39,7 @@ class StreamedT5TextEncoder(WithoutWeights):
     """
 
     backend_name = "mindspore"
+    compilations = None
 
     def __init__(self, parts: T5Parts, config: T5Config, *, dtype: str, device: str) -> None:
         self.config = config
