@@ -31,6 +31,7 @@ def measure_jax(settings: dict[str, Any], latent: int, repeats: int, dtype: str)
 
     from backends.jax.denoise import JaxDenoiser
     from backends.jax.load import abstract_network
+    from backends.jax.places import OneDevice
     from backends.jax.unet import UNet2DConditionModel
     from kandinsky_core.compilations import CompilationLog
     from kandinsky_core.configs import UNet2DConditionConfig
@@ -46,7 +47,7 @@ def measure_jax(settings: dict[str, Any], latent: int, repeats: int, dtype: str)
 
     module = nnx.merge(graph, jax.tree.map(random, state))
     log = CompilationLog()
-    denoiser = JaxDenoiser(module, config, device=jax.local_devices()[0], log=log)
+    denoiser = JaxDenoiser(module, config, place=OneDevice(jax.local_devices()[0]), log=log)
     schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012).schedule(50)
     sample = rng.standard_normal((1, 4, latent, latent), np.float32)
     embeds = rng.standard_normal((2, config.encoder_hid_dim), np.float32)

@@ -16,6 +16,7 @@ __all__ = [
     "available_backends",
     "backend_names",
     "backend_reports",
+    "chosen_backend",
     "get_backend",
     "get_reference",
     "require_packages",
@@ -45,7 +46,8 @@ def get_backend(name: str | None = None, **options: Any) -> Backend:
     Args:
         name: `jax`, `mindspore`, or another registered name. None takes the environment's
             `KANDINSKY_BACKEND`, else the first one that is installed.
-        options: What the backend named has, and others have not: `compile=True` for `mindspore`.
+        options: What the backend named has, and others have not: `compile=True` for `mindspore`,
+            `mesh="data=4,model=2"` for `jax`.
 
     Raises:
         BackendUnavailableError: The name is unknown, or the packages are missing (the message
@@ -75,6 +77,31 @@ def get_backend(name: str | None = None, **options: Any) -> Backend:
     raise BackendUnavailableError(
         "no backend is installed; install one with: pip install 'kandinsky-anywhere[jax]'"
         + (f" ({'; '.join(problems)})" if problems else "")
+    )
+
+
+def chosen_backend(backend: str | Backend | None, mesh: Any, device: Any) -> Backend:
+    """Return the backend that the arguments of `from_pretrained` ask for.
+
+    Args:
+        backend: A name, an object, or None.
+        mesh: An option of the backend, or None.
+        device: Where, or None.
+
+    Raises:
+        BackendUnavailableError: See `get_backend`; or there are fewer devices than the mesh has.
+        InvalidInputError: The backend takes no mesh, or not this one, or the arguments contradict
+            each other.
+    """
+    if mesh is None:
+        return get_backend(backend) if backend is None or isinstance(backend, str) else backend
+    if device is not None:
+        raise InvalidInputError(f"device={device!r} beside mesh={mesh!r}: give one of the two")
+    if backend is None or isinstance(backend, str):
+        return get_backend(backend, mesh=mesh)
+    raise InvalidInputError(
+        f"mesh={mesh!r} beside a backend that is made already: make it with "
+        f"get_backend({backend.name!r}, mesh=...)"
     )
 
 
@@ -132,7 +159,7 @@ def _check_options(name: str, signature: inspect.Signature, options: dict[str, A
         known = ", ".join(signature.parameters)
         raise InvalidInputError(
             f"the {name} backend has no option {unknown[0]!r}: "
-            + (f"choose from {known}" if known else "it has none")
+            + (f"choose from {known}, or leave it out" if known else "it has none; leave it out")
         )
 
 

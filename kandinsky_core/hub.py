@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from kandinsky_core.checkpoint import NULL_EMBEDDING
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 from kandinsky_core.layouts import other_layouts
 
@@ -110,6 +111,7 @@ def _download(repo: str, part: str, options: HubOptions, components: Iterable[st
         patterns += [f"{component}/*model{infix}.safetensors"]
         patterns += [f"{component}/*model{infix}-?????-of-?????.safetensors"]
         patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
+        patterns += [f"{component}/{NULL_EMBEDDING}.safetensors"]
         patterns += [f"{component}/kandinsky_jax.safetensors"]
         patterns += [f"{component}/kandinsky_mindspore.ckpt"]
     folder = _snapshot(repo, options, patterns, hidden=not components)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kandinsky_core.backend import require_packages
 from kandinsky_core.interfaces import Backend
 
 __all__ = ["create"]
 
 
-def create() -> Backend:
+def create(*, mesh: Any = None) -> Backend:
     """Return the backend; what the entry point `jax` names.
 
+    Args:
+        mesh: The devices that share the work, `data=4,model=2` or a `jax.sharding.Mesh` with axes
+            among these two: pictures are divided along `data`, weights along `model`. None takes
+            one device.
+
     Raises:
-        BackendUnavailableError: JAX or Flax is not installed.
+        BackendUnavailableError: JAX or Flax is not installed, or there are fewer devices.
+        InvalidInputError: It is no such mesh.
     """
     require_packages("jax", "jax", "jaxlib", "flax")
     from backends.jax.backend import JaxBackend
 
-    return JaxBackend()
+    return JaxBackend(mesh=mesh)

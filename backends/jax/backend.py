@@ -23,9 +23,12 @@ from backends.jax.kandinsky3_denoise import JaxKandinsky3Denoiser
 from backends.jax.kandinsky3_unet import Kandinsky3UNet
 from backends.jax.load import abstract_network, load_network
 from backends.jax.memory import explain_out_of_memory
+from backends.jax.mesh import find_mesh
+from backends.jax.mesh_place import OverMesh
 from backends.jax.movq import VQModel
 from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.network import JaxNetwork
+from backends.jax.places import OneDevice, Place
 from backends.jax.prior import PriorTransformer
 from backends.jax.program import Program
 from backends.jax.t5_encoder import T5EncoderModel
@@ -47,7 +50,7 @@ from kandinsky_core.configs import (
     VQModelConfig,
 )
 from kandinsky_core.dtypes import safe_dtype
-from kandinsky_core.errors import ConfigError
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.interfaces import BackendReport, ComponentSource
 
 __all__ = ["JaxBackend"]
@@ -72,6 +75,9 @@ _CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork
 class JaxBackend:
     """Runs the networks with JAX.
 
+    Args:
+        mesh: See `backends.jax.create`.
+
     Attributes:
         compilations: Every compilation since the backend was made.
         cache_folder: Where compiled programs outlive the process; None where they do not.
@@ -79,7 +85,8 @@ class JaxBackend:
 
     name = "jax"
 
-    def __init__(self) -> None:
+    def __init__(self, *, mesh: Any = None) -> None:
+        self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
         # A network that is loaded again, for each text perhaps, finds its programs.
         self._programs: dict[Any, dict[Any, Program]] = {}
@@ -96,17 +103,17 @@ class JaxBackend:
             )
         config_class, module_class, component_class = _CLASSES[source.class_name]
         config = config_class.from_dict(source.config)
-        place = default_device() if device is None else find_device(device)
+        place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
-        with explain_out_of_memory(device_name(place)):
+        with explain_out_of_memory(place.name):
             module = (
                 abstract_network(module_class, config, dtype=dtype)
                 if compiling_only()
-                else load_network(module_class, config, source.tensors(), dtype=dtype, device=place)
+                else load_network(module_class, config, source.tensors(), dtype=dtype, place=place)
             )
         programs = self._programs.setdefault((config, dtype, place), {})
         log = self.compilations
-        return component_class(module, config, device=place, log=log, programs=programs)
+        return component_class(module, config, place=place, log=log, programs=programs)
 
     def load_streamed(
         self, source: ComponentSource, dtype: str, device: str | None = None
@@ -123,9 +130,19 @@ class JaxBackend:
             T5Parts(source.tensors(), config),
             config,
             dtype=safe_dtype(config.CLASS_NAME, dtype),
-            device=default_device() if device is None else find_device(device),
+            place=self._place(device),
             log=self.compilations,
         )
+
+    def _place(self, device: str | None) -> Place:
+        if self._everywhere is None:
+            return OneDevice(default_device() if device is None else find_device(device))
+        if device not in (None, self._everywhere.name):  # its name is what its networks give
+            raise InvalidInputError(
+                f"device={device!r} beside a mesh of devices, {self._everywhere.name}: give one of "
+                "the two"
+            )
+        return self._everywhere
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

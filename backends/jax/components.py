@@ -45,7 +45,9 @@ class _SingleCall(JaxNetwork):
             label = f"{type(self).__name__.removeprefix('Jax')}.{name}"
             self._programs[name] = Program(label, run, self._log)
         with explain_out_of_memory(self.device):
-            return tuple(map(np.asarray, self._programs[name](self.placed_weights(), *arguments)))
+            batch = self._place.batch(arguments[0])
+            parts = self._programs[name](batch, self.placed_weights(), *arguments)
+            return tuple(map(batch.read, parts))
 
 
 class JaxTextEncoder(_SingleCall):

@@ -102,7 +102,7 @@ class JaxDenoiser(JaxNetwork):
                 )
 
             label = self._label("guided step" if guided else "step")
-            self._programs[key] = Program(label, run, self._log, donate=(1, 2))
+            self._programs[key] = Program(label, run, self._log, donate=(1, 2), shared=(4, 5, 6))
         return self._programs[key]
 
     def _label(self, name: str) -> str:
@@ -117,7 +117,7 @@ class JaxPrior(JaxDenoiser):
         if compiling_only():  # there may be no values
             return (np.zeros((1, self.config.embedding_dim), np.float32),) * 2
         network: Any = nnx.merge(self._graph, self._weights)
-        mean, std = network.clip_mean[...], network.clip_std[...]
+        mean, std = self._place.get((network.clip_mean[...], network.clip_std[...]))
         return np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
 
@@ -134,7 +134,7 @@ class JaxRun:
         kept: Kept | None,
     ) -> None:
         self._denoiser = denoiser
-        self._device = denoiser._device
+        self._batch = denoiser._place.batch(sample)
         self._weights = denoiser.placed_weights()
         self._step = denoiser.step_program(guidance_scale > 1, rule)
         self._guidance_scale = np.float32(guidance_scale)
@@ -143,13 +143,13 @@ class JaxRun:
         self._kept = None if kept is None else self._placed(kept)
         self.condition(conditioning)
         self.write(sample)
-        self._previous_x0 = jax.device_put(np.zeros(self._sample.shape, np.float32), self._device)
+        self._previous_x0 = self._put(np.zeros_like(sample, np.float32))
 
     def condition(self, conditioning: Mapping[str, Array]) -> None:
         """Prepare the conditioning, which then stays on the device."""
         arrays = self._denoiser.laid_out(conditioning)
         with explain_out_of_memory(self._denoiser.device):
-            self._prepared = self._denoiser.prepare_program()(self._weights, arrays)
+            self._prepared = self._denoiser.prepare_program()(self._batch, self._weights, arrays)
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """Put one step into the device's queue, waiting for the one before it.
@@ -160,6 +160,7 @@ class JaxRun:
         with explain_out_of_memory(self._denoiser.device):
             jax.block_until_ready(self._sample)
             self._sample, self._previous_x0 = self._step(
+                self._batch,
                 self._weights,
                 self._sample,
                 self._previous_x0,
@@ -174,7 +175,7 @@ class JaxRun:
     def read(self) -> FloatArray:
         """Return the sample, batch first and channels second."""
         with explain_out_of_memory(self._denoiser.device):
-            sample = np.asarray(self._sample)
+            sample = self._batch.read(self._sample)
         return np.array(np.moveaxis(sample, -1, 1), order="C")
 
     def write(self, sample: FloatArray) -> None:
@@ -185,7 +186,7 @@ class JaxRun:
         return {name: self._put(getattr(kept, name)) for name in ("original", "noise", "mask")}
 
     def _put(self, array: FloatArray) -> jax.Array:
-        """Lay an array out channels-last and place it on the device."""
+        """Lay an array out channels-last and place it."""
         last = np.ascontiguousarray(np.moveaxis(array, 1, -1), np.float32)
-        placed: jax.Array = jax.device_put(last, self._device)
+        placed: jax.Array = self._batch.put(last)
         return placed

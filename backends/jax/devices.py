@@ -6,7 +6,7 @@ import jax
 
 from kandinsky_core.errors import BackendUnavailableError
 
-__all__ = ["default_device", "device_name", "find_device"]
+__all__ = ["default_device", "device_name", "device_platform", "find_device"]
 
 _PLATFORMS = {"cuda": "gpu", "rocm": "gpu"}
 
@@ -21,6 +21,12 @@ def device_name(device: jax.Device) -> str:
     return device.platform if device.platform == "cpu" else f"{device.platform}:{device.id}"
 
 
+def device_platform(name: str) -> str:
+    """Return JAX's name of a kind of device: `gpu` for `cuda`; with an index it is no kind."""
+    kind = name.lower()
+    return _PLATFORMS.get(kind, kind)
+
+
 def find_device(name: str) -> jax.Device:
     """Return a device by name: `cpu`, `gpu`, `cuda:1`, `tpu:0`.
 
@@ -28,7 +34,7 @@ def find_device(name: str) -> jax.Device:
         BackendUnavailableError: JAX does not see it; the message lists what it sees.
     """
     kind, _, index = name.lower().partition(":")
-    platform = _PLATFORMS.get(kind, kind)
+    platform = device_platform(kind)
     try:
         devices = jax.local_devices(backend=platform)
         return devices[int(index or 0)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from flax import nnx
 from jax.typing import DTypeLike
 
+from backends.jax.devices import default_device
+from backends.jax.places import OneDevice, Place
 from converters.accounting import account
 from converters.layouts import layout_of, with_layout
 from converters.leaf_rules import JAX_RULES, LeafRule
@@ -77,7 +78,7 @@ def load_network(
     tensors: Tensors,
     *,
     dtype: DTypeLike,
-    device: jax.Device | jax.sharding.Sharding | None = None,
+    place: Place | None = None,
 ) -> Network:
     """Build a network and fill it from a checkpoint.
 
@@ -88,7 +89,7 @@ def load_network(
             On a CPU a file that was converted for JAX is not copied at all: the parameters are
             windows into it.
         dtype: of parameters and computation; files in another precision are cast.
-        device: where the parameters shall live; JAX's default device if none is given.
+        place: where the parameters shall live; JAX's default device if none is given.
 
     Raises:
         CheckpointError: the checkpoint does not fit; raised before any data is read. Or a value
@@ -104,6 +105,7 @@ def load_network(
     ours = layout_of(tensors) == "jax"
     tensors = with_layout(tensors, "diffusers")  # views; ours come back to what the file holds
     found = account(config.CLASS_NAME, expected_shapes(network), tensors)
+    place = OneDevice(default_device()) if place is None else place
     with refuse_non_finite(config.CLASS_NAME, str(jax_dtype(dtype))) as check:
         for name, expected in found.items():
             path, rule = places[expected]
@@ -114,7 +116,7 @@ def load_network(
             # what is not, which must not be another's.
             if not ours and array.flags.c_contiguous and np.may_share_memory(array, stored):
                 array = array.copy()
-            variables[path] = variables[path].replace(jax.device_put(array, device))
+            variables[path] = variables[path].replace(place.put_weight(str(path[-1]), array))
     filled: Network = nnx.merge(graph, nnx.from_flat_state(variables))
     return filled
 

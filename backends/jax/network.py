@@ -1,4 +1,4 @@
-"""A Flax module with its weights, placed on a device: what every JAX component is made of."""
+"""A Flax module with its weights in their place: what every JAX component is made of."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from backends.jax.devices import device_name, find_device
 from backends.jax.load import abstract_network, jax_dtype
+from backends.jax.places import Place
 from backends.jax.program import Program
-from backends.jax.shapes import shapes_on
 from backends.jax.weights import read_weights, with_weights
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.compile_only import compiling_only
@@ -29,7 +28,7 @@ class JaxNetwork(ReplaceableWeights):
     Args:
         module: The filled module.
         config: Its config.
-        device: Where the weights lie.
+        place: Where the weights lie.
         log: The backend's compilation log.
         programs: Those of networks with other weights and all else alike, which this one shares.
     """
@@ -41,7 +40,7 @@ class JaxNetwork(ReplaceableWeights):
         module: nnx.Module,
         config: Any,
         *,
-        device: jax.Device,
+        place: Place,
         log: CompilationLog,
         programs: dict[Any, Program] | None = None,
     ) -> None:
@@ -49,7 +48,7 @@ class JaxNetwork(ReplaceableWeights):
         self.config = config
         self._graph, self._weights = nnx.split(module)
         self._module_class = type(module)
-        self._device = device
+        self._place = place
         self._log = log
         self._offloaded = False
         self._programs = {} if programs is None else programs
@@ -62,7 +61,7 @@ class JaxNetwork(ReplaceableWeights):
     @property
     def device(self) -> str:
         """Where the network runs."""
-        return device_name(self._device)
+        return self._place.name
 
     @property
     def compilations(self) -> CompilationLog:
@@ -74,12 +73,14 @@ class JaxNetwork(ReplaceableWeights):
 
         Raises:
             BackendUnavailableError: The device is not there.
+            InvalidInputError: The weights lie over a mesh, and it is another device.
         """
-        if device is not None and find_device(device) != self._device:
-            self._device = find_device(device)
+        place = self._place if device is None else self._place.moved(device)
+        if place != self._place:
+            self._place = place
             self._programs = {}
             if not self._offloaded:
-                self._weights = jax.device_put(self._weights, self._device)
+                self._weights = place.put_weights(self._weights)
         dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
         if dtype is not None and dtype != self.dtype:
             empty = abstract_network(self._module_class, self.config, dtype=dtype)
@@ -91,26 +92,28 @@ class JaxNetwork(ReplaceableWeights):
     def offload(self) -> None:
         """Keep the weights on the host from now on."""
         self._offloaded = True
-        self._weights = jax.device_get(self._weights)
+        if compiling_only():  # there may be no values
+            return
+        self._weights = self._place.get(self._weights)
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.interfaces.Network.read_weights`."""
-        return read_weights(self._weights, names)
+        return read_weights(self._weights, names, self._place.get)
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
-        def place(array: Array) -> Any:
-            return array if self._offloaded else jax.device_put(array, self._device)
+        def place(leaf: str, array: Array) -> Any:
+            return array if self._offloaded else self._place.put_weight(leaf, array)
 
         self._weights = with_weights(self._weights, values, place)
 
     def placed_weights(self) -> Any:
-        """Return the weights on the device; with offloading a copy that lives while it is used.
+        """Return the weights in place; with offloading a copy that lives while it is used.
 
         To compile without running, their shapes are enough.
         """
         if compiling_only():
-            return shapes_on(self._weights, self._device)
-        return jax.device_put(self._weights, self._device) if self._offloaded else self._weights
+            return self._place.shapes(self._weights)
+        return self._place.put_weights(self._weights) if self._offloaded else self._weights
 
 
 def to_channels_last(array: Any) -> Any:

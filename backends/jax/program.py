@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from backends.jax.cache import cache_hits
+from backends.jax.places import Batch
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.compile_only import compiling_only
 
@@ -24,9 +25,11 @@ class Program:
 
     Args:
         name: For the log.
-        function: Pure function; its first argument is the weights.
+        function: Pure; its first argument is the weights.
         log: Where compilations are recorded.
         donate: Positions of arguments whose buffers the result may take over.
+        shared: Positions of arguments that are the same for all rows; the others, and the result,
+            have one for each picture, or several.
     """
 
     def __init__(
@@ -35,19 +38,24 @@ class Program:
         function: Callable[..., Any],
         log: CompilationLog,
         donate: tuple[int, ...] = (),
+        shared: tuple[int, ...] = (),
     ) -> None:
         self._name = name
-        self._jitted = jax.jit(function, donate_argnums=donate)
+        self._function = function
         self._log = log
+        self._donate = donate
+        self._shared = shared
         self._compiled: dict[Any, jax.stages.Compiled] = {}
 
-    def __call__(self, weights: Any, *arguments: Any) -> Any:
+    def __call__(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
+        arguments = batch.arrange(arguments, self._shared)
         leaves, structure = jax.tree.flatten(arguments)
-        key = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        key = (batch.split, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         compiled = self._compiled.get(key)
         if compiled is None:
             start, hits = time.perf_counter(), cache_hits()
-            compiled = self._jitted.lower(weights, *arguments).compile()
+            jitted = batch.jit(self._function, self._shared, self._donate)
+            compiled = jitted.lower(weights, *arguments).compile()
             self._compiled[key] = compiled
             # The first argument, the sample or the prompt, tells the shape; the rest follows it.
             seconds, cached = time.perf_counter() - start, cache_hits() > hits
@@ -61,8 +69,9 @@ class Program:
 
 def _zeros(compiled: jax.stages.Compiled) -> Any:
     """Return zeros in the place of a program's result, with its shapes, on its devices."""
-    return jax.tree.map(
-        lambda result, sharding: jax.device_put(np.zeros(result.shape, result.dtype), sharding),
-        compiled.out_info,
-        compiled.output_shardings,
-    )
+
+    def placed(result: Any, sharding: Any) -> jax.Array:
+        host = np.zeros(result.shape, result.dtype)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(placed, compiled.out_info, compiled.output_shardings)

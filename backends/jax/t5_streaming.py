@@ -1,7 +1,7 @@
 """T5 read block by block from its files: encoding needs the memory of one block, not of 32.
 
-A block of the published model has 268 million parameters, 0.5 GB in bfloat16. Measured at that
-width on a CPU, from files in float16: 1.7 GiB at the peak besides the page cache.
+A block of the published model has 268 million parameters, 0.5 GB in bfloat16. Measured on a CPU
+with all 32 of them (`benchmarks/t5_streaming.py`): 1.7 GiB at the peak besides the page cache.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from backends.jax.attention import attend
-from backends.jax.devices import device_name, find_device
 from backends.jax.layers import Layers
 from backends.jax.load import abstract_network, jax_dtype, load_network
 from backends.jax.memory import explain_out_of_memory
+from backends.jax.places import Batch, Place
 from backends.jax.program import Program
-from backends.jax.shapes import shapes_on
 from backends.jax.t5_encoder import T5Block
 from converters.t5_parts import T5Parts
 from kandinsky_core.compilations import CompilationLog
@@ -41,7 +40,7 @@ class StreamedT5TextEncoder(WithoutWeights):
         parts: The checkpoint.
         config: Its config.
         dtype: Of the computation; each block is cast to it when it is read.
-        device: Where one block at a time is placed.
+        place: Where one block at a time is placed.
         log: The backend's compilation log.
     """
 
@@ -53,20 +52,20 @@ class StreamedT5TextEncoder(WithoutWeights):
         config: T5Config,
         *,
         dtype: str,
-        device: jax.Device,
+        place: Place,
         log: CompilationLog,
     ) -> None:
         self.config = config
         self.dtype = dtype
         self._parts = parts
-        self._device = device
+        self._place = place
         self._log = log
         self._program: Program | None = None
 
     @property
     def device(self) -> str:
         """Where the blocks run."""
-        return device_name(self._device)
+        return self._place.name
 
     @property
     def compilations(self) -> CompilationLog:
@@ -78,9 +77,10 @@ class StreamedT5TextEncoder(WithoutWeights):
 
         Raises:
             BackendUnavailableError: The device is not there.
+            InvalidInputError: The blocks run over a mesh, and it is another device.
         """
         if device is not None:
-            self._device = find_device(device)
+            self._place = self._place.moved(device)
         if dtype is not None:
             self.dtype = safe_dtype(self.config.CLASS_NAME, dtype)
         self._program = None
@@ -91,14 +91,15 @@ class StreamedT5TextEncoder(WithoutWeights):
         biases = self._parts.score_bias(attention_mask)
         with explain_out_of_memory(self.device):
             # One text at a time, so that one program serves any number of them.
-            rows = [jax.device_put(row, self._device) for row in states[:, None]]
-            added = [jax.device_put(row, self._device) for row in biases[:, None]]
+            batch = self._place.batch(states[:1])
+            rows = [batch.put(row) for row in states[:, None]]
+            added = [batch.put(row) for row in biases[:, None]]
             for index in range(self.config.num_layers):
-                rows = self._apply_block(index, rows, added)
-            return self._parts.normalise(np.concatenate(rows))
+                rows = self._apply_block(index, batch, rows, added)
+            return self._parts.normalise(np.concatenate([batch.read(row) for row in rows]))
 
     def _apply_block(
-        self, index: int, rows: list[jax.Array], biases: list[jax.Array]
+        self, index: int, batch: Batch, rows: list[jax.Array], biases: list[jax.Array]
     ) -> list[jax.Array]:
         """Load a block, call it for each text, and drop it."""
         graph, weights = self._load(index)
@@ -112,7 +113,7 @@ class StreamedT5TextEncoder(WithoutWeights):
         program = self._program
         # Waits, or the next block would be there before this one is gone.
         return [
-            jax.block_until_ready(program(weights, row, bias))
+            jax.block_until_ready(program(batch, weights, row, bias))
             for row, bias in zip(rows, biases, strict=True)
         ]
 
@@ -120,9 +121,9 @@ class StreamedT5TextEncoder(WithoutWeights):
         """Read a block's graph and weights; to compile without running, shapes are enough."""
         if compiling_only():
             graph, shapes = nnx.split(abstract_network(_block, self.config, dtype=self.dtype))
-            return graph, shapes_on(shapes, self._device)
+            return graph, self._place.shapes(shapes)
         tensors = self._parts.block(index)
-        block = load_network(_block, self.config, tensors, dtype=self.dtype, device=self._device)
+        block = load_network(_block, self.config, tensors, dtype=self.dtype, place=self._place)
         graph, weights = nnx.split(block)
         return graph, weights
 

@@ -1,7 +1,7 @@
 """T5 read block by block from its files: encoding needs the memory of one block, not of 32.
 
-Measured at the width of the published model on a CPU, in float32 from files in float16: 1.6 GiB at
-the peak besides the page cache.
+Measured on a CPU with all 32 blocks of the published size, in float32
+(`benchmarks/t5_streaming.py`): 1.5 GiB at the peak besides the page cache.
 """
 
 from __future__ import annotations

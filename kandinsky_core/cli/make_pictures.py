@@ -82,7 +82,7 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
-    given = _given(options, *names, "local_files_only", "text_encoder_loading")
+    given = _given(options, *names, "mesh", "local_files_only", "text_encoder_loading")
     if hasattr(pipeline, "pipeline_class"):
         pipeline = pipeline.pipeline_class(options.model, **given)
     if not issubclass(pipeline, CombinedPipeline):

@@ -96,6 +96,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", help="jax or mindspore (default: the one installed)")
     parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16")
     parser.add_argument("--device", help="cpu, gpu, gpu:1, tpu (default: the backend's own)")
+    parser.add_argument(
+        "--mesh", metavar="SIZES", help="jax: the devices that share the work, data=4,model=2"
+    )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
     parser.add_argument("--prior-revision", metavar="REVISION", help="the same of the prior")
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")

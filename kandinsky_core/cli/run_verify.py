@@ -21,6 +21,7 @@ from kandinsky_core.dtypes import dtype_name
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
+from kandinsky_core.pipelines.combined import CombinedPipeline
 from kandinsky_core.validation import positive_int
 from kandinsky_core.verification import PICTURE, Comparison, compare, inputs, outputs
 
@@ -89,14 +90,14 @@ def _library(name: str) -> Any:
 
 def _results(options: argparse.Namespace, library: Any, given: Any) -> tuple[dict[str, Any], Any]:
     """Run one backend: each component on `given` inputs, then the whole."""
-    pipeline = AutoPipelineForText2Image.from_pretrained(
-        options.model,
-        prior=options.prior,
-        backend=library,
-        dtype=options.dtype,
-        revision=options.revision,
-        variant=options.variant,
-        local_files_only=options.local_files_only,
+    hub = {name: getattr(options, name) for name in ("revision", "variant", "local_files_only")}
+    chosen = AutoPipelineForText2Image.pipeline_class(options.model, **hub)
+    if not issubclass(chosen, CombinedPipeline):
+        raise InvalidInputError(
+            f"{options.model} is of Kandinsky 3, and verify compares those of Kandinsky 2.1 and 2.2"
+        )
+    pipeline: Any = chosen.from_pretrained(
+        options.model, prior=options.prior, backend=library, dtype=options.dtype, **hub
     )
     pipeline.set_progress_bar_config(disable=True)
     size = pipeline.decoder_pipe.default_size
@@ -112,9 +113,9 @@ def _results(options: argparse.Namespace, library: Any, given: Any) -> tuple[dic
     }
     if library.name == _REFERENCE:
         # The picture is diffusers' own: its pipeline, schedulers, tokenizer, random numbers.
-        hub = HubOptions.among(vars(options))
+        settings = HubOptions.among(vars(options))
         names = {"decoder": options.model, "prior": pipeline.prior_pipe.origin["model"]}
-        folders = {part: resolve_model(model, part, hub, ()) for part, model in names.items()}
+        folders = {part: resolve_model(model, part, settings, ()) for part, model in names.items()}
         pictures = library.pictures(folders, pipeline.networks, options.seed, **request)
     else:
         pictures = pipeline(**request, seed=options.seed, output_type="np").images

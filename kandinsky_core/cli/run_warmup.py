@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.backend import get_backend
+from kandinsky_core.backend import chosen_backend
 from kandinsky_core.cli.warmup import TASKS
 from kandinsky_core.compilations import Compilation
 from kandinsky_core.compilations import logger as compilations_logger
@@ -39,9 +39,9 @@ def run(options: argparse.Namespace) -> None:
         KandinskyError: The model or an option is not usable, or nothing would be kept.
     """
     _check(options)
-    backend = get_backend(options.backend)
+    backend = chosen_backend(options.backend, options.mesh, options.device)
     folder = _cache_folder(backend)
-    options.backend = backend
+    options.backend, options.mesh = backend, None
     load = import_module(f"kandinsky_core.cli.run_{options.task}").load
     with compile_only():
         pipeline = load(options)

@@ -59,6 +59,7 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
         model: str | Path,
         *,
         backend: str | Backend | None = None,
+        mesh: Any = None,
         device: Any = None,
         dtype: Any = None,
         torch_dtype: Any = None,
@@ -81,6 +82,8 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             model: `shapes` (the embedded model), a folder in diffusers' layout, or a hub id.
             backend: `jax` or `mindspore`, or a backend object; None takes the one that is
                 installed, JAX first.
+            mesh: The devices of the `jax` backend that share the work, in place of one device:
+                `data=4,model=2`, or a `jax.sharding.Mesh` with axes among these two.
             device: `cpu`, `gpu`, `cuda:1`, `tpu:0`, or any framework's device object; None takes
                 the backend's own choice. A mapping gives one for each component by its name, and
                 `default` for the others.
@@ -142,6 +145,7 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
                 "text_encoder_loading", text_encoder_loading or loadings[0], loadings
             ),
             backend=backend,
+            mesh=mesh,
             device=device,
             dtype=_chosen_dtype(dtype, torch_dtype, mindspore_dtype, mindspore),
             options=options,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.backend import get_backend
+from kandinsky_core.backend import chosen_backend
 from kandinsky_core.checkpoint import NULL_EMBEDDING, Checkpoint, Component
 from kandinsky_core.configs import (
     CLIPTextConfig,
@@ -67,6 +67,7 @@ def load_components(
     dtype: Any,
     options: HubOptions,
     check: Callable[[Mapping[str, Any]], None],
+    mesh: Any = None,
 ) -> dict[str, Any]:
     """Load what is not `ready`, after the configs and the weight files of all have been checked.
 
@@ -75,7 +76,7 @@ def load_components(
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
-    chosen = get_backend(backend) if backend is None or isinstance(backend, str) else backend
+    chosen = chosen_backend(backend, mesh, device)
     devices = _by_component("device", device, names)
     dtypes = _by_component("dtype", dtype, names)
     wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]

@@ -114,12 +114,15 @@ def test_from_a_hub_only_what_the_task_needs_is_fetched(hub: FakeHub, repository
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["decoder", "flash", "inpaint"])
-def test_a_converted_folder_is_the_model(repository: Path, tmp_path: Path, part: str) -> None:
-    """Whole, with tokenizer, sampler and index; it paints the same."""
+def test_a_converted_folder_is_the_model(
+    hub: FakeHub, repository: Path, tmp_path: Path, part: str
+) -> None:
+    """Whole, with tokenizer, sampler and index; it paints the same, from a hub too."""
     made = tmp_path / "model"
     convert(repository, "jax", made, part=part)
     assert list(check(repository, made, part=part)) == []
-    pipe = loaded(kandinsky.DiffusionPipeline, made)
+    hub.add("someone/kandinsky-3.1", made)
+    pipe = loaded(kandinsky.DiffusionPipeline, "someone/kandinsky-3.1")
     original = loaded(type(pipe), repository)
     assert pipe.text_convention == original.text_convention == "original"
     assert pipe.scheduler == original.scheduler
@@ -266,6 +269,9 @@ def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> 
     assert (status, out) == (2, "")
     assert "--prior-steps" in err
     assert "has no prior, leave them out" in err
+    status, out, err = run("verify", "--model", repository, "--backends", "jax")
+    assert (status, out) == (2, "")
+    assert "is of Kandinsky 3, and verify compares those of" in err
     status, out, err = run("info", repository)
     assert status == 0, err
     assert "Kandinsky3Pipeline" in out

@@ -19,7 +19,7 @@ pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
 from tests import kandinsky3_reference as reference  # noqa: E402
-from tests.backends import BACKENDS  # noqa: E402
+from tests.backends import needs  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.original_kandinsky3 import (  # noqa: E402
     MOVQ,
@@ -62,7 +62,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory, parts: Any) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("jax", marks=needs("jax")),
+        pytest.param("mindspore", marks=[needs("mindspore"), pytest.mark.slow]),
+    ],
+)
 def load(repository: Path, request: pytest.FixtureRequest) -> Callable[[str], Any]:
     def loaded(name: str) -> Any:
         pipe = getattr(kandinsky, name).from_pretrained(repository, backend=request.param)

@@ -1,0 +1,152 @@
+"""Full-size Kandinsky 2.2 with random weights, ours beside PyTorch diffusers.
+
+    python -m benchmarks
+    python -m benchmarks --cases unet --sizes 512 768 --dtypes float32 bfloat16 --json unet.json
+
+Every measurement runs in a process of its own, the sides in turns. Ratios are to eager diffusers in
+the same dtype; the share is that of the fastest matrix product on the machine in that dtype.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from benchmarks.full_size import CASES
+from benchmarks.turns import finish_side, machine, run_in_turns, summary
+
+SIDES = {
+    "jax": "jax",
+    "mindspore": "mindspore",
+    "diffusers": "torch",
+    "diffusers channels-last": "torch",
+    "diffusers compiled": "torch",
+}
+"""What is compared, and the package that it needs."""
+REFERENCE = "diffusers"
+DEFAULT_SIDES = ("jax", "diffusers", "diffusers channels-last")
+_FORMS = {
+    "diffusers": "eager",
+    "diffusers channels-last": "channels_last",
+    "diffusers compiled": "compiled",
+}
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one side in this process."""
+    case = CASES[options.cases[0]]
+    request = (options.dtypes[0], options.sizes[0], options.repeats)
+    if options.side in _FORMS:
+        from benchmarks import torch_side
+
+        found = torch_side.measure(case, _FORMS[options.side], *request)
+    else:
+        from benchmarks import backend_side
+
+        found = backend_side.measure(case, options.side, *request)
+    if options.side in ("jax", REFERENCE):
+        from benchmarks.peak import matmul_rate
+
+        found["matmul_rate"] = matmul_rate(SIDES[options.side], options.dtypes[0])
+    return found
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Run all that is asked for and return it, for the table and as JSON."""
+    sides = [side for side in options.sides if find_spec(SIDES[side]) is not None]
+    found: dict[str, Any] = {"machine": machine(), "rows": []}
+    for name, dtype, size in product(options.cases, options.dtypes, options.sizes):
+        if not CASES[name].sized and size != options.sizes[0]:
+            continue
+        words = ["--cases", name, "--dtypes", dtype, "--sizes", str(size)]
+        words += ["--repeats", str(options.repeats)]
+        runs = run_in_turns("benchmarks", sides, words, options.turns)
+        rows = {side: _row(own) for side, own in runs.items()}
+        entry = {"case": name, "dtype": dtype, "size": size, "sides": rows}
+        found["rows"].append(_related(entry))
+        sys.stderr.write(_lines(entry))
+    found["machine"]["load_after"] = machine()["load"]
+    return found
+
+
+def _row(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    first = runs[0]
+    names = ("device", "load", "first", "flops", "device_peak_gib")
+    rates = [run["matmul_rate"] for run in runs if "matmul_rate" in run]
+    return {
+        **summary(runs),
+        **{name: first[name] for name in names if name in first},
+        **({"matmul_rate": max(rates)} if rates else {}),
+    }
+
+
+def _related(entry: dict[str, Any]) -> dict[str, Any]:
+    """Add ratios, and what the arithmetic says."""
+    rows: Mapping[str, Any] = entry["sides"]
+    flops = rows.get("jax", {}).get("flops")
+    rates = [row["matmul_rate"] for row in rows.values() if "matmul_rate" in row]
+    for row in rows.values():
+        if REFERENCE in rows:
+            row["ratio"] = row["seconds_per_step"] / rows[REFERENCE]["seconds_per_step"]
+        if flops and rates:
+            row["share_of_matmul"] = flops / row["seconds_per_step"] / max(rates)
+    return entry
+
+
+def _lines(entry: Mapping[str, Any]) -> str:
+    case = CASES[entry["case"]]
+    size = f", {entry['size']} px" if case.sized else ""
+    lines = [f"{case.summary}{size}, {entry['dtype']}"]
+    for side, row in entry["sides"].items():
+        share, ratio = row.get("share_of_matmul"), row.get("ratio")
+        device = row.get("device_peak_gib")
+        lines.append(
+            f"  {side:<24}{row['seconds_per_step']:>9.3f} s (median {row['median']:.3f})"
+            + ("" if ratio is None else f"{ratio:>7.2f}")
+            + f"  first call {row['first']:.1f} s"
+            + f"  peak {row['peak_gib'] if device is None else device:.1f} GiB"
+            + ("" if share is None else f"  {share:.0%} of matmul")
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[512], metavar="PX")
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
+    )
+    parser.add_argument(
+        "--sides", nargs="+", choices=SIDES, default=list(DEFAULT_SIDES), metavar="SIDE"
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="timed calls a process (3)")
+    parser.add_argument("--turns", type=int, default=2, help="processes of each side (2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure one side (in a child process), or compare all."""
+    options = _arguments()
+    if options.side:
+        finish_side(measure(options))
+        return
+    found = compare(options)
+    for entry in found["rows"]:
+        sys.stdout.write(_lines(entry))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Timing a component on one of our backends, through the seam that pipelines use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.full_size import GUIDANCE, LENGTH, Case, component
+from benchmarks.turns import versions
+from kandinsky_core import DDPMScheduler, UnCLIPScheduler, get_backend
+
+__all__ = ["measure"]
+
+_PACKAGES = {"jax": ("jax", "flax"), "mindspore": ("mindspore", "mindone")}
+
+
+def measure(case: Case, backend_name: str, dtype: str, size: int, repeats: int) -> dict[str, Any]:
+    """Time a first call, which compiles, and `repeats` further ones."""
+    backend: Any = get_backend(backend_name)
+    start = time.perf_counter()
+    network: Any = backend.load(component(case.component), dtype)
+    loading = time.perf_counter() - start
+    call = _CALLS[case.name](network, size)
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    found = {
+        "device": network.device,
+        "load": loading,
+        "first": seconds[0],
+        "compile": sum(entry.seconds for entry in backend.compilations),
+        "steps": seconds[1:],
+        "versions": versions(*_PACKAGES[backend_name]),
+    }
+    return found | (_jax_facts(network) if backend_name == "jax" else {})
+
+
+def _jax_facts(network: Any) -> dict[str, Any]:
+    """What the compiler counts of the program that did the work, and the device's memory."""
+    programs = [program for program in network._programs.values() if program._compiled]
+    costs = [
+        analysis.get("flops", 0.0)
+        for program in programs
+        for compiled in program._compiled.values()
+        for analysis in [compiled.cost_analysis() or {}]
+    ]
+    statistics = network._device.memory_stats() or {}
+    peak = statistics.get("peak_bytes_in_use")
+    return {
+        "flops": max(costs, default=0.0),
+        "device_peak_gib": None if peak is None else round(peak / 2**30, 2),
+    }
+
+
+def _noise(*shape: int) -> Any:
+    return np.random.default_rng(1).standard_normal(shape, np.float32)
+
+
+def _denoising(network: Any, sample: Any, conditioning: dict[str, Any], schedule: Any) -> Any:
+    run = network.begin(sample, conditioning, GUIDANCE, rule=schedule.rule)
+    index = iter(range(len(schedule)))
+
+    def step() -> None:
+        at = next(index)
+        noise = sample if schedule.draws[at] else None
+        run.step(float(schedule.timesteps[at]), schedule.rows[at], noise)
+        run.read()
+
+    return step
+
+
+def _unet(network: Any, size: int) -> Callable[[], Any]:
+    schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012).schedule(500)
+    embeds = _noise(2, network.config.encoder_hid_dim)
+    sample = _noise(1, 4, size // 8, size // 8)
+    step: Callable[[], Any] = _denoising(network, sample, {"image_embeds": embeds}, schedule)
+    return step
+
+
+def _prior(network: Any, size: int) -> Callable[[], Any]:
+    schedule = UnCLIPScheduler(variance_type="fixed_small_log").schedule(500)
+    width = network.config.embedding_dim
+    conditioning = {
+        "prompt_embeds": _noise(2, width),
+        "text_encoder_hidden_states": _noise(2, LENGTH, width),
+        "text_mask": np.arange(LENGTH)[None] < np.array([[2], [12]]),
+    }
+    step: Callable[[], Any] = _denoising(network, _noise(1, width), conditioning, schedule)
+    return step
+
+
+def _movq(network: Any, size: int) -> Callable[[], Any]:
+    latents = _noise(1, 4, size // 8, size // 8)
+    return lambda: network.decode(latents)
+
+
+def _text(network: Any, size: int) -> Callable[[], Any]:
+    ids = np.random.default_rng(2).integers(0, network.config.vocab_size, (1, LENGTH))
+    return lambda: network.encode(ids.astype(np.int32))
+
+
+_CALLS: dict[str, Callable[[Any, int], Callable[[], Any]]] = {
+    "unet": _unet,
+    "prior": _prior,
+    "movq": _movq,
+    "text": _text,
+}

@@ -1,0 +1,96 @@
+"""The full-size components of Kandinsky 2.2 with random weights, and the calls that are timed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converters.inventory import expected_tensors
+from converters.manifests import manifests
+from kandinsky_core.interfaces import Array
+
+__all__ = ["CASES", "Case", "RandomComponent", "component"]
+
+GUIDANCE = 4.0
+LENGTH = 77  # tokens of a prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call.
+
+    Attributes:
+        name: On the command line and in the table.
+        component: The manifest's name of the network.
+        sized: Whether the size of the picture matters.
+        summary: For the table.
+    """
+
+    name: str
+    component: str
+    sized: bool
+    summary: str
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("unet", "kandinsky-2-2-decoder/unet", True, "UNet, a guided step"),
+        Case("prior", "kandinsky-2-2-prior/prior", False, "prior, a guided step"),
+        Case("movq", "kandinsky-2-2-decoder/movq", True, "MoVQ, decoding one picture"),
+        Case("text", "kandinsky-2-2-prior/text_encoder", False, "CLIP text, one prompt"),
+    )
+}
+
+
+class RandomTensors:
+    """Weights that keep activations of order one: a `kandinsky_core.interfaces.Tensors`.
+
+    One pool of numbers serves all tensors: drawing a billion takes longer than what is measured.
+    """
+
+    layout = "diffusers"
+    others = ()
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._shapes = shapes
+        self._pool = np.random.default_rng(0).standard_normal(2**21 + 7, np.float32)
+
+    def names(self) -> Iterable[str]:
+        """See `Tensors.names`."""
+        return self._shapes
+
+    def spec(self, name: str) -> tuple[tuple[int, ...], str]:
+        """See `Tensors.spec`."""
+        return self._shapes[name], "F32"
+
+    def read(self, name: str) -> Array:
+        """See `Tensors.read`."""
+        shape = self._shapes[name]
+        values: Array = np.resize(self._pool, shape)
+        if len(shape) == 1:
+            return values * np.float32(0.02) + np.float32(name.endswith("weight"))
+        values *= np.float32(1 / math.sqrt(math.prod(shape[1:])))
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class RandomComponent:
+    """A `kandinsky_core.interfaces.ComponentSource`."""
+
+    class_name: str
+    config: Mapping[str, Any]
+
+    def tensors(self) -> RandomTensors:
+        """Return the weights."""
+        return RandomTensors(expected_tensors(self.class_name, self.config))
+
+
+def component(name: str) -> RandomComponent:
+    """Return a published component by its name in the manifests."""
+    manifest = next(entry for entry in manifests("2.2") if entry.name == name)
+    return RandomComponent(manifest.class_name, manifest.config)

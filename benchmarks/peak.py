@@ -1,0 +1,51 @@
+"""How fast a machine multiplies matrices: what all other rates are shares of."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+__all__ = ["matmul_rate"]
+
+
+def matmul_rate(framework: str, dtype: str, side: int = 4096, repeats: int = 5) -> float:
+    """Return floating-point operations a second of the fastest of several square products.
+
+    Args:
+        framework: `jax` or `torch`.
+        dtype: Of factors and result.
+        side: Rows and columns.
+        repeats: Products timed, after one that is not.
+    """
+    multiply = _jax(dtype, side) if framework == "jax" else _torch(dtype, side)
+    multiply()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        multiply()
+        seconds.append(time.perf_counter() - start)
+    return float(2 * side**3 / min(seconds))
+
+
+def _jax(dtype: str, side: int) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    precision = jax.lax.Precision.HIGHEST if dtype == "float32" else None
+    product = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
+    matrix = jnp.ones((side, side), dtype)
+    return lambda: jax.block_until_ready(product(matrix))
+
+
+def _torch(dtype: str, side: int) -> Any:
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    matrix = torch.ones((side, side), dtype=getattr(torch, dtype), device=device)
+
+    def multiply() -> None:
+        torch.matmul(matrix, matrix)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return multiply
