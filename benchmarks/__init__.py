@@ -1,1 +1,1 @@
-"""Speed, side by side with the alternative: `python -m benchmarks.unet_step`."""
+"""Speed, side by side with the alternative: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Full-size Kandinsky 2.2 with random weights, ours beside PyTorch diffusers.
+"""Kandinsky 2.2 at full size with random weights, ours beside PyTorch diffusers.
 
     python -m benchmarks
     python -m benchmarks --cases unet --sizes 512 768 --dtypes float32 bfloat16 --json unet.json
@@ -45,11 +45,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.side in _FORMS:
         from benchmarks import torch_side
 
-        found = torch_side.measure(case, _FORMS[options.side], *request)
+        found = torch_side.measure(case, options.model, _FORMS[options.side], *request)
     else:
         from benchmarks import backend_side
 
-        found = backend_side.measure(case, options.side, *request)
+        found = backend_side.measure(case, options.model, options.side, *request)
     if options.side in ("jax", REFERENCE):
         from benchmarks.peak import matmul_rate
 
@@ -60,12 +60,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Run all that is asked for and return it, for the table and as JSON."""
     sides = [side for side in options.sides if find_spec(SIDES[side]) is not None]
-    found: dict[str, Any] = {"machine": machine(), "rows": []}
+    found: dict[str, Any] = {"model": options.model, "machine": machine(), "rows": []}
     for name, dtype, size in product(options.cases, options.dtypes, options.sizes):
         if not CASES[name].sized and size != options.sizes[0]:
             continue
         words = ["--cases", name, "--dtypes", dtype, "--sizes", str(size)]
-        words += ["--repeats", str(options.repeats)]
+        words += ["--repeats", str(options.repeats), "--model", options.model]
         runs = run_in_turns("benchmarks", sides, words, options.turns)
         rows = {side: _row(own) for side, own in runs.items()}
         entry = {"case": name, "dtype": dtype, "size": size, "sides": rows}
@@ -119,6 +119,9 @@ def _lines(entry: Mapping[str, Any]) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--model", default="2.2", choices=["2.2", "shapes"], help="whose sizes (2.2, the published)"
     )
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
     parser.add_argument("--sizes", nargs="+", type=int, default=[512], metavar="PX")

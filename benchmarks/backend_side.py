@@ -17,11 +17,13 @@ __all__ = ["measure"]
 _PACKAGES = {"jax": ("jax", "flax"), "mindspore": ("mindspore", "mindone")}
 
 
-def measure(case: Case, backend_name: str, dtype: str, size: int, repeats: int) -> dict[str, Any]:
+def measure(
+    case: Case, model: str, backend_name: str, dtype: str, size: int, repeats: int
+) -> dict[str, Any]:
     """Time a first call, which compiles, and `repeats` further ones."""
     backend: Any = get_backend(backend_name)
     start = time.perf_counter()
-    network: Any = backend.load(component(case.component), dtype)
+    network: Any = backend.load(component(case.component, model), dtype)
     loading = time.perf_counter() - start
     call = _CALLS[case.name](network, size)
     seconds = []
@@ -49,7 +51,7 @@ def _jax_facts(network: Any) -> dict[str, Any]:
         for compiled in program._compiled.values()
         for analysis in [compiled.cost_analysis() or {}]
     ]
-    statistics = network._device.memory_stats() or {}
+    statistics = network._place.device.memory_stats() or {}
     peak = statistics.get("peak_bytes_in_use")
     return {
         "flops": max(costs, default=0.0),

@@ -1,4 +1,4 @@
-"""The full-size components of Kandinsky 2.2 with random weights, and the calls that are timed."""
+"""The components of Kandinsky 2.2 with random weights, and the calls that are timed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from converters.inventory import expected_tensors
 from converters.manifests import manifests
+from kandinsky_core.checkpoint import Checkpoint
+from kandinsky_core.hub import EMBEDDED
 from kandinsky_core.interfaces import Array
 
 __all__ = ["CASES", "Case", "RandomComponent", "component"]
@@ -90,7 +92,17 @@ class RandomComponent:
         return RandomTensors(expected_tensors(self.class_name, self.config))
 
 
-def component(name: str) -> RandomComponent:
-    """Return a published component by its name in the manifests."""
-    manifest = next(entry for entry in manifests("2.2") if entry.name == name)
-    return RandomComponent(manifest.class_name, manifest.config)
+def component(name: str, model: str) -> RandomComponent:
+    """Return a component of the published size, or of the embedded model's.
+
+    Args:
+        name: Its name in the manifests.
+        model: `2.2` or `shapes`.
+    """
+    if model != "shapes":
+        manifest = next(entry for entry in manifests(model) if entry.name == name)
+        return RandomComponent(manifest.class_name, manifest.config)
+    half, part = name.removeprefix("kandinsky-2-2-").split("/")
+    checkpoint = Checkpoint.open(EMBEDDED["shapes"] / half)
+    found = checkpoint.components[part]
+    return RandomComponent(found.class_name, found.config)

@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.full_size import LENGTH, Case, component
+from benchmarks.full_size import LENGTH, Case, RandomComponent, component
 from benchmarks.turns import versions
 
 __all__ = ["measure"]
 
 
-def measure(case: Case, form: str, dtype: str, size: int, repeats: int) -> dict[str, Any]:
+def measure(
+    case: Case, model: str, form: str, dtype: str, size: int, repeats: int
+) -> dict[str, Any]:
     """Time a first call, which compiles where it is asked to, and `repeats` further ones.
 
     Args:
         case: What to call.
+        model: `2.2` or `shapes`.
         form: `eager`, `channels_last` or `compiled`, which is channels-last too.
         dtype: Of weights and inputs.
         size: Pixels of a side.
@@ -26,7 +29,7 @@ def measure(case: Case, form: str, dtype: str, size: int, repeats: int) -> dict[
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = time.perf_counter()
-    network = _built(case, getattr(torch, dtype), device)
+    network = _built(component(case.component, model), getattr(torch, dtype), device)
     loading = time.perf_counter() - start
     if form != "eager":
         network = network.to(memory_format=torch.channels_last)
@@ -51,13 +54,12 @@ def measure(case: Case, form: str, dtype: str, size: int, repeats: int) -> dict[
     }
 
 
-def _built(case: Case, kind: Any, device: str) -> Any:
+def _built(source: RandomComponent, kind: Any, device: str) -> Any:
     """The module on the device, filled with random numbers."""
     import diffusers
     import torch
     import transformers
 
-    source = component(case.component)
     with torch.device("meta"):
         if hasattr(diffusers, source.class_name):
             network = getattr(diffusers, source.class_name).from_config(dict(source.config))

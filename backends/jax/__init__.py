@@ -10,13 +10,16 @@ from kandinsky_core.interfaces import Backend
 __all__ = ["create"]
 
 
-def create(*, mesh: Any = None) -> Backend:
+def create(*, mesh: Any = None, winograd: bool | None = None) -> Backend:
     """Return the backend; what the entry point `jax` names.
 
     Args:
         mesh: The devices that share the work, `data=4,model=2` or a `jax.sharding.Mesh` with axes
             among these two: pictures are divided along `data`, weights along `model`. None takes
             one device.
+        winograd: Whether loops of Kandinsky 2's UNet take convolutions with fewer multiplications,
+            which in float32 are as exact; of the full-size one they need 3 GB more. None takes
+            them on a CPU, where the network is large.
 
     Raises:
         BackendUnavailableError: JAX or Flax is not installed, or there are fewer devices.
@@ -25,4 +28,4 @@ def create(*, mesh: Any = None) -> Backend:
     require_packages("jax", "jax", "jaxlib", "flax")
     from backends.jax.backend import JaxBackend
 
-    return JaxBackend(mesh=mesh)
+    return JaxBackend(mesh=mesh, winograd=winograd)

@@ -33,6 +33,7 @@ from backends.jax.prior import PriorTransformer
 from backends.jax.program import Program
 from backends.jax.t5_encoder import T5EncoderModel
 from backends.jax.t5_streaming import StreamedT5TextEncoder
+from backends.jax.tiled_form import worth_tiling
 from backends.jax.unet import UNet2DConditionModel
 from converters.t5_parts import T5Parts
 from kandinsky_core.backend import require_packages
@@ -77,6 +78,7 @@ class JaxBackend:
 
     Args:
         mesh: See `backends.jax.create`.
+        winograd: Likewise.
 
     Attributes:
         compilations: Every compilation since the backend was made.
@@ -85,7 +87,8 @@ class JaxBackend:
 
     name = "jax"
 
-    def __init__(self, *, mesh: Any = None) -> None:
+    def __init__(self, *, mesh: Any = None, winograd: bool | None = None) -> None:
+        self._winograd = winograd
         self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
         # A network that is loaded again, for each text perhaps, finds its programs.
@@ -113,7 +116,17 @@ class JaxBackend:
             )
         programs = self._programs.setdefault((config, dtype, place), {})
         log = self.compilations
-        return component_class(module, config, place=place, log=log, programs=programs)
+        component = component_class(module, config, place=place, log=log, programs=programs)
+        if isinstance(component, JaxDenoiser):
+            component.winograd = self._tiles(module_class, config, place)
+        return component
+
+    def _tiles(self, module_class: type[nnx.Module], config: NetworkConfig, place: Place) -> bool:
+        if self._winograd is False or not isinstance(place, OneDevice):
+            return False
+        if self._winograd is None:
+            return place.device.platform == "cpu" and worth_tiling(module_class, config)
+        return hasattr(module_class, "TILEABLE")
 
     def load_streamed(
         self, source: ComponentSource, dtype: str, device: str | None = None

@@ -14,6 +14,7 @@ from backends.jax.load import jax_dtype
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_last
 from backends.jax.program import Program
+from backends.jax.tiled_form import tiled_form, tiling_program
 from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
@@ -25,7 +26,41 @@ _INPUT_SCALE = ROW_FIELDS.index("input_scale")
 
 
 class JaxDenoiser(JaxNetwork):
-    """A network whose `prepare` takes the conditioning and whose call takes sample and timestep."""
+    """A network whose `prepare` takes the conditioning and whose call takes sample and timestep.
+
+    Attributes:
+        winograd: Whether its loops take the form of `tiled_form`, as a CPU does by default.
+    """
+
+    winograd: bool = False
+    _tiled: tuple[Any, Any] | None = None  # graph and weights
+    _tiled_shapes: tuple[Any, Any] | None = None  # the same without values, to compile
+
+    def loop_form(self) -> tuple[Any, Any]:
+        """Return graph and weights that the steps of a loop run."""
+        if not self.winograd or self._offloaded or self.dtype != "float32":
+            return self._graph, self.placed_weights()
+        if compiling_only():
+            self._tiled_shapes = self._tiled_shapes or self._tile()
+            return self._tiled_shapes
+        self._tiled = self._tiled or self._tile()
+        return self._tiled
+
+    def _tile(self) -> tuple[Any, Any]:
+        program = self._programs.get("tiles")
+        if program is None:
+            program = self._programs["tiles"] = tiling_program(self._log)
+        weights, batch = self.placed_weights(), self._place.batch(np.zeros(1))
+        return tiled_form(self._module_class, self.config, weights, program, batch)
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """See `JaxNetwork.to`."""
+        self._tiled = self._tiled_shapes = None
+        super().to(device=device, dtype=dtype)
+
+    def _write_weights(self, values: Mapping[str, Array]) -> None:
+        self._tiled = None
+        super()._write_weights(values)
 
     def begin(
         self,
@@ -63,9 +98,10 @@ class JaxDenoiser(JaxNetwork):
         The sample and the previous prediction of the clean sample stay float32 whatever the
         network computes in; their buffers are donated.
         """
-        key = ("step", guided, rule)
+        graph, _ = self.loop_form()
+        key = ("step", guided, rule, graph is self._graph)
         if key not in self._programs:
-            graph, dtype = self._graph, jax_dtype(self.dtype)
+            dtype = jax_dtype(self.dtype)
 
             def run(
                 weights: Any,
@@ -135,6 +171,7 @@ class JaxRun:
     ) -> None:
         self._denoiser = denoiser
         self._batch = denoiser._place.batch(sample)
+        _, self._loop_weights = denoiser.loop_form()
         self._weights = denoiser.placed_weights()
         self._step = denoiser.step_program(guidance_scale > 1, rule)
         self._guidance_scale = np.float32(guidance_scale)
@@ -161,7 +198,7 @@ class JaxRun:
             jax.block_until_ready(self._sample)
             self._sample, self._previous_x0 = self._step(
                 self._batch,
-                self._weights,
+                self._loop_weights,
                 self._sample,
                 self._previous_x0,
                 self._no_noise if noise is None else noise,

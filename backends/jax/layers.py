@@ -16,6 +16,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from backends.jax.attention import AttentionFunction, matmul_precision
+from backends.jax.winograd import TILES, convolve_tiles
 
 __all__ = [
     "Conv",
@@ -46,11 +47,21 @@ class Layers:
     """
 
     def __init__(
-        self, *, dtype: DTypeLike, param_dtype: DTypeLike, attend: AttentionFunction
+        self,
+        *,
+        dtype: DTypeLike,
+        param_dtype: DTypeLike,
+        attend: AttentionFunction,
+        tiled: bool = False,
     ) -> None:
         self.dtype = jnp.dtype(dtype)
         self.param_dtype = jnp.dtype(param_dtype)
         self.attend = attend
+        self.tiled = tiled  # whether convolutions of 3 x 3 are those of `winograd`
+
+    def untiled(self) -> Layers:
+        """The same choices with plain convolutions."""
+        return Layers(dtype=self.dtype, param_dtype=self.param_dtype, attend=self.attend)
 
     def parameter(self, *shape: int) -> nnx.Param[Array]:
         """A learned array."""
@@ -88,21 +99,29 @@ class Conv(nnx.Module):
         bias: bool = True,
         layers: Layers,
     ) -> None:
-        self.kernel = layers.parameter(kernel, kernel, n_in, n_out)
+        if layers.tiled and (kernel, stride, padding) == (3, 1, 1):
+            # Of one array XLA would copy each part that a product takes.
+            self.tiles = nnx.List([layers.parameter(n_in, n_out) for _ in range(TILES)])
+        else:
+            self.kernel = layers.parameter(kernel, kernel, n_in, n_out)
         self.bias = layers.parameter(n_out) if bias else None
         self.stride = stride
         self.padding = padding
         self.dtype = layers.dtype
 
     def __call__(self, x: Array) -> Array:
-        y = jax.lax.conv_general_dilated(
-            x.astype(self.dtype),
-            self.kernel[...].astype(self.dtype),
-            window_strides=(self.stride, self.stride),
-            padding=[(self.padding, self.padding)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=matmul_precision(self.dtype),
-        )
+        if hasattr(self, "tiles"):
+            tiles = [part[...].astype(self.dtype) for part in self.tiles]
+            y = convolve_tiles(x.astype(self.dtype), tiles)
+        else:
+            y = jax.lax.conv_general_dilated(
+                x.astype(self.dtype),
+                self.kernel[...].astype(self.dtype),
+                window_strides=(self.stride, self.stride),
+                padding=[(self.padding, self.padding)] * 2,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                precision=matmul_precision(self.dtype),
+            )
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -36,7 +36,13 @@ class UNetConditioning(NamedTuple):
 
 
 class UNet2DConditionModel(nnx.Module):
-    """Reference: diffusers' class of this name, with the block types of Kandinsky 2.x."""
+    """Reference: diffusers' class of this name, with the block types of Kandinsky 2.x.
+
+    With `tiled` the convolutions are those of `winograd`, but on the lowest level, which has more
+    than half of the weights and few pixels.
+    """
+
+    TILEABLE: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -45,8 +51,10 @@ class UNet2DConditionModel(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         param_dtype: DTypeLike = jnp.float32,
         attend: AttentionFunction = attend,
+        tiled: bool = False,
     ) -> None:
         layers = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend)
+        blocks = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend, tiled=tiled)
         first, last = config.block_out_channels[0], config.block_out_channels[-1]
         self.dtype = jnp.dtype(dtype)
         self.size_multiple = config.size_multiple
@@ -54,9 +62,9 @@ class UNet2DConditionModel(nnx.Module):
         self.time_embedding = TimestepEmbedding(first, config.time_embed_dim, layers=layers)
         self.encoder_hid_proj: Any = TOKEN_HEADS[config.encoder_hid_dim_type](config, layers=layers)
         self.add_embedding: Any = EMBEDDING_HEADS[config.addition_embed_type](config, layers=layers)
-        self.down_blocks = _down_blocks(config, layers=layers)
+        self.down_blocks = _down_blocks(config, layers=blocks)
         self.mid_block = MiddleBlock(last, config, layers=layers)
-        self.up_blocks = _up_blocks(config, layers=layers)
+        self.up_blocks = _up_blocks(config, layers=blocks)
         self.conv_norm_out = GroupNorm(
             first, groups=config.norm_num_groups, epsilon=NORM_EPSILON, layers=layers
         )
@@ -139,7 +147,7 @@ def _down_blocks(config: UNet2DConditionConfig, *, layers: Layers) -> nnx.List[D
                 n_in,
                 n_out,
                 config,
-                layers=layers,
+                layers=layers.untiled() if level == last else layers,
                 attention=kind == "SimpleCrossAttnDownBlock2D",
                 downsample=level != last,
             )
@@ -162,7 +170,7 @@ def _up_blocks(config: UNet2DConditionConfig, *, layers: Layers) -> nnx.List[UpB
                 n_out,
                 [n_out] * config.layers_per_block + [last_skip],
                 config,
-                layers=layers,
+                layers=layers if level else layers.untiled(),
                 attention=kind == "SimpleCrossAttnUpBlock2D",
                 upsample=level != last,
             )

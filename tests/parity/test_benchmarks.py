@@ -5,25 +5,34 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from benchmarks.full_size import CASES
 from benchmarks.mindspore_cpu import SIDES
-from kandinsky_core.hub import EMBEDDED
 from tests.backends import needs
 
 
 @pytest.mark.slow
-def test_unet_step_compares_both_sides() -> None:
-    config = EMBEDDED["shapes"] / "decoder" / "unet" / "config.json"
-    command = [sys.executable, "-m", "benchmarks.unet_step", "--json", "--config", str(config)]
-    few = ["--size", "64", "--repeats", "1", "--turns", "1"]
+@needs("jax")
+def test_every_component_is_compared(tmp_path: Path) -> None:
+    """With the embedded model's sizes, all sides that this machine has in little time."""
+    path = tmp_path / "found.json"
+    command = [sys.executable, "-m", "benchmarks", "--model", "shapes", "--sizes", "64"]
+    few = ["--repeats", "1", "--turns", "1", "--json", str(path)]
     done = subprocess.run([*command, *few], capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    ours, theirs = found["jax"], found["diffusers"]
-    assert found["ratio"] == ours["seconds_per_step"] / theirs["seconds_per_step"]
-    assert ours["compile"] > 0
-    assert {"jax", "flax"} == set(ours["versions"])
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert [row["case"] for row in found["rows"]] == list(CASES)
+    for row in found["rows"]:
+        assert CASES[row["case"]].summary in done.stdout
+        ours, theirs = row["sides"]["jax"], row["sides"]["diffusers"]
+        assert ours["ratio"] == ours["seconds_per_step"] / theirs["seconds_per_step"]
+        assert theirs["ratio"] == 1
+        assert ours["compile"] > 0
+        assert ours["flops"] > 1e6
+        assert 0 < ours["share_of_matmul"] < 1
+        assert {"jax", "flax"} == set(ours["versions"])
 
 
 @pytest.mark.slow

@@ -1,0 +1,145 @@
+"""Convolutions with fewer products: as exact as the direct ones, in the loops of large UNets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax")
+pytest.importorskip("flax")
+
+import jax
+import jax.numpy as jnp
+
+from backends.jax.kandinsky3_unet import Kandinsky3UNet
+from backends.jax.tiled_form import worth_tiling
+from backends.jax.unet import UNet2DConditionModel
+from backends.jax.winograd import convolve_tiles, kernel_to_tiles
+from converters.inventory import expected_tensors
+from kandinsky_core import DDPMScheduler, get_backend
+from kandinsky_core.compile_only import compile_only
+from kandinsky_core.configs import Kandinsky3UNetConfig, UNet2DConditionConfig
+from kandinsky_core.hub import EMBEDDED
+from tests.dict_tensors import DictTensors
+
+PUBLISHED = Path(__file__).parents[1] / "data/configs/2.2/unet.json"
+SHAPES = EMBEDDED["shapes"] / "decoder/unet/config.json"
+
+
+def exact(x: Any, kernel: Any) -> Any:
+    """The direct sum in float64."""
+    height, width = x.shape[1:3]
+    padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return sum(
+        padded[:, row : row + height, column : column + width] @ kernel[row, column]
+        for row in range(3)
+        for column in range(3)
+    )
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 5), (6, 9), (1, 2)])
+def test_it_is_as_exact_as_the_direct_convolution(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, *size, 48), np.float32)
+    kernel = rng.standard_normal((3, 3, 48, 20), np.float32)
+    expected = exact(x, kernel)
+    got = convolve_tiles(jnp.asarray(x), kernel_to_tiles(jnp.asarray(kernel)))
+    plain = jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        [(1, 1)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    error, direct = (np.linalg.norm(np.asarray(y) - expected) for y in (got, plain))
+    assert error < 2 * direct
+    assert error / np.linalg.norm(expected) < 6e-7
+
+
+@pytest.fixture(scope="module")
+def source() -> Any:
+    """A small UNet with random weights, in PyTorch's names."""
+    config = json.loads(SHAPES.read_text(encoding="utf-8"))
+    rng = np.random.default_rng(3)
+    arrays = {
+        name: (rng.standard_normal(shape) / max(1, np.prod(shape[1:])) ** 0.5).astype(np.float32)
+        + np.float32(len(shape) == 1 and name.endswith("weight"))
+        for name, shape in expected_tensors("UNet2DConditionModel", config).items()
+    }
+    tensors = DictTensors(arrays)
+    return SimpleNamespace(
+        class_name="UNet2DConditionModel", config=config, tensors=lambda: tensors, name="unet"
+    )
+
+
+def two_steps(network: Any) -> Any:
+    rng = np.random.default_rng(1)
+    schedule = DDPMScheduler().schedule(4)
+    sample = rng.standard_normal((1, 4, 8, 16), np.float32)
+    embeds = rng.standard_normal((2, network.config.encoder_hid_dim), np.float32)
+    run = network.begin(sample, {"image_embeds": embeds}, 3.0)
+    for index in range(2):
+        run.step(float(schedule.timesteps[index]), schedule.rows[index], sample)
+    return run.read()
+
+
+def test_the_loop_of_a_unet_gives_the_same(source: Any) -> None:
+    backend: Any = get_backend("jax", winograd=True)
+    tiled, plain = backend.load(source, "float32"), get_backend("jax").load(source, "float32")
+    assert (tiled.winograd, plain.winograd) == (True, False)
+    expected, got = two_steps(plain), two_steps(tiled)
+    assert np.linalg.norm(got - expected) / np.linalg.norm(expected) < 5e-6
+    assert not np.array_equal(got, expected), "it is the other form"
+    programs = [entry.program for entry in backend.compilations]
+    assert programs.count("kernels to tiles") == 1
+    two_steps(tiled)
+    assert len(backend.compilations) == len(programs)
+
+
+def test_what_is_compiled_ahead_is_what_the_loop_runs(source: Any) -> None:
+    backend: Any = get_backend("jax", winograd=True)
+    with compile_only():  # without values, and with them
+        assert not two_steps(backend.load(source, "float32")).any()
+    network = backend.load(source, "float32")
+    with compile_only():
+        assert not two_steps(network).any()
+    assert [entry.program for entry in backend.compilations] == [
+        "kernels to tiles",
+        "UNet2DCondition prepare",
+        "UNet2DCondition guided step",
+    ]
+    assert two_steps(network).any()
+    assert len(backend.compilations) == 3
+
+
+def test_changed_weights_change_the_loop(source: Any) -> None:
+    backend: Any = get_backend("jax", winograd=True)
+    network = backend.load(source, "float32")
+    first = two_steps(network)
+    name = "down_blocks.0.resnets.0.conv1.weight"
+    values = network.read_weights([name])[name]
+    network.update_weights({name: values * 2})
+    assert np.abs(two_steps(network) - first).max() > 1e-3
+    network.restore_weights()
+    np.testing.assert_array_equal(two_steps(network), first)
+    network.to(dtype="bfloat16")
+    assert two_steps(network).dtype == np.float32
+    network.to(dtype="float32")
+    network.offload()
+    two_steps(network)
+
+
+def test_large_networks_take_it_on_a_cpu() -> None:
+    published, small = (
+        UNet2DConditionConfig.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        for path in (PUBLISHED, SHAPES)
+    )
+    assert worth_tiling(UNet2DConditionModel, published)
+    assert not worth_tiling(UNet2DConditionModel, small)
+    assert not worth_tiling(Kandinsky3UNet, Kandinsky3UNetConfig())
