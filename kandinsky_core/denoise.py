@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.errors import NonFiniteError
 from kandinsky_core.interfaces import Array, Denoiser, DenoisingRun, FloatArray
 from kandinsky_core.schedulers.schedule import Schedule
@@ -58,6 +59,8 @@ def denoise(
         run.step(float(timestep), schedule.rows[index], drawn)
         if on_step is not None and not on_step(index, int(timestep), run):
             break
+        if compiling_only():  # all steps run the same program
+            break
     return run.read()
 
 
@@ -85,5 +88,6 @@ def progress(total: int, settings: Mapping[str, object]) -> Iterator[Callable[[]
     """Show a tqdm bar; yields the function that moves it by one."""
     from tqdm.auto import tqdm
 
+    settings = {**settings, "disable": True} if compiling_only() else settings
     with tqdm(total=total, **settings) as bar:  # type: ignore[call-overload]
         yield bar.update

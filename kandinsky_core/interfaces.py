@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
 
 __all__ = [
@@ -80,7 +82,11 @@ class ComponentSource(Protocol):
 
 
 class Network(Protocol):
-    """What every loaded component has in common."""
+    """What every loaded component has in common.
+
+    Within `kandinsky_core.compile_only.compile_only` one that compiles ahead of time does that in
+    the place of running, and gives zeros of the shapes that it would have computed.
+    """
 
     config: Any
     backend_name: str
@@ -93,6 +99,11 @@ class Network(Protocol):
     @property
     def device(self) -> str:
         """Where the network runs, `cpu` or `gpu:0` for example."""
+        ...
+
+    @property
+    def compilations(self) -> CompilationLog | None:
+        """The log of what is compiled for this network, others too; None where nothing is."""
         ...
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
@@ -279,9 +290,15 @@ class DeviceMemory:
 
 
 class Backend(Protocol):
-    """A framework that runs the networks: an object, so that two can live in one process."""
+    """A framework that runs the networks: an object, so that two can live in one process.
+
+    Attributes:
+        name: As it is registered.
+        cache_folder: Where compiled programs outlive the process; None where they do not.
+    """
 
     name: str
+    cache_folder: Path | None
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> Network:
         """Build one component and fill it.

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.interfaces import Array, FloatArray, T5TextEncoder
 from kandinsky_core.streamed_encoder import WithoutWeights
 
@@ -49,6 +51,11 @@ class OnDemandTextEncoder(WithoutWeights):
         """Where it runs."""
         return self._streamed.device
 
+    @property
+    def compilations(self) -> CompilationLog | None:
+        """See `kandinsky_core.interfaces.Network.compilations`."""
+        return self._streamed.compilations
+
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `kandinsky_core.interfaces.Network.to`; it counts from the next text on."""
         self._streamed.to(device=device, dtype=dtype)
@@ -56,6 +63,8 @@ class OnDemandTextEncoder(WithoutWeights):
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.interfaces.T5TextEncoder.encode`."""
+        if compiling_only():  # what comes of it is not to be remembered, nor does what is matter
+            return np.asarray(self._encode(input_ids, attention_mask))
         keys = [
             ids.tobytes() + mask.tobytes()
             for ids, mask in zip(input_ids, attention_mask, strict=True)

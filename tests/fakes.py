@@ -35,6 +35,7 @@ class FakeNetwork:
     """Records where it was put."""
 
     backend_name = "numpy"
+    compilations = None
 
     def __init__(self, **config: int | str | tuple[int, ...]) -> None:
         self.config = SimpleNamespace(**config)

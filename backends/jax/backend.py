@@ -19,8 +19,9 @@ from backends.jax.components import (
 )
 from backends.jax.denoise import JaxDenoiser, JaxPrior
 from backends.jax.devices import default_device, device_name, find_device
+from backends.jax.kandinsky3_denoise import JaxKandinsky3Denoiser
 from backends.jax.kandinsky3_unet import Kandinsky3UNet
-from backends.jax.load import load_network
+from backends.jax.load import abstract_network, load_network
 from backends.jax.memory import device_memory, explain_out_of_memory
 from backends.jax.mesh import find_mesh
 from backends.jax.mesh_place import OverMesh
@@ -29,6 +30,7 @@ from backends.jax.multilingual_clip import MultilingualCLIP
 from backends.jax.network import JaxNetwork
 from backends.jax.places import OneDevice, Place
 from backends.jax.prior import PriorTransformer
+from backends.jax.program import Program
 from backends.jax.t5_encoder import T5EncoderModel
 from backends.jax.t5_streaming import StreamedT5TextEncoder
 from backends.jax.tiled_form import worth_tiling
@@ -36,6 +38,7 @@ from backends.jax.unet import UNet2DConditionModel
 from converters.t5_parts import T5Parts
 from kandinsky_core.backend import require_packages
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
@@ -61,7 +64,7 @@ _CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork
         CLIPVisionModelWithProjection,
         JaxImageEncoder,
     ),
-    "Kandinsky3UNet": (Kandinsky3UNetConfig, Kandinsky3UNet, JaxDenoiser),
+    "Kandinsky3UNet": (Kandinsky3UNetConfig, Kandinsky3UNet, JaxKandinsky3Denoiser),
     "MultilingualCLIP": (MultilingualCLIPConfig, MultilingualCLIP, JaxMultilingualTextEncoder),
     "PriorTransformer": (PriorTransformerConfig, PriorTransformer, JaxPrior),
     "T5EncoderModel": (T5Config, T5EncoderModel, JaxT5TextEncoder),
@@ -79,6 +82,7 @@ class JaxBackend:
 
     Attributes:
         compilations: Every compilation since the backend was made.
+        cache_folder: Where compiled programs outlive the process; None where they do not.
     """
 
     name = "jax"
@@ -87,10 +91,15 @@ class JaxBackend:
         self._winograd = winograd
         self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
+        # A network that is loaded again, for each text perhaps, finds its programs.
+        self._programs: dict[Any, dict[Any, Program]] = {}
         self.cache_folder = enable_compilation_cache()
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> JaxNetwork:
-        """See `kandinsky_core.interfaces.Backend.load`."""
+        """See `kandinsky_core.interfaces.Backend.load`.
+
+        Within `compile_only` no weight is read: the component compiles its programs, no more.
+        """
         if source.class_name not in _CLASSES:
             raise ConfigError(
                 f"the JAX backend has no {source.class_name}; it has {', '.join(_CLASSES)}"
@@ -100,8 +109,14 @@ class JaxBackend:
         place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
         with explain_out_of_memory(place.name, loading=True):
-            module = load_network(module_class, config, source.tensors(), dtype=dtype, place=place)
-        component = component_class(module, config, place=place, log=self.compilations)
+            module = (
+                abstract_network(module_class, config, dtype=dtype)
+                if compiling_only()
+                else load_network(module_class, config, source.tensors(), dtype=dtype, place=place)
+            )
+        programs = self._programs.setdefault((config, dtype, place), {})
+        log = self.compilations
+        component = component_class(module, config, place=place, log=log, programs=programs)
         if isinstance(component, JaxDenoiser):
             component.winograd = self._tiles(module_class, config, place)
         return component

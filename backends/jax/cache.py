@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import jax
 
-__all__ = ["CACHE_VARIABLE", "enable_compilation_cache"]
+__all__ = ["CACHE_VARIABLE", "cache_hits", "enable_compilation_cache"]
 
 # Folder of the cache; empty turns it off.
 CACHE_VARIABLE = "KANDINSKY_COMPILATION_CACHE"
@@ -31,6 +33,27 @@ def enable_compilation_cache() -> Path | None:
     folder = Path(chosen) if chosen else home / "kandinsky" / "jax"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # JAX by default keeps only what took a second to compile; a first picture needs all of it.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
+
+
+class _Hits(threading.local):
+    count = 0
+
+
+_hits = _Hits()
+
+
+def _listen(event: str, **details: Any) -> None:
+    if event == "/jax/compilation_cache/cache_hits":
+        _hits.count += 1
+
+
+# JAX has no public way to take a listener back, so there is one for the whole process.
+jax.monitoring.register_event_listener(_listen)
+
+
+def cache_hits() -> int:
+    """Return how many programs this thread has taken from the cache."""
+    return _hits.count

@@ -30,7 +30,10 @@ class _SingleCall(JaxNetwork):
     def _call(
         self, name: str, function: Callable[..., Any], *arguments: Array
     ) -> tuple[FloatArray, ...]:
-        """Compile `function(module, *arguments)` for the arguments' shapes and run it."""
+        """Compile `function(module, *arguments)` for the arguments' shapes and run it.
+
+        The program outlives this object, so that `function` must not refer to it.
+        """
         if name not in self._programs:
             graph = self._graph
 
@@ -88,9 +91,10 @@ class JaxImageEncoder(_SingleCall):
 
     def encode(self, pixel_values: FloatArray) -> FloatArray:
         """See `kandinsky_core.interfaces.ImageEncoder.encode`."""
+        dtype = jax_dtype(self.dtype)
 
         def run(module: Any, pixels: Any) -> Any:
-            return module(to_channels_last(pixels).astype(jax_dtype(self.dtype)))
+            return module(to_channels_last(pixels).astype(dtype))
 
         return self._call("encode", run, pixel_values)[0]
 
@@ -107,8 +111,10 @@ class JaxAutoencoder(_SingleCall):
         return self._convert("decode", latents)
 
     def _convert(self, method: str, array: FloatArray) -> FloatArray:
+        dtype = jax_dtype(self.dtype)
+
         def run(module: Any, value: Any) -> Any:
-            value = to_channels_last(value).astype(jax_dtype(self.dtype))
+            value = to_channels_last(value).astype(dtype)
             return to_channels_first(getattr(module, method)(value))
 
         return self._call(method, run, array)[0]

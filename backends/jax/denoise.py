@@ -14,7 +14,8 @@ from backends.jax.load import jax_dtype
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_last
 from backends.jax.program import Program
-from backends.jax.tiled_form import tiled_form
+from backends.jax.tiled_form import tiled_form, tiling_program
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
@@ -33,20 +34,28 @@ class JaxDenoiser(JaxNetwork):
 
     winograd: bool = False
     _tiled: tuple[Any, Any] | None = None  # graph and weights
+    _tiled_shapes: tuple[Any, Any] | None = None  # the same without values, to compile
 
     def tiled(self) -> tuple[Any, Any] | None:
         """Return graph and weights of that form, or None where loops run the network as it is."""
         if not self.winograd or self._offloaded or self.dtype != "float32":
             return None
-        if self._tiled is None:
-            self._tiled = tiled_form(
-                self._module_class, self.config, self.placed_weights(), self._log
-            )
+        if compiling_only():
+            self._tiled_shapes = self._tiled_shapes or self._tile()
+            return self._tiled_shapes
+        self._tiled = self._tiled or self._tile()
         return self._tiled
+
+    def _tile(self) -> tuple[Any, Any]:
+        program = self._programs.get("tiles")
+        if program is None:
+            program = self._programs["tiles"] = tiling_program(self._log)
+        weights, batch = self.placed_weights(), self._place.batch(np.zeros(1))
+        return tiled_form(self._module_class, self.config, weights, program, batch)
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `JaxNetwork.to`."""
-        self._tiled = None
+        self._tiled = self._tiled_shapes = None
         super().to(device=device, dtype=dtype)
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
@@ -64,6 +73,10 @@ class JaxDenoiser(JaxNetwork):
     ) -> JaxRun:
         """See `kandinsky_core.interfaces.Denoiser.begin`."""
         return JaxRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:
+        """Return conditioning as arrays, in as few shapes as the network can do with."""
+        return {name: np.asarray(array) for name, array in conditioning.items()}
 
     def prepare_program(self) -> Program:
         """Return what computes all that does not depend on the step, once a run."""
@@ -137,6 +150,8 @@ class JaxPrior(JaxDenoiser):
 
     def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
         """See `kandinsky_core.interfaces.PriorDenoiser.clip_statistics`."""
+        if compiling_only():  # there may be no values
+            return (np.zeros((1, self.config.embedding_dim), np.float32),) * 2
         network: Any = nnx.merge(self._graph, self._weights)
         mean, std = self._place.get((network.clip_mean[...], network.clip_std[...]))
         return np.asarray(mean, np.float32), np.asarray(std, np.float32)
@@ -168,7 +183,7 @@ class JaxRun:
 
     def condition(self, conditioning: Mapping[str, Array]) -> None:
         """Prepare the conditioning, which then stays on the device."""
-        arrays = {name: np.asarray(array) for name, array in conditioning.items()}
+        arrays = self._denoiser.laid_out(conditioning)
         with explain_out_of_memory(self._denoiser.device):
             prepare = self._denoiser.prepare_program()
             self._prepared = prepare(self._batch, self._placed_weights(), arrays)

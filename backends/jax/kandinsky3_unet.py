@@ -57,7 +57,7 @@ class TextProjection(nnx.Module):
 
 
 class TextPooling(nnx.Module):
-    """One query, the mean of all tokens with their padding, attends to them: [B,L,D] -> [B,T]."""
+    """One query, the mean of all tokens that are there, attends to them: [B,L,D] -> [B,T]."""
 
     def __init__(self, config: Kandinsky3UNetConfig, *, layers: Layers) -> None:
         width = config.cross_attention_dim
@@ -65,8 +65,9 @@ class TextPooling(nnx.Module):
             config.time_embedding_dim, width, width, config.attention_head_dim, layers=layers
         )
 
-    def __call__(self, context: Array, bias: Array) -> Array:
-        query = context.mean(axis=1, keepdims=True)  # [B,1,D]
+    def __call__(self, context: Array, bias: Array, present: Array | None = None) -> Array:
+        there = None if present is None else present.astype(bool)[..., None]
+        query = context.mean(axis=1, keepdims=True, where=there)  # [B,1,D]
         return self.attention(query, self.attention.prepare(context), bias)[:, 0]
 
 
@@ -106,12 +107,13 @@ class Kandinsky3UNet(nnx.Module):
         image_latents: Array | None = None,
         projected_mask: Array | None = None,
         null_embedding: Array | None = None,
+        present: Array | None = None,
     ) -> Kandinsky3Conditioning:
         """Compute all that depends on the conditioning alone.
 
-        Without the last two arguments this is diffusers' convention: padding, whose states the
-        pipeline sets to zero, is projected like all else. They make that of the original code: see
-        `kandinsky_core.interfaces.Denoiser.begin`.
+        Without `projected_mask` and `null_embedding` this is diffusers' convention: padding, whose
+        states the pipeline sets to zero, is projected like all else. They make that of the original
+        code: see `kandinsky_core.interfaces.Denoiser.begin`.
 
         Args:
             text_encoder_hidden_states: [B,L,encoder_hid_dim].
@@ -121,6 +123,8 @@ class Kandinsky3UNet(nnx.Module):
             projected_mask: [B,L], true on tokens whose projection is kept; that of the others is
                 set to zero.
             null_embedding: [B,cross_attention_dim], then added to the first token.
+            present: [B,L], false on what only fills the text up to a length that a program is
+                compiled for; all tokens where there is none. It has no effect on the result.
 
         Returns:
             What `__call__` takes; with it no step looks at the text again.
@@ -130,9 +134,12 @@ class Kandinsky3UNet(nnx.Module):
             context = jnp.where(projected_mask.astype(bool)[..., None], context, 0)
         if null_embedding is not None:
             context = context.at[:, 0].add(null_embedding.astype(context.dtype))
-        bias = jnp.where(attention_mask.astype(bool), 0.0, LOWEST)[:, None, None]  # [B,1,1,L]
+        bias = jnp.where(attention_mask.astype(bool), 0.0, LOWEST)
+        if present is not None:  # not even where nothing else is seen
+            bias = jnp.where(present.astype(bool), bias, -jnp.inf)
+        bias = bias[:, None, None]  # [B,1,1,L]
         return Kandinsky3Conditioning(
-            embedding=self.add_time_condition(context, bias),
+            embedding=self.add_time_condition(context, bias, present),
             bias=bias,
             channels=image_latents,
             down=tuple(block.prepare(context) for block in self.down_blocks),

@@ -56,8 +56,7 @@ class OverMesh:
 
     def put_weight(self, leaf: str, array: Array) -> jax.Array:
         """See `backends.jax.places.Place.put_weight`."""
-        spec = weight_spec(leaf, np.shape(array), self.mesh.shape[MODEL_AXIS])
-        return _placed(array, NamedSharding(self.mesh, spec))
+        return _placed(array, self._of_weight(leaf, np.shape(array)))
 
     def put_weights(self, state: Any) -> Any:
         """See `backends.jax.places.Place.put_weights`."""
@@ -65,6 +64,21 @@ class OverMesh:
             (path, variable.replace(self.put_weight(str(path[-1]), variable[...])))
             for path, variable in nnx.to_flat_state(state)
         )
+
+    def shapes(self, state: Any) -> Any:
+        """See `backends.jax.places.Place.shapes`."""
+
+        def shape_of(leaf: str, variable: Any) -> jax.ShapeDtypeStruct:
+            sharding = self._of_weight(leaf, variable.shape)
+            return jax.ShapeDtypeStruct(variable.shape, variable.dtype, sharding=sharding)
+
+        return nnx.from_flat_state(
+            (path, variable.replace(shape_of(str(path[-1]), variable)))
+            for path, variable in nnx.to_flat_state(state)
+        )
+
+    def _of_weight(self, leaf: str, shape: tuple[int, ...]) -> NamedSharding:
+        return NamedSharding(self.mesh, weight_spec(leaf, shape, self.mesh.shape[MODEL_AXIS]))
 
     def get(self, tree: Any) -> Any:
         """See `backends.jax.places.Place.get`."""

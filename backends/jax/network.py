@@ -16,6 +16,7 @@ from backends.jax.program import Program
 from backends.jax.turns import TURNS, Holder
 from backends.jax.weights import read_weights, with_weights
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.dtypes import safe_dtype
 from kandinsky_core.interfaces import Array
 from kandinsky_core.replaceable import ReplaceableWeights
@@ -31,6 +32,7 @@ class JaxNetwork(ReplaceableWeights):
         config: Its config.
         place: Where the weights lie.
         log: The backend's compilation log.
+        programs: Those of networks with other weights and all else alike, which this one shares.
     """
 
     backend_name = "jax"
@@ -42,6 +44,7 @@ class JaxNetwork(ReplaceableWeights):
         *,
         place: Place,
         log: CompilationLog,
+        programs: dict[Any, Program] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -50,7 +53,7 @@ class JaxNetwork(ReplaceableWeights):
         self._place = place
         self._log = log
         self._offloaded = False
-        self._programs: dict[Any, Program] = {}
+        self._programs = {} if programs is None else programs
 
     @property
     def dtype(self) -> str:
@@ -62,6 +65,11 @@ class JaxNetwork(ReplaceableWeights):
         """Where the network runs."""
         return self._place.name
 
+    @property
+    def compilations(self) -> CompilationLog:
+        """The backend's log."""
+        return self._log
+
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights; compiled programs are forgotten where they no longer fit.
 
@@ -72,7 +80,7 @@ class JaxNetwork(ReplaceableWeights):
         place = self._place if device is None else self._place.moved(device)
         if place != self._place:
             self._place = place
-            self._programs.clear()
+            self._programs = {}
             if not self._offloaded:
                 self._weights = place.put_weights(self._weights)
         dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
@@ -81,11 +89,13 @@ class JaxNetwork(ReplaceableWeights):
             self._graph, _ = nnx.split(empty)
             chosen = jax_dtype(dtype)
             self._weights = jax.tree.map(lambda leaf: leaf.astype(chosen), self._weights)
-            self._programs.clear()
+            self._programs = {}
 
     def offload(self) -> None:
         """Keep the weights on the host from now on."""
         self._offloaded = True
+        if compiling_only():  # there may be no values
+            return
         self._weights = self._place.get(self._weights)
         gc.collect()  # Flax's functions refer to themselves, and to the weights that they saw
 
@@ -102,9 +112,13 @@ class JaxNetwork(ReplaceableWeights):
     def placed_weights(self, holder: Holder | None = None) -> Any:
         """Return the weights in place; with offloading a copy that lives while it is used.
 
+        To compile without running, their shapes are enough.
+
         Args:
             holder: What keeps that copy for longer than a call, until it is told to leave.
         """
+        if compiling_only():
+            return self._place.shapes(self._weights)
         if not self._offloaded:
             return self._weights
         TURNS.take(self._place.name, holder)

@@ -72,6 +72,10 @@ class Place(Protocol):
         """Bring a network's weights here from the host."""
         ...
 
+    def shapes(self, state: Any) -> Any:
+        """Return a network's weights as they would lie here, without their values."""
+        ...
+
     def get(self, tree: Any) -> Any:
         """Copy weights to the host."""
         ...
@@ -104,6 +108,13 @@ class OneDevice:
     def put_weights(self, state: Any) -> Any:
         """See `Place.put_weights`."""
         return jax.device_put(state, self.device)
+
+    def shapes(self, state: Any) -> Any:
+        """See `Place.shapes`."""
+        sharding = jax.sharding.SingleDeviceSharding(self.device)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state
+        )
 
     def get(self, tree: Any) -> Any:
         """See `Place.get`."""

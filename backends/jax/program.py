@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
+from backends.jax.cache import cache_hits
 from backends.jax.places import Batch
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 
 __all__ = ["Program"]
 
@@ -46,18 +49,40 @@ class Program:
 
     def __call__(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
         arguments = batch.arrange(arguments, self._shared)
+        compiled = self._compile(batch, weights, arguments)
+        if compiling_only():
+            return jax.tree.map(_zeros, _shapes(compiled))
+        return compiled(weights, *arguments)
+
+    def shapes(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
+        """Compile, and return the result's shapes and where it would lie."""
+        arguments = batch.arrange(arguments, self._shared)
+        return _shapes(self._compile(batch, weights, arguments))
+
+    def _compile(
+        self, batch: Batch, weights: Any, arguments: tuple[Any, ...]
+    ) -> jax.stages.Compiled:
         leaves, structure = jax.tree.flatten(arguments)
         key = (batch.split, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         compiled = self._compiled.get(key)
         if compiled is None:
-            start = time.perf_counter()
+            start, hits = time.perf_counter(), cache_hits()
             jitted = batch.jit(self._function, self._shared, self._donate)
-            compiled = jitted.lower(weights, *arguments).compile()
-            self._compiled[key] = compiled
+            compiled = self._compiled[key] = jitted.lower(weights, *arguments).compile()
             # The first argument, the sample or the prompt, tells the shape; the rest follows it.
-            self._log.add(self._name, str(leaves[0].shape), time.perf_counter() - start)
-        return compiled(weights, *arguments)
+            seconds, cached = time.perf_counter() - start, cache_hits() > hits
+            self._log.add(self._name, str(leaves[0].shape), seconds, cached=cached)
+        return compiled
 
-    def clear(self) -> None:
-        """Forget what was compiled, after the weights moved to another device."""
-        self._compiled.clear()
+
+def _shapes(compiled: jax.stages.Compiled) -> Any:
+    def place(result: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(result.shape, result.dtype, sharding=sharding)
+
+    return jax.tree.map(place, compiled.out_info, compiled.output_shardings)
+
+
+def _zeros(result: Any) -> jax.Array:
+    """Return zeros in the place of a result, with its shape, on its devices."""
+    host = np.zeros(result.shape, result.dtype)
+    return jax.make_array_from_callback(host.shape, result.sharding, lambda index: host[index])

@@ -15,13 +15,14 @@ from jax.typing import DTypeLike
 
 from backends.jax.attention import attend
 from backends.jax.layers import Layers
-from backends.jax.load import jax_dtype, load_network
+from backends.jax.load import abstract_network, jax_dtype, load_network
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.places import Batch, Place
 from backends.jax.program import Program
 from backends.jax.t5_encoder import T5Block
 from converters.t5_parts import T5Parts
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.configs import T5Config
 from kandinsky_core.dtypes import safe_dtype
 from kandinsky_core.interfaces import Array, FloatArray
@@ -66,6 +67,11 @@ class StreamedT5TextEncoder(WithoutWeights):
         """Where the blocks run."""
         return self._place.name
 
+    @property
+    def compilations(self) -> CompilationLog:
+        """The backend's log."""
+        return self._log
+
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Change where, or in what, the next call computes.
 
@@ -96,10 +102,7 @@ class StreamedT5TextEncoder(WithoutWeights):
         self, index: int, batch: Batch, rows: list[jax.Array], biases: list[jax.Array]
     ) -> list[jax.Array]:
         """Load a block, call it for each text, and drop it."""
-        tensors = self._parts.block(index)
-        block = load_network(_block, self.config, tensors, dtype=self.dtype, place=self._place)
-        graph, weights = nnx.split(block)
-        del block
+        graph, weights = self._load(index)
         if self._program is None:
 
             def run(weights: Any, x: Any, bias: Any) -> Any:
@@ -116,6 +119,16 @@ class StreamedT5TextEncoder(WithoutWeights):
         for leaf in jax.tree.leaves(weights):
             leaf.delete()  # Flax's functions refer to themselves, and to the weights that they saw
         return done
+
+    def _load(self, index: int) -> tuple[Any, Any]:
+        """Read a block's graph and weights; to compile without running, shapes are enough."""
+        if compiling_only():
+            graph, shapes = nnx.split(abstract_network(_block, self.config, dtype=self.dtype))
+            return graph, self._place.shapes(shapes)
+        tensors = self._parts.block(index)
+        block = load_network(_block, self.config, tensors, dtype=self.dtype, place=self._place)
+        graph, weights = nnx.split(block)
+        return graph, weights
 
 
 def _block(config: T5Config, *, dtype: DTypeLike, param_dtype: DTypeLike) -> T5Block:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
 from typing import Any
 
 import jax
@@ -12,11 +11,14 @@ from flax import nnx
 from jax import Array
 
 from backends.jax.load import abstract_network
+from backends.jax.places import Batch
+from backends.jax.program import Program
 from backends.jax.winograd import TILES, kernel_to_tiles
 from kandinsky_core.compilations import CompilationLog
+from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.configs import NetworkConfig
 
-__all__ = ["tiled_form", "worth_tiling"]
+__all__ = ["tiled_form", "tiling_program", "worth_tiling"]
 
 # Numbers in the kernels: below this a step takes so little that compiling twice is not worth it.
 _SMALLEST = 50_000_000
@@ -34,7 +36,11 @@ def worth_tiling(module_class: type[nnx.Module], config: NetworkConfig) -> bool:
 
 
 def tiled_form(
-    module_class: type[nnx.Module], config: NetworkConfig, weights: Any, log: CompilationLog
+    module_class: type[nnx.Module],
+    config: NetworkConfig,
+    weights: Any,
+    program: Program,
+    batch: Batch,
 ) -> tuple[Any, Any]:
     """Return graph and weights of the other form; all but the kernels is shared with the given one.
 
@@ -42,18 +48,27 @@ def tiled_form(
         module_class: The network's class.
         config: Its config.
         weights: In float32, on one device.
-        log: Where the program is recorded that changes the kernels.
+        program: Of `tiling_program`; changes all kernels at once. To compile without running, it is
+            compiled, and the kernels' shapes are enough.
+        batch: Of the device.
     """
     graph, state = nnx.split(_abstract(module_class, config))
     given = dict(nnx.to_flat_state(weights))
     variables = dict(nnx.to_flat_state(state))
     layers = list(dict.fromkeys(path[:-2] for path in variables if _is_tile(path)))
-    kernels = [given[(*layer, "kernel")][...] for layer in layers]
-    changed = dict(zip(layers, _changed(kernels, log), strict=True))
+    kernels = [_value(given[(*layer, "kernel")]) for layer in layers]
+    change = program.shapes if compiling_only() else program
+    changed = dict(zip(layers, change(batch, None, kernels), strict=True))
     for path, variable in variables.items():
-        value = changed[path[:-2]][int(str(path[-1]))] if _is_tile(path) else given[path][...]
+        value = changed[path[:-2]][int(str(path[-1]))] if _is_tile(path) else _value(given[path])
         variables[path] = variable.replace(value)
     return graph, nnx.from_flat_state(variables)
+
+
+def _value(variable: Any) -> Any:
+    """Return a variable's array, or its shape where it has no values."""
+    (value,) = jax.tree.leaves(variable)
+    return value
 
 
 def _is_tile(path: tuple[Any, ...]) -> bool:
@@ -67,11 +82,10 @@ def _abstract(module_class: Any, config: NetworkConfig) -> nnx.Module:
     return network
 
 
-def _changed(kernels: list[Array], log: CompilationLog) -> list[list[Array]]:
-    """Change all kernels in one program, which the cache keeps."""
-    start = time.perf_counter()
-    program = jax.jit(lambda arrays: [kernel_to_tiles(array) for array in arrays])
-    compiled = program.lower(kernels).compile()
-    log.add("kernels to tiles", f"{len(kernels)} kernels", time.perf_counter() - start)
-    changed: list[list[Array]] = compiled(kernels)
-    return changed
+def tiling_program(log: CompilationLog) -> Program:
+    """Return what changes kernels to their other form."""
+
+    def run(weights: None, kernels: list[Array]) -> list[list[Array]]:
+        return [kernel_to_tiles(kernel) for kernel in kernels]
+
+    return Program("kernels to tiles", run, log)

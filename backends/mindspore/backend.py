@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from backends.mindspore import cpu_ops
 from backends.mindspore.components import (
@@ -67,9 +68,11 @@ class MindSporeBackend:
 
     Attributes:
         compilations: Every compilation since the backend was made.
+        cache_folder: None: what is compiled ends with the process.
     """
 
     name = "mindspore"
+    cache_folder: Path | None = None
 
     def __init__(self, *, compile: bool | None = None) -> None:
         self.compile = os.environ.get(COMPILE_VARIABLE) == "1" if compile is None else compile

@@ -66,6 +66,11 @@ class MindSporeNetwork(ReplaceableWeights):
         """Where the network runs."""
         return self._device
 
+    @property
+    def compilations(self) -> CompilationLog | None:
+        """The backend's log where it compiles."""
+        return self._log
+
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Cast the weights; the device is the process's.
 

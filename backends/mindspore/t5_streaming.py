@@ -41,6 +41,7 @@ class StreamedT5TextEncoder(WithoutWeights):
     """
 
     backend_name = "mindspore"
+    compilations = None
 
     def __init__(
         self,

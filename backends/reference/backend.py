@@ -26,6 +26,7 @@ class ReferenceBackend:
     """PyTorch diffusers on the CPU."""
 
     name = "diffusers"
+    cache_folder = None
 
     def __init__(self) -> None:
         diffusers.utils.logging.set_verbosity_error()

@@ -21,6 +21,7 @@ class TorchNetwork:
     """Base of the components."""
 
     backend_name = "diffusers"
+    compilations = None
 
     def __init__(self, network: Any) -> None:
         self.network = network.eval()

@@ -21,6 +21,7 @@ from kandinsky_core.cli import (
     inpaint,
     interpolate,
     verify,
+    warmup,
 )
 from kandinsky_core.errors import KandinskyError
 
@@ -37,6 +38,7 @@ _COMMANDS = (
     backends,
     verify,
     convert,
+    warmup,
 )
 _INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 

@@ -16,6 +16,7 @@ from kandinsky_core.dtypes import DTYPES, chosen_dtype, dtype_name, is_dtype
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.interfaces import Array, Backend, DenoisingRun, Network
+from kandinsky_core.pipelines.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.loading import load_components
 from kandinsky_core.pipelines.lora import load_lora, unload_lora
 from kandinsky_core.pipelines.stopping import StopFlag
@@ -28,7 +29,7 @@ __all__ = ["Callback", "DiffusionPipeline"]
 Callback = Callable[[Any, int, int, dict[str, Array]], "Mapping[str, Array] | None"]
 
 
-class DiffusionPipeline(TorchCalls):
+class DiffusionPipeline(TorchCalls, CompilesAhead):
     """Base of the pipelines.
 
     Attributes:

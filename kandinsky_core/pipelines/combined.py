@@ -86,6 +86,7 @@ class CombinedPipeline(DiffusionPipeline):
 
     decoder_class: ClassVar[type[DecoderPipeline]]
     decoder_pipe: Any
+    negative_prompt_compiles: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

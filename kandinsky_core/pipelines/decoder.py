@@ -201,6 +201,10 @@ class DecoderPipeline(DiffusionPipeline):
             rows = [as_batch("negative_image_embeds", negative, positive.shape), positive]
         return np.concatenate([np.repeat(row, copies, axis=0) for row in rows])
 
+    def _stand_ins(self) -> dict[str, Any]:
+        embeds = np.zeros((1, image_embed_dim(self.unet.config)), np.float32)
+        return {**super()._stand_ins(), "image_embeds": embeds, "negative_image_embeds": embeds}
+
     def _latents(self, image: FloatArray, plan: DecoderPlan) -> FloatArray:
         """Encode what `check_image` gave; latents pass."""
         if image.shape[1] == plan.latent_shape[0]:

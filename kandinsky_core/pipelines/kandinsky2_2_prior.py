@@ -81,6 +81,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         "image_processor",
     )
     part: ClassVar[str] = "prior"
+    negative_prompt_compiles: ClassVar[bool] = True
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         "latents",
         "prompt_embeds",

@@ -17,6 +17,7 @@ from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.interfaces import Array, Autoencoder, Denoiser, T5TextEncoder
 from kandinsky_core.noise import SeededGenerators, as_generators
 from kandinsky_core.on_demand_encoder import LOADINGS
+from kandinsky_core.pipelines.base import DiffusionPipeline
 from kandinsky_core.pipelines.decoder import DecoderPipeline, DecoderPlan
 from kandinsky_core.pipelines.kandinsky3_texts import (
     CONVENTIONS,
@@ -140,6 +141,14 @@ class Kandinsky3Decoder(DecoderPipeline):
     def default_size(self) -> int:
         """Side in pixels that the UNet was trained at."""
         return _SIDE
+
+    def _stand_ins(self) -> dict[str, Any]:
+        inputs = DiffusionPipeline._stand_ins(self)
+        if self.text_encoder is None:
+            states = np.zeros((1, 1, self.unet.config.encoder_hid_dim), np.float32)
+            mask = np.ones(states.shape[:2], bool)
+            inputs |= {"prompt": None, "prompt_embeds": states, "attention_mask": mask}
+        return inputs
 
     def check_texts(
         self, prompt: Any, negative_prompt: Any = None, beautify: Any = None, **embeds: Any

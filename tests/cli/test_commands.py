@@ -261,7 +261,8 @@ def test_reader_that_goes_away_is_no_error() -> None:
     + [
         [command, "--help"]
         for command in (
-            *("generate", "img2img", "inpaint", "interpolate", "controlnet", "beautify", "info"),
+            *("generate", "img2img", "inpaint", "interpolate", "controlnet", "beautify", "warmup"),
+            "info",
         )
     ],
     ids=" ".join,

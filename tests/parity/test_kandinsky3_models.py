@@ -153,10 +153,25 @@ def test_what_is_missing_is_said(repository: Path, tmp_path: Path) -> None:
 
 
 def test_each_way_of_loading_the_text_encoder_gives_the_same_picture(guide_model: Path) -> None:
+    """What is compiled ahead serves texts of any length, and a text encoder that comes and goes."""
     pictures = []
+    backend: Any = kandinsky.get_backend("jax")
     for way in ("on_demand", "resident", "streamed"):
-        pipe = loaded(kandinsky.Kandinsky3Pipeline, guide_model, text_encoder_loading=way)
+        pipe = kandinsky.Kandinsky3Pipeline.from_pretrained(
+            guide_model, backend=backend, text_encoder_loading=way
+        )
+        pipe.set_progress_bar_config(disable=True)
+        pipe.compile(64, 64, 2)
+        count = len(backend.compilations)
         pictures.append(pipe(list(TEXTS[:2]), **FEW).images)
+        pipe(TEXTS[3], negative_prompt="low", num_images_per_prompt=2, **FEW)
+        assert len(backend.compilations) == count
+    found = [(entry.program, entry.shape) for entry in backend.compilations]
+    assert len(set(found)) == len(found)
+    assert [name for name, _ in found if "TextEncoder" in name] == [
+        "T5TextEncoder.encode",
+        "T5TextEncoder.block",
+    ]
     np.testing.assert_array_equal(pictures[0], pictures[1])
     np.testing.assert_allclose(pictures[0], pictures[2], atol=5e-5)
 

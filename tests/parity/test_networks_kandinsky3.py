@@ -107,6 +107,21 @@ def test_unet(
         check(tiny.relative_error(ours[row], theirs[row]), UNET_TOLERANCE)
 
 
+def test_texts_of_any_length_run_one_program() -> None:
+    """How many tokens there are counts, as the UNet takes a mean over them; it is no shape."""
+    pytest.importorskip("jax")
+    model, sample = tiny.kandinsky3_unet(SMALL), normal(2, 4, 8, 8)
+    denoiser: Any = get_backend("jax").load(source(model), "float32")
+    for tokens in (1, 4, 23, 128):
+        conditioning = text(SMALL, [tokens, 0], tokens)
+        theirs = reference(model, sample, 7, conditioning)
+        ours = predict(denoiser, sample, 7, conditioning)
+        check(tiny.relative_error(ours, theirs), UNET_TOLERANCE)
+    assert len(denoiser.compilations) == 2
+    predict(denoiser, sample, 7, text(SMALL, [2, 129], 129))
+    assert len(denoiser.compilations) == 4
+
+
 def test_inpainting_unet(backend: Any) -> None:
     model = tiny.kandinsky3_inpainting_unet(SMALL)
     ours = backend.load(source(model, in_channels=9, out_channels=4), "float32")

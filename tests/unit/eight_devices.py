@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 import kandinsky_core as kandinsky
 from converters.inventory import expected_tensors
 from kandinsky_core import AutoPipelineForText2Image, KandinskyV22PriorPipeline, get_backend
+from kandinsky_core.compile_only import compile_only
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.on_demand_encoder import OnDemandTextEncoder
 from kandinsky_core.schedulers.schedule import make_rows
@@ -136,6 +137,22 @@ def test_pictures_are_those_of_one_device(mesh: str) -> None:
     difference = np.abs(images - on_one_device()).max()
     print(f"{mesh}: max abs {difference:.1e}")  # noqa: T201 - shown by pytest -rP
     assert difference <= ROUNDING
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", MESHES)
+def test_calls_use_what_was_compiled_ahead(mesh: str) -> None:
+    backend: Any = get_backend("jax", mesh=mesh)
+    with compile_only():  # no weight is read
+        bare = AutoPipelineForText2Image.from_pretrained("shapes", backend=backend)
+        bare.enable_model_cpu_offload()
+    assert bare.compile(batch_sizes=(1, 5), negative_prompt=False)
+    before = len(backend.compilations)
+    pipe: Any = AutoPipelineForText2Image.from_pretrained("shapes", backend=backend)
+    pipe.set_progress_bar_config(disable=True)
+    for count in (1, 5):
+        assert pictures(pipe, count).std() > 0.01
+    assert backend.compilations[before:] == []
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import kandinsky_core as kandinsky  # noqa: E402
-from kandinsky_core import AutoPipelineForText2Image, DDIMScheduler, get_backend  # noqa: E402
+from kandinsky_core import AutoPipelineForText2Image, get_backend, scheduler_by_name  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,9 @@ def compiled_by_jax(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 PROMPTS = ("a red circle", "SMALL green star, at the top", "", "a blue square on the left " * 9)
 
 
+SCHEDULERS = ("ddpm", "ddim", "dpm++", "euler")
+
+
 def varied_requests() -> list[dict[str, Any]]:
     """Twenty requests that differ in all that a person turns between two pictures."""
     requests = []
@@ -48,6 +51,7 @@ def varied_requests() -> list[dict[str, Any]]:
         requests.append(
             {
                 "prompt": prompt,
+                "negative_prompt": (None, "low quality", "")[number % 3],
                 "num_inference_steps": steps,
                 "prior_num_inference_steps": 6 - steps,
                 "guidance_scale": 1.5 + number,
@@ -58,32 +62,39 @@ def varied_requests() -> list[dict[str, Any]]:
     return requests
 
 
-def test_twenty_varied_requests_compile_one_decoder_step(
+def test_twenty_varied_requests_compile_each_program_once(
     pipe: Any, compiled_by_jax: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = pipe.decoder_pipe.unet._log
+    """One program for each network and shape; a negative prompt doubles the prior's rows."""
+    logs = [network.compilations for network in (pipe.prior_prior, pipe.unet)]
     requests = varied_requests()
     assert len(requests) == 20
-    before = len(log)
     with caplog.at_level(logging.INFO, logger="kandinsky_core.compilations"):
-        pipe(**requests[0], height=48, width=32)
-        first = [entry.program for entry in log[before:]]
-        assert first.count("UNet2DCondition guided step") == 1
-        compiled_by_jax.clear()
-        for number, request in enumerate(requests[1:], start=1):
-            if number == 10:
-                config = pipe.decoder_pipe.scheduler.config
-                pipe.decoder_pipe.scheduler = DDIMScheduler.from_config(config)
+        for number, request in enumerate(requests):
+            if number % 5 == 0:
+                pipe.scheduler = scheduler_by_name(SCHEDULERS[number // 5], pipe.scheduler.config)
             pipe(**request, height=48, width=32)
-    assert [entry.program for entry in log[before:]] == first, "a second request compiled"
-    assert compiled_by_jax == [], "JAX compiled something behind the log"
+            if number == 1:  # with a negative prompt, where the first one had none
+                compiled_by_jax.clear()
+    assert sorted((entry.program, entry.shape) for log in logs for entry in log) == [
+        ("Autoencoder.decode", "(1, 4, 12, 8)"),
+        ("ImageEncoder.encode", "(1, 3, 64, 64)"),
+        ("PriorTransformer guided step", "(1, 96)"),
+        ("PriorTransformer guided step", "(2, 96)"),
+        ("PriorTransformer prepare", "(2, 96)"),
+        ("PriorTransformer prepare", "(4, 96)"),
+        ("TextEncoder.encode", "(1, 40)"),
+        ("UNet2DCondition guided step", "(1, 12, 8, 4)"),
+        ("UNet2DCondition prepare", "(2, 96)"),
+    ]
+    assert compiled_by_jax == [], "JAX compiled something behind the log, or one request anew"
     steps = [r.getMessage() for r in caplog.records if "UNet2DCondition guided step" in r.message]
     assert len(steps) == 1
     assert "(1, 12, 8, 4)" in steps[0]
 
 
 def test_a_new_shape_compiles_and_an_old_one_does_not_again(pipe: Any) -> None:
-    log = pipe.decoder_pipe.unet._log
+    log = pipe.decoder_pipe.unet.compilations
     embeds = np.zeros((1, pipe.decoder_pipe.unet.config.encoder_hid_dim), np.float32)
 
     def compiled(size: int, guidance: float) -> int:
@@ -143,14 +154,15 @@ def test_twenty_varied_requests_with_pictures_compile_one_step(
 ) -> None:
     pipe = getattr(kandinsky, task).from_pretrained("shapes", backend="jax")
     pipe.set_progress_bar_config(disable=True)
-    log, requests = pipe.unet._log, varied_picture_requests(task)
+    log, requests = pipe.unet.compilations, varied_picture_requests(task)
     pipe(**requests[0], height=48, width=32)
-    first = [entry.program for entry in log]
-    assert first.count("UNet2DCondition guided step") == 1
+    first = [(entry.program, entry.shape) for entry in log]
+    assert len(set(first)) == len(first)
+    assert [name for name, _ in first].count("UNet2DCondition guided step") == 1
     compiled_by_jax.clear()
     for request in requests[1:]:
         pipe(**request, height=48, width=32)
-    assert [entry.program for entry in log] == first, "a second request compiled"
+    assert [(entry.program, entry.shape) for entry in log] == first, "a second request compiled"
     assert compiled_by_jax == [], "JAX compiled something behind the log"
 
 

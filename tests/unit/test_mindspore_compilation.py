@@ -55,8 +55,19 @@ def test_same_picture_and_one_compilation_for_each_shape(
     assert [message.split(" in ")[0] for message in ours] == [
         "compiled UNet2DConditionModel for shape (2, 4, 16, 16)"
     ]
+    ahead = compiled.compile(guidance=False, negative_prompt=False)
+    assert [entry.shape for entry in ahead] == ["(1, 4, 16, 16)"]
     picture(compiled, guidance_scale=1.0)
-    assert [entry.shape for entry in log] == ["(2, 4, 16, 16)", "(1, 4, 16, 16)"]
+    assert log[1:] == ahead
+    assert compiled.compile(guidance=(True, False)) == []
+
+
+def test_without_it_nothing_is_compiled_ahead(eager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("it ran")
+
+    monkeypatch.setattr(eager.prior_text_encoder, "encode", refuse)
+    assert eager.compile(64, 64, guidance=(True, False)) == []
 
 
 @pytest.mark.slow

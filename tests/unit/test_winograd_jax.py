@@ -22,6 +22,7 @@ from backends.jax.unet import UNet2DConditionModel
 from backends.jax.winograd import convolve_columns, convolve_tiles, kernel_to_tiles
 from converters.inventory import expected_tensors
 from kandinsky_core import DDPMScheduler, get_backend
+from kandinsky_core.compile_only import compile_only
 from kandinsky_core.configs import Kandinsky3UNetConfig, UNet2DConditionConfig
 from kandinsky_core.hub import EMBEDDED
 from tests.dict_tensors import DictTensors
@@ -100,6 +101,22 @@ def test_the_loop_of_a_unet_gives_the_same(source: Any) -> None:
     assert programs.count("kernels to tiles") == 1
     two_steps(tiled)
     assert len(backend.compilations) == len(programs)
+
+
+def test_what_is_compiled_ahead_is_what_the_loop_runs(source: Any) -> None:
+    backend: Any = get_backend("jax", winograd=True)
+    with compile_only():  # without values, and with them
+        assert not two_steps(backend.load(source, "float32")).any()
+    network = backend.load(source, "float32")
+    with compile_only():
+        assert not two_steps(network).any()
+    assert [entry.program for entry in backend.compilations] == [
+        "kernels to tiles",
+        "UNet2DCondition prepare",
+        "UNet2DCondition guided step",
+    ]
+    assert two_steps(network).any()
+    assert len(backend.compilations) == 3
 
 
 def test_changed_weights_change_the_loop(source: Any) -> None:
