@@ -116,8 +116,9 @@ class StreamedT5TextEncoder(WithoutWeights):
             jax.block_until_ready(program(batch, weights, row, bias))
             for row, bias in zip(rows, biases, strict=True)
         ]
-        for leaf in jax.tree.leaves(weights):
-            leaf.delete()  # Flax's functions refer to themselves, and to the weights that they saw
+        if not compiling_only():  # else they are shapes
+            for leaf in jax.tree.leaves(weights):
+                leaf.delete()  # Flax's functions refer to themselves, and to weights they saw
         return done
 
     def _load(self, index: int) -> tuple[Any, Any]:

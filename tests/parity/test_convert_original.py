@@ -189,11 +189,15 @@ def save(path: Path, arrays: Arrays) -> Path:
 
 
 def filled(build: Any, seen: OriginalTensors) -> Any:
-    """A module of diffusers with converted weights, loaded strictly."""
+    """A module of diffusers with converted weights, loaded strictly.
+
+    Its weights take no gradient, as those of the module it is compared with: on some processors
+    PyTorch has other kernels for weights that do.
+    """
     model = build()
     state = {name: torch.from_numpy(np.array(seen.read(name))) for name in seen.names()}
     model.load_state_dict(state, strict=True)
-    return model.eval()
+    return model.eval().requires_grad_(requires_grad=False)
 
 
 def test_unet() -> None:
