@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.full_size import GUIDANCE, LENGTH, Case, component
+from benchmarks.full_size import GUIDANCE, Case, component
 from benchmarks.turns import versions
 from kandinsky_core import DDPMScheduler, UnCLIPScheduler, get_backend
 
@@ -86,11 +86,11 @@ def _unet(network: Any, size: int) -> Callable[[], Any]:
 
 def _prior(network: Any, size: int) -> Callable[[], Any]:
     schedule = UnCLIPScheduler(variance_type="fixed_small_log").schedule(500)
-    width = network.config.embedding_dim
+    width, length = network.config.embedding_dim, network.config.num_embeddings
     conditioning = {
         "prompt_embeds": _noise(2, width),
-        "text_encoder_hidden_states": _noise(2, LENGTH, width),
-        "text_mask": np.arange(LENGTH)[None] < np.array([[2], [12]]),
+        "text_encoder_hidden_states": _noise(2, length, width),
+        "text_mask": np.arange(length)[None] < np.array([[2], [12]]),
     }
     step: Callable[[], Any] = _denoising(network, _noise(1, width), conditioning, schedule)
     return step
@@ -102,7 +102,8 @@ def _movq(network: Any, size: int) -> Callable[[], Any]:
 
 
 def _text(network: Any, size: int) -> Callable[[], Any]:
-    ids = np.random.default_rng(2).integers(0, network.config.vocab_size, (1, LENGTH))
+    shape = (1, network.config.max_position_embeddings)
+    ids = np.random.default_rng(2).integers(0, network.config.vocab_size, shape)
     return lambda: network.encode(ids.astype(np.int32))
 
 

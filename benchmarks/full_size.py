@@ -18,7 +18,6 @@ from kandinsky_core.interfaces import Array
 __all__ = ["CASES", "Case", "RandomComponent", "component"]
 
 GUIDANCE = 4.0
-LENGTH = 77  # tokens of a prompt
 
 
 @dataclass(frozen=True, slots=True)

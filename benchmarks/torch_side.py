@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.full_size import LENGTH, Case, RandomComponent, component
+from benchmarks.full_size import Case, RandomComponent, component
 from benchmarks.turns import versions
 
 __all__ = ["measure"]
@@ -103,10 +103,10 @@ def _unet(network: Any, size: int, compiled: bool) -> Callable[[], Any]:
 def _prior(network: Any, size: int, compiled: bool) -> Callable[[], Any]:
     import torch
 
-    width = network.config.embedding_dim
+    width, length = network.config.embedding_dim, network.config.num_embeddings
     sample, text = _random(network, 2, width), _random(network, 2, width)
-    states = _random(network, 2, LENGTH, width)
-    mask = torch.arange(LENGTH, device=sample.device)[None] < torch.tensor(
+    states = _random(network, 2, length, width)
+    mask = torch.arange(length, device=sample.device)[None] < torch.tensor(
         [[2], [12]], device=sample.device
     )
     run = _maybe_compiled(network, compiled)
@@ -123,7 +123,8 @@ def _text(network: Any, size: int, compiled: bool) -> Callable[[], Any]:
     import torch
 
     device = next(network.parameters()).device
-    ids = torch.randint(0, network.config.vocab_size, (1, LENGTH), device=device)
+    shape = (1, network.config.max_position_embeddings)
+    ids = torch.randint(0, network.config.vocab_size, shape, device=device)
     run = _maybe_compiled(network, compiled)
     return lambda: run(ids)
 

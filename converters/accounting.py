@@ -12,29 +12,12 @@ from dataclasses import dataclass
 
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.interfaces import Tensors
+from kandinsky_core.unused_tensors import TIED, UNUSED
 
 __all__ = ["TIED", "UNUSED", "Audit", "account", "audit", "modern_name"]
 
 MAX_NAMES_SHOWN = 8
 FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
-
-_POSITIONS = "the numbers 0, 1, 2, ..., which the network makes itself"
-UNUSED: Mapping[str, Mapping[str, str]] = {
-    "CLIPTextModelWithProjection": {"text_model.embeddings.position_ids": _POSITIONS},
-    "CLIPVisionModelWithProjection": {"vision_model.embeddings.position_ids": _POSITIONS},
-    "MultilingualCLIP": {
-        "transformer.embeddings.position_ids": _POSITIONS,
-        "transformer.pooler.dense.weight": "the text embedding is a mean of all states",
-        "transformer.pooler.dense.bias": "the text embedding is a mean of all states",
-    },
-    "VQModel": {"quantize.embedding.weight": "no pipeline quantises its latents"},
-}
-"""For each network: names of tensors that files hold and no pipeline uses, and why."""
-
-TIED: Mapping[str, Mapping[str, str]] = {
-    "T5EncoderModel": {"encoder.embed_tokens.weight": "shared.weight"},
-}
-"""For each network: second names of tensors, under which a file may hold them too, or alone."""
 
 # Conversions made before May 2023 (diffusers PR #3387) name MoVQ's attention layers so.
 _LEGACY_ATTENTION = re.compile(r"(.*\.attentions\.\d+\.)(query|key|value|proj_attn)\.(\w+)")

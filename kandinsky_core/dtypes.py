@@ -7,13 +7,14 @@ A caller may pass any framework's dtype object (`torch.float16`, `jnp.bfloat16`,
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from kandinsky_core.errors import InvalidInputError
 
-__all__ = ["DTYPES", "component_dtype", "dtype_name", "is_dtype", "safe_dtype"]
+__all__ = ["DTYPES", "chosen_dtype", "component_dtype", "dtype_name", "is_dtype", "safe_dtype"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,21 @@ def _object_name(dtype: Any) -> str:
     name = getattr(dtype, "name", None)
     text = name if isinstance(name, str) else str(dtype)  # torch.float16 prints as its own name
     return {"Float32": "float32", "Float16": "float16", "BFloat16": "bfloat16"}.get(text, text)
+
+
+def chosen_dtype(*given: Any) -> Any:
+    """Return the name of the one dtype among these that is not None, or a mapping of names.
+
+    Raises:
+        InvalidInputError: Several were given, or something that is no dtype.
+    """
+    found = [value for value in given if value is not None]
+    if len(found) == 1 and isinstance(found[0], Mapping):
+        return {component: dtype_name(value) for component, value in found[0].items()}
+    names = {dtype_name(value) for value in found}
+    if len(names) > 1:
+        raise InvalidInputError(f"several dtypes were given: {', '.join(sorted(names))}")
+    return names.pop() if names else None
 
 
 def component_dtype(component: str, dtype: str, class_name: str | None = None) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "ComponentSource",
     "Denoiser",
     "DenoisingRun",
+    "DeviceMemory",
     "FloatArray",
     "ImageEncoder",
     "MultilingualTextEncoder",
@@ -268,6 +269,26 @@ class BackendReport:
     problem: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceMemory:
+    """What a device has.
+
+    Attributes:
+        device: Its name.
+        total: Bytes that this process may have there.
+        free: Bytes of them that nobody has now; None where that is unknown.
+        host: Whether it is the host's memory, where weights may be windows into their files.
+        filled_by_load: Whether `Backend.load` brings weights there. Else they come when they are
+            used.
+    """
+
+    device: str
+    total: int
+    free: int | None
+    host: bool
+    filled_by_load: bool
+
+
 class Backend(Protocol):
     """A framework that runs the networks: an object, so that two can live in one process.
 
@@ -303,6 +324,17 @@ class Backend(Protocol):
             BackendUnavailableError: The device is not there.
             CheckpointError: The checkpoint does not fit; no data has been read.
             ConfigError: A config field is unknown or unsupported, or this is another network.
+        """
+        ...
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """Return what a device has; None where the framework does not tell.
+
+        Args:
+            device: Where; None takes the backend's own choice.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
         """
         ...
 

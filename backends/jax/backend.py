@@ -22,7 +22,7 @@ from backends.jax.devices import default_device, device_name, find_device
 from backends.jax.kandinsky3_denoise import JaxKandinsky3Denoiser
 from backends.jax.kandinsky3_unet import Kandinsky3UNet
 from backends.jax.load import abstract_network, load_network
-from backends.jax.memory import explain_out_of_memory
+from backends.jax.memory import device_memory, explain_out_of_memory
 from backends.jax.mesh import find_mesh
 from backends.jax.mesh_place import OverMesh
 from backends.jax.movq import VQModel
@@ -52,7 +52,7 @@ from kandinsky_core.configs import (
 )
 from kandinsky_core.dtypes import safe_dtype
 from kandinsky_core.errors import ConfigError, InvalidInputError
-from kandinsky_core.interfaces import BackendReport, ComponentSource
+from kandinsky_core.interfaces import BackendReport, ComponentSource, DeviceMemory
 
 __all__ = ["JaxBackend"]
 
@@ -108,7 +108,7 @@ class JaxBackend:
         config = config_class.from_dict(source.config)
         place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
-        with explain_out_of_memory(place.name):
+        with explain_out_of_memory(place.name, loading=True):
             module = (
                 abstract_network(module_class, config, dtype=dtype)
                 if compiling_only()
@@ -156,6 +156,11 @@ class JaxBackend:
                 "the two"
             )
         return self._everywhere
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """See `kandinsky_core.interfaces.Backend.memory`; of a mesh nothing is said."""
+        place = self._place(device)
+        return device_memory(place.device) if isinstance(place, OneDevice) else None
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

@@ -36,10 +36,10 @@ class JaxDenoiser(JaxNetwork):
     _tiled: tuple[Any, Any] | None = None  # graph and weights
     _tiled_shapes: tuple[Any, Any] | None = None  # the same without values, to compile
 
-    def loop_form(self) -> tuple[Any, Any]:
-        """Return graph and weights that the steps of a loop run."""
+    def tiled(self) -> tuple[Any, Any] | None:
+        """Return graph and weights of that form, or None where loops run the network as it is."""
         if not self.winograd or self._offloaded or self.dtype != "float32":
-            return self._graph, self.placed_weights()
+            return None
         if compiling_only():
             self._tiled_shapes = self._tiled_shapes or self._tile()
             return self._tiled_shapes
@@ -98,10 +98,10 @@ class JaxDenoiser(JaxNetwork):
         The sample and the previous prediction of the clean sample stay float32 whatever the
         network computes in; their buffers are donated.
         """
-        graph, _ = self.loop_form()
-        key = ("step", guided, rule, graph is self._graph)
+        form = self.tiled()
+        key = ("step", guided, rule, form is None)
         if key not in self._programs:
-            dtype = jax_dtype(self.dtype)
+            graph, dtype = self._graph if form is None else form[0], jax_dtype(self.dtype)
 
             def run(
                 weights: Any,
@@ -171,8 +171,7 @@ class JaxRun:
     ) -> None:
         self._denoiser = denoiser
         self._batch = denoiser._place.batch(sample)
-        _, self._loop_weights = denoiser.loop_form()
-        self._weights = denoiser.placed_weights()
+        self._weights: Any = None
         self._step = denoiser.step_program(guidance_scale > 1, rule)
         self._guidance_scale = np.float32(guidance_scale)
         self._sample: jax.Array
@@ -186,7 +185,8 @@ class JaxRun:
         """Prepare the conditioning, which then stays on the device."""
         arrays = self._denoiser.laid_out(conditioning)
         with explain_out_of_memory(self._denoiser.device):
-            self._prepared = self._denoiser.prepare_program()(self._batch, self._weights, arrays)
+            prepare = self._denoiser.prepare_program()
+            self._prepared = prepare(self._batch, self._placed_weights(), arrays)
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """Put one step into the device's queue, waiting for the one before it.
@@ -198,7 +198,7 @@ class JaxRun:
             jax.block_until_ready(self._sample)
             self._sample, self._previous_x0 = self._step(
                 self._batch,
-                self._loop_weights,
+                self._step_weights(),
                 self._sample,
                 self._previous_x0,
                 self._no_noise if noise is None else noise,
@@ -218,6 +218,19 @@ class JaxRun:
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""
         self._sample = self._put(sample)
+
+    def leave(self) -> None:
+        """See `backends.jax.turns.Holder.leave`."""
+        self._weights = None
+
+    def _placed_weights(self) -> Any:
+        if self._weights is None:
+            self._weights = self._denoiser.placed_weights(self)
+        return self._weights
+
+    def _step_weights(self) -> Any:
+        form = self._denoiser.tiled()
+        return self._placed_weights() if form is None else form[1]
 
     def _placed(self, kept: Kept) -> dict[str, jax.Array]:
         return {name: self._put(getattr(kept, name)) for name in ("original", "noise", "mask")}

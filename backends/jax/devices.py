@@ -17,8 +17,10 @@ def default_device() -> jax.Device:
 
 
 def device_name(device: jax.Device) -> str:
-    """Return `cpu`, `gpu:0`, `tpu:3`."""
-    return device.platform if device.platform == "cpu" else f"{device.platform}:{device.id}"
+    """Return `cpu`, `gpu:0`, `tpu:3`; also `cpu:1`, where JAX divides a CPU into several."""
+    if device.platform == "cpu":
+        return f"cpu:{device.local_hardware_id}" if device.local_hardware_id else "cpu"
+    return f"{device.platform}:{device.id}"
 
 
 def device_platform(name: str) -> str:

@@ -16,7 +16,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from backends.jax.attention import AttentionFunction, matmul_precision
-from backends.jax.winograd import TILES, convolve_tiles
+from backends.jax.winograd import SMALL_MAP, TILES, convolve_columns, convolve_tiles
 
 __all__ = [
     "Conv",
@@ -53,15 +53,23 @@ class Layers:
         param_dtype: DTypeLike,
         attend: AttentionFunction,
         tiled: bool = False,
+        columns: bool = False,
     ) -> None:
         self.dtype = jnp.dtype(dtype)
         self.param_dtype = jnp.dtype(param_dtype)
         self.attend = attend
-        self.tiled = tiled  # whether convolutions of 3 x 3 are those of `winograd`
+        # Which convolutions of 3 x 3 are those of `winograd`: all, or those of few pixels.
+        self.tiled = tiled
+        self.columns = columns
 
     def untiled(self) -> Layers:
-        """The same choices with plain convolutions."""
-        return Layers(dtype=self.dtype, param_dtype=self.param_dtype, attend=self.attend)
+        """The same choices for a level of few pixels, whose kernels stay as they are."""
+        return Layers(
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            attend=self.attend,
+            columns=self.tiled,
+        )
 
     def parameter(self, *shape: int) -> nnx.Param[Array]:
         """A learned array."""
@@ -99,7 +107,9 @@ class Conv(nnx.Module):
         bias: bool = True,
         layers: Layers,
     ) -> None:
-        if layers.tiled and (kernel, stride, padding) == (3, 1, 1):
+        common = (kernel, stride, padding) == (3, 1, 1)
+        self.columns = layers.columns and common
+        if layers.tiled and common:
             # Of one array XLA would copy each part that a product takes.
             self.tiles = nnx.List([layers.parameter(n_in, n_out) for _ in range(TILES)])
         else:
@@ -113,6 +123,8 @@ class Conv(nnx.Module):
         if hasattr(self, "tiles"):
             tiles = [part[...].astype(self.dtype) for part in self.tiles]
             y = convolve_tiles(x.astype(self.dtype), tiles)
+        elif self.columns and x.shape[1] * x.shape[2] <= SMALL_MAP:
+            y = convolve_columns(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
         else:
             y = jax.lax.conv_general_dilated(
                 x.astype(self.dtype),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from flax import nnx
 from backends.jax.load import abstract_network, jax_dtype
 from backends.jax.places import Place
 from backends.jax.program import Program
+from backends.jax.turns import TURNS, Holder
 from backends.jax.weights import read_weights, with_weights
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.compile_only import compiling_only
@@ -95,6 +97,7 @@ class JaxNetwork(ReplaceableWeights):
         if compiling_only():  # there may be no values
             return
         self._weights = self._place.get(self._weights)
+        gc.collect()  # Flax's functions refer to themselves, and to the weights that they saw
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.interfaces.Network.read_weights`."""
@@ -106,14 +109,20 @@ class JaxNetwork(ReplaceableWeights):
 
         self._weights = with_weights(self._weights, values, place)
 
-    def placed_weights(self) -> Any:
+    def placed_weights(self, holder: Holder | None = None) -> Any:
         """Return the weights in place; with offloading a copy that lives while it is used.
 
         To compile without running, their shapes are enough.
+
+        Args:
+            holder: What keeps that copy for longer than a call, until it is told to leave.
         """
         if compiling_only():
             return self._place.shapes(self._weights)
-        return self._place.put_weights(self._weights) if self._offloaded else self._weights
+        if not self._offloaded:
+            return self._weights
+        TURNS.take(self._place.name, holder)
+        return self._place.put_weights(self._weights)
 
 
 def to_channels_last(array: Any) -> Any:

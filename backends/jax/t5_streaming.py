@@ -112,10 +112,13 @@ class StreamedT5TextEncoder(WithoutWeights):
             self._program = Program("T5TextEncoder.block", run, self._log)
         program = self._program
         # Waits, or the next block would be there before this one is gone.
-        return [
+        done = [
             jax.block_until_ready(program(batch, weights, row, bias))
             for row, bias in zip(rows, biases, strict=True)
         ]
+        for leaf in jax.tree.leaves(weights):
+            leaf.delete()  # Flax's functions refer to themselves, and to the weights that they saw
+        return done
 
     def _load(self, index: int) -> tuple[Any, Any]:
         """Read a block's graph and weights; to compile without running, shapes are enough."""

@@ -63,7 +63,7 @@ class UNet2DConditionModel(nnx.Module):
         self.encoder_hid_proj: Any = TOKEN_HEADS[config.encoder_hid_dim_type](config, layers=layers)
         self.add_embedding: Any = EMBEDDING_HEADS[config.addition_embed_type](config, layers=layers)
         self.down_blocks = _down_blocks(config, layers=blocks)
-        self.mid_block = MiddleBlock(last, config, layers=layers)
+        self.mid_block = MiddleBlock(last, config, layers=blocks.untiled())
         self.up_blocks = _up_blocks(config, layers=blocks)
         self.conv_norm_out = GroupNorm(
             first, groups=config.norm_num_groups, epsilon=NORM_EPSILON, layers=layers

@@ -15,6 +15,7 @@ from backends.mindspore.components import (
 )
 from backends.mindspore.denoise import MindSporeKandinsky3UNet, MindSporePrior, MindSporeUNet
 from backends.mindspore.devices import network_dtype, select_device, visible_devices
+from backends.mindspore.memory import device_memory
 from backends.mindspore.network import MindSporeNetwork
 from backends.mindspore.networks import build_network, fill_network
 from backends.mindspore.offloading import Turn
@@ -35,11 +36,14 @@ from kandinsky_core.configs import (
     VQModelConfig,
 )
 from kandinsky_core.errors import ConfigError
-from kandinsky_core.interfaces import BackendReport, ComponentSource
+from kandinsky_core.interfaces import BackendReport, ComponentSource, DeviceMemory
 
 __all__ = ["COMPILE_VARIABLE", "MindSporeBackend"]
 
 COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
+
+# One for the device of the process: the halves of a pipeline are loaded by backends of their own.
+_TURN = Turn()
 
 _CLASSES: dict[str, tuple[type[NetworkConfig], type[MindSporeNetwork]]] = {
     config.CLASS_NAME: (config, component)
@@ -73,7 +77,7 @@ class MindSporeBackend:
     def __init__(self, *, compile: bool | None = None) -> None:
         self.compile = os.environ.get(COMPILE_VARIABLE) == "1" if compile is None else compile
         self.compilations = CompilationLog()
-        self._turn = Turn()
+        self._turn = _TURN
 
     def load(
         self, source: ComponentSource, dtype: str, device: str | None = None
@@ -97,6 +101,7 @@ class MindSporeBackend:
             place = select_device(device)
             dtype = network_dtype(source.class_name, dtype, place)
             cpu_ops.install()
+            self._turn.end()  # what is loaded now is used next
             cell = build_network(config)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
             log = self.compilations if self.compile else None
@@ -119,7 +124,16 @@ class MindSporeBackend:
             place = select_device(device)
             dtype = network_dtype(config.CLASS_NAME, dtype, place)
             cpu_ops.install()
-        return StreamedT5TextEncoder(parts, config, dtype=dtype, device=place)
+        return StreamedT5TextEncoder(parts, config, dtype=dtype, device=place, turn=self._turn)
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """See `kandinsky_core.interfaces.Backend.memory`; settles the device, as `load` does.
+
+        Raises:
+            BackendUnavailableError: There is no such device, or the process has another one.
+        """
+        with LOCK:
+            return device_memory(select_device(device))
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

@@ -16,12 +16,17 @@ class Turn:
 
     def take(self, weights: OffloadedWeights) -> None:
         """Send the last holder's weights off the device and bring these there."""
-        holder = self._holder() if self._holder is not None else None
-        if holder is not weights:
-            if holder is not None:
-                holder.leave()
+        if self._holder is None or self._holder() is not weights:
+            self.end()
             weights.arrive()
             self._holder = weakref.ref(weights)
+
+    def end(self) -> None:
+        """Send the last holder's weights off the device: others come that take no turns."""
+        holder = self._holder() if self._holder is not None else None
+        if holder is not None:
+            holder.leave()
+        self._holder = None
 
 
 class OffloadedWeights:

@@ -17,6 +17,7 @@ from mindspore.nn.utils import no_init_parameters
 from backends.mindspore.devices import network_dtype, select_device
 from backends.mindspore.network import to_numpy
 from backends.mindspore.networks import fill_network
+from backends.mindspore.offloading import Turn
 from backends.mindspore.runtime import LOCK, load_mindspore, mindone_class, mindone_module
 from converters.t5_parts import T5Parts
 from kandinsky_core.configs import T5Config
@@ -36,16 +37,26 @@ class StreamedT5TextEncoder(WithoutWeights):
         config: Its config.
         dtype: Of the computation; each block is cast to it when it is read.
         device: Where MindSpore computes.
+        turn: Of the offloaded networks, one of which may be on the device before a call.
     """
 
     backend_name = "mindspore"
     compilations = None
 
-    def __init__(self, parts: T5Parts, config: T5Config, *, dtype: str, device: str) -> None:
+    def __init__(
+        self,
+        parts: T5Parts,
+        config: T5Config,
+        *,
+        dtype: str,
+        device: str,
+        turn: Turn | None = None,
+    ) -> None:
         self.config = config
         self.dtype = dtype
         self.device = device
         self._parts = parts
+        self._turn = turn or Turn()
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Change in what the next call computes; the device is the process's.
@@ -75,6 +86,7 @@ class StreamedT5TextEncoder(WithoutWeights):
         ms = load_mindspore()
         kind = getattr(ms, self.dtype)
         with LOCK:
+            self._turn.end()
             with no_init_parameters():
                 block = _block(self.config)
             added = [ms.Tensor(row).astype(kind) for row in bias[:, None]]

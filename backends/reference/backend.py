@@ -16,7 +16,8 @@ from backends.reference.components import COMPONENTS, TorchNetwork
 from kandinsky_core.backend import require_packages
 from kandinsky_core.checkpoint import Checkpoint, Component
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.interfaces import BackendReport, FloatArray
+from kandinsky_core.host_memory import host_memory
+from kandinsky_core.interfaces import BackendReport, DeviceMemory, FloatArray
 
 __all__ = ["ReferenceBackend"]
 
@@ -86,6 +87,10 @@ class ReferenceBackend:
             )  # of what its own halves say to each other
             images: FloatArray = pipeline(**request, generator=generator, output_type="np").images
         return images[:, : request["height"], : request["width"]]
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """See `kandinsky_core.interfaces.Backend.memory`."""
+        return host_memory()
 
     def report(self) -> BackendReport:
         """See `kandinsky_core.interfaces.Backend.report`."""

@@ -82,7 +82,8 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
-    given = _given(options, *names, "mesh", "local_files_only", "text_encoder_loading")
+    loading = ("mesh", "local_files_only", "text_encoder_loading", "offload")
+    given = _given(options, *names, *loading)
     if hasattr(pipeline, "pipeline_class"):
         pipeline = pipeline.pipeline_class(options.model, **given)
     if not issubclass(pipeline, CombinedPipeline):

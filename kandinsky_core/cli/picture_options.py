@@ -99,6 +99,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mesh", metavar="SIZES", help="jax: the devices that share the work, data=4,model=2"
     )
+    parser.add_argument(
+        "--offload",
+        action="store_true",
+        default=None,
+        help="keep weights in host memory, and on the device one network at a time",
+    )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
     parser.add_argument("--prior-revision", metavar="REVISION", help="the same of the prior")
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")

@@ -12,15 +12,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoint import Component
+from kandinsky_core.cli.model_memory import describe_memory, memory_lines
+from kandinsky_core.cli.model_parts import Absent, open_parts, open_weights
 from kandinsky_core.cli.picture_options import PROGRAM
 from kandinsky_core.cli.run_interpolate import word_for
-from kandinsky_core.hub import EMBEDDED, HubOptions, connected_prior, resolve_model
+from kandinsky_core.hub import HubOptions, connected_prior
+from kandinsky_core.memory_plan import stored_size
 from kandinsky_core.metadata import file_problem, read_metadata
 
 __all__ = ["run"]
 
-_OTHER_DECODERS = ("inpaint", "controlnet")
+_COUNTS = ("tensors", "parameters", "bytes")
 _OPTIONS = {
     "model": "--model",
     "prior": "--prior",
@@ -116,46 +119,48 @@ def describe_model(options: argparse.Namespace) -> dict[str, Any]:
 
     Of a model on the hub only the index is fetched, never the weights.
     """
-    hub = HubOptions(revision=options.revision, local_files_only=options.local_files_only)
-    root = EMBEDDED.get(options.subject) or Path(options.subject)
-    others = [part for part in _OTHER_DECODERS if (root / part / "model_index.json").is_file()]
-    folders = dict.fromkeys(
-        resolve_model(options.subject, part, hub, ()) for part in ("prior", "decoder", *others)
-    )  # one folder, unless the model's folder holds several
+    hub = HubOptions.among(vars(options))
+    parts = open_parts(options.subject, hub)
     found: dict[str, Any] = {"model": options.subject}
-    for folder in folders:
-        checkpoint = Checkpoint.open(folder, name=options.subject)
+    for checkpoint in parts:
         components = {name: _describe(part) for name, part in checkpoint.components.items()}
-        prior = connected_prior(folder)
+        prior = connected_prior(checkpoint.folder)
         named = {"connected_prior": prior} if prior else {}
         found[checkpoint.pipeline_class] = {**named, **components}
+    asked = {name: getattr(options, name) for name in ("dtype", "backend", "device")}
+    if any(value is not None for value in asked.values()):
+        found["memory"] = describe_memory(options.subject, parts, hub, **asked)
     return found
 
 
 def _describe(component: Component) -> dict[str, Any]:
     found: dict[str, Any] = {"class": component.class_name}
-    if not component.folder.is_dir():
-        return {**found, "files": "not on this machine"}
-    if not any(any(component.folder.glob(kind)) for kind in ("*.safetensors*", "*.ckpt")):
+    try:
+        tensors = open_weights(component)
+    except Absent as absent:
+        return {**found, "files": str(absent)}
+    if tensors is None:
         return found
-    tensors = component.tensors()
     specs = [tensors.spec(name) for name in tensors.names()]
     return {
         **found,
         "tensors": len(specs),
         "parameters": sum(math.prod(shape) for shape, _ in specs),
         "dtypes": sorted({dtype for _, dtype in specs}),
+        "bytes": stored_size(tensors),
     }
 
 
 def _lines(data: Mapping[str, Any], indent: str = "") -> list[str]:
-    lines = []
+    lines: list[str] = []
     for name, value in data.items():
-        if isinstance(value, Mapping):
+        if name == "memory":
+            lines += memory_lines(value)
+        elif isinstance(value, Mapping):
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         elif value is not None:
             text = ", ".join(map(_text, value)) if isinstance(value, list) else value
-            text = f"{text:,}" if name in ("tensors", "parameters") else text
+            text = f"{text:,}" if name in _COUNTS else text
             lines.append(f"{indent}{name}: {text}")
     return lines
 

@@ -12,7 +12,7 @@ import numpy as np
 from kandinsky_core.checkpoint import Checkpoint
 from kandinsky_core.denoise import OnStep, progress
 from kandinsky_core.devices import DEVICE_KINDS, device_name
-from kandinsky_core.dtypes import DTYPES, dtype_name, is_dtype
+from kandinsky_core.dtypes import DTYPES, chosen_dtype, dtype_name, is_dtype
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.interfaces import Array, Backend, DenoisingRun, Network
@@ -74,6 +74,7 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
         use_safetensors: bool | None = None,
         low_cpu_mem_usage: bool | None = None,
         text_encoder_loading: str | None = None,
+        offload: bool = False,
         **components: Any,
     ) -> Self:
         """Load a pipeline; of `DiffusionPipeline` itself, the one that the checkpoint names.
@@ -105,6 +106,8 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
                 `on_demand` (default) loads it for each new text and drops it, and keeps the other
                 networks off an accelerator while they are not used; `streamed` reads it block by
                 block, which needs 2 GB; `resident` keeps it loaded, as diffusers does.
+            offload: Take each network off its device once it is loaded, before the next one is:
+                `enable_model_cpu_offload` for a device that would not hold them all.
             **components: Ready components, used in place of the checkpoint's. None for
                 `text_encoder` leaves it out: Kandinsky 3 then takes `prompt_embeds` only.
 
@@ -113,6 +116,7 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             CheckpointError: Files or tensors are missing, damaged, or do not fit.
             ConfigError: A config is not one of this model family.
             BackendUnavailableError: The backend is not installed.
+            DeviceMemoryError: The device has less memory than the weights need at once.
             InvalidInputError: An argument is of the wrong kind.
         """
         options = HubOptions(
@@ -147,9 +151,10 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             backend=backend,
             mesh=mesh,
             device=device,
-            dtype=_chosen_dtype(dtype, torch_dtype, mindspore_dtype, mindspore),
+            dtype=chosen_dtype(dtype, torch_dtype, mindspore_dtype, mindspore),
             options=options,
             check=cls.check_configs,
+            offload=offload,
         )
         pipeline = cls(**loaded)
         named = {"model": str(model), "revision": revision, "variant": variant}
@@ -336,14 +341,3 @@ def _put_back(
     others = {name: changed[name] for name in changed if name in conditioning}
     if any(others[name] is not conditioning[name] for name in others):
         run.condition({**conditioning, **others})
-
-
-def _chosen_dtype(*given: Any) -> Any:
-    """Return the name of the one dtype that was given, or a mapping of names."""
-    found = [value for value in given if value is not None]
-    if len(found) == 1 and isinstance(found[0], Mapping):
-        return {component: dtype_name(value) for component, value in found[0].items()}
-    names = {dtype_name(value) for value in found}
-    if len(names) > 1:
-        raise InvalidInputError(f"several dtypes were given: {', '.join(sorted(names))}")
-    return names.pop() if names else None

@@ -15,6 +15,7 @@ from kandinsky_core.metadata import picture_seeds
 from kandinsky_core.noise import SeededGenerators, as_generators
 from kandinsky_core.pipelines.base import Callback, DiffusionPipeline
 from kandinsky_core.pipelines.decoder import DecoderPipeline, image_embed_dim
+from kandinsky_core.pipelines.halves_memory import Half, require_room_for_halves
 from kandinsky_core.pipelines.kandinsky2_2_prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 from kandinsky_core.validation import as_prompts, negatives_for, positive_int
@@ -173,6 +174,11 @@ class CombinedPipeline(DiffusionPipeline):
         shared = {**options, "revision": prior_revision}
         # A prior that is not there shows before gigabytes of decoder are fetched and read.
         Checkpoint.open(resolve_model(prior_name, "prior", HubOptions.among(shared), ()))
+        # Neither is loaded where the device does not hold both.
+        require_room_for_halves(
+            Half(cls.decoder_class, model, options, decoder_ready),
+            Half(KandinskyV22PriorPipeline, prior_name, shared, prior_ready, _PRIOR_PREFIX),
+        )
         decoder = cls.decoder_class.from_pretrained(model, **options, **decoder_ready)
         first = KandinskyV22PriorPipeline.from_pretrained(prior_name, **shared, **prior_ready)
         pipeline = cls(

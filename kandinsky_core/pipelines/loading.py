@@ -8,23 +8,15 @@ from typing import Any
 
 from kandinsky_core.backend import chosen_backend
 from kandinsky_core.checkpoint import NULL_EMBEDDING, Checkpoint, Component
-from kandinsky_core.configs import (
-    CLIPTextConfig,
-    CLIPVisionConfig,
-    Kandinsky3UNetConfig,
-    MultilingualCLIPConfig,
-    NetworkConfig,
-    PriorTransformerConfig,
-    T5Config,
-    UNet2DConditionConfig,
-    VQModelConfig,
-)
+from kandinsky_core.configs import NETWORK_CONFIGS
 from kandinsky_core.devices import device_name
 from kandinsky_core.dtypes import component_dtype
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.hub import HubOptions, resolve_model
 from kandinsky_core.interfaces import Backend, Network
+from kandinsky_core.memory_plan import ComponentMemory
 from kandinsky_core.on_demand_encoder import OnDemandTextEncoder
+from kandinsky_core.pipelines.memory_check import require_room
 from kandinsky_core.schedulers import scheduler_from_config
 from kandinsky_core.tokenizer import ClipTokenizer
 from kandinsky_core.tokenizer_file import XLMRobertaTokenizer
@@ -39,19 +31,6 @@ _TOKENIZERS: Mapping[str, type[Any]] = {
     "T5TokenizerFast": T5Tokenizer,
     "XLMRobertaTokenizer": XLMRobertaTokenizer,
     "XLMRobertaTokenizerFast": XLMRobertaTokenizer,
-}
-_CONFIGS: Mapping[str, type[NetworkConfig]] = {
-    config.CLASS_NAME: config
-    for config in (
-        CLIPTextConfig,
-        CLIPVisionConfig,
-        Kandinsky3UNetConfig,
-        MultilingualCLIPConfig,
-        PriorTransformerConfig,
-        T5Config,
-        UNet2DConditionConfig,
-        VQModelConfig,
-    )
 }
 
 
@@ -68,46 +47,55 @@ def load_components(
     options: HubOptions,
     check: Callable[[Mapping[str, Any]], None],
     mesh: Any = None,
+    offload: bool = False,
 ) -> dict[str, Any]:
     """Load what is not `ready`, after the configs and the weight files of all have been checked.
 
-    `device` and `dtype` are one for all components, or mappings by their names.
+    `device` and `dtype` are one for all components, or mappings by their names. With `offload` a
+    network leaves its device before the next one is loaded.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     chosen = chosen_backend(backend, mesh, device)
-    devices = _by_component("device", device, names)
+    places = {
+        name: None if given is None else device_name(given) or str(given)
+        for name, given in _by_component("device", device, names).items()
+    }
     dtypes = _by_component("dtype", dtype, names)
     wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]
     folder = resolve_model(model, part, options, wanted)
     checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant, part=part)
     sources = checkpoint.require(wanted)
-    networks = {name: source for name, source in sources.items() if source.class_name in _CONFIGS}
+    networks = {
+        name: source for name, source in sources.items() if source.class_name in NETWORK_CONFIGS
+    }
     light = {name: _light(source) for name, source in sources.items() if name not in networks}
     check(
         {
-            name: _CONFIGS[source.class_name].from_dict(source.config)
+            name: NETWORK_CONFIGS[source.class_name].from_dict(source.config)
             for name, source in networks.items()
         }
     )
     if NULL_EMBEDDING in names and NULL_EMBEDDING not in ready and "unet" in sources:
         light[NULL_EMBEDDING] = sources["unet"].null_embedding()
-    for source in networks.values():
-        source.tensors()  # reads the headers
+    plans = {  # reads the headers
+        name: ComponentMemory.of(name, source, dtypes[name] or "float32")
+        for name, source in networks.items()
+    }
+    require_room(chosen, plans.values(), places, loading=text_encoder_loading, offload=offload)
     apart = text_encoder_loading != "resident"
     heavy: dict[str, Any] = {}
     for name, source in networks.items():
         computed = component_dtype(name, dtypes[name] or "float32")
-        given = devices[name]
-        place = None if given is None else device_name(given) or str(given)
+        place = places[name]
         if apart and name == "text_encoder":
-            whole = text_encoder_loading == "on_demand"
-            heavy[name] = _on_demand(chosen, source, computed, place, whole=whole)
+            whole = plans[name] if text_encoder_loading == "on_demand" else None
+            heavy[name] = _on_demand(chosen, source, computed, place, whole)
             continue
         heavy[name] = chosen.load(source, computed, place)
-        if apart and heavy[name].device != "cpu":
-            heavy[name].offload()  # the device is the text encoder's while it encodes
+        if offload or (apart and heavy[name].device != "cpu"):
+            heavy[name].offload()  # the device is another's, the text encoder's while it encodes
     return {**ready, **light, **heavy}
 
 
@@ -124,15 +112,25 @@ def _by_component(argument: str, value: Any, names: Sequence[str]) -> dict[str, 
 
 
 def _on_demand(
-    backend: Backend, source: Component, dtype: str, device: str | None, *, whole: bool
+    backend: Backend,
+    source: Component,
+    dtype: str,
+    device: str | None,
+    whole: ComponentMemory | None,
 ) -> Network:
-    """Prepare a text encoder that is loaded when it is used; its files are checked now."""
+    """Prepare a text encoder that is loaded when it is used; its files are checked now.
+
+    It is loaded whole where `whole` says what that takes, else block by block.
+    """
     streamed = backend.load_streamed(source, dtype, device)
+    if whole is None:
+        return OnDemandTextEncoder(streamed, None)
 
     def load(dtype: str, device: str) -> Any:
+        require_room(backend, [whole.in_dtype(dtype)], {whole.name: device}, offload=True)
         return backend.load(source, dtype, device)
 
-    return OnDemandTextEncoder(streamed, load if whole else None)
+    return OnDemandTextEncoder(streamed, load)
 
 
 def _light(source: Component) -> Any:
@@ -145,5 +143,5 @@ def _light(source: Component) -> Any:
         return source.config
     raise ConfigError(
         f"component {source.name!r} is a {source.class_name}, which is not supported; "
-        f"networks: {', '.join(_CONFIGS)}; tokenizers: {', '.join(_TOKENIZERS)}"
+        f"networks: {', '.join(NETWORK_CONFIGS)}; tokenizers: {', '.join(_TOKENIZERS)}"
     )

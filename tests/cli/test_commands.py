@@ -16,7 +16,12 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from kandinsky_core import AutoPipelineForText2Image, __version__, read_metadata
+from kandinsky_core import (
+    AutoPipelineForText2Image,
+    KandinskyV22CombinedPipeline,
+    __version__,
+    read_metadata,
+)
 from kandinsky_core.cli import run_generate
 from kandinsky_core.cli.main import main
 from kandinsky_core.cli.run_info import command_for
@@ -171,6 +176,21 @@ def test_seeds_of_pictures(
     code, output, _ = kandinsky("generate", "a", *words, *FEW, "--json")
     assert code == 0
     assert [picture["seed"] for picture in json.loads(output)["images"]] == seeds
+
+
+@pytest.mark.parametrize("words", [[], ["--offload"]])
+def test_offloading_is_asked_for(
+    kandinsky: Runner, workplace: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    given: dict[str, Any] = {}
+
+    def from_pretrained(model: str, **options: Any) -> Any:
+        given.update(options)
+        return combined_pipeline()
+
+    monkeypatch.setattr(KandinskyV22CombinedPipeline, "from_pretrained", from_pretrained)
+    assert kandinsky("generate", "a", *FEW, *words)[0] == 0
+    assert given.get("offload", False) is bool(words)
 
 
 @pytest.mark.usefixtures("fake_model")

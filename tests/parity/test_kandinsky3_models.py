@@ -15,7 +15,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
-pytest.importorskip("jax")
+jax = pytest.importorskip("jax")
 
 from PIL import Image  # noqa: E402
 
@@ -285,6 +285,42 @@ def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> 
     assert status == 0, err
     with Image.open("native.png") as image:
         assert image.size == (64, 64)
+
+
+def test_the_memory_of_original_files(
+    run: Callable[..., Any], hub: FakeHub, repository: Path, tmp_path: Path
+) -> None:
+    """Each UNet is described, and one of them counted; of a hub there is the index only."""
+
+    def described(model: Any) -> dict[str, Any]:
+        status, out, err = run("info", model, "--dtype", "bfloat16", "--json")
+        assert status == 0, err
+        return dict(json.loads(out))
+
+    found = described(repository)
+    assert found["Kandinsky3InpaintPipeline"]["unet"]["tensors"] == 1071
+    classes = {"Kandinsky3Pipeline", "Kandinsky3FlashPipeline", "Kandinsky3InpaintPipeline"}
+    assert classes <= set(found)
+    pipe = loaded(kandinsky.Kandinsky3Pipeline, repository, dtype="bfloat16")
+    for name, network in pipe.networks.items():
+        part = found["memory"]["components"][name]
+        assert part["dtype"] == network.dtype
+        if name != "text_encoder":  # which is not there before it encodes
+            leaves = jax.tree.leaves(network._weights)
+            assert part["bytes"] == sum(leaf.nbytes for leaf in leaves)
+    folder = tmp_path / "flash"
+    shutil.copytree(repository, folder)
+    for name in ("kandinsky3", "kandinsky3_inpainting"):
+        (folder / f"weights/{name}.pt").unlink()
+    flash = described(folder)
+    assert classes & set(flash) == {"Kandinsky3FlashPipeline"}
+    assert flash["memory"]["resident_bytes"] == found["memory"]["resident_bytes"]
+    hub.add("ai-forever/Kandinsky3.1", repository)
+    memory = described("ai-forever/Kandinsky3.1")["memory"]
+    assert memory["components"] == {}
+    assert memory["not_counted"] == dict.fromkeys(
+        ("unet", "movq", "text_encoder"), "not on this machine"
+    )
 
 
 @pytest.mark.slow

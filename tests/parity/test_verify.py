@@ -40,6 +40,9 @@ class Damaged:
             network.decode = lambda latents: decode(latents) + 0.01
         return network  # type: ignore[no-any-return]
 
+    def memory(self, device: str | None = None) -> None:
+        return None
+
     def report(self) -> BackendReport:
         report: BackendReport = self._backend.report()
         return report

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import kandinsky_core as kandinsky
+from kandinsky_core.configs import NETWORK_CONFIGS
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 from kandinsky_core.hub import EMBEDDED
 from tests.damage import edit_json
@@ -24,11 +25,12 @@ class Configs:
     name = "configs"
 
     def load(self, source: Any, dtype: str, device: str | None = None) -> Any:
-        from kandinsky_core.pipelines.loading import _CONFIGS
-
         found = FakeNetwork()
-        found.config = _CONFIGS[source.class_name].from_dict(source.config)  # type: ignore[assignment]
+        found.config = NETWORK_CONFIGS[source.class_name].from_dict(source.config)  # type: ignore[assignment]
         return found
+
+    def memory(self, device: str | None = None) -> None:
+        return None
 
 
 @pytest.mark.parametrize(

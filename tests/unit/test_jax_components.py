@@ -56,12 +56,19 @@ def test_missing_device_is_named_with_what_is_there(pipe: Any) -> None:
 
 
 def test_out_of_memory_says_what_to_do(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*arguments: Any) -> Any:
+    def exhausted(*arguments: Any, **options: Any) -> Any:
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
     monkeypatch.setitem(pipe.text_encoder._programs, "encode", exhausted)
-    with pytest.raises(DeviceMemoryError, match=r"cpu has too little memory .*bfloat16"):
+    with pytest.raises(DeviceMemoryError, match=r"cpu has too little memory .*bfloat16") as caught:
         embed(pipe)
+    for way in ("make a smaller picture or fewer", "enable_model_cpu_offload()"):
+        assert way in str(caught.value)
+    with monkeypatch.context() as patch:
+        patch.setattr("backends.jax.backend.load_network", exhausted)
+        ways = r"dtype='bfloat16', with offload=True, .*, or on another device"
+        with pytest.raises(DeviceMemoryError, match=ways):
+            load()
 
     def broken(*arguments: Any) -> Any:
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")

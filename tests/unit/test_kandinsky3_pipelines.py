@@ -25,6 +25,7 @@ from kandinsky_core.hub import HubOptions
 from kandinsky_core.pipelines.kandinsky3_decoder import picture_size
 from kandinsky_core.pipelines.kandinsky3_texts import tokens_of
 from kandinsky_core.pipelines.loading import load_components
+from tests.dict_tensors import DictTensors
 from tests.fakes import LENGTH, FakeAutoencoder, FakeNetwork, FakeTokenizer
 from tests.kandinsky3 import MOVQ_JSON
 
@@ -234,6 +235,9 @@ class Backend:
         network.to(device=device, dtype=dtype)
         return network
 
+    def memory(self, device: str | None = None) -> None:
+        return None
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -255,7 +259,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name / "config.json").write_text(json.dumps(config))
         index[name] = ["library", class_name]
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    monkeypatch.setattr("kandinsky_core.checkpoint.Component.tensors", lambda self: None)
+    none = DictTensors({})
+    monkeypatch.setattr("kandinsky_core.checkpoint.Component.tensors", lambda self: none)
     return tmp_path
 
 

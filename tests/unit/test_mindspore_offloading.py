@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from backends.mindspore.runtime import load_mindspore
 ms = load_mindspore()
 
 from backends.mindspore import denoise  # noqa: E402
+from backends.mindspore.backend import MindSporeBackend  # noqa: E402
 from backends.mindspore.components import MindSporeAutoencoder  # noqa: E402
 from backends.mindspore.offloading import Turn  # noqa: E402
+from kandinsky_core.checkpoint import Component  # noqa: E402
 from kandinsky_core.compilations import CompilationLog  # noqa: E402
 from tests.fake_npu import (  # noqa: E402
     MOVQ,
@@ -28,6 +31,7 @@ from tests.fake_npu import (  # noqa: E402
     prior_output,
     replace_kernel,
 )
+from tests.kandinsky3_folder import write_kandinsky3  # noqa: E402
 
 
 class FakeMemory:
@@ -167,3 +171,32 @@ def test_nothing_changes_on_a_cpu(memory: FakeMemory, monkeypatch: pytest.Monkey
     prior_output(prior)
     assert [parameter.data_ptr() for parameter in prior._cell.get_parameters()] == before
     assert memory.arrays == []
+
+
+def test_what_is_loaded_or_streamed_finds_the_device_empty(
+    memory: FakeMemory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The halves of a pipeline are loaded by backends of their own, which share the turn."""
+    backends = [MindSporeBackend(), MindSporeBackend()]
+    assert backends[0]._turn is backends[1]._turn
+    turn = backends[0]._turn
+    prior, movq = (
+        component(monkeypatch, kind, config, npu=True, dtype="float32", turn=turn)
+        for kind, config in ((denoise.MindSporePrior, PRIOR), (MindSporeAutoencoder, MOVQ))
+    )
+    folder = write_kandinsky3(tmp_path / "kandinsky-3") / "text_encoder"
+    text_encoder = Component("text_encoder", "", "T5EncoderModel", folder)
+    ids = np.ones((1, 4), np.int32)
+
+    def streamed() -> Any:
+        return encoder.encode(ids, ids > 0)
+
+    encoder = backends[1].load_streamed(text_encoder, "float32")
+    for network in (prior, movq):
+        network.offload()
+    for use in (lambda: backends[1].load(text_encoder, "float32"), streamed):
+        expected = prior_output(prior)
+        assert memory.holds(prior)
+        use()
+        assert not memory.holds(prior)
+        np.testing.assert_array_equal(prior_output(prior), expected)

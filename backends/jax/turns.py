@@ -1,0 +1,40 @@
+"""Whose weights are on a device, of the networks that are kept on the host."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Hashable
+from typing import Protocol
+
+__all__ = ["TURNS", "Holder", "Turns"]
+
+
+class Holder(Protocol):
+    """What holds a copy of weights on a device for longer than one call: a run."""
+
+    def leave(self) -> None:
+        """Let go of the copy; another can be made."""
+        ...
+
+
+class Turns:
+    """For each device, which run holds weights there. Another network's turn ends that.
+
+    A run that is over is nobody's: its copy went with it.
+    """
+
+    def __init__(self) -> None:
+        self._holders: dict[Hashable, weakref.ref[Holder]] = {}
+
+    def take(self, place: Hashable, holder: Holder | None = None) -> None:
+        """Begin a turn, of a run or of a single call, before weights are brought to the device."""
+        known = self._holders.pop(place, None)
+        before = None if known is None else known()
+        if before is not None and before is not holder:
+            before.leave()
+        if holder is not None:
+            self._holders[place] = weakref.ref(holder)
+
+
+TURNS = Turns()
+"""One for all, as the halves of a pipeline are loaded by backends of their own."""
