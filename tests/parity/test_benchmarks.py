@@ -36,6 +36,19 @@ def test_every_component_is_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs("jax")
+def test_a_restart_compiles_nothing() -> None:
+    command = [sys.executable, "-m", "benchmarks.restart", "--model", "shapes", "--json"]
+    done = subprocess.run([*command, "--turns", "1"], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert set(found["cold"]["cached"]) == {False}
+    for side in ("restart", "warmed up"):
+        assert set(found[side]["cached"]) == {True}
+        assert found[side]["ratio"] == found[side]["seconds"] / found["cold"]["seconds"]
+        assert found[side]["stages"]["compile"] < found["cold"]["stages"]["compile"] / 2
+
+
+@pytest.mark.slow
 @needs("mindspore")
 def test_mindspore_on_a_cpu_compares_all_sides() -> None:
     command = [sys.executable, "-m", "benchmarks.mindspore_cpu", "--json", "--model", "shapes"]

@@ -1,0 +1,174 @@
+"""From the start of a process to its first picture: nothing compiled yet, and all of it kept.
+
+    python -m benchmarks.restart --model medium
+    python -m benchmarks.restart --model full --size 512 --steps 2
+
+`cold` starts with an empty compilation cache, `restart` with what `cold` left, and `warmed up`
+with what `kandinsky warmup` left in an empty one. Each is a process of its own. `medium` and `full`
+are Kandinsky 2.2 with random weights, 5 and 22 GB in float32, which are written first and removed
+at the end; `shapes` is the embedded model. What is there of the steps' own time is the same for
+all, so few of them show the most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.full_size import RandomComponent, component
+from benchmarks.turns import finish_side, machine, versions
+from converters.inventory import expected_tensors
+from converters.writers import write_safetensors
+from kandinsky_core.hub import EMBEDDED
+
+# What is smaller than in the published model.
+MODELS: dict[str, dict[str, dict[str, Any]]] = {
+    "full": {},
+    "medium": {
+        "unet": {"block_out_channels": [128, 256, 384, 512]},
+        "prior": {"num_layers": 6},
+        "text_encoder": {"num_hidden_layers": 8},
+        "image_encoder": {"num_hidden_layers": 8},
+    },
+}
+PARTS = {"decoder": ("unet", "movq"), "prior": ("prior", "text_encoder", "image_encoder")}
+LENGTH = 77  # tokens of a prompt
+
+
+def write_model(name: str, folder: Path) -> Path:
+    """Write a decoder and a prior in diffusers' layout; all but the networks is of `shapes`."""
+    for part, networks in PARTS.items():
+        shutil.copytree(
+            EMBEDDED["shapes"] / part, folder / part, ignore=lambda path, names: _weights(names)
+        )
+        for network in networks:
+            source = component(f"kandinsky-2-2-{part}/{network}", "2.2")
+            config = {**source.config, **MODELS[name].get(network, {})}
+            _write_network(folder / part / network, source.class_name, config)
+    for path, changes in (
+        ("tokenizer/tokenizer_config.json", {"model_max_length": LENGTH}),
+        ("image_processor/preprocessor_config.json", {"size": 224, "crop_size": 224}),
+    ):
+        file = folder / "prior" / path
+        file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | changes), "utf-8")
+    return folder
+
+
+def _weights(names: list[str]) -> set[str]:
+    return {name for name in names if name.endswith(".safetensors")}
+
+
+def _write_network(folder: Path, class_name: str, config: Mapping[str, Any]) -> None:
+    named = {"_class_name": class_name, **config}
+    (folder / "config.json").write_text(json.dumps(named), encoding="utf-8")
+    tensors = RandomComponent(class_name, config).tensors()
+    specs = {name: tensors.spec(name) for name in expected_tensors(class_name, config)}
+    stem = "model" if class_name.startswith("CLIP") else "diffusion_pytorch_model"
+    write_safetensors(folder / f"{stem}.safetensors", specs, tensors.read, {"format": "pt"})
+
+
+def first_picture(options: argparse.Namespace) -> dict[str, Any]:
+    """Make one picture in this process, and tell where the time goes."""
+    from kandinsky_core import AutoPipelineForText2Image, get_backend
+
+    stages = {"start and imports": time.time() - options.started}
+    clock = time.perf_counter()
+    backend: Any = get_backend("jax")
+    pipe = AutoPipelineForText2Image.from_pretrained(
+        options.model, backend=backend, dtype=options.dtype
+    )
+    pipe.set_progress_bar_config(disable=True)
+    stages["load"] = time.perf_counter() - clock
+    clock = time.perf_counter()
+    request = {"num_inference_steps": options.steps, "prior_num_inference_steps": options.steps}
+    if options.size is not None:
+        request |= {"height": options.size, "width": options.size}
+    pipe("a red circle", seed=1, output_type="np", **request)
+    making = time.perf_counter() - clock
+    stages["compile"] = sum(entry.seconds for entry in backend.compilations)
+    stages["compute"] = making - stages["compile"]
+    return {
+        "seconds": time.time() - options.started,
+        "stages": stages,
+        "cached": [entry.cached for entry in backend.compilations],
+        "versions": versions("jax", "flax"),
+    }
+
+
+def _started(command: list[str], cache: Path) -> Any:
+    environment = os.environ | {"KANDINSKY_COMPILATION_CACHE": str(cache)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def _compare(options: argparse.Namespace, model: str, folder: Path) -> dict[str, Any]:
+    """Run everything, `turns` times round."""
+    words = ["--model", model, "--dtype", options.dtype]
+    size = [] if options.size is None else ["--size", str(options.size)]
+    picture = [sys.executable, "-m", "benchmarks.restart", *words, *size]
+    picture += ["--steps", str(options.steps), "--started"]
+    square = [f"--{side}={options.size}" for side in ("height", "width") if options.size]
+    warmup = [sys.executable, "-m", "kandinsky_core.cli.main", "warmup", *words, *square, "--json"]
+    found: dict[str, Any] = {"cold": [], "restart": [], "warmup": [], "warmed up": []}
+    for turn in range(options.turns):
+        first, second = folder / f"cold-{turn}", folder / f"warm-{turn}"
+        for side in ("cold", "restart"):
+            found[side].append(_started([*picture, repr(time.time())], first))
+        start = time.time()
+        _started(warmup, second)
+        found["warmup"].append({"seconds": time.time() - start})
+        found["warmed up"].append(_started([*picture, repr(time.time())], second))
+    return {side: min(runs, key=lambda run: float(run["seconds"])) for side, runs in found.items()}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default="medium", help="shapes, medium (default), full")
+    parser.add_argument("--folder", type=Path, help="where the model is written (temporary)")
+    parser.add_argument("--size", type=int, help="pixels of a side (the model's)")
+    parser.add_argument("--steps", type=int, default=2, help="of prior and decoder each (2)")
+    parser.add_argument("--turns", type=int, default=2, help="of which the best counts (2)")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Make a picture (in a child process), or compare."""
+    options = _arguments()
+    if options.started is not None:
+        finish_side(first_picture(options))
+        return
+    at_start = machine()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        model = options.model
+        if model in MODELS:
+            model = str(write_model(model, folder / "model"))
+        found = _compare(options, model, folder)
+    cold = found["cold"]["seconds"]
+    result = {**vars(options), **at_start, "load_after": machine()["load"], **found}
+    for side in ("restart", "warmed up"):
+        result[side]["ratio"] = found[side]["seconds"] / cold
+    if options.json:
+        sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
+        return
+    for side, row in found.items():
+        stages = ", ".join(f"{name} {value:.1f}" for name, value in row.get("stages", {}).items())
+        ratio = f"{row['ratio']:6.2f}" if "ratio" in row else " " * 6
+        sys.stdout.write(f"{side:<10}{row['seconds']:8.1f} s{ratio}  {stages}\n")
+    sys.stdout.write(f"load average {at_start['load']} before, {result['load_after']} after\n")
+
+
+if __name__ == "__main__":
+    main()
