@@ -32,6 +32,7 @@ UNET_TOLERANCE = 5e-6
 GUIDED_TOLERANCE = 1e-5
 T5_TOLERANCE = 1.5e-6
 HALF_PRECISION_FACTOR = 1.25
+HALF_PRECISION_ROUNDINGS = 6  # of the dtype's precision
 # A row under which the sample becomes the network's output.
 OUTPUT = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
 # Two levels of the published four, which on the way up have attention where those have none.
@@ -173,7 +174,9 @@ def test_unet_in_half_precision(dtype: str) -> None:
     assert ours.dtype == dtype
     error = tiny.relative_error(predict(ours, sample, 42, conditioning), exact)
     theirs = reference(model.to(getattr(torch, dtype)), sample, 42, conditioning)
-    check(error, HALF_PRECISION_FACTOR * tiny.relative_error(theirs, exact))
+    # On some processors PyTorch computes in float32 between its roundings to float16.
+    roundings = HALF_PRECISION_ROUNDINGS * torch.finfo(getattr(torch, dtype)).eps
+    check(error, max(HALF_PRECISION_FACTOR * tiny.relative_error(theirs, exact), roundings))
 
 
 def t5_input() -> tuple[Any, Any]:
