@@ -49,6 +49,7 @@ MOVQ_TOLERANCE = 4e-6
 PRIOR_TOLERANCE = 2e-6
 CLIP_TOLERANCE = 1.5e-6
 HALF_PRECISION_FACTOR = 1.25
+HALF_PRECISION_ROUNDINGS = 12  # of the dtype's precision
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 CLASSES: dict[type, tuple[Any, Any]] = {
@@ -211,7 +212,9 @@ def test_clip_vision(activation: str, batch: int) -> None:
 def check_half_precision(ours: jax.Array, theirs: Any, exact: Any) -> None:
     """Ours must be about as near to the float32 result as PyTorch's is in the same dtype."""
     error = tiny.relative_error(ours.astype(jnp.float32), exact)
-    check(error, HALF_PRECISION_FACTOR * tiny.relative_error(theirs.float(), exact))
+    # On some processors PyTorch computes in float32 between its roundings to float16.
+    roundings = HALF_PRECISION_ROUNDINGS * torch.finfo(theirs.dtype).eps
+    check(error, max(HALF_PRECISION_FACTOR * tiny.relative_error(theirs.float(), exact), roundings))
 
 
 @pytest.mark.slow
