@@ -23,12 +23,13 @@ from benchmarks.turns import finish_side, machine, run_in_turns, summary
 
 SIDES = {
     "jax": "jax",
+    "jax plain": "jax",
     "mindspore": "mindspore",
     "diffusers": "torch",
     "diffusers channels-last": "torch",
     "diffusers compiled": "torch",
 }
-"""What is compared, and the package that it needs."""
+"""What is compared, and the package that it needs; `jax plain` leaves convolutions to XLA."""
 REFERENCE = "diffusers"
 DEFAULT_SIDES = ("jax", "diffusers", "diffusers channels-last")
 _FORMS = {
@@ -50,7 +51,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         from benchmarks import backend_side
 
         found = backend_side.measure(case, options.model, options.side, *request)
-    if options.side in ("jax", REFERENCE):
+    if options.side in ("jax", "jax plain", REFERENCE):
         from benchmarks.peak import matmul_rate
 
         found["matmul_rate"] = matmul_rate(SIDES[options.side], options.dtypes[0])

@@ -18,10 +18,11 @@ _PACKAGES = {"jax": ("jax", "flax"), "mindspore": ("mindspore", "mindone")}
 
 
 def measure(
-    case: Case, model: str, backend_name: str, dtype: str, size: int, repeats: int
+    case: Case, model: str, side: str, dtype: str, size: int, repeats: int
 ) -> dict[str, Any]:
     """Time a first call, which compiles, and `repeats` further ones."""
-    backend: Any = get_backend(backend_name)
+    backend_name, _, plain = side.partition(" ")
+    backend: Any = get_backend(backend_name, **({"winograd": False} if plain else {}))
     start = time.perf_counter()
     network: Any = backend.load(component(case.component, model), dtype)
     loading = time.perf_counter() - start
