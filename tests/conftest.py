@@ -60,9 +60,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _compiled(config: pytest.Config) -> Path | None:
-    """Where compiled programs stay until the next run, of which they take half the time."""
+    """Where compiled programs stay until the next run, of which they take half the time.
+
+    Each process of pytest-xdist has a folder of its own: JAX may read what another is writing.
+    """
     cache = getattr(config, "cache", None)
-    return None if cache is None else Path(cache.mkdir("compiled"))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    return None if cache is None else Path(cache.mkdir("compiled")) / worker
 
 
 def _guarded(connect: Any) -> Any:
@@ -94,11 +98,12 @@ def _require_loopback(host: str | bytes | None) -> None:
 
 @pytest.fixture
 def hub(pytestconfig: pytest.Config) -> Iterator[FakeHub]:
-    """The hub that `HF_ENDPOINT` names, without repositories."""
+    """The hub that `HF_ENDPOINT` names, without repositories; nothing of it was fetched before."""
     hub = pytestconfig.stash[_HUB]
     hub.clear()
     yield hub
     hub.clear()
+    shutil.rmtree(Path(os.environ["HF_HOME"], "hub"), ignore_errors=True)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from converters.inventory import expected_tensors
 from converters.layouts import native_name
 from converters.leaf_rules import JAX_RULES
 from converters.manifests import Manifest, manifests, recognise
-from kandinsky_core import configs
+from kandinsky_core.configs import NETWORK_CONFIGS, NetworkConfig
 from kandinsky_core.errors import ConfigError
 from tests.dict_tensors import DictTensors
 from tests.published import published_json
@@ -152,9 +152,6 @@ def test_full_size_coverage_on_jax(name: str) -> None:
     assert found == expected
 
 
-def config_of(manifest: Manifest) -> configs.NetworkConfig:
+def config_of(manifest: Manifest) -> NetworkConfig:
     """As a backend would read it."""
-    classes = [getattr(configs, name) for name in configs.__all__ if name != "NetworkConfig"]
-    (found,) = [entry for entry in classes if manifest.class_name == entry.CLASS_NAME]
-    config: configs.NetworkConfig = found.from_dict(dict(manifest.config))
-    return config
+    return NETWORK_CONFIGS[manifest.class_name].from_dict(dict(manifest.config))

@@ -26,7 +26,6 @@ from kandinsky_core.memory_plan import ComponentMemory
 from tests.kandinsky3_folder import write_kandinsky3
 
 ROOT = Path(__file__).parents[2]
-ACTIVATIONS = 600_000  # bytes; the smallest network here has 2.3 million
 
 
 def measure(folder: Path, *cases: str) -> dict[str, Any]:
@@ -52,17 +51,21 @@ def sizes(*folders: Path) -> dict[str, int]:
 
 
 def check(name: str, found: dict[str, Any], expected: dict[str, int]) -> list[str]:
-    """Nothing is there but the network at work and what it computes; then nothing at all."""
+    """Nothing is there but the network at work and what it computes; then nothing at all.
+
+    What it computes is less here than the smallest network has weights.
+    """
+    computed = min(expected.values())
     print(f"{name}:")  # noqa: T201 - shown by pytest -rP
     assert found["device"] == "cpu:1"
     used = []
     for when, network, own, other in found["samples"]:
         print(f"  {when} {network}: {own} bytes of it, {other} others")  # noqa: T201
         if when == "block":  # it is gone when it has been applied
-            assert (own, other < ACTIVATIONS) == (0, True)
+            assert (own, other < computed) == (0, True)
         elif when != "load":
             assert own == expected[network]
-            assert other < ACTIVATIONS
+            assert other < computed
             used.append(network)
     assert found["after"] == 0
     return used
