@@ -15,65 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.full_size import RandomComponent, component
 from benchmarks.turns import finish_side, machine, versions
-from converters.inventory import expected_tensors
-from converters.writers import write_safetensors
-from kandinsky_core.hub import EMBEDDED
-
-# What is smaller than in the published model.
-MODELS: dict[str, dict[str, dict[str, Any]]] = {
-    "full": {},
-    "medium": {
-        "unet": {"block_out_channels": [128, 256, 384, 512]},
-        "prior": {"num_layers": 6},
-        "text_encoder": {"num_hidden_layers": 8},
-        "image_encoder": {"num_hidden_layers": 8},
-    },
-}
-PARTS = {"decoder": ("unet", "movq"), "prior": ("prior", "text_encoder", "image_encoder")}
-LENGTH = 77  # tokens of a prompt
-
-
-def write_model(name: str, folder: Path) -> Path:
-    """Write a decoder and a prior in diffusers' layout; all but the networks is of `shapes`."""
-    for part, networks in PARTS.items():
-        shutil.copytree(
-            EMBEDDED["shapes"] / part, folder / part, ignore=lambda path, names: _weights(names)
-        )
-        for network in networks:
-            source = component(f"kandinsky-2-2-{part}/{network}", "2.2")
-            config = {**source.config, **MODELS[name].get(network, {})}
-            _write_network(folder / part / network, source.class_name, config)
-    for path, changes in (
-        ("tokenizer/tokenizer_config.json", {"model_max_length": LENGTH}),
-        ("image_processor/preprocessor_config.json", {"size": 224, "crop_size": 224}),
-    ):
-        file = folder / "prior" / path
-        file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | changes), "utf-8")
-    return folder
-
-
-def _weights(names: list[str]) -> set[str]:
-    return {name for name in names if name.endswith(".safetensors")}
-
-
-def _write_network(folder: Path, class_name: str, config: Mapping[str, Any]) -> None:
-    named = {"_class_name": class_name, **config}
-    (folder / "config.json").write_text(json.dumps(named), encoding="utf-8")
-    tensors = RandomComponent(class_name, config).tensors()
-    specs = {name: tensors.spec(name) for name in expected_tensors(class_name, config)}
-    stem = "model" if class_name.startswith("CLIP") else "diffusion_pytorch_model"
-    write_safetensors(folder / f"{stem}.safetensors", specs, tensors.read, {"format": "pt"})
+from benchmarks.whole_model import MODELS, write_model
 
 
 def first_picture(options: argparse.Namespace) -> dict[str, Any]:

@@ -13,13 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
+
+if TYPE_CHECKING:
+    from kandinsky_core.tiling import Tiling
 
 __all__ = [
     "Array",
@@ -247,7 +250,13 @@ class PriorDenoiser(Denoiser, Protocol):
 
 
 class Autoencoder(Network, Protocol):
-    """MoVQ."""
+    """MoVQ.
+
+    Attributes:
+        tiling: How large pictures are divided; None converts them whole.
+    """
+
+    tiling: Tiling | None
 
     def encode(self, pixels: FloatArray) -> FloatArray:
         """Encode pixels [B, 3, H, W] in [-1, 1] into latents [B, C, h, w]."""
@@ -255,6 +264,14 @@ class Autoencoder(Network, Protocol):
 
     def decode(self, latents: FloatArray) -> FloatArray:
         """Decode latents [B, C, h, w] into pixels [B, 3, H, W], about [-1, 1], not clipped."""
+        ...
+
+    def enable_tiling(self, tile_size: int = 512, overlap: int | None = None) -> None:
+        """Convert large pictures tile by tile: `kandinsky_core.tiling.TiledAutoencoder`."""
+        ...
+
+    def disable_tiling(self) -> None:
+        """Convert pictures whole."""
         ...
 
 

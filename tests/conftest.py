@@ -52,6 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "KANDINSKY_COMPILATION_CACHE": str(_compiled(config) or caches / "jax"),
         "NO_PROXY": "127.0.0.1,localhost",
     }
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
+        # PyTorch's and MindSpore's threads wait for each other in loops: of more than there are
+        # cores each makes the others many times slower.
+        settings["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
     for name, value in settings.items():
         patch.setenv(name, value)
     patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))

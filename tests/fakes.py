@@ -26,6 +26,7 @@ from kandinsky_core.pipelines.kandinsky2_2_inpaint import KandinskyV22InpaintPip
 from kandinsky_core.pipelines.kandinsky2_2_prior_emb2emb import KandinskyV22PriorEmb2EmbPipeline
 from kandinsky_core.schedulers.schedule import step
 from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
+from kandinsky_core.tiling import TiledAutoencoder
 
 LENGTH, WIDTH = 5, 6
 SIDE = 8  # of the picture that the image encoder reads
@@ -130,16 +131,16 @@ class FakeRun:
         self.sample = sample
 
 
-class FakeAutoencoder(FakeNetwork):
+class FakeAutoencoder(TiledAutoencoder, FakeNetwork):
     """Encodes every fourth pixel's first channel.
 
     Decodes coordinates into the first two channels, the first latent channel into the third.
     """
 
-    def encode(self, pixels: FloatArray) -> FloatArray:
+    def _encode(self, pixels: FloatArray) -> FloatArray:
         return np.repeat(pixels[:, :1, ::4, ::4], 4, axis=1)
 
-    def decode(self, latents: FloatArray) -> FloatArray:
+    def _decode(self, latents: FloatArray) -> FloatArray:
         batch, _, height, width = latents.shape
         pixels = np.zeros((batch, 3, 4 * height, 4 * width), np.float32)
         pixels[:, 0] = np.linspace(-1, 1, 4 * height)[:, None]
@@ -180,7 +181,7 @@ def decoder_components(**config: int | str) -> dict[str, Any]:
     return {
         "unet": FakeDenoiser(**(unet | config)),
         "scheduler": DDPMScheduler(beta_start=0.00085, beta_end=0.012, steps_offset=1),
-        "movq": FakeAutoencoder(block_out_channels=(1, 1, 1), latent_channels=4),
+        "movq": FakeAutoencoder(spatial_factor=4, latent_channels=4),
     }
 
 

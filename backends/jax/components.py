@@ -14,6 +14,7 @@ from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_first, to_channels_last
 from backends.jax.program import Program
 from kandinsky_core.interfaces import Array, FloatArray
+from kandinsky_core.tiling import TiledAutoencoder
 
 __all__ = [
     "JaxAutoencoder",
@@ -99,15 +100,13 @@ class JaxImageEncoder(_SingleCall):
         return self._call("encode", run, pixel_values)[0]
 
 
-class JaxAutoencoder(_SingleCall):
+class JaxAutoencoder(TiledAutoencoder, _SingleCall):
     """MoVQ."""
 
-    def encode(self, pixels: FloatArray) -> FloatArray:
-        """See `kandinsky_core.interfaces.Autoencoder.encode`."""
+    def _encode(self, pixels: FloatArray) -> FloatArray:
         return self._convert("encode", pixels)
 
-    def decode(self, latents: FloatArray) -> FloatArray:
-        """See `kandinsky_core.interfaces.Autoencoder.decode`."""
+    def _decode(self, latents: FloatArray) -> FloatArray:
         return self._convert("decode", latents)
 
     def _convert(self, method: str, array: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ import numpy as np
 from backends.mindspore.network import MindSporeNetwork, to_numpy
 from backends.mindspore.runtime import LOCK
 from kandinsky_core.interfaces import Array, FloatArray
+from kandinsky_core.tiling import TiledAutoencoder
 
 __all__ = [
     "MindSporeAutoencoder",
@@ -66,15 +67,13 @@ class MindSporeImageEncoder(MindSporeNetwork):
             return to_numpy(self._cell(self.tensor(pixel_values))[0])
 
 
-class MindSporeAutoencoder(MindSporeNetwork):
+class MindSporeAutoencoder(TiledAutoencoder, MindSporeNetwork):
     """MoVQ."""
 
-    def encode(self, pixels: FloatArray) -> FloatArray:
-        """See `kandinsky_core.interfaces.Autoencoder.encode`."""
+    def _encode(self, pixels: FloatArray) -> FloatArray:
         with LOCK:
             return to_numpy(self._cell.encode(self.tensor(pixels))[0])
 
-    def decode(self, latents: FloatArray) -> FloatArray:
-        """See `kandinsky_core.interfaces.Autoencoder.decode`."""
+    def _decode(self, latents: FloatArray) -> FloatArray:
         with LOCK:
             return to_numpy(self._cell.decode(self.tensor(latents), force_not_quantize=True)[0])

@@ -24,10 +24,12 @@ from kandinsky_core.pipelines.outputs import ImagePipelineOutput
 from kandinsky_core.schedulers import scheduler_by_name
 from kandinsky_core.validation import as_prompts, negatives_for, one_of, positive_int, real_number
 
-__all__ = ["call_halves", "call_options", "load_model", "make", "quiet"]
+__all__ = ["call_halves", "call_options", "check_tile_size", "load_model", "make", "quiet"]
 
 # What the prior gives, from the generators that run on in the decoder.
 Embed = Callable[[Any], Mapping[str, Any]]
+
+_CELL = 8  # pixels, of the latents of published models
 
 
 def make(
@@ -91,7 +93,10 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
         if wrong:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
             raise InvalidInputError(f"{flags}: {options.model} has no prior, leave them out")
-    return pipeline.from_pretrained(options.model, **given)
+    loaded = pipeline.from_pretrained(options.model, **given)
+    if options.movq_tile_size is not None:
+        loaded.movq.enable_tiling(options.movq_tile_size)
+    return loaded
 
 
 def call_options(options: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Any]:
@@ -232,11 +237,23 @@ def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
     for name in ("guidance_scale", "prior_guidance_scale"):
         if getattr(options, name) is not None:
             real_number(f"--{name.replace('_', '-')}", getattr(options, name))
+    check_tile_size(options)
     if options.text_encoder_loading is not None:
         one_of("--text-encoder-loading", options.text_encoder_loading, LOADINGS)
     if options.scheduler is not None:
         scheduler_by_name(options.scheduler, {})
     dtype_name(options.dtype)
+
+
+def check_tile_size(options: argparse.Namespace) -> None:
+    """Refuse tiles that no published MoVQ could take.
+
+    Raises:
+        InvalidInputError: They are no whole number of latent cells, of 8 pixels each.
+    """
+    size = options.movq_tile_size
+    if size is not None and positive_int("--movq-tile-size", size) % _CELL:
+        raise InvalidInputError(f"--movq-tile-size={size}: give a multiple of {_CELL} pixels")
 
 
 def _print(as_json: bool, written: list[dict[str, Any]], seconds: dict[str, float]) -> None:

@@ -105,6 +105,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="keep weights in host memory, and on the device one network at a time",
     )
+    parser.add_argument(
+        "--movq-tile-size",
+        type=int,
+        metavar="PX",
+        help="decode larger pictures in tiles of this size, for less memory (default: whole)",
+    )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
     parser.add_argument("--prior-revision", metavar="REVISION", help="the same of the prior")
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")

@@ -38,6 +38,7 @@ _OPTIONS = {
     "paste_back": "--paste-back",
     "flash": "--flash",
     "text_encoder_loading": "--text-encoder-loading",
+    "movq_tile_size": "--movq-tile-size",
     "weights": "--weights",
     "negative_prompt": "--negative-prompt",
     "seed": "--seed",

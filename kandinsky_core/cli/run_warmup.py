@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.backend import chosen_backend
+from kandinsky_core.cli.make_pictures import check_tile_size
 from kandinsky_core.cli.warmup import TASKS
 from kandinsky_core.compilations import Compilation
 from kandinsky_core.compilations import logger as compilations_logger
@@ -64,6 +65,7 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("height", "width", "num_images"):
         for value in getattr(options, name) or ():
             positive_int(f"--{name.replace('_', '-')}", value)
+    check_tile_size(options)
     if options.flash and options.task != "generate":
         raise InvalidInputError(f"--flash: there is none of --task {options.task}")
     if options.text_encoder_loading is not None:

@@ -134,7 +134,7 @@ class DecoderPipeline(DiffusionPipeline):
     @property
     def movq_scale_factor(self) -> int:
         """Pixels to a latent cell along a side: 8 for the published models."""
-        return int(2 ** (len(self.movq.config.block_out_channels) - 1))
+        return int(self.movq.config.spatial_factor)
 
     @property
     def default_size(self) -> int:
@@ -280,11 +280,21 @@ class DecoderPipeline(DiffusionPipeline):
             "guidance_scale": plan.guidance_scale,
             **strength,
             "scheduler": type(self.scheduler).__name__,
+            **self._tiling_facts(),
             **self.origin,
             "backend": self.backend,
             "device": self.device,
             "dtype": self.dtype,
             "versions": versions(),
+        }
+
+    def _tiling_facts(self) -> dict[str, Any]:
+        tiling = self.movq.tiling
+        if tiling is None:
+            return {}
+        return {
+            "movq_tile_size": tiling.size * tiling.factor,
+            "movq_tile_overlap": tiling.overlap * tiling.factor,
         }
 
 

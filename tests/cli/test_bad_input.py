@@ -56,6 +56,8 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
         (["a", "--height", "64.5"], "argument --height: invalid int value: '64.5'"),
         (["a", "--steps", "0"], "--steps=0: give a whole number of at least 1"),
         (["a", "--steps", "ten"], "argument --steps: invalid int value: 'ten'"),
+        (["a", "--movq-tile-size", "0"], "--movq-tile-size=0: give a whole number of at least 1"),
+        (["a", "--movq-tile-size", "30"], "--movq-tile-size=30: give a multiple of 8 pixels"),
         (["a", "--prior-steps", "-1"], "--prior-steps=-1: give a whole number of at least 1"),
         (["a", "--guidance-scale", "nan"], "--guidance-scale=nan: give a finite number"),
         (["a", "--guidance-scale", "inf"], "--guidance-scale=inf: give a finite number"),

@@ -58,6 +58,7 @@ def test_picture_holds_the_command_that_remakes_it(kandinsky: Runner, workplace:
     prompt, negative = "-a réd circle's “edge” 😀\n\u0431\u0435\u0437", "- low quality"
     size = ("--height", "50", "--width", "63")  # computed as 64 x 64, as in the other tests
     words = [f"--negative-prompt={negative}", "--seed", "7", *size, *FEW, "--output", "a.png"]
+    words += ["--movq-tile-size", "32"]
     code, output, error = kandinsky("generate", *words, "--guidance-scale", 3, "--", prompt)
     assert (code, error) == (0, "")
     assert re.fullmatch(r"a\.png  seed 7, 63x50, jax on \S+, [\d.]+ s\n", output)
@@ -74,6 +75,7 @@ def test_picture_holds_the_command_that_remakes_it(kandinsky: Runner, workplace:
         "prior_num_inference_steps": 2,
         "guidance_scale": 3.0,
         "prior_guidance_scale": 4.0,
+        "movq_tile_size": 32,
         "model": "shapes",
         "backend": "jax",
         "dtype": "float32",

@@ -49,6 +49,22 @@ def test_a_restart_compiles_nothing() -> None:
 
 
 @pytest.mark.slow
+@needs("jax")
+def test_from_prompt_to_picture(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    command = [sys.executable, "-m", "benchmarks.end_to_end", "--model", "shapes"]
+    few = ["--steps", "2", "--prior-steps", "2", "--turns", "1", "--json", str(path)]
+    done = subprocess.run([*command, *few], capture_output=True, text=True, check=True)
+    assert "prompt to picture, float32\n  jax " in done.stdout
+    (row,) = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    ours, theirs = row["sides"]["jax"], row["sides"]["diffusers"]
+    assert ours["ratio"] == ours["picture"] / theirs["picture"]
+    assert ours["first"] > ours["picture"], "the first one compiles"
+    (run,) = ours["runs"]
+    assert run["prior second"] + run["decoder second"] == ours["picture"]
+
+
+@pytest.mark.slow
 @needs("mindspore")
 def test_mindspore_on_a_cpu_compares_all_sides() -> None:
     command = [sys.executable, "-m", "benchmarks.mindspore_cpu", "--json", "--model", "shapes"]
