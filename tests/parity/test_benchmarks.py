@@ -64,6 +64,20 @@ def test_from_prompt_to_picture(tmp_path: Path) -> None:
     assert run["prior second"] + run["decoder second"] == ours["picture"]
 
 
+@needs("jax")
+def test_operations_are_those_of_the_reference() -> None:
+    """Those that PyTorch counts on the reference, but for what a loop needs only once."""
+    from benchmarks.estimates import calls
+
+    counted = {call.name: call.flops / 1e12 for call in calls(512)}
+    assert counted["UNet"] == pytest.approx(1.7121, rel=0.05)
+    assert counted["UNet"] < 1.7121
+    assert counted["MoVQ"] == pytest.approx(2.000, rel=0.01)
+    assert counted["CLIP text"] == pytest.approx(0.09786, rel=0.02)
+    assert counted["CLIP image"] == pytest.approx(0.9675, rel=0.02)
+    assert counted["prior"] < 0.329 / 20, "texts run through the blocks once, not at every step"
+
+
 @pytest.mark.slow
 @needs("mindspore")
 def test_mindspore_on_a_cpu_compares_all_sides() -> None:

@@ -1,0 +1,151 @@
+"""What Kandinsky 2.2 would take on accelerators that were not at hand: estimates, not measurements.
+
+    python -m benchmarks.estimates --sizes 512 768 1024
+
+The operations are XLA's own count of our networks, traced without weights. A call takes at least as
+long as its operations at the device's peak rate in half precision, and as reading its weights once;
+activations are left out. No program reaches the peak: the last column takes the share that
+published figures of JAX diffusion models come to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from backends.jax import attention
+from backends.jax.backend import _CLASSES
+from backends.jax.load import abstract_network
+from benchmarks.full_size import component
+from kandinsky_core.configs import NETWORK_CONFIGS
+
+# Teraflops in half precision and gigabytes a second, of one chip: what its vendor says, of the last
+# one those who rent it out.
+DEVICES = {
+    "TPU v5e": (197, 819),
+    "TPU v5p": (459, 2765),
+    "TPU v6e": (918, 1640),
+    "Ascend 910B": (280, 800),
+}
+SHARE = 0.3
+"""Of the peak: maxdiffusion's Wan 2.1 on v5p-8, 135.9 of 459 TFLOP/s a device (its README)."""
+HALF_PRECISION = 2  # bytes of a weight
+FULL_PRECISION = 6  # products of half precision that one of float32 takes, in which MoVQ computes
+STEPS, PRIOR_STEPS = 50, 25
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a network.
+
+    Attributes:
+        name: For the table.
+        count: How many of them a picture takes.
+        flops: Of one.
+        weights: Parameters of the network.
+        passes: Products of half precision to each of its own.
+    """
+
+    name: str
+    count: int
+    flops: float
+    weights: int
+    passes: int = 1
+
+    def seconds(self, teraflops: float, gigabytes: float) -> float:
+        """Return what all of them take at these rates."""
+        arithmetic = self.passes * self.flops / (teraflops * 1e12)
+        return self.count * max(arithmetic, HALF_PRECISION * self.weights / (gigabytes * 1e9))
+
+
+class _Abstract:
+    """A component without weights, whose calls are traced and counted."""
+
+    def __init__(self, part: str) -> None:
+        source = component(f"kandinsky-2-2-{part}", "2.2")
+        config: Any = NETWORK_CONFIGS[source.class_name].from_dict(source.config)
+        module = _CLASSES[source.class_name][1]
+        self.config = config
+        self._graph, self._state = nnx.split(abstract_network(module, config, dtype=jnp.float32))
+
+    def _run(self, method: str) -> Callable[..., Any]:
+        def run(state: Any, *values: Any) -> Any:
+            return getattr(nnx.merge(self._graph, state), method)(*values)
+
+        return run
+
+    def shapes(self, method: str, *values: Any) -> Any:
+        """Return what a method would give."""
+        return jax.eval_shape(self._run(method), self._state, *values)
+
+    def count(self, name: str, count: int, method: str, *values: Any) -> Call:
+        """Count the operations of a method."""
+        cost: Any = jax.jit(self._run(method)).lower(self._state, *values).cost_analysis()
+        weights = sum(leaf.size for leaf in jax.tree.leaves(self._state))
+        return Call(name, count, float(cost["flops"]), weights)
+
+
+def _array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def calls(size: int) -> list[Call]:
+    """Count all that a picture takes: guidance on, no negative prompt, default steps.
+
+    Of a denoiser that is a step alone. What depends on the conditioning only is computed once.
+    """
+    text, image = _Abstract("prior/text_encoder"), _Abstract("prior/image_encoder")
+    prior, unet, movq = (
+        _Abstract("prior/prior"),
+        _Abstract("decoder/unet"),
+        _Abstract("decoder/movq"),
+    )
+    length, width, side = text.config.max_position_embeddings, prior.config.embedding_dim, size // 8
+    texts = (_array(2, width), _array(2, length, width), _array(2, length, dtype=jnp.bool_))
+    prior_row = (_array(2, width), _array(2), prior.shapes("prepare", *texts))
+    embeds = unet.shapes("prepare", _array(2, unet.config.encoder_hid_dim))
+    pixels = _array(1, image.config.image_size, image.config.image_size, 3)
+    return [
+        text.count("CLIP text", 2, "__call__", _array(1, length, dtype=jnp.int32)),
+        image.count("CLIP image", 1, "__call__", pixels),
+        prior.count("prior", PRIOR_STEPS, "__call__", *prior_row),
+        unet.count("UNet", STEPS, "__call__", _array(2, side, side, 4), _array(2), embeds),
+        replace(movq.count("MoVQ", 1, "decode", _array(1, side, side, 4)), passes=FULL_PRECISION),
+    ]
+
+
+def main() -> None:
+    """Print the operations of each call and the least time of a picture on each device."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sizes", nargs="+", type=int, default=[512, 768], metavar="PX")
+    options = parser.parse_args()
+    # XLA counts the body of a loop once, and long attention is a loop over pieces of queries.
+    attention.MAX_SCORES = sys.maxsize
+    for size in options.sizes:
+        made = calls(size)
+        total = sum(call.count * call.flops for call in made) / 1e12
+        sys.stdout.write(f"{size} px, one picture, {total:.0f} TFLOP\n")
+        for call in made:
+            sys.stdout.write(
+                f"  {call.name:<12}{call.flops / 1e12:8.3f} TFLOP x {call.count:<3}"
+                f"{call.weights / 1e6:8.0f} M weights\n"
+            )
+        for device, rates in DEVICES.items():
+            least = sum(call.seconds(*rates) for call in made)
+            likely = sum(call.seconds(rates[0] * SHARE, rates[1]) for call in made)
+            step = next(call for call in made if call.name == "UNet").seconds(*rates) / STEPS
+            sys.stdout.write(
+                f"  {device:<12} estimate: at least {least:.2f} s, a UNet step {1e3 * step:.1f} ms"
+                f"; at {SHARE:.0%} of the peak {likely:.1f} s\n"
+            )
+
+
+if __name__ == "__main__":
+    main()
