@@ -7,6 +7,7 @@ function without a change to any network.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, Protocol
 
 import jax
@@ -96,11 +97,17 @@ def attend(
 def _attend_at_once(
     query: Array, key: Array, value: Array, bias: Array | None, scale: float
 ) -> Array:
-    scores = _product("bqnd,bknd->bnqk", query, key) * scale
+    # There are far more scores than queries or results: what can be done to those is done there.
+    early = math.frexp(scale)[0] == 0.5  # a power of two, and so exact in any dtype
+    scores = _product("bqnd,bknd->bnqk", query * scale if early else query, key)
+    if not early:
+        scores = scores * scale
     if bias is not None:
         scores = scores + bias
-    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    return _product("bnqk,bknd->bqnd", weights, value).astype(value.dtype)
+    weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
+    total = weights.sum(axis=-1).swapaxes(1, 2)[..., None]  # [B,Tq,N,1]
+    mixed = _product("bnqk,bknd->bqnd", weights.astype(value.dtype), value)
+    return (mixed / total).astype(value.dtype)
 
 
 def _product(equation: str, a: Array, b: Array) -> Array:

@@ -9,7 +9,8 @@ from flax import nnx
 from jax import Array
 
 from backends.jax.attention import matmul_precision, merge_heads, split_heads
-from backends.jax.layers import Conv, Identity, Layers, Linear, group_normalised, silu
+from backends.jax.group_statistics import group_normalised
+from backends.jax.layers import Conv, Identity, Layers, Linear, silu
 from backends.jax.unet_blocks import NORM_EPSILON, BlockTokens, TokenKeyValue
 from kandinsky_core.configs import Kandinsky3UNetConfig
 

@@ -16,7 +16,15 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from backends.jax.attention import AttentionFunction, matmul_precision
-from backends.jax.winograd import SMALL_MAP, TILES, convolve_columns, convolve_tiles
+from backends.jax.group_statistics import group_normalised
+from backends.jax.winograd import (
+    DOUBLED_TILES,
+    SMALL_MAP,
+    TILES,
+    convolve_columns,
+    convolve_doubled,
+    convolve_tiles,
+)
 
 __all__ = [
     "Conv",
@@ -30,7 +38,6 @@ __all__ = [
     "average_pool_2x2",
     "gelu",
     "gelu_tanh",
-    "group_normalised",
     "quick_gelu",
     "silu",
     "timestep_angles",
@@ -94,7 +101,10 @@ class Linear(nnx.Module):
 
 
 class Conv(nnx.Module):
-    """[B,H,W,n_in] -> [B,H',W',n_out], square kernel, `padding` zeros on each side."""
+    """[B,H,W,n_in] -> [B,H',W',n_out], square kernel, `padding` zeros on each side.
+
+    With `doubled` the picture is that of `upsample_nearest`.
+    """
 
     def __init__(
         self,
@@ -105,36 +115,43 @@ class Conv(nnx.Module):
         stride: int = 1,
         padding: int = 0,
         bias: bool = True,
+        doubled: bool = False,
         layers: Layers,
     ) -> None:
         common = (kernel, stride, padding) == (3, 1, 1)
         self.columns = layers.columns and common
         if layers.tiled and common:
             # Of one array XLA would copy each part that a product takes.
-            self.tiles = nnx.List([layers.parameter(n_in, n_out) for _ in range(TILES)])
+            count = DOUBLED_TILES if doubled else TILES
+            self.tiles = nnx.List([layers.parameter(n_in, n_out) for _ in range(count)])
         else:
             self.kernel = layers.parameter(kernel, kernel, n_in, n_out)
         self.bias = layers.parameter(n_out) if bias else None
         self.stride = stride
         self.padding = padding
+        self.doubled = doubled
         self.dtype = layers.dtype
 
     def __call__(self, x: Array) -> Array:
-        if hasattr(self, "tiles"):
-            tiles = [part[...].astype(self.dtype) for part in self.tiles]
-            y = convolve_tiles(x.astype(self.dtype), tiles)
-        elif self.columns and x.shape[1] * x.shape[2] <= SMALL_MAP:
-            y = convolve_columns(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
-        else:
-            y = jax.lax.conv_general_dilated(
-                x.astype(self.dtype),
-                self.kernel[...].astype(self.dtype),
-                window_strides=(self.stride, self.stride),
-                padding=[(self.padding, self.padding)] * 2,
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-                precision=matmul_precision(self.dtype),
-            )
+        y = self._convolve(x.astype(self.dtype))
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+    def _convolve(self, x: Array) -> Array:
+        if hasattr(self, "tiles"):
+            convolve = convolve_doubled if self.doubled else convolve_tiles
+            return convolve(x, [part[...].astype(self.dtype) for part in self.tiles])
+        x = upsample_nearest(x) if self.doubled else x
+        kernel = self.kernel[...].astype(self.dtype)
+        if self.columns and x.shape[1] * x.shape[2] <= SMALL_MAP:
+            return convolve_columns(x, kernel)
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(self.stride, self.stride),
+            padding=[(self.padding, self.padding)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=matmul_precision(self.dtype),
+        )
 
 
 class LayerNorm(nnx.Module):
@@ -164,13 +181,6 @@ class GroupNorm(nnx.Module):
     def __call__(self, x: Array) -> Array:
         normal = group_normalised(x, groups=self.groups, epsilon=self.epsilon)
         return (normal * self.scale[...] + self.bias[...]).astype(self.dtype)
-
-
-def group_normalised(x: Array, *, groups: int, epsilon: float) -> Array:
-    """What `GroupNorm` does before it scales and shifts: [B,H,W,C] -> [B,H,W,C], float32."""
-    batch, height, width, channels = x.shape
-    grouped = x.astype(jnp.float32).reshape(batch, height, width, groups, channels // groups)
-    return _normalised(grouped, axes=(1, 2, 4), epsilon=epsilon).reshape(x.shape)
 
 
 def _normalised(x: Array, *, axes: tuple[int, ...], epsilon: float) -> Array:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from collections import Counter
 from typing import Any
 
 import jax
@@ -13,7 +15,7 @@ from jax import Array
 from backends.jax.load import abstract_network
 from backends.jax.places import Batch
 from backends.jax.program import Program
-from backends.jax.winograd import TILES, kernel_to_tiles
+from backends.jax.winograd import DOUBLED_TILES, TILES, kernel_to_tiles
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.configs import NetworkConfig
@@ -29,10 +31,8 @@ def worth_tiling(module_class: type[nnx.Module], config: NetworkConfig) -> bool:
     if not hasattr(module_class, "TILEABLE"):
         return False
     _, state = nnx.split(_abstract(module_class, config))
-    sizes = [
-        math.prod(variable.shape) for path, variable in nnx.to_flat_state(state) if _is_tile(path)
-    ]
-    return bool(sum(sizes) * 9 // TILES >= _SMALLEST)
+    shapes = {path[:-2]: leaf.shape for path, leaf in nnx.to_flat_state(state) if _is_tile(path)}
+    return bool(9 * sum(map(math.prod, shapes.values())) >= _SMALLEST)
 
 
 def tiled_form(
@@ -55,10 +55,12 @@ def tiled_form(
     graph, state = nnx.split(_abstract(module_class, config))
     given = dict(nnx.to_flat_state(weights))
     variables = dict(nnx.to_flat_state(state))
-    layers = list(dict.fromkeys(path[:-2] for path in variables if _is_tile(path)))
-    kernels = [_value(given[(*layer, "kernel")]) for layer in layers]
+    counts = Counter(path[:-2] for path in variables if _is_tile(path))
+    layers = [[layer for layer in counts if counts[layer] == n] for n in (TILES, DOUBLED_TILES)]
+    kernels = [[_value(given[(*layer, "kernel")]) for layer in kind] for kind in layers]
     change = program.shapes if compiling_only() else program
-    changed = dict(zip(layers, change(batch, None, kernels), strict=True))
+    made = itertools.chain.from_iterable(change(batch, None, *kernels))
+    changed = dict(zip(itertools.chain.from_iterable(layers), made, strict=True))
     for path, variable in variables.items():
         value = changed[path[:-2]][int(str(path[-1]))] if _is_tile(path) else _value(given[path])
         variables[path] = variable.replace(value)
@@ -85,7 +87,10 @@ def _abstract(module_class: Any, config: NetworkConfig) -> nnx.Module:
 def tiling_program(log: CompilationLog) -> Program:
     """Return what changes kernels to their other form."""
 
-    def run(weights: None, kernels: list[Array]) -> list[list[Array]]:
-        return [kernel_to_tiles(kernel) for kernel in kernels]
+    def run(weights: None, whole: list[Array], doubled: list[Array]) -> tuple[list[Any], ...]:
+        return (
+            [kernel_to_tiles(kernel) for kernel in whole],
+            [kernel_to_tiles(kernel, doubled=True) for kernel in doubled],
+        )
 
     return Program("kernels to tiles", run, log)

@@ -170,9 +170,10 @@ def _up_blocks(config: UNet2DConditionConfig, *, layers: Layers) -> nnx.List[UpB
                 n_out,
                 [n_out] * config.layers_per_block + [last_skip],
                 config,
-                layers=layers if level else layers.untiled(),
+                layers=layers,
                 attention=kind == "SimpleCrossAttnUpBlock2D",
                 upsample=level != last,
+                lowest=level == 0,
             )
             for level, (kind, n_in, n_out, last_skip) in enumerate(
                 zip(config.up_block_types, inputs, widths, below, strict=True)

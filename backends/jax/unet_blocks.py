@@ -44,7 +44,7 @@ def _unchanged(x: Array) -> Array:
 class ResnetBlock(nnx.Module):
     """[B,H,W,n_in] and the activated time embedding [B,T] -> [B,H',W',n_out].
 
-    `resize` acts on both branches, before the first convolution.
+    `resize` acts on both branches, before the first convolution; of a doubling that takes part.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class ResnetBlock(nnx.Module):
     ) -> None:
         groups = config.norm_num_groups
         self.norm1 = GroupNorm(n_in, groups=groups, epsilon=NORM_EPSILON, layers=layers)
-        self.conv1 = Conv(n_in, n_out, kernel=3, padding=1, layers=layers)
+        self.doubles = resize is upsample_nearest
+        self.conv1 = Conv(n_in, n_out, kernel=3, padding=1, doubled=self.doubles, layers=layers)
         self.time_emb_proj = Linear(config.time_embed_dim, 2 * n_out, layers=layers)
         self.norm2 = GroupNorm(n_out, groups=groups, epsilon=NORM_EPSILON, layers=layers)
         self.conv2 = Conv(n_out, n_out, kernel=3, padding=1, layers=layers)
@@ -66,7 +67,8 @@ class ResnetBlock(nnx.Module):
         self.resize = resize
 
     def __call__(self, x: Array, time: Array) -> Array:
-        h = self.conv1(self.resize(silu(self.norm1(x))))
+        h = silu(self.norm1(x))
+        h = self.conv1(h if self.doubles else self.resize(h))
         scale_shift = self.time_emb_proj(time)[:, None, None]  # [B,1,1,2C]
         scale, shift = jnp.split(scale_shift, 2, axis=-1)
         h = self.conv2(silu(self.norm2(h) * (1 + scale) + shift))
@@ -182,7 +184,10 @@ class MiddleBlock(_Block):
 
 
 class UpBlock(_Block):
-    """Mirror of a down block; each residual block first takes back one skip."""
+    """Mirror of a down block; each residual block first takes back one skip.
+
+    The doubling ends on the next level, and has that level's convolutions.
+    """
 
     def __init__(
         self,
@@ -194,15 +199,17 @@ class UpBlock(_Block):
         layers: Layers,
         attention: bool,
         upsample: bool,
+        lowest: bool,
     ) -> None:
         inputs = [n_in] + [n_out] * (len(skips) - 1)
+        own = layers.untiled() if lowest else layers
         self.resnets = nnx.List(
             [
-                ResnetBlock(width + skip, n_out, config, layers=layers)
+                ResnetBlock(width + skip, n_out, config, layers=own)
                 for width, skip in zip(inputs, skips, strict=True)
             ]
         )
-        self.attentions = _attentions(len(skips) if attention else 0, n_out, config, layers=layers)
+        self.attentions = _attentions(len(skips) if attention else 0, n_out, config, layers=own)
         self.upsamplers = nnx.List(
             [ResnetBlock(n_out, n_out, config, layers=layers, resize=upsample_nearest)]
             if upsample

@@ -2,8 +2,9 @@
 
 Four pixels of the output take 16 products for each pair of channels, in place of 36. They are
 sixteen matrix products, one for each place in a tile of 4 x 4, between sums and differences of
-pixels on either side. In float32 the result is as exact as that of the direct sum. Kernels have to
-be brought to that form, of 16 numbers for 9, once; on the fly it would cost what is gained.
+pixels on either side; nine of a picture that was doubled, whose pixels equal each other. In float32
+the result is as exact as that of the direct sum. Kernels have to be brought to that form, of 16 or
+9 numbers for 9, once; on the fly it would cost what is gained.
 
 XLA on a CPU convolves at the rate of its matrix products at best, and from JAX 0.10 on at half of
 it; there this takes a third to four fifths of the time. On accelerators their own libraries choose.
@@ -11,7 +12,8 @@ it; there this takes a third to four fifths of the time. On accelerators their o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,17 +21,28 @@ from jax import Array
 
 from backends.jax.attention import matmul_precision
 
-__all__ = ["SMALL_MAP", "TILES", "convolve_columns", "convolve_tiles", "kernel_to_tiles"]
+__all__ = [
+    "DOUBLED_TILES",
+    "SMALL_MAP",
+    "TILES",
+    "convolve_columns",
+    "convolve_doubled",
+    "convolve_tiles",
+    "kernel_to_tiles",
+]
 
 TILES = 16
+DOUBLED_TILES = 9
+"""Of a picture whose every pixel was made four: the other sums of a tile are zero."""
 SMALL_MAP = 64
 """Cells up to which `convolve_columns` is no slower than XLA's convolution on a CPU."""
 _SIDE = 4
 
 
-def kernel_to_tiles(kernel: Array) -> list[Array]:
-    """[3,3,n_in,n_out] -> sixteen of [n_in,n_out]."""
-    return [column for row in _kernel_sums(kernel) for column in _kernel_sums(row)]
+def kernel_to_tiles(kernel: Array, *, doubled: bool = False) -> list[Array]:
+    """[3,3,n_in,n_out] -> sixteen of [n_in,n_out], nine for `convolve_doubled`."""
+    sums = _doubled_kernel_sums if doubled else _kernel_sums
+    return [column for row in sums(kernel) for column in sums(row)]
 
 
 def _kernel_sums(parts: Sequence[Array] | Array) -> list[Array]:
@@ -37,24 +50,55 @@ def _kernel_sums(parts: Sequence[Array] | Array) -> list[Array]:
     return [first, (first + second + third) / 2, (first - second + third) / 2, third]
 
 
+def _doubled_kernel_sums(parts: Sequence[Array] | Array) -> list[Array]:
+    first, second, third = parts
+    return [first, first + second + third, third]
+
+
 def convolve_tiles(x: Array, tiles: Sequence[Array]) -> Array:
     """Convolve with one zero on each side: [B,H,W,n_in], tiles of a kernel -> [B,H,W,n_out]."""
-    batch, height, width, _ = x.shape
+    height, width = x.shape[1:3]
     down, across = -(-height // 2), -(-width // 2)  # tiles, the last of which may reach beyond
     padded = jnp.pad(x, ((0, 0), (1, 1 + height % 2), (1, 1 + width % 2), (0, 0)))
-    precision = matmul_precision(x.dtype)
-    products: list[Array] = []
-    for row in _input_sums(padded, 1, down):
-        for place in _input_sums(row, 2, across):
-            flat = place.reshape(batch * down * across, -1)
-            product = jnp.matmul(flat, tiles[len(products)], precision=precision)
-            products.append(product.reshape(batch, down, across, -1))
-    columns = [_output_sums(products[column::_SIDE]) for column in range(_SIDE)]
-    rows = [
-        jnp.stack(_output_sums([column[half] for column in columns]), axis=3) for half in range(2)
+    places = [
+        place for row in _input_sums(padded, 1, down) for place in _input_sums(row, 2, across)
     ]
+    return _convolved(places, tiles, _output_sums)[:, :height, :width]
+
+
+def convolve_doubled(x: Array, tiles: Sequence[Array]) -> Array:
+    """Convolve what twice as many rows and columns, each one twice, would be.
+
+    Args:
+        x: [B,H,W,n_in].
+        tiles: Nine of [n_in,n_out].
+
+    Returns:
+        [B,2H,2W,n_out].
+    """
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    places = [place for row in _differences(padded, 1) for place in _differences(row, 2)]
+    return _convolved(places, tiles, _doubled_output_sums)
+
+
+def _convolved(
+    places: Sequence[Array],
+    tiles: Sequence[Array],
+    sums: Callable[[Sequence[Array]], list[Array]],
+) -> Array:
+    """Multiply each place of the tiles, [B,down,across,n_in], and put the pixels together."""
+    batch, down, across, _ = places[0].shape
+    precision = matmul_precision(places[0].dtype)
+    products = []
+    for place, tile in zip(places, tiles, strict=True):
+        flat = place.reshape(batch * down * across, -1)
+        product = jnp.matmul(flat, tile, precision=precision)
+        products.append(product.reshape(batch, down, across, -1))
+    side = math.isqrt(len(tiles))
+    columns = [sums(products[column::side]) for column in range(side)]
+    rows = [jnp.stack(sums([column[half] for column in columns]), axis=3) for half in range(2)]
     whole = jnp.stack(rows, axis=2)  # [B,down,2,across,2,n_out]
-    return whole.reshape(batch, 2 * down, 2 * across, -1)[:, :height, :width]
+    return whole.reshape(batch, 2 * down, 2 * across, -1)
 
 
 def convolve_columns(x: Array, kernel: Array) -> Array:
@@ -79,6 +123,17 @@ def _input_sums(x: Array, axis: int, count: int) -> list[Array]:
     """The four combinations of a tile's lines along an axis, of `count` tiles two lines apart."""
     lines = [jax.lax.slice_in_dim(x, line, line + 2 * count - 1, 2, axis) for line in range(_SIDE)]
     return [lines[0] - lines[2], lines[1] + lines[2], lines[2] - lines[1], lines[1] - lines[3]]
+
+
+def _differences(x: Array, axis: int) -> list[Array]:
+    """Of every line but the first and the last: to the one before, itself, to the one after."""
+    count = x.shape[axis] - 2
+    lines = [jax.lax.slice_in_dim(x, line, line + count, 1, axis) for line in range(3)]
+    return [lines[0] - lines[1], lines[1], lines[1] - lines[2]]
+
+
+def _doubled_output_sums(lines: Sequence[Array]) -> list[Array]:
+    return [lines[0] + lines[1], lines[1] - lines[2]]
 
 
 def _output_sums(lines: Sequence[Array]) -> list[Array]:

@@ -19,7 +19,13 @@ import jax.numpy as jnp
 from backends.jax.kandinsky3_unet import Kandinsky3UNet
 from backends.jax.tiled_form import worth_tiling
 from backends.jax.unet import UNet2DConditionModel
-from backends.jax.winograd import convolve_columns, convolve_tiles, kernel_to_tiles
+from backends.jax.winograd import (
+    DOUBLED_TILES,
+    convolve_columns,
+    convolve_doubled,
+    convolve_tiles,
+    kernel_to_tiles,
+)
 from converters.inventory import expected_tensors
 from kandinsky_core import DDPMScheduler, get_backend
 from kandinsky_core.compile_only import compile_only
@@ -61,6 +67,26 @@ def test_it_is_as_exact_as_the_direct_convolution(size: tuple[int, int]) -> None
     errors = [np.linalg.norm(np.asarray(y) - expected) for y in (got, columns, plain)]
     assert max(errors[:2]) < 2 * errors[2]
     assert max(errors) / np.linalg.norm(expected) < 6e-7
+
+
+@pytest.mark.parametrize("size", [(8, 8), (3, 5), (1, 2)])
+def test_of_a_doubled_picture_nine_products_are_enough(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, *size, 48), np.float32)
+    kernel = rng.standard_normal((3, 3, 48, 20), np.float32)
+    doubled = x.repeat(2, axis=1).repeat(2, axis=2)
+    expected = exact(doubled, kernel)
+    tiles = kernel_to_tiles(jnp.asarray(kernel), doubled=True)
+    assert len(tiles) == DOUBLED_TILES
+    got, whole = (
+        np.asarray(array, np.float64)
+        for array in (
+            convolve_doubled(jnp.asarray(x), tiles),
+            convolve_tiles(jnp.asarray(doubled), kernel_to_tiles(jnp.asarray(kernel))),
+        )
+    )
+    errors = [np.linalg.norm(y - expected) / np.linalg.norm(expected) for y in (got, whole)]
+    assert max(errors) < 6e-7
 
 
 @pytest.fixture(scope="module")
