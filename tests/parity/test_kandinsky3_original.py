@@ -29,7 +29,9 @@ from tests.parity.original_kandinsky3 import (  # noqa: E402
 )
 from tests.parity.random_models_3 import TEXTS, tokenizer  # noqa: E402
 
-PICTURE_TOLERANCE = 1e-4
+# The project promises 1e-3. Random weights multiply the last bits, which depend on the number of
+# threads too: between 1e-5 and 1e-4 were seen.
+PICTURE_TOLERANCE = 2e-4
 LATENT_TOLERANCE = 1e-5  # relative, of Flash, whose values grow
 STEPS = 4
 HEIGHT, WIDTH = 64, 128

@@ -18,7 +18,9 @@ import kandinsky_core as kandinsky
 from tests.backends import BACKENDS
 from tests.parity.random_models_3 import TEXTS, save_kandinsky3
 
-PICTURE_TOLERANCE = 1e-4
+# The project promises 1e-3. Random weights multiply the last bits, which depend on the number of
+# threads too: between 1e-5 and 1e-4 were seen.
+PICTURE_TOLERANCE = 2e-4
 REQUEST = {"num_inference_steps": 4, "guidance_scale": 1.5, "output_type": "np"}
 SIZE = {"height": 64, "width": 128}
 

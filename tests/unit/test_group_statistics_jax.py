@@ -1,0 +1,42 @@
+"""Group norms: the form for a CPU and that for accelerators against float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax")
+
+import jax.numpy as jnp
+
+from backends.jax import group_statistics
+from backends.jax.group_statistics import group_normalised
+
+EPSILON = 1e-5
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [
+        ((2, 16, 16, 64), 32),
+        ((1, 5, 7, 24), 8),  # 35 cells, which no power of two divides
+        ((3, 1, 1, 32), 32),
+        ((2, 6, 4, 96), 1),
+    ],
+)
+@pytest.mark.parametrize("form", ["_means_in_steps", "_means_at_once"])
+def test_either_form_is_exact(
+    shape: tuple[int, ...], groups: int, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_statistics, "_means", getattr(group_statistics, form))
+    rng = np.random.default_rng(0)
+    offsets = rng.standard_normal(shape[-1]) * 100  # a mean that is large beside the deviation
+    x = (rng.standard_normal(shape) + offsets).astype(np.float32)
+    grouped = x.astype(np.float64).reshape(*shape[:3], groups, -1)
+    centred = grouped - grouped.mean(axis=(1, 2, 4), keepdims=True)
+    variance = np.square(centred).mean(axis=(1, 2, 4), keepdims=True)
+    expected = (centred / np.sqrt(variance + EPSILON)).reshape(shape)
+    got = group_normalised(jnp.asarray(x), groups=groups, epsilon=EPSILON)
+    assert got.dtype == jnp.float32
+    # One of 2^24 steps of a value of some hundreds, over deviations of one where a group is alone.
+    np.testing.assert_allclose(np.asarray(got), expected, atol=2e-4 if groups == 32 else 2e-6)
