@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.full_size import CASES, component
 
-Shape = tuple[int, int, int]  # rows and columns, channels in, channels out
+# Rows and columns of the result, channels in, channels out, whether the picture is doubled before.
+Shape = tuple[int, int, int, bool]
 
 
 def shapes(size: int) -> Counter[Shape]:
@@ -47,48 +48,52 @@ def _shapes(widths: list[int], layers: int, side: int) -> Iterator[Shape]:
             width = wide
         if level < len(widths) - 1:
             side *= 2
-            yield from _block(side, width, width)
+            yield from _block(side, width, width, doubled=True)
 
 
-def _block(side: int, width: int, wide: int) -> Iterator[Shape]:
-    yield side, width, wide
-    yield side, wide, wide
+def _block(side: int, width: int, wide: int, *, doubled: bool = False) -> Iterator[Shape]:
+    yield side, width, wide, doubled
+    yield side, wide, wide, False
 
 
-def measure(shape: Shape, repeats: int) -> tuple[float, float]:
-    """Return the seconds of either way."""
-    import jax
+def measure(shape: Shape, lowest: int, repeats: int) -> tuple[float, float]:
+    """Return the seconds of either way.
+
+    Args:
+        shape: Of the convolution.
+        lowest: Rows of the level that keeps its kernels.
+        repeats: Calls that are timed.
+    """
     import jax.numpy as jnp
 
-    from backends.jax.winograd import convolve_tiles, kernel_to_tiles
+    from backends.jax.attention import attend
+    from backends.jax.layers import Layers
 
-    side, width, wide = shape
-    rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.standard_normal((2, side, side, width), np.float32))
-    kernel = jnp.asarray(rng.standard_normal((3, 3, width, wide), np.float32))
+    def layers(tiled: bool) -> Layers:
+        return Layers(dtype=jnp.float32, param_dtype=jnp.float32, attend=attend, tiled=tiled)
 
-    def plain(x: Any, kernel: Any) -> Any:
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            (1, 1),
-            [(1, 1)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=jax.lax.Precision.HIGHEST,
-        )
-
-    tiles = jax.jit(kernel_to_tiles)(kernel)
-    return _fastest(plain, x, kernel, repeats), _fastest(convolve_tiles, x, tiles, repeats)
+    ours = layers(True).untiled() if shape[0] == lowest else layers(True)
+    return _fastest(shape, layers(False), repeats), _fastest(shape, ours, repeats)
 
 
-def _fastest(function: Any, x: Any, kernel: Any, repeats: int) -> float:
+def _fastest(shape: Shape, layers: Any, repeats: int) -> float:
     import jax
+    from flax import nnx
 
-    compiled = jax.jit(function)
+    from backends.jax.layers import Conv
+
+    side, width, wide, doubled = shape
+    rng = np.random.default_rng(0)
+    conv = Conv(width, wide, kernel=3, padding=1, doubled=doubled, layers=layers)
+    graph, state = nnx.split(conv)
+    weights = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape, np.float32), state)
+    given = side // 2 if doubled else side
+    inputs = jax.device_put((weights, rng.standard_normal((2, given, given, width), np.float32)))
+    compiled = jax.jit(lambda weights, x: nnx.merge(graph, weights)(x))
     found = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        jax.block_until_ready(compiled(x, kernel))
+        jax.block_until_ready(compiled(*inputs))
         found.append(time.perf_counter() - start)
     return min(found[1:])
 
@@ -102,9 +107,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     rows: dict[int, list[float]] = defaultdict(lambda: [0.0] * 4)
-    for shape, count in sorted(shapes(options.size).items(), reverse=True):
-        side, width, wide = shape
-        plain, tiled = measure(shape, options.repeats)
+    counts = shapes(options.size)
+    lowest = min(side for side, *_ in counts)
+    for shape, count in sorted(counts.items(), reverse=True):
+        side, width, wide, _ = shape
+        plain, tiled = measure(shape, lowest, options.repeats)
         weights = 9 * width * wide
         added = (plain, tiled, 4 * side**2 * weights / 1e12, weights / 1e6)
         rows[side] = [old + count * new for old, new in zip(rows[side], added, strict=True)]

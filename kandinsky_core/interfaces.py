@@ -258,6 +258,11 @@ class Autoencoder(Network, Protocol):
 
     tiling: Tiling | None
 
+    @property
+    def scale_factor(self) -> int:
+        """Pixels to a latent cell along a side, 8 for the published models."""
+        ...
+
     def encode(self, pixels: FloatArray) -> FloatArray:
         """Encode pixels [B, 3, H, W] in [-1, 1] into latents [B, C, h, w]."""
         ...

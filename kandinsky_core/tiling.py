@@ -62,6 +62,11 @@ class TiledAutoencoder:
     @abstractmethod
     def _decode(self, latents: FloatArray) -> FloatArray: ...
 
+    @property
+    def scale_factor(self) -> int:
+        """Pixels to a latent cell along a side: each level but the last halves."""
+        return int(2 ** (len(self.config.block_out_channels) - 1))
+
     def enable_tiling(self, tile_size: int = 512, overlap: int | None = None) -> None:
         """Convert pictures that are larger than a tile piece by piece, and blend the pieces.
 
@@ -77,7 +82,7 @@ class TiledAutoencoder:
             InvalidInputError: One is no multiple of the pixels to a latent cell (8), or tiles
                 would overlap by more than half.
         """
-        factor = self.config.spatial_factor
+        factor = self.scale_factor
         if positive_int("tile_size", tile_size) % factor:
             raise InvalidInputError(f"tile_size={tile_size}: give a multiple of {factor} pixels")
         cells = tile_size // factor

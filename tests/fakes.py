@@ -181,7 +181,7 @@ def decoder_components(**config: int | str) -> dict[str, Any]:
     return {
         "unet": FakeDenoiser(**(unet | config)),
         "scheduler": DDPMScheduler(beta_start=0.00085, beta_end=0.012, steps_offset=1),
-        "movq": FakeAutoencoder(spatial_factor=4, latent_channels=4),
+        "movq": FakeAutoencoder(block_out_channels=(1, 1, 1), latent_channels=4),
     }
 
 

@@ -11,6 +11,7 @@ import torch
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule
+from kandinsky_core.tiling import TiledAutoencoder
 
 __all__ = ["COMPONENTS", "TorchNetwork"]
 
@@ -81,16 +82,14 @@ class TorchImageEncoder(TorchNetwork):
             return _array(self.network(self._tensor(pixel_values)).image_embeds)
 
 
-class TorchAutoencoder(TorchNetwork):
+class TorchAutoencoder(TiledAutoencoder, TorchNetwork):
     """MoVQ."""
 
-    def encode(self, pixels: FloatArray) -> FloatArray:
-        """See `kandinsky_core.interfaces.Autoencoder.encode`."""
+    def _encode(self, pixels: FloatArray) -> FloatArray:
         with torch.no_grad():
             return _array(self.network.encode(self._tensor(pixels)).latents)
 
-    def decode(self, latents: FloatArray) -> FloatArray:
-        """See `kandinsky_core.interfaces.Autoencoder.decode`."""
+    def _decode(self, latents: FloatArray) -> FloatArray:
         with torch.no_grad():
             return _array(
                 self.network.decode(self._tensor(latents), force_not_quantize=True).sample

@@ -236,11 +236,6 @@ class VQModelConfig(NetworkConfig):
     num_vq_embeddings: int = spec(SIZE, 256)
     vq_embed_dim: int | None = spec(optional(SIZE), None)
 
-    @property
-    def spatial_factor(self) -> int:
-        """Pixels along a side for each latent."""
-        return int(2 ** (len(self.block_out_channels) - 1))
-
     def _check_together(self) -> None:
         levels = len(self.block_out_channels)
         for name in ("down_block_types", "up_block_types"):

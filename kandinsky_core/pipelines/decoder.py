@@ -134,7 +134,7 @@ class DecoderPipeline(DiffusionPipeline):
     @property
     def movq_scale_factor(self) -> int:
         """Pixels to a latent cell along a side: 8 for the published models."""
-        return int(self.movq.config.spatial_factor)
+        return self.movq.scale_factor
 
     @property
     def default_size(self) -> int:

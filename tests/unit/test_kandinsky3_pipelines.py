@@ -86,7 +86,7 @@ def pipeline(kind: Any = Kandinsky3Pipeline, **changes: Any) -> Any:
         "text_encoder": TextEncoder(),
         "unet": UNet(9 if kind is Kandinsky3InpaintPipeline else 4),
         "scheduler": DDPMScheduler(),
-        "movq": FakeAutoencoder(spatial_factor=4, latent_channels=4),
+        "movq": FakeAutoencoder(block_out_channels=(1, 1, 1), latent_channels=4),
     }
     pipe = kind(**(parts | changes))
     pipe.set_progress_bar_config(disable=True)

@@ -21,7 +21,7 @@ FEW: dict[str, Any] = {"num_inference_steps": 2, "prior_num_inference_steps": 2,
 class Pointwise(TiledAutoencoder):
     """Each latent is a cell's mean, each pixel its latent; `tint` tells the tiles apart."""
 
-    config = SimpleNamespace(spatial_factor=FACTOR)
+    config = SimpleNamespace(block_out_channels=(1, 1, 1))
 
     def __init__(self, tint: float = 0.0) -> None:
         self.tint = tint
