@@ -45,7 +45,10 @@ def measure(
 
 def _jax_facts(network: Any) -> dict[str, Any]:
     """What the compiler counts of the program that did the work, and the device's memory."""
-    programs = [program for program in network._programs.values() if program._compiled]
+    # What runs once for a request, or for the weights, is no part of a step.
+    programs = [
+        program for key, program in network._programs.items() if key not in ("prepare", "tiles")
+    ]
     costs = [
         analysis.get("flops", 0.0)
         for program in programs

@@ -32,6 +32,8 @@ def test_every_component_is_compared(tmp_path: Path) -> None:
         assert ours["compile"] > 0
         assert ours["flops"] > 1e6
         assert 0 < ours["share_of_matmul"] < 1
+        if row["case"] == "prior":  # its texts, which run once for a request, are not counted
+            assert ours["flops"] < 1e8
         assert {"jax", "flax"} == set(ours["versions"])
 
 
