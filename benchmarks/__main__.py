@@ -10,16 +10,21 @@ the same dtype; the share is what ours computes of what the fastest matrix produ
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from benchmarks.full_size import CASES
-from benchmarks.turns import finish_side, machine, run_in_turns, summary
+from benchmarks.turns import (
+    add_comparison,
+    finish_side,
+    machine,
+    run_in_turns,
+    summary,
+    write_json,
+)
 
 SIDES = {
     "jax": "jax",
@@ -126,16 +131,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
     parser.add_argument("--sizes", nargs="+", type=int, default=[512], metavar="PX")
-    parser.add_argument(
-        "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
-    )
-    parser.add_argument(
-        "--sides", nargs="+", choices=SIDES, default=list(DEFAULT_SIDES), metavar="SIDE"
-    )
     parser.add_argument("--repeats", type=int, default=3, help="timed calls a process (3)")
-    parser.add_argument("--turns", type=int, default=2, help="processes of each side (2)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    add_comparison(parser, SIDES, DEFAULT_SIDES)
     return parser.parse_args()
 
 
@@ -148,8 +145,7 @@ def main() -> None:
     found = compare(options)
     for entry in found["rows"]:
         sys.stdout.write(_lines(entry))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_json(options.json, found)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import statistics
 import sys
 import tempfile
@@ -24,8 +23,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.turns import finish_side, machine, run_in_turns, versions
-from benchmarks.whole_model import MODELS, write_model
+from benchmarks.turns import (
+    add_comparison,
+    finish_side,
+    machine,
+    run_in_turns,
+    versions,
+    write_json,
+)
+from benchmarks.whole_model import MODELS, add_model, write_model
 from kandinsky_core.hub import EMBEDDED
 
 SIDES = {
@@ -37,6 +43,7 @@ SIDES = {
 }
 """What is compared, and the package that it needs."""
 REFERENCE = "diffusers"
+DEFAULT_SIDES = ("jax", "diffusers")
 PROMPT = "a red circle on a blue background"
 PARTS = ("prior", "decoder")
 
@@ -152,20 +159,10 @@ def _lines(found: dict[str, Any]) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="medium", help="shapes, medium (default), full, or DIR")
-    parser.add_argument("--folder", type=Path, help="where the model is written (temporary)")
-    parser.add_argument("--size", type=int, help="pixels of a side (the model's)")
+    add_model(parser)
     parser.add_argument("--steps", type=int, default=50, help="of the decoder (50)")
     parser.add_argument("--prior-steps", type=int, default=25, help="of the prior (25)")
-    parser.add_argument("--turns", type=int, default=2, help="processes of each side (2)")
-    parser.add_argument(
-        "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
-    )
-    parser.add_argument(
-        "--sides", nargs="+", choices=SIDES, default=["jax", "diffusers"], metavar="SIDE"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    add_comparison(parser, SIDES, DEFAULT_SIDES)
     return parser.parse_args()
 
 
@@ -184,8 +181,7 @@ def main() -> None:
             **compare(options, model),
         }
     sys.stdout.write(_lines(found))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_json(options.json, found)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class Call:
         return self.count * max(arithmetic, HALF_PRECISION * self.weights / (gigabytes * 1e9))
 
 
-class _Abstract:
+class Abstract:
     """A component without weights, whose calls are traced and counted."""
 
     def __init__(self, part: str) -> None:
@@ -85,14 +85,19 @@ class _Abstract:
         """Return what a method would give."""
         return jax.eval_shape(self._run(method), self._state, *values)
 
+    def lower(self, method: str, *values: Any) -> Any:
+        """Return a method's program before it is compiled."""
+        return jax.jit(self._run(method)).lower(self._state, *values)
+
     def count(self, name: str, count: int, method: str, *values: Any) -> Call:
         """Count the operations of a method."""
-        cost: Any = jax.jit(self._run(method)).lower(self._state, *values).cost_analysis()
+        cost: Any = self.lower(method, *values).cost_analysis()
         weights = sum(leaf.size for leaf in jax.tree.leaves(self._state))
         return Call(name, count, float(cost["flops"]), weights)
 
 
-def _array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    """Return what stands for an array."""
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
@@ -101,23 +106,23 @@ def calls(size: int) -> list[Call]:
 
     Of a denoiser that is a step alone. What depends on the conditioning only is computed once.
     """
-    text, image = _Abstract("prior/text_encoder"), _Abstract("prior/image_encoder")
+    text, image = Abstract("prior/text_encoder"), Abstract("prior/image_encoder")
     prior, unet, movq = (
-        _Abstract("prior/prior"),
-        _Abstract("decoder/unet"),
-        _Abstract("decoder/movq"),
+        Abstract("prior/prior"),
+        Abstract("decoder/unet"),
+        Abstract("decoder/movq"),
     )
     length, width, side = text.config.max_position_embeddings, prior.config.embedding_dim, size // 8
-    texts = (_array(2, width), _array(2, length, width), _array(2, length, dtype=jnp.bool_))
-    prior_row = (_array(2, width), _array(2), prior.shapes("prepare", *texts))
-    embeds = unet.shapes("prepare", _array(2, unet.config.encoder_hid_dim))
-    pixels = _array(1, image.config.image_size, image.config.image_size, 3)
+    texts = (array(2, width), array(2, length, width), array(2, length, dtype=jnp.bool_))
+    prior_row = (array(2, width), array(2), prior.shapes("prepare", *texts))
+    embeds = unet.shapes("prepare", array(2, unet.config.encoder_hid_dim))
+    pixels = array(1, image.config.image_size, image.config.image_size, 3)
     return [
-        text.count("CLIP text", 2, "__call__", _array(1, length, dtype=jnp.int32)),
+        text.count("CLIP text", 2, "__call__", array(1, length, dtype=jnp.int32)),
         image.count("CLIP image", 1, "__call__", pixels),
         prior.count("prior", PRIOR_STEPS, "__call__", *prior_row),
-        unet.count("UNet", STEPS, "__call__", _array(2, side, side, 4), _array(2), embeds),
-        replace(movq.count("MoVQ", 1, "decode", _array(1, side, side, 4)), passes=FULL_PRECISION),
+        unet.count("UNet", STEPS, "__call__", array(2, side, side, 4), array(2), embeds),
+        replace(movq.count("MoVQ", 1, "decode", array(1, side, side, 4)), passes=FULL_PRECISION),
     ]
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.turns import finish_side, machine, versions
-from benchmarks.whole_model import MODELS, write_model
+from benchmarks.whole_model import MODELS, add_model, write_model
 
 
 def first_picture(options: argparse.Namespace) -> dict[str, Any]:
@@ -82,9 +82,7 @@ def _compare(options: argparse.Namespace, model: str, folder: Path) -> dict[str,
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="medium", help="shapes, medium (default), full")
-    parser.add_argument("--folder", type=Path, help="where the model is written (temporary)")
-    parser.add_argument("--size", type=int, help="pixels of a side (the model's)")
+    add_model(parser)
     parser.add_argument("--steps", type=int, default=2, help="of prior and decoder each (2)")
     parser.add_argument("--turns", type=int, default=2, help="of which the best counts (2)")
     parser.add_argument("--dtype", default="float32")

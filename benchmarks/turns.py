@@ -5,6 +5,7 @@ So neither profits from a warmer machine, and what one allocates is no burden to
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -12,11 +13,39 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-__all__ = ["finish_side", "machine", "run_in_turns", "summary", "versions"]
+__all__ = [
+    "add_comparison",
+    "finish_side",
+    "machine",
+    "run_in_turns",
+    "summary",
+    "versions",
+    "write_json",
+]
+
+
+def add_comparison(
+    parser: argparse.ArgumentParser, sides: Collection[str], default: Sequence[str]
+) -> None:
+    """Add the options of all commands that compare sides in dtypes."""
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
+    )
+    parser.add_argument("--sides", nargs="+", choices=sides, default=list(default), metavar="SIDE")
+    parser.add_argument("--turns", type=int, default=2, help="processes of each side (2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--side", choices=sides, help=argparse.SUPPRESS)
+
+
+def write_json(path: Path | None, found: Mapping[str, Any]) -> None:
+    """Write all figures, if a file is named."""
+    if path is not None:
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def run_in_turns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from converters.inventory import expected_tensors
 from converters.writers import write_safetensors
 from kandinsky_core.hub import EMBEDDED
 
-__all__ = ["MODELS", "write_model"]
+__all__ = ["MODELS", "add_model", "write_model"]
 
 # What is smaller than in the published model.
 MODELS: dict[str, dict[str, dict[str, Any]]] = {
@@ -27,6 +28,13 @@ MODELS: dict[str, dict[str, dict[str, Any]]] = {
 }
 PARTS = {"decoder": ("unet", "movq"), "prior": ("prior", "text_encoder", "image_encoder")}
 LENGTH = 77  # tokens of a prompt
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which model, where it is written, and how large its pictures are."""
+    parser.add_argument("--model", default="medium", help="shapes, medium (default), full, or DIR")
+    parser.add_argument("--folder", type=Path, help="where the model is written (temporary)")
+    parser.add_argument("--size", type=int, help="pixels of a side (the model's)")
 
 
 def write_model(name: str, folder: Path) -> Path:

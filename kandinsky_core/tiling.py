@@ -40,14 +40,9 @@ class Tiling:
         count = -(-(length - self.overlap) // (self.size - self.overlap))
         return [index * (length - self.size) // (count - 1) for index in range(count)]
 
-    def ramp(self, length: int, overlap: int) -> FloatArray:
-        """Return the weights along one side of a tile: they fall off where neighbours meet."""
-        inside = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
-        return np.minimum(inside / max(overlap, 1), 1).astype(np.float32)
-
 
 class TiledAutoencoder:
-    """What both backends' autoencoders do alike; they say how to convert what is given whole.
+    """What the autoencoders of all backends do alike; they say how to convert what is given whole.
 
     Attributes:
         tiling: How pictures are divided that are larger than a tile; None converts them whole.
@@ -136,7 +131,7 @@ def _in_tiles(
         if total is None:
             total = np.zeros((*tile.shape[:2], *weights.shape), np.float32)
         ramps = (
-            tiling.ramp(made * (side.stop - side.start), made * tiling.overlap)
+            _ramp(made * (side.stop - side.start), made * tiling.overlap)
             for side in (rows, columns)
         )
         weight = np.outer(*ramps)
@@ -154,3 +149,9 @@ def _tiles(tiling: Tiling, height: int, width: int) -> Iterator[tuple[slice, sli
                 slice(top, top + min(tiling.size, height)),
                 slice(left, left + min(tiling.size, width)),
             )
+
+
+def _ramp(length: int, overlap: int) -> FloatArray:
+    """Return the weights along one side of a tile: they fall off where neighbours meet."""
+    inside = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+    return np.minimum(inside / max(overlap, 1), 1).astype(np.float32)

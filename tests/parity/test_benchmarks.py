@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,17 @@ def test_from_prompt_to_picture(tmp_path: Path) -> None:
     assert ours["first"] > ours["picture"], "the first one compiles"
     (run,) = ours["runs"]
     assert run["prior second"] + run["decoder second"] == ours["picture"]
+
+
+@pytest.mark.slow
+@needs("jax")
+def test_what_tiles_change() -> None:
+    command = [sys.executable, "-m", "benchmarks.movq_tiles", "--sizes", "64", "128"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    small, large = (float(line.split()[2]) for line in done.stdout.splitlines()[:2])
+    assert small <= large
+    (deviation,) = re.findall(r"tiles of 128: mean deviation ([\d.]+)", done.stdout)
+    assert 0 < float(deviation) < 0.03  # 0.017 is seen
 
 
 @needs("jax")

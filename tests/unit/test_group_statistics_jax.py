@@ -13,6 +13,7 @@ from backends.jax import group_statistics
 from backends.jax.group_statistics import group_normalised
 
 EPSILON = 1e-5
+ATOL = 1e-4  # 6e-5 is seen: a mean of a hundred is known to 1e-5, beside deviations of one
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ EPSILON = 1e-5
     [
         ((2, 16, 16, 64), 32),
         ((1, 5, 7, 24), 8),  # 35 cells, which no power of two divides
-        ((3, 1, 1, 32), 32),
+        ((3, 2, 1, 64), 32),
         ((2, 6, 4, 96), 1),
     ],
 )
@@ -30,7 +31,8 @@ def test_either_form_is_exact(
 ) -> None:
     monkeypatch.setattr(group_statistics, "_means", getattr(group_statistics, form))
     rng = np.random.default_rng(0)
-    offsets = rng.standard_normal(shape[-1]) * 100  # a mean that is large beside the deviation
+    # Means that are large beside the deviations: the one-pass form would lose four digits.
+    offsets = np.repeat(rng.standard_normal(groups) * 100, shape[-1] // groups)
     x = (rng.standard_normal(shape) + offsets).astype(np.float32)
     grouped = x.astype(np.float64).reshape(*shape[:3], groups, -1)
     centred = grouped - grouped.mean(axis=(1, 2, 4), keepdims=True)
@@ -38,5 +40,4 @@ def test_either_form_is_exact(
     expected = (centred / np.sqrt(variance + EPSILON)).reshape(shape)
     got = group_normalised(jnp.asarray(x), groups=groups, epsilon=EPSILON)
     assert got.dtype == jnp.float32
-    # One of 2^24 steps of a value of some hundreds, over deviations of one where a group is alone.
-    np.testing.assert_allclose(np.asarray(got), expected, atol=2e-4 if groups == 32 else 2e-6)
+    np.testing.assert_allclose(np.asarray(got), expected, atol=ATOL)

@@ -26,6 +26,9 @@ from kandinsky_core.memory_plan import ComponentMemory
 from tests.kandinsky3_folder import write_kandinsky3
 
 ROOT = Path(__file__).parents[2]
+# Bytes that are computed with, less than the smallest network has: 2.3 and 4.0 million. Kandinsky
+# 3's are mostly keys and values of a text that is filled up to 128 tokens.
+SHAPES_COMPUTED, KANDINSKY3_COMPUTED = 600_000, 3_000_000
 
 
 def measure(folder: Path, *cases: str) -> dict[str, Any]:
@@ -50,12 +53,8 @@ def sizes(*folders: Path) -> dict[str, int]:
     }
 
 
-def check(name: str, found: dict[str, Any], expected: dict[str, int]) -> list[str]:
-    """Nothing is there but the network at work and what it computes; then nothing at all.
-
-    What it computes is less here than the smallest network has weights.
-    """
-    computed = min(expected.values())
+def check(name: str, found: dict[str, Any], expected: dict[str, int], computed: int) -> list[str]:
+    """Nothing is there but the network at work and what it computes; then nothing at all."""
     print(f"{name}:")  # noqa: T201 - shown by pytest -rP
     assert found["device"] == "cpu:1"
     used = []
@@ -80,7 +79,7 @@ def test_prior_and_decoder() -> None:
     expected = sizes(*halves)
     found = measure(halves[0], "offload", "enable_model_cpu_offload")
     for name, case in found.items():
-        used = check(name, case, expected)
+        used = check(name, case, expected, SHAPES_COMPUTED)
         assert set(used) == set(expected)
         between = ["UNet2DConditionModel", "VQModel"]  # a preview after each of two steps
         assert used[-6:] == [*between, between[0], *between, between[1]]
@@ -94,7 +93,7 @@ def test_a_text_encoder_that_is_loaded_for_a_text(tmp_path: Path) -> None:
     folder = write_kandinsky3(tmp_path / "kandinsky-3")
     found = measure(folder, "on_demand", "streamed")
     for name, case in found.items():
-        used = check(name, case, sizes(folder))
+        used = check(name, case, sizes(folder), KANDINSKY3_COMPUTED)
         assert used.count("T5EncoderModel") == (2 if name == "on_demand" else 0)
         assert [other for _, other in loads(case)] == [0] * len(loads(case))
 
