@@ -1,8 +1,8 @@
 """The 3 x 3 convolutions of the full-size 2.2 UNet on JAX: XLA's own, and those of `winograd`.
 
-    python -m benchmarks.convolutions --size 512
+    python -m benchmarks.convolutions --size 512 --dtype bfloat16
 
-By resolution, with the guidance batch of two, in float32. Of each shape the fastest of some calls
+By resolution, with the guidance batch of two. Of each shape the fastest of some calls
 counts, as often as the shape occurs in one step.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.full_size import CASES, component
+from benchmarks.timing import fastest
 
 # Rows and columns of the result, channels in, channels out, whether the picture is doubled before.
 Shape = tuple[int, int, int, bool]
@@ -56,28 +56,28 @@ def _block(side: int, width: int, wide: int, *, doubled: bool = False) -> Iterat
     yield side, wide, wide, False
 
 
-def measure(shape: Shape, lowest: int, repeats: int) -> tuple[float, float]:
+def measure(shape: Shape, dtype: str, lowest: int, repeats: int) -> tuple[float, float]:
     """Return the seconds of either way.
 
     Args:
         shape: Of the convolution.
+        dtype: Of kernel and pictures.
         lowest: Rows of the level that keeps its kernels.
         repeats: Calls that are timed.
     """
-    import jax.numpy as jnp
-
     from backends.jax.attention import attend
     from backends.jax.layers import Layers
 
     def layers(tiled: bool) -> Layers:
-        return Layers(dtype=jnp.float32, param_dtype=jnp.float32, attend=attend, tiled=tiled)
+        return Layers(dtype=dtype, param_dtype=dtype, attend=attend, tiled=tiled)
 
     ours = layers(True).untiled() if shape[0] == lowest else layers(True)
-    return _fastest(shape, layers(False), repeats), _fastest(shape, ours, repeats)
+    return _seconds(shape, layers(False), repeats), _seconds(shape, ours, repeats)
 
 
-def _fastest(shape: Shape, layers: Any, repeats: int) -> float:
+def _seconds(shape: Shape, layers: Any, repeats: int) -> float:
     import jax
+    import jax.numpy as jnp
     from flax import nnx
 
     from backends.jax.layers import Conv
@@ -86,16 +86,15 @@ def _fastest(shape: Shape, layers: Any, repeats: int) -> float:
     rng = np.random.default_rng(0)
     conv = Conv(width, wide, kernel=3, padding=1, doubled=doubled, layers=layers)
     graph, state = nnx.split(conv)
-    weights = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape, np.float32), state)
+
+    def random(*shape: int) -> Any:
+        return jnp.asarray(rng.standard_normal(shape, np.float32), layers.dtype)
+
+    weights = jax.tree.map(lambda leaf: random(*leaf.shape), state)
     given = side // 2 if doubled else side
-    inputs = jax.device_put((weights, rng.standard_normal((2, given, given, width), np.float32)))
+    x = random(2, given, given, width)
     compiled = jax.jit(lambda weights, x: nnx.merge(graph, weights)(x))
-    found = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(*inputs))
-        found.append(time.perf_counter() - start)
-    return min(found[1:])
+    return fastest(lambda: jax.block_until_ready(compiled(weights, x)), repeats)
 
 
 def main() -> None:
@@ -104,6 +103,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--size", type=int, default=512, help="pixels of a side (512)")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     rows: dict[int, list[float]] = defaultdict(lambda: [0.0] * 4)
@@ -111,11 +111,13 @@ def main() -> None:
     lowest = min(side for side, *_ in counts)
     for shape, count in sorted(counts.items(), reverse=True):
         side, width, wide, _ = shape
-        plain, tiled = measure(shape, lowest, options.repeats)
+        plain, tiled = measure(shape, options.dtype, lowest, options.repeats)
         weights = 9 * width * wide
         added = (plain, tiled, 4 * side**2 * weights / 1e12, weights / 1e6)
         rows[side] = [old + count * new for old, new in zip(rows[side], added, strict=True)]
-    sys.stdout.write(f"JAX {jax.__version__}, {options.size} pixels, float32, one guided step\n")
+    sys.stdout.write(
+        f"JAX {jax.__version__}, {options.size} pixels, {options.dtype}, one guided step\n"
+    )
     sys.stdout.write(f"{'cells':>6}{'XLA, s':>9}{'tiles, s':>10}{'TFLOP':>8}{'weights, M':>12}\n")
     for side, (plain, tiled, work, weights) in rows.items():
         sys.stdout.write(f"{side:>6}{plain:>9.2f}{tiled:>10.2f}{work:>8.2f}{weights:>12.0f}\n")

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +107,12 @@ def calls(size: int) -> list[Call]:
 
     Of a denoiser that is a step alone. What depends on the conditioning only is computed once.
     """
+    # XLA counts the body of a loop once, and long attention is a loop.
+    with mock.patch.multiple(attention, MAX_SCORES=sys.maxsize, HEAD_SCORES=sys.maxsize):
+        return _calls(size)
+
+
+def _calls(size: int) -> list[Call]:
     text, image = Abstract("prior/text_encoder"), Abstract("prior/image_encoder")
     prior, unet, movq = (
         Abstract("prior/prior"),
@@ -131,8 +138,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sizes", nargs="+", type=int, default=[512, 768], metavar="PX")
     options = parser.parse_args()
-    # XLA counts the body of a loop once, and long attention is a loop over pieces of queries.
-    attention.MAX_SCORES = sys.maxsize
     for size in options.sizes:
         made = calls(size)
         total = sum(call.count * call.flops for call in made) / 1e12

@@ -8,7 +8,6 @@ Normalising and SiLU with the guidance batch of two, in float32; the fastest of 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from unittest import mock
 
@@ -18,13 +17,14 @@ import numpy as np
 
 from backends.jax import group_statistics
 from backends.jax.layers import silu
+from benchmarks.timing import fastest
 
 MAPS = ((64, 384), (64, 1152), (32, 768), (32, 1536), (16, 1152), (8, 1536))
 GROUPS, EPSILON = 32, 1e-5
 REPEATS = 15
 
 
-def fastest(means: Callable[..., jax.Array], x: jax.Array) -> float:
+def measure(means: Callable[..., jax.Array], x: jax.Array) -> float:
     """Return the seconds of a norm that takes its means so."""
 
     def run(x: jax.Array) -> jax.Array:
@@ -32,12 +32,7 @@ def fastest(means: Callable[..., jax.Array], x: jax.Array) -> float:
 
     with mock.patch.object(group_statistics, "_means", means):
         compiled = jax.jit(run).lower(x).compile()
-    found = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(x))
-        found.append(time.perf_counter() - start)
-    return min(found)
+    return fastest(lambda: jax.block_until_ready(compiled(x)), REPEATS)
 
 
 def main() -> None:
@@ -46,8 +41,8 @@ def main() -> None:
     for side, channels in MAPS:
         draw = np.random.default_rng(0).standard_normal
         x = jnp.asarray(draw((2, side, side, channels), np.float32))
-        at_once = fastest(group_statistics._means_at_once, x)
-        in_steps = fastest(group_statistics._means_in_steps, x)
+        at_once = measure(group_statistics._means_at_once, x)
+        in_steps = measure(group_statistics._means_in_steps, x)
         sys.stdout.write(f"{side:>6}{channels:>10}{1e3 * at_once:>13.2f}{1e3 * in_steps:>14.2f}\n")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
+
+from benchmarks.timing import fastest
 
 __all__ = ["matmul_rate"]
 
@@ -18,23 +19,18 @@ def matmul_rate(framework: str, dtype: str, side: int = 4096, repeats: int = 5) 
         repeats: Products timed, after one that is not.
     """
     multiply = _jax(dtype, side) if framework == "jax" else _torch(dtype, side)
-    multiply()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        multiply()
-        seconds.append(time.perf_counter() - start)
-    return float(2 * side**3 / min(seconds))
+    return float(2 * side**3 / fastest(multiply, repeats))
 
 
 def _jax(dtype: str, side: int) -> Any:
     import jax
     import jax.numpy as jnp
 
-    precision = jax.lax.Precision.HIGHEST if dtype == "float32" else None
-    product = jax.jit(lambda a: jnp.matmul(a, a, precision=precision))
+    from backends.jax.products import product
+
+    square = jax.jit(lambda a: product(a, a))
     matrix = jnp.ones((side, side), dtype)
-    return lambda: jax.block_until_ready(product(matrix))
+    return lambda: jax.block_until_ready(square(matrix))
 
 
 def _torch(dtype: str, side: int) -> Any:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-__all__ = ["AttentionFunction", "attend", "matmul_precision", "merge_heads", "split_heads"]
+from backends.jax.products import wide_product
+
+__all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]
 
 # Above this many scores (256 MiB in float32) queries are taken in pieces. MoVQ at 1024 pixels has
 # 16384 tokens, so 1 GiB of scores for each picture if all were held at once.
 MAX_SCORES = 2**26
+# A CPU takes one head of one picture after the other, if each has so many scores, and fewer at
+# once: what was just written is in its cache yet when it is read.
+HEAD_SCORES = 2**18
+MAX_CPU_SCORES = 2**22
 
 
 class AttentionFunction(Protocol):
@@ -34,11 +39,6 @@ class AttentionFunction(Protocol):
         bias: Array | None = None,
         scale: float | None = None,
     ) -> Array: ...
-
-
-def matmul_precision(dtype: np.dtype[Any]) -> jax.lax.Precision | None:
-    """Full float32 products for float32: some accelerators would silently use fewer bits."""
-    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 
 def split_heads(x: Array, heads: int) -> Array:
@@ -74,24 +74,53 @@ def attend(
     Returns:
         [B,Tq,N,D] in the dtype of `value`.
     """
-    batch, queries, heads, width = query.shape
-    at_once = functools.partial(
-        _attend_at_once,
-        key=key,
-        value=value,
-        bias=bias,
-        scale=width**-0.5 if scale is None else scale,
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    if bias is not None and bias.shape[-2] != 1:  # a text's, whose sequences are short
+        return _attend_at_once(query, key, value, bias, scale)
+    in_pieces = functools.partial(_attend_in_pieces, scale=scale, most=MAX_SCORES)
+    if query.shape[1] * key.shape[1] < HEAD_SCORES:
+        return in_pieces(query, key, value, bias)
+    by_heads = functools.partial(_attend_by_heads, scale=scale)
+    out: Array = jax.lax.platform_dependent(
+        query, key, value, bias, cpu=by_heads, default=in_pieces
     )
-    pieces = -(-batch * heads * queries * key.shape[1] // MAX_SCORES)
-    same_for_all = bias is None or bias.shape[-2] == 1  # else a text's, whose sequences are short
-    if pieces == 1 or not same_for_all:
+    return out
+
+
+def _attend_by_heads(
+    query: Array, key: Array, value: Array, bias: Array | None, scale: float
+) -> Array:
+    batch, _, heads, _ = query.shape
+
+    def split(x: Array) -> Array:  # [B,T,N,D] -> [B*N,1,T,1,D]
+        return x.swapaxes(1, 2).reshape(batch * heads, 1, x.shape[1], 1, -1)
+
+    if bias is not None:
+        bias = jnp.broadcast_to(bias, (batch, heads, 1, key.shape[1]))
+        bias = bias.reshape(batch * heads, 1, 1, 1, -1)
+
+    def one(head: tuple[Array, Array, Array, Array | None]) -> Array:
+        return _attend_in_pieces(*head, scale=scale, most=MAX_CPU_SCORES)
+
+    out: Array = jax.lax.map(one, (split(query), split(key), split(value), bias))
+    return out.reshape(batch, heads, query.shape[1], -1).swapaxes(1, 2)
+
+
+def _attend_in_pieces(
+    query: Array, key: Array, value: Array, bias: Array | None, *, scale: float, most: int
+) -> Array:
+    """Attend with at most so many scores at once; the bias is the same for all queries."""
+    batch, queries, heads, width = query.shape
+    at_once = functools.partial(_attend_at_once, key=key, value=value, bias=bias, scale=scale)
+    pieces = -(-batch * heads * queries * key.shape[1] // most)
+    if pieces == 1:
         return at_once(query)
     length = -(-queries // pieces)
     padding = pieces * length - queries
     padded = jnp.pad(query, ((0, 0), (0, padding), (0, 0), (0, 0)))
     split = padded.reshape(batch, pieces, length, heads, width).swapaxes(0, 1)  # [P,B,L,N,D]
     out: Array = jax.lax.map(at_once, split)
-    return out.swapaxes(0, 1).reshape(batch, pieces * length, heads, width)[:, :queries]
+    return out.swapaxes(0, 1).reshape(batch, pieces * length, heads, -1)[:, :queries]
 
 
 def _attend_at_once(
@@ -99,31 +128,12 @@ def _attend_at_once(
 ) -> Array:
     # There are far more scores than queries or results: what can be done to those is done there.
     early = math.frexp(scale)[0] == 0.5  # a power of two, and so exact in any dtype
-    scores = _product("bqnd,bknd->bnqk", query * scale if early else query, key)
+    scores = wide_product("bqnd,bknd->bnqk", query * scale if early else query, key)
     if not early:
         scores = scores * scale
     if bias is not None:
         scores = scores + bias
     weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
     total = weights.sum(axis=-1).swapaxes(1, 2)[..., None]  # [B,Tq,N,1]
-    mixed = _product("bnqk,bknd->bqnd", weights.astype(value.dtype), value)
+    mixed = wide_product("bnqk,bknd->bqnd", weights.astype(value.dtype), value)
     return (mixed / total).astype(value.dtype)
-
-
-def _product(equation: str, a: Array, b: Array) -> Array:
-    """Einsum of two arrays of one dtype, summed and returned in float32."""
-    product = functools.partial(
-        jnp.einsum,
-        equation,
-        precision=matmul_precision(a.dtype),
-        preferred_element_type=jnp.float32,
-    )
-    if a.dtype == jnp.float32:
-        return product(a, b)
-
-    def widened(a: Array, b: Array) -> Array:
-        return product(a.astype(jnp.float32), b.astype(jnp.float32))
-
-    # XLA's CPU compiler has no kernel for half-precision factors with a float32 result.
-    result: Array = jax.lax.platform_dependent(a, b, cpu=widened, default=product)
-    return result

@@ -14,7 +14,7 @@ from backends.jax.load import jax_dtype
 from backends.jax.memory import explain_out_of_memory
 from backends.jax.network import JaxNetwork, to_channels_last
 from backends.jax.program import Program
-from backends.jax.tiled_form import tiled_form, tiling_program
+from backends.jax.tiled_form import tiled_form, tiles_gain_in, tiling_program
 from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.interfaces import Array, FloatArray
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
@@ -38,7 +38,7 @@ class JaxDenoiser(JaxNetwork):
 
     def tiled(self) -> tuple[Any, Any] | None:
         """Return graph and weights of that form, or None where loops run the network as it is."""
-        if not self.winograd or self._offloaded or self.dtype != "float32":
+        if not self.winograd or self._offloaded or not tiles_gain_in(self.dtype):
             return None
         if compiling_only():
             self._tiled_shapes = self._tiled_shapes or self._tile()
@@ -51,7 +51,7 @@ class JaxDenoiser(JaxNetwork):
         if program is None:
             program = self._programs["tiles"] = tiling_program(self._log)
         weights, batch = self.placed_weights(), self._place.batch(np.zeros(1))
-        return tiled_form(self._module_class, self.config, weights, program, batch)
+        return tiled_form(self._module_class, self.config, self.dtype, weights, program, batch)
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `JaxNetwork.to`."""

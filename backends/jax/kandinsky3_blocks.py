@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from backends.jax.attention import matmul_precision, merge_heads, split_heads
+from backends.jax.attention import merge_heads, split_heads
 from backends.jax.group_statistics import group_normalised
 from backends.jax.layers import Conv, Identity, Layers, Linear, silu
+from backends.jax.products import matmul_precision
 from backends.jax.unet_blocks import NORM_EPSILON, BlockTokens, TokenKeyValue
 from kandinsky_core.configs import Kandinsky3UNetConfig
 

@@ -15,8 +15,9 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from backends.jax.attention import AttentionFunction, matmul_precision
+from backends.jax.attention import AttentionFunction
 from backends.jax.group_statistics import group_normalised
+from backends.jax.products import matmul_precision, product
 from backends.jax.winograd import (
     DOUBLED_TILES,
     SMALL_MAP,
@@ -92,11 +93,7 @@ class Linear(nnx.Module):
         self.dtype = layers.dtype
 
     def __call__(self, x: Array) -> Array:
-        y = jnp.matmul(
-            x.astype(self.dtype),
-            self.kernel[...].astype(self.dtype),
-            precision=matmul_precision(self.dtype),
-        )
+        y = product(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
@@ -142,6 +139,8 @@ class Conv(nnx.Module):
             return convolve(x, [part[...].astype(self.dtype) for part in self.tiles])
         x = upsample_nearest(x) if self.doubled else x
         kernel = self.kernel[...].astype(self.dtype)
+        if kernel.shape[:2] == (1, 1) and (self.stride, self.padding) == (1, 0):
+            return product(x, kernel[0, 0])
         if self.columns and x.shape[1] * x.shape[2] <= SMALL_MAP:
             return convolve_columns(x, kernel)
         return jax.lax.conv_general_dilated(

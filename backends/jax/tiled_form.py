@@ -14,13 +14,14 @@ from jax import Array
 
 from backends.jax.load import abstract_network
 from backends.jax.places import Batch
+from backends.jax.products import multiplies_bfloat16
 from backends.jax.program import Program
 from backends.jax.winograd import DOUBLED_TILES, TILES, kernel_to_tiles
 from kandinsky_core.compilations import CompilationLog
 from kandinsky_core.compile_only import compiling_only
 from kandinsky_core.configs import NetworkConfig
 
-__all__ = ["tiled_form", "tiling_program", "worth_tiling"]
+__all__ = ["tiled_form", "tiles_gain_in", "tiling_program", "worth_tiling"]
 
 # Numbers in the kernels: below this a step takes so little that compiling twice is not worth it.
 _SMALLEST = 50_000_000
@@ -30,14 +31,20 @@ def worth_tiling(module_class: type[nnx.Module], config: NetworkConfig) -> bool:
     """Whether a network has such a form, and is large enough to gain by it."""
     if not hasattr(module_class, "TILEABLE"):
         return False
-    _, state = nnx.split(_abstract(module_class, config))
+    _, state = nnx.split(_abstract(module_class, config, "float32"))
     shapes = {path[:-2]: leaf.shape for path, leaf in nnx.to_flat_state(state) if _is_tile(path)}
     return bool(9 * sum(map(math.prod, shapes.values())) >= _SMALLEST)
+
+
+def tiles_gain_in(dtype: str) -> bool:
+    """Whether a CPU is faster with it in a dtype: not where each step would widen all tiles."""
+    return dtype == "float32" or (dtype == "bfloat16" and multiplies_bfloat16())
 
 
 def tiled_form(
     module_class: type[nnx.Module],
     config: NetworkConfig,
+    dtype: str,
     weights: Any,
     program: Program,
     batch: Batch,
@@ -47,12 +54,13 @@ def tiled_form(
     Args:
         module_class: The network's class.
         config: Its config.
-        weights: In float32, on one device.
+        dtype: Of weights and factors.
+        weights: On one device.
         program: Of `tiling_program`; changes all kernels at once. To compile without running, it is
             compiled, and the kernels' shapes are enough.
         batch: Of the device.
     """
-    graph, state = nnx.split(_abstract(module_class, config))
+    graph, state = nnx.split(_abstract(module_class, config, dtype))
     given = dict(nnx.to_flat_state(weights))
     variables = dict(nnx.to_flat_state(state))
     counts = Counter(path[:-2] for path in variables if _is_tile(path))
@@ -77,9 +85,9 @@ def _is_tile(path: tuple[Any, ...]) -> bool:
     return len(path) > 1 and path[-2] == "tiles"
 
 
-def _abstract(module_class: Any, config: NetworkConfig) -> nnx.Module:
+def _abstract(module_class: Any, config: NetworkConfig, dtype: str) -> nnx.Module:
     network: nnx.Module = abstract_network(
-        functools.partial(module_class, tiled=True), config, dtype="float32"
+        functools.partial(module_class, tiled=True), config, dtype=dtype
     )
     return network
 

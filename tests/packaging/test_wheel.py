@@ -30,9 +30,11 @@ TESTS = (
     "unit/test_layers_jax.py",
     "unit/test_load_jax.py",
     "unit/test_pipelines.py",
+    "unit/test_products_jax.py",
     "unit/test_schedulers.py",
     "unit/test_tokenizer.py",
     "unit/test_weights.py",
+    "unit/test_winograd_jax.py",
 )
 
 

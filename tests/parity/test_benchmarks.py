@@ -79,6 +79,16 @@ def test_what_tiles_change() -> None:
 
 
 @needs("jax")
+def test_parts_of_a_step_are_timed_both_ways() -> None:
+    from benchmarks import attention, convolutions
+
+    assert all(seconds > 0 for seconds in attention.measure(1, 24, 2, 8, "bfloat16"))
+    for doubled in (False, True):
+        shape = (8, 4, 6, doubled)
+        assert all(seconds > 0 for seconds in convolutions.measure(shape, "bfloat16", 4, 1))
+
+
+@needs("jax")
 def test_operations_are_those_of_the_reference() -> None:
     """Those that PyTorch counts on the reference, but for what a loop needs only once."""
     from benchmarks.estimates import calls

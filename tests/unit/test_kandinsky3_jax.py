@@ -53,10 +53,14 @@ def test_a_transposed_convolution_spreads_each_pixel_over_four() -> None:
     np.testing.assert_allclose(layer(jnp.asarray(x)), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("max_scores", [2**26, 100])
-def test_attention_with_a_mask_in_pieces(monkeypatch: pytest.MonkeyPatch, max_scores: int) -> None:
+@pytest.mark.parametrize(
+    ("limit", "most"), [("MAX_SCORES", 2**26), ("MAX_SCORES", 100), ("HEAD_SCORES", 0)]
+)
+def test_attention_with_a_mask_in_pieces(
+    monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
     """Padding weighs nothing, whatever the pieces; where all is padding, all weigh the same."""
-    monkeypatch.setattr(attention, "MAX_SCORES", max_scores)
+    monkeypatch.setattr(attention, limit, most)
     query, key, value = normal(2, 37, 3, 8), normal(2, 9, 3, 8), normal(2, 9, 3, 8)
     seen = np.arange(9)[None] < np.array([[4], [0]])
     bias = jnp.where(jnp.asarray(seen), 0.0, float(np.finfo(np.float32).min))[:, None, None]

@@ -36,13 +36,21 @@ def relative_error(given: jax.Array, reference: np.ndarray) -> float:
     return float(np.linalg.norm(np.asarray(given) - reference) / np.linalg.norm(reference))
 
 
-@pytest.mark.parametrize("max_scores", [2**26, 1000, 1])
-def test_attention_in_pieces_is_attention(monkeypatch: pytest.MonkeyPatch, max_scores: int) -> None:
-    monkeypatch.setattr(attention, "MAX_SCORES", max_scores)
+@pytest.mark.parametrize("most", [2**26, 1000, 1])
+@pytest.mark.parametrize("one_head_at_a_time", [False, True])
+def test_attention_in_pieces_is_attention(
+    monkeypatch: pytest.MonkeyPatch, most: int, one_head_at_a_time: bool
+) -> None:
+    monkeypatch.setattr(attention, "MAX_SCORES", most)
+    monkeypatch.setattr(attention, "MAX_CPU_SCORES", most)
+    monkeypatch.setattr(attention, "HEAD_SCORES", 0 if one_head_at_a_time else 2**26)
     generator = np.random.default_rng(2)
     query, key, value = (generator.standard_normal((2, n, 3, 8)) for n in (37, 41, 41))
-    out = attention.attend(*(jnp.asarray(x, jnp.float32) for x in (query, key, value)))
+    inputs = [jnp.asarray(x, jnp.float32) for x in (query, key, value)]
+    out = attention.attend(*inputs)
     np.testing.assert_allclose(out, plain_attention(query, key, value), atol=2e-6)
+    program = str(jax.make_jaxpr(lambda *inputs: attention.attend(*inputs))(*inputs))
+    assert ("scan[" in program) == (one_head_at_a_time or most < 2**26)
 
 
 def test_attention_never_holds_more_scores_than_allowed() -> None:

@@ -16,6 +16,7 @@ pytest.importorskip("flax")
 import jax
 import jax.numpy as jnp
 
+from backends.jax import tiled_form
 from backends.jax.kandinsky3_unet import Kandinsky3UNet
 from backends.jax.tiled_form import worth_tiling
 from backends.jax.unet import UNet2DConditionModel
@@ -127,6 +128,20 @@ def test_the_loop_of_a_unet_gives_the_same(source: Any) -> None:
     assert programs.count("kernels to tiles") == 1
     two_steps(tiled)
     assert len(backend.compilations) == len(programs)
+
+
+def test_in_bfloat16_it_costs_less_than_one_bit(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = two_steps(get_backend("jax").load(source, "float32"))
+    backend: Any = get_backend("jax", winograd=True)
+    errors = []
+    for fast in (False, True):  # as on a CPU without products of bfloat16, and on one with them
+        monkeypatch.setattr(tiled_form, "multiplies_bfloat16", lambda fast=fast: fast)
+        network = backend.load(source, "bfloat16")
+        assert (network.tiled() is not None) == fast
+        errors.append(np.linalg.norm(two_steps(network) - exact) / np.linalg.norm(exact))
+    assert 1e-3 < errors[1] < 2 * errors[0] < 0.1  # 1.7 is seen
 
 
 def test_what_is_compiled_ahead_is_what_the_loop_runs(source: Any) -> None:

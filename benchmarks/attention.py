@@ -1,0 +1,69 @@
+"""Attention of the full-size 2.2 networks: all heads at once, and one after the other as on a CPU.
+
+    python -m benchmarks.attention --dtypes float32 bfloat16
+
+Of the UNet with the guidance batch of two, and of MoVQ's decoder; the fastest of some calls counts.
+Each call asks the system for its scores anew, which a whole step does only once: in there less is
+gained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from backends.jax import attention
+from benchmarks.timing import fastest
+
+# Batch, queries, heads, width of a head; keys are as many, and ten of the picture's embedding.
+CASES = {
+    "UNet, 512 px, 32 x 32 cells": (2, 1024, 12, 64),
+    "UNet, 512 px, 16 x 16 cells": (2, 256, 18, 64),
+    "UNet, 768 px, 48 x 48 cells": (2, 2304, 12, 64),
+    "UNet, 768 px, 24 x 24 cells": (2, 576, 18, 64),
+    "MoVQ, 512 px": (1, 4096, 1, 512),
+}
+IMAGE_TOKENS = 10
+REPEATS = 5
+
+
+def measure(batch: int, queries: int, heads: int, width: int, dtype: str) -> tuple[float, float]:
+    """Return the seconds of both ways."""
+    draw = np.random.default_rng(0).standard_normal
+    keys = queries + (IMAGE_TOKENS if heads > 1 else 0)
+    query, key, value = (
+        jnp.asarray(draw((batch, tokens, heads, width), np.float32), dtype)
+        for tokens in (queries, keys, keys)
+    )
+
+    def seconds(head_scores: int) -> float:
+        with mock.patch.object(attention, "HEAD_SCORES", head_scores):
+            run = jax.jit(lambda *inputs: attention.attend(*inputs)).lower(query, key, value)
+        compiled = run.compile()
+        return fastest(lambda: jax.block_until_ready(compiled(query, key, value)), REPEATS)
+
+    return seconds(sys.maxsize), seconds(0)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
+    )
+    options = parser.parse_args()
+    sys.stdout.write(f"JAX {jax.__version__}\n{'':40}at once, ms  by heads, ms\n")
+    for dtype in options.dtypes:
+        for name, shape in CASES.items():
+            at_once, by_heads = measure(*shape, dtype)
+            words = f"{name}, {dtype}"
+            sys.stdout.write(f"{words:40}{1e3 * at_once:>11.1f}{1e3 * by_heads:>14.1f}\n")
+
+
+if __name__ == "__main__":
+    main()
