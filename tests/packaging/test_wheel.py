@@ -34,7 +34,6 @@ TESTS = (
     "unit/test_schedulers.py",
     "unit/test_tokenizer.py",
     "unit/test_weights.py",
-    "unit/test_winograd_jax.py",
 )
 
 
