@@ -19,6 +19,7 @@ import numpy as np
 
 from backends.jax import attention
 from benchmarks.timing import fastest
+from benchmarks.turns import add_dtypes
 
 # Batch, queries, heads, width of a head; keys are as many, and ten of the picture's embedding.
 CASES = {
@@ -53,9 +54,7 @@ def measure(batch: int, queries: int, heads: int, width: int, dtype: str) -> tup
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
-    )
+    add_dtypes(parser)
     options = parser.parse_args()
     sys.stdout.write(f"JAX {jax.__version__}\n{'':40}at once, ms  by heads, ms\n")
     for dtype in options.dtypes:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.convolutions --size 512 --dtype bfloat16
 
-By resolution, with the guidance batch of two. Of each shape the fastest of some calls
-counts, as often as the shape occurs in one step.
+By resolution, with the guidance batch of two. Of each shape the fastest of some calls counts, as
+often as the shape occurs in one step.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from typing import Any
 
 __all__ = [
     "add_comparison",
+    "add_dtypes",
     "finish_side",
     "machine",
     "run_in_turns",
@@ -29,13 +30,18 @@ __all__ = [
 ]
 
 
+def add_dtypes(parser: argparse.ArgumentParser) -> None:
+    """Add the option of all commands that run in several dtypes."""
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
+    )
+
+
 def add_comparison(
     parser: argparse.ArgumentParser, sides: Collection[str], default: Sequence[str]
 ) -> None:
     """Add the options of all commands that compare sides in dtypes."""
-    parser.add_argument(
-        "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
-    )
+    add_dtypes(parser)
     parser.add_argument("--sides", nargs="+", choices=sides, default=list(default), metavar="SIDE")
     parser.add_argument("--turns", type=int, default=2, help="processes of each side (2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")

@@ -18,9 +18,10 @@ def create(*, mesh: Any = None, winograd: bool | None = None) -> Backend:
             among these two: pictures are divided along `data`, weights along `model`. None takes
             one device.
         winograd: Whether loops of Kandinsky 2's UNet take convolutions with fewer multiplications,
-            which in float32 are as exact; in bfloat16 the UNet's error is 1.7 times as large. The
-            full-size one needs 3 GB more for them, or half in bfloat16. None takes them on a CPU,
-            where the network is large.
+            which in float32 are as exact; in bfloat16, where they are taken only if the
+            CPU multiplies it fast (AMX, with JAX 0.9 or newer), the UNet's error is 1.7 times as
+            large; in float16 they are not. The full-size one needs 3 GB more for them, or half in
+            bfloat16. None takes them on a CPU, where the network is large.
 
     Raises:
         BackendUnavailableError: JAX or Flax is not installed, or there are fewer devices.

@@ -11,7 +11,7 @@ from jax import Array
 from backends.jax.attention import merge_heads, split_heads
 from backends.jax.group_statistics import group_normalised
 from backends.jax.layers import Conv, Identity, Layers, Linear, silu
-from backends.jax.products import matmul_precision
+from backends.jax.products import product
 from backends.jax.unet_blocks import NORM_EPSILON, BlockTokens, TokenKeyValue
 from kandinsky_core.configs import Kandinsky3UNetConfig
 
@@ -57,12 +57,8 @@ class UpConv(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         batch, height, width, _ = x.shape
-        y = jnp.einsum(
-            "bhwi,xyoi->bhxwyo",
-            x.astype(self.dtype),
-            self.kernel[...].astype(self.dtype),
-            precision=matmul_precision(self.dtype),
-        )
+        kernel = self.kernel[...].astype(self.dtype)
+        y = product(x.astype(self.dtype), kernel, "bhwi,xyoi->bhxwyo")
         y = y.reshape(batch, 2 * height, 2 * width, -1)  # [B,H,2,W,2,n_out] -> [B,2H,2W,n_out]
         return y + self.bias[...].astype(self.dtype)
 

@@ -39,14 +39,14 @@ def _processor_flags() -> list[str]:
         return next((line.split() for line in lines if line.startswith("flags")), [])
 
 
-def product(x: Array, kernel: Array) -> Array:
-    """[...,n_in] times [n_in,n_out] of one dtype -> [...,n_out] of that dtype."""
-    plain = functools.partial(jnp.matmul, precision=matmul_precision(x.dtype))
+def product(x: Array, kernel: Array, equation: str = "...i,io->...o") -> Array:
+    """Einsum of two arrays, in their dtype; of [...,n_in] and [n_in,n_out] if not told."""
+    plain = functools.partial(jnp.einsum, equation, precision=matmul_precision(x.dtype))
     if x.dtype == jnp.float32:
         return plain(x, kernel)
 
     def on_a_cpu(x: Array, kernel: Array) -> Array:
-        return _widened("...i,io->...o", x, kernel).astype(x.dtype)
+        return _widened(equation, x, kernel).astype(x.dtype)
 
     result: Array = jax.lax.platform_dependent(x, kernel, cpu=on_a_cpu, default=plain)
     return result

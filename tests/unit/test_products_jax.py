@@ -44,10 +44,10 @@ def test_sums_are_wide_and_rounded_once(dtype: str) -> None:
     expected = np.matmul(*exact(x, kernel))
     got = products.product(x, kernel)
     assert got.dtype == dtype
-    assert relative_error(got, expected) < ROUNDING[dtype]
+    assert relative_error(got, expected) < ROUNDING[dtype] / 2  # 0.44 of it is seen
     wide = products.wide_product("bti,io->bto", x, kernel)
     assert wide.dtype == jnp.float32
-    assert relative_error(wide, expected) < 2e-6
+    assert relative_error(wide, expected) < 1e-6
 
 
 def test_float32_stays_float32() -> None:
@@ -63,10 +63,10 @@ def test_attention_in_half_precision(dtype: str) -> None:
     wide = [jnp.asarray(x, jnp.float32) for x in (query, key, value)]
     got = attend(query, key, value)
     assert got.dtype == dtype
-    assert relative_error(got, np.asarray(attend(*wide))) < 2 * ROUNDING[dtype]
+    assert relative_error(got, np.asarray(attend(*wide))) < ROUNDING[dtype]  # 0.58
 
 
-def test_convolutions_in_bfloat16_round_little_more_than_the_direct_sum() -> None:
+def test_convolutions_in_bfloat16_beside_the_direct_sum() -> None:
     x, kernel = normal(0, 2, 8, 8, 96, dtype="bfloat16"), normal(1, 3, 3, 96, 32, dtype="bfloat16")
     doubled = x.repeat(2, axis=1).repeat(2, axis=2)
 
@@ -75,9 +75,9 @@ def test_convolutions_in_bfloat16_round_little_more_than_the_direct_sum() -> Non
         return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
 
     for given, got, allowed in (
-        (x, convolve_columns(x, kernel), 1.1),
-        (x, convolve_tiles(x, kernel_to_tiles(kernel)), 3),
-        (doubled, convolve_doubled(x, kernel_to_tiles(kernel, doubled=True)), 3),
+        (x, convolve_columns(x, kernel), 1.01),
+        (x, convolve_tiles(x, kernel_to_tiles(kernel)), 2.8),
+        (doubled, convolve_doubled(x, kernel_to_tiles(kernel, doubled=True)), 2.5),
     ):
         assert got.dtype == jnp.bfloat16
         wide = [jnp.asarray(a, jnp.float32) for a in (given, kernel)]
@@ -108,9 +108,7 @@ def test_bfloat16_is_multiplied_where_jax_and_processor_can(
         file.write_text(text, encoding="utf-8")
     monkeypatch.setattr(products, "_PROCESSORS", file)
     monkeypatch.setattr(jax, "__version_info__", version)
-    products.multiplies_bfloat16.cache_clear()
-    assert products.multiplies_bfloat16() == fast
-    products.multiplies_bfloat16.cache_clear()
+    assert products.multiplies_bfloat16.__wrapped__() == fast  # what is cached is this machine's
 
 
 @pytest.mark.parametrize("fast", [False, True])
