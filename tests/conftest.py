@@ -28,6 +28,9 @@ _PERSONAL = (
     "KANDINSKY_BACKEND",
     "TRANSFORMERS_OFFLINE",
 )
+# Most of a run on JAX is compiling, and most of that is LLVM's work, of which this leaves out half.
+# Tests of the wheel and of the README's first command run without it.
+_OPTIMISATION = "--xla_backend_optimization_level"
 _HUB = pytest.StashKey[FakeHub]()
 
 
@@ -52,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "KANDINSKY_COMPILATION_CACHE": str(_compiled(config) or caches / "jax"),
         "NO_PROXY": "127.0.0.1,localhost",
     }
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _OPTIMISATION not in flags:
+        settings["XLA_FLAGS"] = f"{flags} {_OPTIMISATION}=1".strip()
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
         # PyTorch's and MindSpore's threads wait for each other in loops: of more than there are

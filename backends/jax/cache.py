@@ -18,6 +18,8 @@ CACHE_VARIABLE = "KANDINSKY_COMPILATION_CACHE"
 def enable_compilation_cache() -> Path | None:
     """Let compiled programs outlive the process, unless the user has arranged this otherwise.
 
+    The folder may be moved: its programs are found wherever it is.
+
     A folder set through JAX itself (`JAX_COMPILATION_CACHE_DIR`, `jax.config`) is left as it is.
 
     Returns:
@@ -35,6 +37,9 @@ def enable_compilation_cache() -> Path | None:
     # JAX by default keeps only what took a second to compile; a first picture needs all of it.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # XLA's own cache, of how a GPU is best used, would lie in this folder and bring its name into
+    # every key: a folder that is moved, or copied into an image, would hold nothing that is found.
+    jax.config.update("jax_persistent_cache_enable_xla_caches", None)
     return folder
 
 

@@ -24,7 +24,9 @@ from backends.jax.winograd import (
     TILES,
     convolve_columns,
     convolve_doubled,
+    convolve_doubled_in_bands,
     convolve_tiles,
+    gains_by_bands,
 )
 
 __all__ = [
@@ -62,6 +64,7 @@ class Layers:
         attend: AttentionFunction,
         tiled: bool = False,
         columns: bool = False,
+        bands: bool = False,
     ) -> None:
         self.dtype = jnp.dtype(dtype)
         self.param_dtype = jnp.dtype(param_dtype)
@@ -69,6 +72,8 @@ class Layers:
         # Which convolutions of 3 x 3 are those of `winograd`: all, or those of few pixels.
         self.tiled = tiled
         self.columns = columns
+        # Whether a CPU convolves doubled pictures of many channels in fewer products.
+        self.bands = bands
 
     def untiled(self) -> Layers:
         """The same choices for a level of few pixels, whose kernels stay as they are."""
@@ -127,6 +132,7 @@ class Conv(nnx.Module):
         self.stride = stride
         self.padding = padding
         self.doubled = doubled
+        self.bands = layers.bands and doubled and gains_by_bands(n_in, n_out, layers.dtype)
         self.dtype = layers.dtype
 
     def __call__(self, x: Array) -> Array:
@@ -137,8 +143,16 @@ class Conv(nnx.Module):
         if hasattr(self, "tiles"):
             convolve = convolve_doubled if self.doubled else convolve_tiles
             return convolve(x, [part[...].astype(self.dtype) for part in self.tiles])
-        x = upsample_nearest(x) if self.doubled else x
         kernel = self.kernel[...].astype(self.dtype)
+        if self.bands:
+            y: Array = jax.lax.platform_dependent(
+                x, kernel, cpu=convolve_doubled_in_bands, default=self._convolve_plainly
+            )
+            return y
+        return self._convolve_plainly(x, kernel)
+
+    def _convolve_plainly(self, x: Array, kernel: Array) -> Array:
+        x = upsample_nearest(x) if self.doubled else x
         if kernel.shape[:2] == (1, 1) and (self.stride, self.padding) == (1, 0):
             return product(x, kernel[0, 0])
         if self.columns and x.shape[1] * x.shape[2] <= SMALL_MAP:

@@ -42,7 +42,7 @@ class VQModel(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         attend: AttentionFunction = attend,
     ) -> None:
-        layers = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend)
+        layers = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend, bands=True)
         self.encoder = Encoder(config, layers=layers)
         self.quant_conv = Conv(
             config.latent_channels, config.latent_channels, kernel=1, layers=layers

@@ -147,7 +147,7 @@ class Upsampler(nnx.Module):
     """[B,H,W,C] -> [B,2H,2W,C]."""
 
     def __init__(self, channels: int, *, layers: Layers) -> None:
-        self.conv = Conv(channels, channels, kernel=3, padding=1, layers=layers)
+        self.conv = Conv(channels, channels, kernel=3, padding=1, doubled=True, layers=layers)
 
     def __call__(self, x: Array) -> Array:
-        return self.conv(upsample_nearest(x))
+        return self.conv(x)

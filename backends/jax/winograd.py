@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from backends.jax.products import wide_product
@@ -29,7 +31,9 @@ __all__ = [
     "TILES",
     "convolve_columns",
     "convolve_doubled",
+    "convolve_doubled_in_bands",
     "convolve_tiles",
+    "gains_by_bands",
     "kernel_to_tiles",
 ]
 
@@ -38,6 +42,10 @@ DOUBLED_TILES = 9
 """Of a picture whose every pixel was made four: the other sums of a tile are zero."""
 SMALL_MAP = 64
 """Cells up to which `convolve_columns` is no slower than XLA's convolution on a CPU."""
+BAND = 8
+"""Rows that `convolve_doubled_in_bands` takes at once: sums of fewer are multiplied more slowly."""
+WIDE = 128
+"""Channels from which it is worth it; networks of fewer are small, and compile faster without."""
 _SIDE = 4
 
 
@@ -79,7 +87,34 @@ def convolve_doubled(x: Array, tiles: Sequence[Array]) -> Array:
     Returns:
         [B,2H,2W,n_out].
     """
-    padded = _padded(x, 1, 1)
+    return _convolved_doubled(_padded(x, 1, 1), tiles)
+
+
+def gains_by_bands(n_in: int, n_out: int, dtype: np.dtype[Any]) -> bool:
+    """Whether a CPU gains by `convolve_doubled_in_bands`, at the same exactness."""
+    return min(n_in, n_out) >= WIDE and dtype == jnp.float32
+
+
+def convolve_doubled_in_bands(x: Array, kernel: Array) -> Array:
+    """Do the same with a kernel as it is, [3,3,n_in,n_out], for pictures much larger than it is.
+
+    Of a band of rows after the other, so that sums of all the picture are never in memory at once.
+    """
+    tiles = kernel_to_tiles(kernel, doubled=True)
+    batch, height, width, _ = x.shape
+    bands = -(-height // BAND)
+    padded = _padded(x, 1 + bands * BAND - height, 1)
+
+    def convolved(row: Array) -> Array:
+        band = jax.lax.dynamic_slice_in_dim(padded, row, BAND + 2, axis=1)
+        return _convolved_doubled(band, tiles)
+
+    whole = jax.lax.map(convolved, jnp.arange(0, bands * BAND, BAND))  # [bands,B,2*BAND,2W,n_out]
+    rows: Array = whole.swapaxes(0, 1).reshape(batch, -1, 2 * width, kernel.shape[-1])
+    return rows[:, : 2 * height]
+
+
+def _convolved_doubled(padded: Array, tiles: Sequence[Array]) -> Array:
     places = [place for row in _differences(padded, 1) for place in _differences(row, 2)]
     return _convolved(places, tiles, _doubled_output_sums)
 

@@ -44,9 +44,9 @@ def compilations(words: list[str], cache: Path, folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_later_command_compiles_nothing(tmp_path: Path) -> None:
-    """Guided and not, with a negative prompt and without; the cache starts empty."""
-    cache = tmp_path / "cache"
-    first = compilations(["warmup", *SIZE, "--guidance", "both"], cache, tmp_path)
+    """Guided and not, with a negative prompt and without; the cache starts empty, and is moved."""
+    first = compilations(["warmup", *SIZE, "--guidance", "both"], tmp_path / "first", tmp_path)
+    cache = (tmp_path / "first").rename(tmp_path / "moved")
     assert len(first) == 11
     assert all(line.startswith("compiled ") for line in first), first
     few = ("--steps", "3", "--prior-steps", "2", "--seed", "7", *SIZE)

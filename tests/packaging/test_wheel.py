@@ -86,7 +86,8 @@ class Environment:
     def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
         path = f"{self._scripts}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path}
-        environment.pop("PYTHONPATH", None)
+        for name in ("PYTHONPATH", "XLA_FLAGS"):
+            environment.pop(name, None)
         return subprocess.run(
             [str(self._scripts / program), *words],
             cwd=self.folder,
