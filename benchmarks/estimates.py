@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from backends.jax import attention
+from backends.jax import attention, winograd
 from backends.jax.backend import _CLASSES
 from backends.jax.load import abstract_network
 from benchmarks.full_size import component
@@ -107,8 +107,9 @@ def calls(size: int) -> list[Call]:
 
     Of a denoiser that is a step alone. What depends on the conditioning only is computed once.
     """
-    # XLA counts the body of a loop once, and long attention is a loop.
-    with mock.patch.multiple(attention, MAX_SCORES=sys.maxsize, HEAD_SCORES=sys.maxsize):
+    # XLA counts the body of a loop once, and long attention is a loop, as are a CPU's doublings.
+    scores = {"MAX_SCORES": sys.maxsize, "HEAD_SCORES": sys.maxsize}
+    with mock.patch.multiple(attention, **scores), mock.patch.object(winograd, "WIDE", sys.maxsize):
         return _calls(size)
 
 
