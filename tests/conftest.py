@@ -40,6 +40,7 @@ class NetworkAccessError(RuntimeError):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the scene before test modules import what reads the environment once."""
+    _take_own_cores()
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
     caches = Path(tempfile.mkdtemp(prefix="kandinsky-tests-"))
@@ -58,16 +59,24 @@ def pytest_configure(config: pytest.Config) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if _OPTIMISATION not in flags:
         settings["XLA_FLAGS"] = f"{flags} {_OPTIMISATION}=1".strip()
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
-        # PyTorch's and MindSpore's threads wait for each other in loops: of more than there are
-        # cores each makes the others many times slower.
-        settings["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
     for name, value in settings.items():
         patch.setenv(name, value)
     patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
     patch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
     patch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
+
+
+def _take_own_cores() -> None:
+    """Keep to this process's share of the cores, where pytest-xdist runs several processes.
+
+    Threads of PyTorch, XLA and MindSpore wait for each other in loops: of more than there are cores
+    each makes the others many times slower. They count the cores that they may use.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        workers = min(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]), len(cores))
+        os.sched_setaffinity(0, cores[int(worker) % workers :: workers])
 
 
 def _compiled(config: pytest.Config) -> Path | None:
