@@ -173,6 +173,7 @@ def test_text_to_image(load: Any, parts: Any, negative: str | None) -> None:
     assert output.metadata[1]["negative_prompt"] == negative
 
 
+@pytest.mark.slow
 def test_flash(load: Any, parts: Any) -> None:
     unet = parts.unets["kandinsky3_flash"]
     predict = predictor(parts, unet, TEXTS[0], None, 0)
@@ -195,9 +196,8 @@ def picture_and_mask() -> tuple[Any, Any]:
     return rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), mask
 
 
-@pytest.mark.parametrize(
-    "negative", [None, pytest.param("low quality", marks=pytest.mark.slow, id="negative")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("negative", [None, pytest.param("low quality", id="negative")])
 def test_inpainting(load: Any, parts: Any, negative: str | None) -> None:
     image, mask = picture_and_mask()
     pixels = torch.from_numpy(image / np.float32(127.5) - 1).permute(2, 0, 1)[None].float()
@@ -256,6 +256,7 @@ def test_prompts_of_one_length_are_pictures_of_their_own(load: Any, parts: Any) 
         np.testing.assert_allclose(image, alone, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_either_convention_and_sampler_may_be_chosen(load: Any) -> None:
     pipe = load("Kandinsky3Pipeline")
     assert isinstance(pipe.scheduler, kandinsky.Kandinsky3Scheduler)

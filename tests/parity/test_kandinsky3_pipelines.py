@@ -86,6 +86,7 @@ def test_prompts_with_several_pictures_of_an_odd_size(pair: Any) -> None:
     check(got, expected[:, :100, :72])
 
 
+@pytest.mark.slow
 def test_several_prompts_keep_their_masks(pair: Any) -> None:
     """Where the reference mixes them up: each prompt's pictures see its own tokens."""
     _, ours = pair("Kandinsky3Pipeline")
@@ -108,6 +109,7 @@ def test_several_prompts_keep_their_masks(pair: Any) -> None:
     assert seen["mask"].sum(axis=1).tolist() == [0] * 4 + [lengths[0]] * 2 + [lengths[1]] * 2
 
 
+@pytest.mark.slow
 def test_image_to_image(pair: Any) -> None:
     theirs, ours = pair("Kandinsky3Img2ImgPipeline")
     pixels = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
@@ -117,6 +119,7 @@ def test_image_to_image(pair: Any) -> None:
     check(ours(TEXTS[0], **request, seed=7).images, expected)
 
 
+@pytest.mark.slow
 def test_saved_embeddings_stand_for_their_prompt(folder: Path, pair: Any, tmp_path: Path) -> None:
     """Without a text encoder, and with the negative prompt's among them."""
     theirs, ours = pair("Kandinsky3Pipeline")
