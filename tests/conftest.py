@@ -7,8 +7,10 @@ import os
 import shutil
 import socket
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -41,6 +43,8 @@ class NetworkAccessError(RuntimeError):
 def pytest_configure(config: pytest.Config) -> None:
     """Set the scene before test modules import what reads the environment once."""
     _take_own_cores()
+    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would order files itself
+        config.option.loadscopereorder = False
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
     caches = Path(tempfile.mkdtemp(prefix="kandinsky-tests-"))
@@ -64,6 +68,14 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
     patch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
     patch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first the files of most slow tests, so that no long one is left for the end, alone."""
+    slow: dict[Path, list[bool]] = defaultdict(list)
+    for item in items:
+        slow[item.path].append(item.get_closest_marker("slow") is not None)
+    items.sort(key=lambda item: -fmean(slow[item.path]))
 
 
 def _take_own_cores() -> None:

@@ -36,7 +36,7 @@ def save_kandinsky3(path: Path) -> Path:
     diffusers.Kandinsky3Pipeline(
         tokenizer=tokenizer(),
         text_encoder=tiny.t5(tiny.T5),
-        unet=tiny.kandinsky3_unet(tiny.KANDINSKY3_UNET),
+        unet=tiny.kandinsky3_unet(tiny.KANDINSKY3_UNET_SHALLOW),
         scheduler=diffusers.DDPMScheduler(beta_start=0.00085, beta_end=0.012, clip_sample=True),
         movq=tiny.movq(MOVQ),
     ).save_pretrained(path)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
+from backends.jax import winograd
 from backends.jax.clip_text import CLIPTextModelWithProjection
 from backends.jax.clip_vision import CLIPVisionModelWithProjection
 from backends.jax.load import abstract_network, expected_shapes, load_network
@@ -165,6 +166,18 @@ def test_movq_decode(config: dict[str, Any], shape: tuple[int, int, int]) -> Non
     model = tiny.movq(config)
     latents = normal(shape[0], config["latent_channels"], *shape[1:])
     ours = nnx.jit(lambda net, z: net.decode(z))(twin(model), to_jax(latents))
+    theirs = model.decode(latents, force_not_quantize=True).sample
+    check(tiny.relative_error(channels_first(ours), theirs), MOVQ_TOLERANCE)
+
+
+def test_movq_decode_by_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wide networks decode on a CPU: more rows than a band, and no whole number of bands."""
+    monkeypatch.setattr(winograd, "WIDE", 1)
+    model = tiny.movq(tiny.MOVQ_DEEP)
+    latents = normal(2, tiny.MOVQ_DEEP["latent_channels"], 9, 5)
+    network = twin(model)
+    assert network.decoder.up_blocks[0].upsamplers[0].conv.bands
+    ours = nnx.jit(lambda net, z: net.decode(z))(network, to_jax(latents))
     theirs = model.decode(latents, force_not_quantize=True).sample
     check(tiny.relative_error(channels_first(ours), theirs), MOVQ_TOLERANCE)
 

@@ -36,7 +36,7 @@ HALF_PRECISION_ROUNDINGS = 6  # of the dtype's precision
 # A row under which the sample becomes the network's output.
 OUTPUT = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
 # Two levels of the published four, which on the way up have attention where those have none.
-SMALL = tiny.KANDINSKY3_UNET | {"block_out_channels": (16, 32), "layers_per_block": 2}
+SMALL = tiny.KANDINSKY3_UNET_SHALLOW
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

@@ -17,6 +17,7 @@ import pytest
 from jax.sharding import Mesh
 
 import kandinsky_core as kandinsky
+from backends.jax import winograd
 from converters.inventory import expected_tensors
 from kandinsky_core import AutoPipelineForText2Image, KandinskyV22PriorPipeline, get_backend
 from kandinsky_core.compile_only import compile_only
@@ -26,6 +27,8 @@ from kandinsky_core.schedulers.schedule import make_rows
 from tests.cli.run import runner
 from tests.dict_tensors import DictTensors
 
+# MoVQ doubles pictures here as that of large models does.
+winograd.WIDE = 1
 PROMPTS = [  # five, which no axis of the meshes divides
     "a large red circle on a blue background",
     "a small yellow star on a black background",
