@@ -36,6 +36,8 @@ SIDES = {
 }
 """What is compared, and the package that it needs; `jax plain` leaves convolutions to XLA."""
 REFERENCE = "diffusers"
+OPTIONAL = ("diffusers compiled",)
+"""PyTorch's compiler does not work everywhere."""
 DEFAULT_SIDES = ("jax", "diffusers", "diffusers channels-last")
 _FORMS = {
     "diffusers": "eager",
@@ -72,7 +74,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             continue
         words = ["--cases", name, "--dtypes", dtype, "--sizes", str(size)]
         words += ["--repeats", str(options.repeats), "--model", options.model]
-        runs = run_in_turns("benchmarks", sides, words, options.turns)
+        runs = run_in_turns("benchmarks", sides, words, options.turns, optional=OPTIONAL)
         rows = {side: _row(own) for side, own in runs.items()}
         entry = {"case": name, "dtype": dtype, "size": size, "sides": rows}
         found["rows"].append(_related(entry))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,21 @@ def test_every_component_is_compared(tmp_path: Path) -> None:
         if row["case"] == "prior":  # its texts, which run once for a request, are not counted
             assert ours["flops"] < 1e8
         assert {"jax", "flax"} == set(ours["versions"])
+
+
+@pytest.mark.slow
+def test_a_compiler_that_does_not_work_is_told_and_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    command = [sys.executable, "-m", "benchmarks", "--model", "shapes", "--sizes", "64"]
+    few = ["--cases", "unet", "--repeats", "1", "--turns", "1", "--json", str(path)]
+    sides = ["--sides", "diffusers compiled", "diffusers"]
+    without = os.environ | {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [*command, *few, *sides], capture_output=True, text=True, check=True, env=without
+    )
+    assert "diffusers compiled: left out, as it failed" in done.stderr
+    (row,) = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    assert set(row["sides"]) == {"diffusers"}
 
 
 @pytest.mark.slow
