@@ -30,8 +30,8 @@ _PERSONAL = (
     "KANDINSKY_BACKEND",
     "TRANSFORMERS_OFFLINE",
 )
-# Most of a run on JAX is compiling, and most of that is LLVM's work, of which this leaves out half.
-# Tests of the wheel and of the README's first command run without it.
+# Most of what tests on JAX do is compiling, and small programs need no optimising by LLVM. Tests of
+# the wheel and of the README's first command run without this.
 _OPTIMISATION = "--xla_backend_optimization_level"
 _HUB = pytest.StashKey[FakeHub]()
 
