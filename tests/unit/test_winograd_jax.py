@@ -103,12 +103,11 @@ def test_bands_of_a_doubled_picture_are_the_whole(size: tuple[int, int]) -> None
     assert np.linalg.norm(got - expected) / np.linalg.norm(expected) < 6e-7
 
 
-@pytest.fixture(scope="module")
-def source() -> Any:
-    """A small UNet of two levels with random weights, in PyTorch's names."""
+def random_unet(levels: list[int]) -> Any:
+    """These levels of the embedded model's UNet with random weights, in PyTorch's names."""
     config = json.loads(SHAPES.read_text(encoding="utf-8"))
     for name in ("block_out_channels", "down_block_types", "up_block_types"):
-        config[name] = [config[name][0], config[name][-1]]
+        config[name] = [config[name][level] for level in levels]
     rng = np.random.default_rng(3)
     arrays = {
         name: (rng.standard_normal(shape) / max(1, np.prod(shape[1:])) ** 0.5).astype(np.float32)
@@ -119,6 +118,11 @@ def source() -> Any:
     return SimpleNamespace(
         class_name="UNet2DConditionModel", config=config, tensors=lambda: tensors, name="unet"
     )
+
+
+@pytest.fixture(scope="module")
+def source() -> Any:
+    return random_unet([0, 2])
 
 
 def two_steps(network: Any) -> Any:
@@ -145,9 +149,9 @@ def test_the_loop_of_a_unet_gives_the_same(source: Any) -> None:
     assert len(backend.compilations) == len(programs)
 
 
-def test_in_bfloat16_it_costs_less_than_one_bit(
-    source: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.slow
+def test_in_bfloat16_it_costs_less_than_one_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random_unet([0, 1, 2])
     exact = two_steps(get_backend("jax").load(source, "float32"))
     backend: Any = get_backend("jax", winograd=True)
     errors = []
