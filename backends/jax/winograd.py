@@ -5,7 +5,8 @@ sixteen matrix products, one for each place in a tile of 4 x 4, between sums and
 pixels on either side; nine of a picture that was doubled, whose pixels equal each other. In float32
 the result is as exact as that of the direct sum; in bfloat16, to which sums are rounded before they
 are multiplied, the error is 2.6 times as large, and that of a whole UNet 1.7 times. Kernels have to
-be brought to that form, of 16 or 9 numbers for 9, once; on the fly it would cost what is gained.
+be brought to that form, of 16 or 9 numbers for 9, once; on the fly it would cost what is gained,
+unless the picture is much larger than the kernel.
 
 XLA on a CPU convolves at the rate of its matrix products at best, and from JAX 0.10 on at half of
 it; there this takes a third to four fifths of the time, and less in bfloat16. On accelerators their
@@ -43,9 +44,9 @@ DOUBLED_TILES = 9
 SMALL_MAP = 64
 """Cells up to which `convolve_columns` is no slower than XLA's convolution on a CPU."""
 BAND = 8
-"""Rows that `convolve_doubled_in_bands` takes at once: sums of fewer are multiplied more slowly."""
+"""Rows of the given picture that `convolve_doubled_in_bands` takes at once."""
 WIDE = 128
-"""Channels from which it is worth it; networks of fewer are small, and compile faster without."""
+"""Channels from which that is worth it; networks of fewer are small, and compile faster without."""
 _SIDE = 4
 
 
