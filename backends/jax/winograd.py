@@ -4,7 +4,7 @@ Four pixels of the output take 16 products for each pair of channels, in place o
 sixteen matrix products, one for each place in a tile of 4 x 4, between sums and differences of
 pixels on either side; nine of a picture that was doubled, whose pixels equal each other. In float32
 the result is as exact as that of the direct sum; in bfloat16, to which sums are rounded before they
-are multiplied, the error is 2.6 times as large, and that of a whole UNet 1.7 times. Kernels have to
+are multiplied, the error is 2.6 times as large, and that of a whole UNet 1.6 times. Kernels have to
 be brought to that form, of 16 or 9 numbers for 9, once; on the fly it would cost what is gained,
 unless the picture is much larger than the kernel.
 

@@ -161,7 +161,7 @@ def test_in_bfloat16_it_costs_less_than_one_bit(monkeypatch: pytest.MonkeyPatch)
         assert (network.tiled() is not None) == fast
         errors.append(np.linalg.norm(two_steps(network) - exact) / np.linalg.norm(exact))
     print("plain {:.1e}, with tiles {:.1e}".format(*errors))  # noqa: T201 - shown by pytest -rP
-    assert 1e-3 < errors[1] < 2 * errors[0] < 0.1  # 1.7 is seen
+    assert 1e-3 < errors[1] < 2 * errors[0] < 0.1  # 1.6 is seen
 
 
 def test_what_is_compiled_ahead_is_what_the_loop_runs(source: Any) -> None:
