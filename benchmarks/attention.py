@@ -13,13 +13,13 @@ import argparse
 import sys
 from unittest import mock
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backends.jax import attention
+import jax
 from benchmarks.timing import fastest
 from benchmarks.turns import add_dtypes
+from kandinsky_jax.layers import attention
 
 # Batch, queries, heads, width of a head; keys are as many, and ten of the picture's embedding.
 CASES = {

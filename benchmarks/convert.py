@@ -25,10 +25,10 @@ import numpy as np
 
 from benchmarks.memory import PeakMemory
 from benchmarks.turns import machine
-from converters.manifests import manifests
-from converters.numbers import CODES
-from converters.writers import write_safetensors
-from kandinsky_core.interfaces import Array
+from kandinsky_converters.layouts.numbers import CODES
+from kandinsky_converters.manifests import manifests
+from kandinsky_converters.writers import write_safetensors
+from kandinsky_core.arrays import Array
 
 UNET = "kandinsky-2-2-decoder/unet"
 MIB = 2**20
@@ -82,7 +82,7 @@ def run_step(name: str, folder: Path) -> dict[str, Any]:
 def _convert(
     folder: Path, source: str, target: str, dtype: str | None, output: Path
 ) -> dict[str, Any]:
-    from converters.convert import convert
+    from kandinsky_converters.convert import convert
 
     start = time.perf_counter()
     with PeakMemory() as memory:
@@ -92,7 +92,7 @@ def _convert(
 
 def _load(folder: Path, source: str, backend: str, dtype: str) -> dict[str, Any]:
     from kandinsky_core import get_backend
-    from kandinsky_core.checkpoint import Component
+    from kandinsky_core.checkpoints.checkpoint import Component
 
     component = Component("unet", "diffusers", "UNet2DConditionModel", folder / source / "unet")
     chosen: Any = get_backend(backend)

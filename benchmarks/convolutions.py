@@ -65,8 +65,8 @@ def measure(shape: Shape, dtype: str, lowest: int, repeats: int) -> tuple[float,
         lowest: Rows of the level that keeps its kernels.
         repeats: Calls that are timed.
     """
-    from backends.jax.attention import attend
-    from backends.jax.layers import Layers
+    from kandinsky_jax.layers.attention import attend
+    from kandinsky_jax.layers.layers import Layers
 
     def layers(tiled: bool) -> Layers:
         return Layers(dtype=dtype, param_dtype=dtype, attend=attend, tiled=tiled)
@@ -76,11 +76,11 @@ def measure(shape: Shape, dtype: str, lowest: int, repeats: int) -> tuple[float,
 
 
 def _seconds(shape: Shape, layers: Any, repeats: int) -> float:
-    import jax
     import jax.numpy as jnp
     from flax import nnx
 
-    from backends.jax.layers import Conv
+    import jax
+    from kandinsky_jax.layers.layers import Conv
 
     side, width, wide, doubled = shape
     rng = np.random.default_rng(0)

@@ -32,7 +32,7 @@ from benchmarks.turns import (
     write_json,
 )
 from benchmarks.whole_model import MODELS, add_model, write_model
-from kandinsky_core.hub import EMBEDDED
+from kandinsky_core.checkpoints.hub import EMBEDDED
 
 SIDES = {
     "jax": "jax",

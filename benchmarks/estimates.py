@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from backends.jax import attention, winograd
-from backends.jax.backend import _CLASSES
-from backends.jax.load import abstract_network
+import jax
 from benchmarks.full_size import component
 from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_jax.backend import _CLASSES
+from kandinsky_jax.layers import attention, winograd
+from kandinsky_jax.weights.load import abstract_network
 
 # Teraflops in half precision and gigabytes a second, of one chip: what its vendor says, of the last
 # one those who rent it out.

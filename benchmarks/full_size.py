@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.inventory import expected_tensors
-from converters.manifests import manifests
-from kandinsky_core.checkpoint import Checkpoint
-from kandinsky_core.hub import EMBEDDED
-from kandinsky_core.interfaces import Array
+from kandinsky_converters.inventory.expected import expected_tensors
+from kandinsky_converters.manifests import manifests
+from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.checkpoint import Checkpoint
+from kandinsky_core.checkpoints.hub import EMBEDDED
 
 __all__ = ["CASES", "Case", "RandomComponent", "component"]
 
@@ -49,7 +49,7 @@ CASES = {
 
 
 class RandomTensors:
-    """Weights that keep activations of order one: a `kandinsky_core.interfaces.Tensors`.
+    """Weights that keep activations of order one: a `kandinsky_core.seam.tensors.Tensors`.
 
     One pool of numbers serves all tensors: drawing a billion takes longer than what is measured.
     """
@@ -81,7 +81,7 @@ class RandomTensors:
 
 @dataclass(frozen=True, slots=True)
 class RandomComponent:
-    """A `kandinsky_core.interfaces.ComponentSource`."""
+    """A `kandinsky_core.seam.tensors.ComponentSource`."""
 
     class_name: str
     config: Mapping[str, Any]

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.memory import PeakMemory
 from benchmarks.turns import finish_side, machine, run_in_turns, summary, versions
-from kandinsky_core.hub import EMBEDDED
+from kandinsky_core.checkpoints.hub import EMBEDDED
 
 PUBLISHED = Path(__file__).parents[1] / "tests" / "data" / "configs" / "2.2" / "unet.json"
 SIDES = ("diffusers", "mindspore", "mindspore compiled")
@@ -71,9 +71,9 @@ def measure_diffusers(folder: Path, latent: int, repeats: int) -> dict[str, Any]
 
 def measure_mindspore(folder: Path, latent: int, repeats: int, compiled: bool) -> dict[str, Any]:
     """Load with the backend, and time guided steps, the schedule's arithmetic among them."""
-    from backends.mindspore.runtime import mindone_class
     from kandinsky_core import DDPMScheduler, get_backend
-    from kandinsky_core.weights import SafetensorsFiles, find_weight_files
+    from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
+    from kandinsky_mindspore.runtime import mindone_class
 
     os.environ["KANDINSKY_MINDSPORE_DEVICE"] = "cpu"
     backend: Any = get_backend("mindspore", compile=compiled)

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable
 from unittest import mock
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backends.jax import group_statistics
-from backends.jax.layers import silu
+import jax
 from benchmarks.timing import fastest
+from kandinsky_jax.layers import group_statistics
+from kandinsky_jax.layers.layers import silu
 
 MAPS = ((64, 384), (64, 1152), (32, 768), (32, 1536), (16, 1152), (8, 1536))
 GROUPS, EPSILON = 32, 1e-5

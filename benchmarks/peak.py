@@ -23,10 +23,10 @@ def matmul_rate(framework: str, dtype: str, side: int = 4096, repeats: int = 5) 
 
 
 def _jax(dtype: str, side: int) -> Any:
-    import jax
     import jax.numpy as jnp
 
-    from backends.jax.products import product
+    import jax
+    from kandinsky_jax.layers.products import product
 
     square = jax.jit(lambda a: product(a, a))
     matrix = jnp.ones((side, side), dtype)

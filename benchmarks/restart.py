@@ -67,7 +67,7 @@ def _compare(options: argparse.Namespace, model: str, folder: Path) -> dict[str,
     picture = [sys.executable, "-m", "benchmarks.restart", *words, *size]
     picture += ["--steps", str(options.steps), "--started"]
     square = [f"--{side}={options.size}" for side in ("height", "width") if options.size]
-    warmup = [sys.executable, "-m", "kandinsky_core.cli.main", "warmup", *words, *square, "--json"]
+    warmup = [sys.executable, "-m", "kandinsky_cli.main", "warmup", *words, *square, "--json"]
     found: dict[str, Any] = {"cold": [], "restart": [], "warmup": [], "warmed up": []}
     for turn in range(options.turns):
         first, second = folder / f"cold-{turn}", folder / f"warm-{turn}"

@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmarks.memory import PeakMemory
 from benchmarks.turns import machine
-from converters.manifests import Manifest, manifests
-from converters.writers import write_safetensors
-from kandinsky_core.interfaces import Array
+from kandinsky_converters.manifests import Manifest, manifests
+from kandinsky_converters.writers import write_safetensors
+from kandinsky_core.arrays import Array
 
 TEXT_ENCODER = "kandinsky-3/text_encoder"
 # side -> backend, dtype
@@ -68,7 +68,7 @@ def make_folder(folder: Path, layers: int) -> None:
 def run_side(side: str, folder: Path) -> dict[str, Any]:
     """Encode one prompt, then three."""
     from kandinsky_core import get_backend
-    from kandinsky_core.checkpoint import Component
+    from kandinsky_core.checkpoints.checkpoint import Component
 
     name, dtype = SIDES[side]
     backend = get_backend(name)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.full_size import RandomComponent, component
-from converters.inventory import expected_tensors
-from converters.writers import write_safetensors
-from kandinsky_core.hub import EMBEDDED
+from kandinsky_converters.inventory.expected import expected_tensors
+from kandinsky_converters.writers import write_safetensors
+from kandinsky_core.checkpoints.hub import EMBEDDED
 
 __all__ = ["MODELS", "add_model", "write_model"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.interfaces import FloatArray
 
 __all__ = ["as_batch", "as_prompts", "negatives_for", "one_of", "positive_int", "real_number"]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from kandinsky_core.generator import Generator
-from kandinsky_core.interfaces import Array, Denoiser, FloatArray
-from kandinsky_core.pipelines.decoder import image_embed_dim
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.schedulers.schedule import make_rows
+from kandinsky_core.seam.networks import Denoiser
 
 __all__ = ["TOLERANCES", "Comparison", "compare", "inputs", "outputs"]
 
@@ -86,7 +86,7 @@ def inputs(pipeline: Any, prompt: str, height: int, width: int) -> dict[str, tup
     }
     factor = decoder.movq_scale_factor
     pixels = generator.randn((1, 3, latent[1] * factor, latent[2] * factor)).clip(-1, 1)
-    embeds = {"image_embeds": generator.randn((2, image_embed_dim(decoder.unet.config)))}
+    embeds = {"image_embeds": generator.randn((2, decoder.unet.config.image_embed_dim))}
     multilingual: dict[str, tuple[Any, ...]] = {}
     if decoder.reads_text:
         multilingual["multilingual"] = decoder.tokenizer([prompt])

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from kandinsky_core.hub import EMBEDDED
-from tests.fake_hub import FakeHub
+from kandinsky_core.checkpoints.hub import EMBEDDED
+from tests.support.fake_hub import FakeHub
 
 # What a developer's shell may hold and no test may see.
 _PERSONAL = (

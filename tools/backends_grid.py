@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from kandinsky_core import AutoPipelineForText2Image
-from kandinsky_core.hub import EMBEDDED
+from kandinsky_core.checkpoints.hub import EMBEDDED
 
 PROMPTS = (
     "a large red circle on a blue background",

@@ -15,8 +15,8 @@ import diffusers
 import numpy as np
 import torch
 
+from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.files import replace_file
-from kandinsky_core.hub import EMBEDDED
 
 REQUESTS: tuple[dict[str, Any], ...] = (
     {"prompt": "a large red circle on a blue background"},

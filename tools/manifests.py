@@ -23,7 +23,7 @@ from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, Multilingual
 
 from tools.published import PUBLISHED, Published
 
-FOLDER = Path(__file__).parents[1] / "converters" / "manifests"
+FOLDER = Path(__file__).parents[1] / "converters/kandinsky_converters/manifests"
 _CODES = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}
 # safetensors writes larger types first, and of one type in the order of names.
 _ORDER = ("I64", "F32", "F16")

@@ -128,6 +128,13 @@ class UNet2DConditionConfig(NetworkConfig):
         return 0 if self.takes_hint else self.in_channels - self.latent_channels
 
     @property
+    def kind(self) -> str:
+        """The task that the network was trained for: `decoder`, `inpaint` or `controlnet`."""
+        if self.takes_hint:
+            return "controlnet"
+        return "inpaint" if self.image_latents > 0 else "decoder"
+
+    @property
     def size_multiple(self) -> int:
         """Latent height and width must be multiples of this: each level but the last halves."""
         return int(2 ** (len(self.block_out_channels) - 1))

@@ -58,6 +58,11 @@ class Kandinsky3UNetConfig(NetworkConfig):
         return self.in_channels - self.out_channels
 
     @property
+    def kind(self) -> str:
+        """The task that the network was trained for: `decoder` or `inpaint`."""
+        return "inpaint" if self.image_latents else "decoder"
+
+    @property
     def size_multiple(self) -> int:
         """Latent height and width must be multiples of this: each level but the last halves."""
         return int(2 ** (len(self.block_out_channels) - 1))

@@ -5,26 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kandinsky_core.checkpoint import Checkpoint
+from kandinsky_core.checkpoints.checkpoint import Checkpoint
+from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
 from kandinsky_core.errors import CheckpointError, InvalidInputError
-from kandinsky_core.hub import HubOptions, resolve_model
-from kandinsky_core.pipelines.base import DiffusionPipeline
-from kandinsky_core.pipelines.combined import CombinedPipeline
-from kandinsky_core.pipelines.kandinsky2_1_combined import (
+from kandinsky_core.pipelines.kandinsky2_1.combined import (
     KandinskyCombinedPipeline,
     KandinskyImg2ImgCombinedPipeline,
     KandinskyInpaintCombinedPipeline,
 )
-from kandinsky_core.pipelines.kandinsky2_2_combined import KandinskyV22CombinedPipeline
-from kandinsky_core.pipelines.kandinsky2_2_combined_image import (
+from kandinsky_core.pipelines.kandinsky2_2.combined import KandinskyV22CombinedPipeline
+from kandinsky_core.pipelines.kandinsky2_2.combined_image import (
     KandinskyV22Img2ImgCombinedPipeline,
     KandinskyV22InpaintCombinedPipeline,
 )
-from kandinsky_core.pipelines.kandinsky3 import Kandinsky3Pipeline
-from kandinsky_core.pipelines.kandinsky3_decoder import Kandinsky3Decoder
-from kandinsky_core.pipelines.kandinsky3_flash import Kandinsky3FlashPipeline
-from kandinsky_core.pipelines.kandinsky3_img2img import Kandinsky3Img2ImgPipeline
-from kandinsky_core.pipelines.kandinsky3_inpaint import Kandinsky3InpaintPipeline
+from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
+from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
+from kandinsky_core.pipelines.kandinsky3.flash import Kandinsky3FlashPipeline
+from kandinsky_core.pipelines.kandinsky3.image_to_image import Kandinsky3Img2ImgPipeline
+from kandinsky_core.pipelines.kandinsky3.inpainting import Kandinsky3InpaintPipeline
+from kandinsky_core.pipelines.kandinsky3.text_to_image import Kandinsky3Pipeline
+from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 
 __all__ = [
     "AutoPipelineForImage2Image",

@@ -18,14 +18,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kandinsky_core.arrays import FloatArray
+from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
-from kandinsky_core.hub import HubOptions, resolve_model
-from kandinsky_core.interfaces import FloatArray
 from kandinsky_core.schedulers.betas import alphas_cumprod, beta_table, without_terminal_signal
 from kandinsky_core.schedulers.coefficients import variance_preserving
 from kandinsky_core.schedulers.config import SIBLING_FIELDS, SchedulerConfig, check_choice
 from kandinsky_core.schedulers.schedule import Schedule
-from kandinsky_core.step_rules import Threshold
+from kandinsky_core.seam.step_rules import Threshold
 
 __all__ = ["CONFIG_NAME", "Scheduler"]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kandinsky_core.interfaces import FloatArray
+from kandinsky_core.arrays import FloatArray
 
 __all__ = ["BETA_SCHEDULES", "alphas_cumprod", "beta_table", "without_terminal_signal"]
 

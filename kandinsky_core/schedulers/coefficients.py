@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import ConfigError
-from kandinsky_core.interfaces import FloatArray
 
 __all__ = [
     "ONE",

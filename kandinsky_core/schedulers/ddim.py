@@ -9,14 +9,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import ConfigError
-from kandinsky_core.interfaces import FloatArray
 from kandinsky_core.schedulers.base import Scheduler
 from kandinsky_core.schedulers.betas import BETA_SCHEDULES
 from kandinsky_core.schedulers.coefficients import ONE, variance_preserving, x0_columns
 from kandinsky_core.schedulers.schedule import Schedule, make_rows
 from kandinsky_core.schedulers.timesteps import TIMESTEP_SPACINGS, check_steps, spaced_timesteps
-from kandinsky_core.step_rules import StepRule
+from kandinsky_core.seam.step_rules import StepRule
 
 __all__ = ["DDIMScheduler"]
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kandinsky_core.interfaces import FloatArray
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.schedulers.base import Scheduler
 from kandinsky_core.schedulers.betas import BETA_SCHEDULES
 from kandinsky_core.schedulers.coefficients import ONE, x0_columns
@@ -22,7 +22,7 @@ from kandinsky_core.schedulers.sigmas import (
     timesteps_of,
 )
 from kandinsky_core.schedulers.timesteps import TIMESTEP_SPACINGS, check_steps, solver_timesteps
-from kandinsky_core.step_rules import StepRule
+from kandinsky_core.seam.step_rules import StepRule
 
 __all__ = ["DPMSolverMultistepScheduler"]
 

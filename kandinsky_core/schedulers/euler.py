@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import ConfigError
-from kandinsky_core.interfaces import FloatArray
 from kandinsky_core.schedulers.base import Scheduler
 from kandinsky_core.schedulers.betas import BETA_SCHEDULES
 from kandinsky_core.schedulers.coefficients import ONE

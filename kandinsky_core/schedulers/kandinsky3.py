@@ -13,14 +13,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import ConfigError, InvalidInputError
-from kandinsky_core.interfaces import FloatArray
 from kandinsky_core.schedulers.base import Scheduler
 from kandinsky_core.schedulers.betas import BETA_SCHEDULES
 from kandinsky_core.schedulers.coefficients import variance_preserving, x0_columns
 from kandinsky_core.schedulers.schedule import Schedule, make_rows
 from kandinsky_core.schedulers.timesteps import check_steps
-from kandinsky_core.step_rules import StepRule, Threshold
+from kandinsky_core.seam.step_rules import StepRule, Threshold
 
 __all__ = ["Kandinsky3FlashScheduler", "Kandinsky3Scheduler"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kandinsky_core.interfaces import FloatArray
-from kandinsky_core.step_rules import PLAIN_RULE, Kept, StepRule, Threshold
+from kandinsky_core.arrays import FloatArray
+from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule, Threshold
 
 __all__ = ["ROW_FIELDS", "Schedule", "make_rows", "step"]
 

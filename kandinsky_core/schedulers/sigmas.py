@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.interfaces import FloatArray
 from kandinsky_core.schedulers.coefficients import ONE
 
 __all__ = ["check_falling", "karras_sigmas", "sigma_table", "timesteps_of"]

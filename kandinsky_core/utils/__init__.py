@@ -5,7 +5,7 @@ Only names live here, so that a script's imports change by the name of the packa
 
 from __future__ import annotations
 
-from kandinsky_core.image_inputs import load_image
-from kandinsky_core.images import make_image_grid
+from kandinsky_core.pictures.inputs import load_image
+from kandinsky_core.pictures.outputs import make_image_grid
 
 __all__ = ["load_image", "make_image_grid"]

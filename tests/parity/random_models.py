@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kandinsky_core.hub import EMBEDDED
+from kandinsky_core.checkpoints.hub import EMBEDDED
 from tests.parity import tiny
 
 torch = pytest.importorskip("torch")

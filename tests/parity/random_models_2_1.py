@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from kandinsky_core.hub import EMBEDDED
+from kandinsky_core.checkpoints.hub import EMBEDDED
 from tests.parity import tiny
 from tests.parity.random_models import calm_movq
-from tests.xlm_roberta_vocabulary import multilingual_tokenizer
+from tests.support.xlm_roberta_vocabulary import multilingual_tokenizer
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")

@@ -13,8 +13,8 @@ pytest.importorskip("transformers")
 pytest.importorskip("jax")
 
 import kandinsky_core as kandinsky
-from kandinsky_core.compile_only import compile_only
-from tests.xlm_roberta_vocabulary import PROMPTS
+from kandinsky_core.seam.compile_only import compile_only
+from tests.support.xlm_roberta_vocabulary import PROMPTS
 
 PICTURE = np.zeros((40, 24, 3), np.uint8)
 SIZE: dict[str, Any] = {"height": 32, "width": 64, "num_inference_steps": 4, "seed": 1}

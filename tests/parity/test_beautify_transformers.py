@@ -17,9 +17,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from kandinsky_core import PromptBeautifier
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
-from tests.cli.run import runner
-from tests.damage import edit_json, edit_tensors, truncate
-from tests.fake_hub import FakeHub
+from tests.kandinsky_cli.run import runner
+from tests.support.damage import edit_json, edit_tensors, truncate
+from tests.support.fake_hub import FakeHub
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -122,7 +122,7 @@ def test_the_model_goes_with_the_object(folder: Path) -> None:
 
 def test_the_command_prints_one_line(folder: Path) -> None:
     """In a process of its own, where transformers has something to say on loading."""
-    command = [sys.executable, "-m", "kandinsky_core.cli.main", "beautify", PROMPT]
+    command = [sys.executable, "-m", "kandinsky_cli.main", "beautify", PROMPT]
     done = subprocess.run(
         [*command, "--model", str(folder), "--device", "cpu"],
         capture_output=True,

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.full_size import CASES
 from benchmarks.mindspore_cpu import SIDES
-from tests.backends import needs
+from tests.support.backends import needs
 
 
 @pytest.mark.slow

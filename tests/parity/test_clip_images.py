@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kandinsky_core.clip_images import clip_pixels
-from kandinsky_core.image_inputs import as_images, as_masks
+from kandinsky_core.pictures.clip_images import clip_pixels
+from kandinsky_core.pictures.inputs import as_images, as_masks
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.accounting import UNUSED, audit
-from converters.check import check
-from converters.convert import convert
-from converters.inventory import expected_tensors
-from converters.manifests import manifests, recognise
-from converters.original import OriginalTensors
-from converters.original_configs import original_config
+from kandinsky_converters.check import check
+from kandinsky_converters.convert import convert
+from kandinsky_converters.inventory.expected import expected_tensors
+from kandinsky_converters.layouts.accounting import UNUSED, audit
+from kandinsky_converters.manifests import manifests, recognise
+from kandinsky_converters.originals.configs import original_config
+from kandinsky_converters.originals.tensors import OriginalTensors
 from kandinsky_core.errors import CheckpointError
-from tests.dict_tensors import DictTensors
 from tests.parity import tiny
 from tests.parity.original_kandinsky3 import (
     MOVQ,
@@ -33,6 +32,7 @@ from tests.parity.original_kandinsky3 import (
     projection,
     save,
 )
+from tests.support.dict_tensors import DictTensors
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kandinsky_core.generator import Generator
-from kandinsky_core.noise import as_generators, draw_normal
+from kandinsky_core.denoising.generator import Generator
+from kandinsky_core.denoising.noise import as_generators, draw_normal
 
 torch = pytest.importorskip("torch")
 

@@ -20,9 +20,9 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
-from kandinsky_core.hub import EMBEDDED  # noqa: E402
-from tests.backends import BACKENDS  # noqa: E402
+from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
+from tests.support.backends import BACKENDS  # noqa: E402
 
 PICTURE_TOLERANCE = 1e-4  # the project promises 1e-3
 IMG2IMG = "KandinskyV22Img2ImgPipeline"

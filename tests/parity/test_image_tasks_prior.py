@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
-from kandinsky_core.hub import EMBEDDED  # noqa: E402
-from tests.backends import BACKENDS  # noqa: E402
+from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.test_image_tasks import half_mask, picture, pixels_of  # noqa: E402
+from tests.support.backends import BACKENDS  # noqa: E402
 
 EMBEDDING_TOLERANCE = 1e-5  # relative
 PICTURE_TOLERANCE = 1e-4

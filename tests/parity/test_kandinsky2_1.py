@@ -20,12 +20,12 @@ diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
 import kandinsky_core as kandinsky  # noqa: E402
-from tests.backends import BACKENDS  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.random_models_2_1 import WIDTH  # noqa: E402
 from tests.parity.test_image_tasks import half_mask, picture  # noqa: E402
-from tests.published import published_json  # noqa: E402
-from tests.xlm_roberta_vocabulary import PROMPTS  # noqa: E402
+from tests.support.backends import BACKENDS  # noqa: E402
+from tests.support.published import published_json  # noqa: E402
+from tests.support.xlm_roberta_vocabulary import PROMPTS  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 

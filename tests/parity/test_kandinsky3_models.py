@@ -20,15 +20,15 @@ jax = pytest.importorskip("jax")
 from PIL import Image  # noqa: E402
 
 import kandinsky_core as kandinsky  # noqa: E402
-from converters.check import check  # noqa: E402
-from converters.convert import convert  # noqa: E402
-from kandinsky_core.cli.run_info import command_for  # noqa: E402
+from kandinsky_cli.commands.info import command_for  # noqa: E402
+from kandinsky_converters.check import check  # noqa: E402
+from kandinsky_converters.convert import convert  # noqa: E402
 from kandinsky_core.errors import CheckpointError, InvalidInputError  # noqa: E402
-from tests.cli.run import runner  # noqa: E402
-from tests.fake_hub import FakeHub  # noqa: E402
+from tests.kandinsky_cli.run import runner  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.original_kandinsky3 import MOVQ, UNET, save_repository  # noqa: E402
 from tests.parity.random_models_3 import TEXTS, save_kandinsky3, tokenizer  # noqa: E402
+from tests.support.fake_hub import FakeHub  # noqa: E402
 
 REQUEST: dict[str, Any] = {"height": 64, "width": 64, "output_type": "np", "seed": 3}
 FEW = REQUEST | {"num_inference_steps": 2}
@@ -332,7 +332,7 @@ def test_the_samples_of_the_documentation_run(
     root = Path(__file__).parents[2]
     shutil.copytree(root / "examples/images", tmp_path / "examples/images")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kandinsky_core.pipelines.kandinsky3_decoder._SIDE", 64)
+    monkeypatch.setattr("kandinsky_core.pipelines.kandinsky3.decoder._SIDE", 64)
     text = (root / "docs/kandinsky3.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(blocks) == 4

@@ -18,8 +18,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
-from tests import kandinsky3_reference as reference  # noqa: E402
-from tests.backends import needs  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.original_kandinsky3 import (  # noqa: E402
     MOVQ,
@@ -28,6 +26,8 @@ from tests.parity.original_kandinsky3 import (  # noqa: E402
     save_repository,
 )
 from tests.parity.random_models_3 import TEXTS, tokenizer  # noqa: E402
+from tests.support import kandinsky3_reference as reference  # noqa: E402
+from tests.support.backends import needs  # noqa: E402
 
 # The project promises 1e-3. Random weights multiply the last bits, which depend on the number of
 # threads too: between 1e-5 and 1e-4 were seen.

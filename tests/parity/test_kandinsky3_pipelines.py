@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 import kandinsky_core as kandinsky
-from tests.backends import BACKENDS
 from tests.parity.random_models_3 import TEXTS, save_kandinsky3
+from tests.support.backends import BACKENDS
 
 # The project promises 1e-3. Random weights multiply the last bits, which depend on the number of
 # threads too: between 1e-5 and 1e-4 were seen.

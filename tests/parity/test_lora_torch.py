@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kandinsky_core.lora import merged_weights, read_lora
+from kandinsky_core.checkpoints.lora import merged_weights, read_lora
 from tests.parity import tiny
 
 torch = pytest.importorskip("torch")

@@ -14,15 +14,15 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
-from converters.convert import convert  # noqa: E402
-from kandinsky_core.cli.main import main  # noqa: E402
+from kandinsky_cli.main import main  # noqa: E402
+from kandinsky_converters.convert import convert  # noqa: E402
+from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles  # noqa: E402
 from kandinsky_core.errors import CheckpointError, ConfigError  # noqa: E402
-from kandinsky_core.metadata import read_metadata  # noqa: E402
-from kandinsky_core.weights import SafetensorsFiles  # noqa: E402
-from tests.backends import BACKENDS, needs  # noqa: E402
-from tests.damage import raw_safetensors  # noqa: E402
+from kandinsky_core.pictures.metadata import read_metadata  # noqa: E402
+from tests.kandinsky_core.pipelines.test_diffusion_pipeline import Configs  # noqa: E402
 from tests.parity.test_image_tasks import half_mask, picture  # noqa: E402
-from tests.unit.test_diffusion_pipeline import Configs  # noqa: E402
+from tests.support.backends import BACKENDS, needs  # noqa: E402
+from tests.support.damage import raw_safetensors  # noqa: E402
 
 pytestmark = needs("jax")
 

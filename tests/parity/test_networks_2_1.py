@@ -20,10 +20,10 @@ transformers = pytest.importorskip("transformers")
 
 from kandinsky_core import get_backend  # noqa: E402
 from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
-from tests.backends import BACKENDS  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.random_models_2_1 import UNET, fast_tokenizer, multilingual_clip  # noqa: E402
-from tests.xlm_roberta_vocabulary import PROMPTS  # noqa: E402
+from tests.support.backends import BACKENDS  # noqa: E402
+from tests.support.xlm_roberta_vocabulary import PROMPTS  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ pytest.importorskip("diffusers")
 
 from kandinsky_core import get_backend  # noqa: E402
 from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
-from kandinsky_core.step_rules import Kept  # noqa: E402
-from tests.backends import BACKENDS  # noqa: E402
+from kandinsky_core.seam.step_rules import Kept  # noqa: E402
 from tests.parity import tiny  # noqa: E402
+from tests.support.backends import BACKENDS  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 

@@ -10,20 +10,12 @@ import logging
 from importlib import import_module
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from backends.jax import winograd
-from backends.jax.clip_text import CLIPTextModelWithProjection
-from backends.jax.clip_vision import CLIPVisionModelWithProjection
-from backends.jax.load import abstract_network, expected_shapes, load_network
-from backends.jax.movq import VQModel
-from backends.jax.multilingual_clip import MultilingualCLIP
-from backends.jax.prior import PriorTransformer
-from backends.jax.unet import UNet2DConditionModel
-from converters.accounting import UNUSED
+import jax
+from kandinsky_converters.layouts.accounting import UNUSED
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
@@ -32,8 +24,16 @@ from kandinsky_core.configs import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_jax.layers import winograd
+from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
+from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
+from kandinsky_jax.networks.movq import VQModel
+from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
+from kandinsky_jax.networks.prior import PriorTransformer
+from kandinsky_jax.networks.unet import UNet2DConditionModel
+from kandinsky_jax.weights.load import abstract_network, expected_shapes, load_network
 from tests.parity import tiny
-from tests.published import CONFIG_CLASSES, published_config, published_json
+from tests.support.published import CONFIG_CLASSES, published_config, published_json
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")

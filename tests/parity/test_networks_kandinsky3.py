@@ -18,13 +18,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
-from kandinsky_core.backend import get_backend  # noqa: E402
+from kandinsky_backend_kit.t5_positions import relative_buckets  # noqa: E402
 from kandinsky_core.errors import CheckpointError, InvalidInputError  # noqa: E402
 from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
-from kandinsky_core.t5_positions import relative_buckets  # noqa: E402
-from tests.backends import BACKENDS  # noqa: E402
-from tests.dict_tensors import DictTensors  # noqa: E402
+from kandinsky_core.seam.registry import get_backend  # noqa: E402
 from tests.parity import tiny  # noqa: E402
+from tests.support.backends import BACKENDS  # noqa: E402
+from tests.support.dict_tensors import DictTensors  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ pytest.importorskip("mindone")
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-from backends.mindspore import create  # noqa: E402
 from kandinsky_core.errors import CheckpointError, InvalidInputError  # noqa: E402
 from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
+from kandinsky_mindspore import create  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 
 LOG = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ import diffusers
 import torch
 
 import kandinsky_core as kandinsky
-from kandinsky_core.hub import EMBEDDED
+from kandinsky_core.checkpoints.hub import EMBEDDED
 from tests.parity import tiny
 
 PICTURE_TOLERANCE = 1e-4  # the project promises 1e-3

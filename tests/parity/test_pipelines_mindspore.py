@@ -22,8 +22,8 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
+from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from kandinsky_core.errors import InvalidInputError  # noqa: E402
-from kandinsky_core.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 
 PICTURE_TOLERANCE = 1e-4  # the project promises 1e-3
@@ -152,7 +152,7 @@ def test_keyword_of_mindones_page(backend: str) -> None:
 @pytest.mark.slow
 def test_libraries_print_nothing(tmp_path: Path) -> None:
     """In a new process, where MindSpore and mindone are imported for the first time."""
-    command = [sys.executable, "-m", "kandinsky_core.cli.main", "generate", PROMPT]
+    command = [sys.executable, "-m", "kandinsky_cli.main", "generate", PROMPT]
     command += ["--backend", "mindspore", "--seed", "1", "--steps", "2", "--prior-steps", "2"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

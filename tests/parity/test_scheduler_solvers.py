@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kandinsky_core import schedulers as ours
-from kandinsky_core.interfaces import FloatArray
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.schedulers import ROW_FIELDS, Schedule, step
 
 torch = pytest.importorskip("torch")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kandinsky_core import schedulers as ours
-from kandinsky_core.interfaces import FloatArray
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.schedulers import Schedule, Scheduler, step
 
 torch = pytest.importorskip("torch")

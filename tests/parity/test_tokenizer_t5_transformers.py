@@ -16,7 +16,7 @@ transformers = pytest.importorskip("transformers")
 sentencepiece = pytest.importorskip("sentencepiece")
 pytest.importorskip("google.protobuf")
 
-from kandinsky_core.tokenizer_t5 import T5Tokenizer  # noqa: E402
+from kandinsky_core.texts.t5_tokenizer import T5Tokenizer  # noqa: E402
 
 CORPUS = """a red cat sits on the mat, and a blue dog runs away
 A photograph of the inside of a subway train. There are raccoons sitting on the seats.

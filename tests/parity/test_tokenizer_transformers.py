@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 transformers = pytest.importorskip("transformers")
 
-from kandinsky_core.hub import EMBEDDED  # noqa: E402
-from kandinsky_core.tokenizer import ClipTokenizer  # noqa: E402
-from tests.clip_vocabulary import write_tokenizer  # noqa: E402
+from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
+from kandinsky_core.texts.clip_tokenizer import ClipTokenizer  # noqa: E402
+from tests.support.clip_vocabulary import write_tokenizer  # noqa: E402
 
 WORDS = ["a", "the", "red", "circle", "blue", "it", "don", "we", "café", "naïve", "!!", "'s", "'ll"]
 WORDS += ["кот", "рыба", "圆", "😀", "...", "don't"]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 transformers = pytest.importorskip("transformers")
 
 from kandinsky_core.errors import CheckpointError  # noqa: E402
-from kandinsky_core.tokenizer_file import XLMRobertaTokenizer  # noqa: E402
-from tests.xlm_roberta_vocabulary import PROMPTS, multilingual_tokenizer  # noqa: E402
+from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer  # noqa: E402
+from tests.support.xlm_roberta_vocabulary import PROMPTS, multilingual_tokenizer  # noqa: E402
 
 LENGTH = 77
 TEXTS = (

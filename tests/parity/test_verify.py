@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from kandinsky_core.backend import get_backend
-from kandinsky_core.cli import run_verify
-from kandinsky_core.cli.main import main
-from kandinsky_core.interfaces import BackendReport, ComponentSource, Network
+from kandinsky_cli.main import main
+from kandinsky_core.seam import registry
+from kandinsky_core.seam.backend import BackendReport
+from kandinsky_core.seam.networks import Network
+from kandinsky_core.seam.registry import get_backend
+from kandinsky_core.seam.tensors import ComponentSource
 from kandinsky_core.verification import TOLERANCES
 from tests.parity import tiny  # noqa: F401 - skips where PyTorch is missing
 
@@ -73,7 +75,7 @@ def test_both_backends_agree_with_diffusers_in_one_process(
 def test_the_first_component_that_differs_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run_verify, "get_backend", lambda _: Damaged())
+    monkeypatch.setattr(registry, "get_backend", lambda _: Damaged())
     assert main(["verify", "--backends", "jax", "--against", "diffusers", *FEW]) == 1
     output, error = capsys.readouterr()
     assert error == ""
@@ -90,7 +92,7 @@ def test_the_first_component_that_differs_is_named(
 def test_plain_command_of_a_new_process_prints_the_table_and_nothing_else() -> None:
     """All that is installed, against diffusers; the libraries keep silent."""
     pytest.importorskip("mindspore")
-    command = [sys.executable, "-m", "kandinsky_core.cli.main", "verify", *FEW]
+    command = [sys.executable, "-m", "kandinsky_cli.main", "verify", *FEW]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     lines = done.stdout.splitlines()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.dict_tensors import DictTensors
+from tests.support.dict_tensors import DictTensors
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")

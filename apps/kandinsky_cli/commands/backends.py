@@ -1,0 +1,38 @@
+"""`kandinsky backends`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "backends",
+        help="show which backends are installed, and on which devices they run",
+        description="Show each backend with its versions and devices, or why it cannot be used.",
+    )
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print every backend."""
+    from kandinsky_core.seam.registry import backend_reports
+
+    reports = backend_reports()
+    if options.json:
+        sys.stdout.write(json.dumps([asdict(report) for report in reports], indent=2) + "\n")
+        return
+    for report in reports:
+        if report.available:
+            packages = ", ".join(f"{name} {number}" for name, number in report.versions.items())
+            line = f"{packages}; devices: {', '.join(report.devices)}"
+        else:
+            line = f"not available: {report.problem}"
+        sys.stdout.write(f"{report.name:<10} {line}\n")

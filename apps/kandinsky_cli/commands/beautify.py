@@ -1,0 +1,66 @@
+"""`kandinsky beautify`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from contextlib import redirect_stdout
+from typing import Any
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "beautify",
+        usage="kandinsky beautify PROMPT [options]",
+        help="expand a prompt with a language model, as Kandinsky 3.1 does",
+        description="Expand a short prompt with a language model and print the result on one line. "
+        "It needs PyTorch and transformers: pip install 'kandinsky-anywhere[beautify]'.",
+    )
+    parser.add_argument("prompt", metavar="PROMPT", help="the prompt to expand")
+    # The defaults are those of PromptBeautifier, which is not imported for --help.
+    parser.add_argument(
+        "--model",
+        help="a causal language model: a folder or a hub id (Intel/neural-chat-7b-v3-1, 14 GB)",
+    )
+    parser.add_argument(
+        "--max-words", type=int, metavar="N", help="cut a longer answer after so many words (90)"
+    )
+    parser.add_argument(
+        "--device", help="PyTorch's: cpu, cuda, cuda:1 (default: an accelerator where there is one)"
+    )
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: as stored)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+_OPTIONS = ("model", "max_words", "device", "dtype")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the expanded prompt.
+
+    Raises:
+        KandinskyError: See `PromptBeautifier`.
+    """
+    from kandinsky_core.texts.beautify import PromptBeautifier
+    from kandinsky_core.validation import positive_int
+
+    if options.max_words is not None:
+        positive_int("--max-words", options.max_words)
+    given = {name: getattr(options, name) for name in _OPTIONS}
+    beautifier = PromptBeautifier(
+        **{name: value for name, value in given.items() if value is not None}
+    )
+    # Read when transformers is imported: its notes are of no use here. What libraries print all
+    # the same does not belong among the results.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    with redirect_stdout(sys.stderr):
+        text = beautifier(options.prompt)
+    if options.json:
+        found = {"prompt": options.prompt, "beautified": text, "model": str(beautifier.model)}
+        text = json.dumps(found, indent=2, ensure_ascii=False)
+    sys.stdout.write(f"{text}\n")

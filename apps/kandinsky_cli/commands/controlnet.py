@@ -1,0 +1,112 @@
+"""`kandinsky controlnet`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from kandinsky_cli.picture_options import (
+    TWO_STAGES,
+    add_command,
+    add_picture_options,
+    add_strength,
+)
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "controlnet",
+        "PROMPT --hint PATH [--image PATH]",
+        "make pictures whose layout a hint fixes",
+        "Make pictures of a prompt whose layout a hint fixes. The model must be made for it: "
+        "`shapes`, whose hint is a white silhouette on black, or "
+        "kandinsky-community/kandinsky-2-2-controlnet-depth, whose hint is a depth map.",
+    )
+    parser.add_argument("prompt", metavar="PROMPT", help="what the picture shall show")
+    parser.add_argument("--hint", required=True, metavar="PATH", help="a picture's path or URL")
+    parser.add_argument("--image", metavar="PATH", help="a picture to start from (default: noise)")
+    add_strength(parser, 0.5)
+    parser.add_argument(
+        "--prior-strength",
+        type=float,
+        default=0.85,
+        metavar="X",
+        help="the same in the prior: how far the prompt leads away from what --image shows (0.85)",
+    )
+    add_picture_options(parser)
+    parser.set_defaults(**TWO_STAGES)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make pictures whose layout a hint fixes.
+
+    Raises:
+        KandinskyError: See `make`, or a picture or a strength is not usable.
+    """
+    from kandinsky_cli.input_pictures import InputPicture
+    from kandinsky_cli.make_pictures import call_halves, make
+    from kandinsky_core.pipelines.shared.decoder import first_step
+    from kandinsky_core.validation import positive_int
+
+    inputs: dict[str, Any] = {}
+    facts: dict[str, Any] = {"prompt": options.prompt}
+    if options.image is not None:
+        first_step(options.strength, positive_int("--steps", options.steps))
+        first_step(options.prior_strength, positive_int("--prior-steps", options.prior_steps))
+        image = InputPicture.open("--image", options.image)
+        inputs |= {"image": image.picture, "strength": options.strength}
+        facts |= {"image": image.record, "prior_strength": options.prior_strength}
+    hint = InputPicture.open("--hint", options.hint)
+    inputs["hint"], facts["hint"] = hint.picture, hint.record
+
+    def draw(pipeline: Any, seeds: list[int]) -> Any:
+        def embed(generators: Any) -> Any:
+            shared = {
+                "num_images_per_prompt": len(seeds),
+                "num_inference_steps": options.prior_steps,
+                "guidance_scale": options.prior_guidance_scale,
+                "generator": generators,
+            }
+            if options.image is None:
+                prior = pipeline.prior_pipe
+                return prior(options.prompt, negative_prompt=options.negative_prompt, **shared)
+            return _embed_with_image(options, pipeline, inputs["image"], shared)
+
+        return call_halves(options, pipeline, seeds, embed, inputs)
+
+    make(options, load, draw, facts)
+
+
+def load(options: argparse.Namespace) -> Any:
+    """Load the pipelines that the model options name."""
+    from kandinsky_cli.make_pictures import load_model
+    from kandinsky_core.pipelines.kandinsky2_2.controlnet_halves import (
+        ControlnetHalves,
+        ControlnetImageHalves,
+    )
+
+    return load_model(options, ControlnetHalves if options.image is None else ControlnetImageHalves)
+
+
+def _embed_with_image(
+    options: argparse.Namespace, pipeline: Any, image: Any, shared: dict[str, Any]
+) -> dict[str, Any]:
+    """Run the prior from the picture's own embedding.
+
+    As in the model card a negative prompt has a run of its own, at a strength of 1.
+    """
+    from kandinsky_cli.make_pictures import quiet
+    from kandinsky_core.pipelines.kandinsky2_2.prior_emb2emb import KandinskyV22PriorEmb2EmbPipeline
+
+    prior: Any = KandinskyV22PriorEmb2EmbPipeline(**pipeline.prior_pipe.components)
+    prior.set_progress_bar_config(disable=quiet(options))
+    found = prior(options.prompt, image=image, strength=options.prior_strength, **shared)
+    embeds = dict(found)
+    if options.negative_prompt is not None:
+        negative = prior(options.negative_prompt, image=image, strength=1.0, **shared)
+        embeds["negative_image_embeds"] = negative["image_embeds"]
+    return embeds

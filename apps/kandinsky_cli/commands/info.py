@@ -1,0 +1,210 @@
+"""`kandinsky info`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kandinsky_cli.picture_options import PROGRAM
+
+if TYPE_CHECKING:
+    from kandinsky_core.checkpoints.checkpoint import Component
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "info",
+        help="show how a picture was made, or what a model holds",
+        description="Show how a picture was made and the command that makes it again, or what a "
+        "model consists of: with --dtype, --backend or --device also what its networks take of a "
+        "device's memory, before any is loaded.",
+    )
+    parser.add_argument(
+        "subject", metavar="IMAGE-or-MODEL", help="a picture, a model folder, `shapes`, a hub id"
+    )
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--dtype", help="what the networks would compute in (default: float32)")
+    parser.add_argument("--backend", help="whose device to compare with: jax or mindspore")
+    parser.add_argument("--device", help="which device: cpu, gpu:1 (default: the backend's own)")
+    parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
+    parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument(
+        "--local-files-only", action="store_true", help="use the cache, never the network"
+    )
+
+
+_COUNTS = ("tensors", "parameters", "bytes")
+
+
+_OPTIONS = {
+    "model": "--model",
+    "prior": "--prior",
+    "revision": "--revision",
+    "prior_revision": "--prior-revision",
+    "variant": "--variant",
+    "image": "--image",
+    "mask_image": "--mask",
+    "hint": "--hint",
+    "strength": "--strength",
+    "prior_strength": "--prior-strength",
+    "paste_back": "--paste-back",
+    "flash": "--flash",
+    "text_encoder_loading": "--text-encoder-loading",
+    "movq_tile_size": "--movq-tile-size",
+    "weights": "--weights",
+    "negative_prompt": "--negative-prompt",
+    "seed": "--seed",
+    "height": "--height",
+    "width": "--width",
+    "num_inference_steps": "--steps",
+    "guidance_scale": "--guidance-scale",
+    "lora": "--lora",
+    "scheduler_name": "--scheduler",
+    "prior_num_inference_steps": "--prior-steps",
+    "prior_guidance_scale": "--prior-guidance-scale",
+    "backend": "--backend",
+    "dtype": "--dtype",
+}
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print what is known of a picture or a model.
+
+    Raises:
+        KandinskyError: It is neither, or damaged.
+    """
+    from kandinsky_core.pictures.metadata import read_metadata
+
+    if Path(options.subject).is_file():
+        data = read_metadata(Path(options.subject))
+        data["command"] = command_for(data)
+        warnings = list(_warnings(data))
+        if warnings:
+            data["warnings"] = warnings
+    else:
+        data = describe_model(options)
+    if options.json:
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _lines(data))
+
+
+def command_for(metadata: Mapping[str, Any]) -> str | None:
+    """Return the command that makes a picture again; None for pictures made from Python.
+
+    Those may come of another scheduler, given noise or a generator at work.
+    """
+    from kandinsky_cli.input_pictures import word_for
+
+    program, _, command = str(metadata.get("program")).partition(" ")
+    if program != PROGRAM:
+        return None
+    options: list[str] = []
+    for name, flag in _OPTIONS.items():
+        options += _words(flag, metadata.get(name))
+    subjects = [word_for(item) for item in metadata.get("items", [])] or [metadata["prompt"]]
+    dashed = any(subject.startswith("-") for subject in subjects)
+    words = [*options, "--", *subjects] if dashed else [*subjects, *options]
+    return shlex.join([PROGRAM, command, *words])
+
+
+def _words(flag: str, value: Any) -> list[str]:
+    """Return an option as words; none where it was not used."""
+
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [flag]
+    if isinstance(value, list):
+        # argparse takes -0.00001 for a number, and -1e-05 for an option
+        return [flag, *(format(Decimal(repr(number)), "f") for number in value)]
+    text = str(value["path"] if isinstance(value, Mapping) else value)
+    # A value that begins with a dash would be taken for an option.
+    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+
+
+def _warnings(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Say which of the files that a picture was made from are no longer what they were."""
+    from kandinsky_core.pictures.metadata import file_problem
+
+    for value in (*metadata.values(), *metadata.get("items", ())):
+        if isinstance(value, Mapping) and "path" in value:
+            problem = file_problem(value)
+            if problem is not None:
+                yield problem
+
+
+def describe_model(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a model's parts consist of, as far as they lie on this machine.
+
+    Of a model on the hub only the index is fetched, never the weights.
+    """
+    from kandinsky_cli.model_memory import describe_memory
+    from kandinsky_cli.model_parts import open_parts
+    from kandinsky_core.checkpoints.hub import HubOptions, connected_prior
+
+    hub = HubOptions.among(vars(options))
+    parts = open_parts(options.subject, hub)
+    found: dict[str, Any] = {"model": options.subject}
+    for checkpoint in parts:
+        components = {name: _describe(part) for name, part in checkpoint.components.items()}
+        prior = connected_prior(checkpoint.folder)
+        named = {"connected_prior": prior} if prior else {}
+        found[checkpoint.pipeline_class] = {**named, **components}
+    asked = {name: getattr(options, name) for name in ("dtype", "backend", "device")}
+    if any(value is not None for value in asked.values()):
+        found["memory"] = describe_memory(options.subject, parts, hub, **asked)
+    return found
+
+
+def _describe(component: Component) -> dict[str, Any]:
+    from kandinsky_cli.model_parts import Absent, open_weights
+    from kandinsky_core.memory.plan import stored_size
+
+    found: dict[str, Any] = {"class": component.class_name}
+    try:
+        tensors = open_weights(component)
+    except Absent as absent:
+        return {**found, "files": str(absent)}
+    if tensors is None:
+        return found
+    specs = [tensors.spec(name) for name in tensors.names()]
+    return {
+        **found,
+        "tensors": len(specs),
+        "parameters": sum(math.prod(shape) for shape, _ in specs),
+        "dtypes": sorted({dtype for _, dtype in specs}),
+        "bytes": stored_size(tensors),
+    }
+
+
+def _lines(data: Mapping[str, Any], indent: str = "") -> list[str]:
+    from kandinsky_cli.model_memory import memory_lines
+
+    lines: list[str] = []
+    for name, value in data.items():
+        if name == "memory":
+            lines += memory_lines(value)
+        elif isinstance(value, Mapping):
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        elif value is not None:
+            text = ", ".join(map(_text, value)) if isinstance(value, list) else value
+            text = f"{text:,}" if name in _COUNTS else text
+            lines.append(f"{indent}{name}: {text}")
+    return lines
+
+
+def _text(value: Any) -> str:
+    from kandinsky_cli.input_pictures import word_for
+
+    return word_for(value) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,74 @@
+"""`kandinsky inpaint`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from kandinsky_cli.picture_options import add_command, add_picture_options
+from kandinsky_core.errors import InvalidInputError
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "inpaint",
+        "PROMPT --image PATH --mask PATH",
+        "repaint a part of a picture",
+        "Repaint the part of a picture that is white in a mask. The model must be made for it: "
+        "`shapes`, or kandinsky-community/kandinsky-2-2-decoder-inpaint.",
+    )
+    parser.add_argument("prompt", metavar="PROMPT", help="what the white part shall show")
+    parser.add_argument(
+        "--image", required=True, metavar="PATH", help="what to repaint: a picture's path or URL"
+    )
+    parser.add_argument(
+        "--mask", required=True, metavar="PATH", help="white where to repaint, black where to keep"
+    )
+    parser.add_argument(
+        "--paste-back",
+        action="store_true",
+        help="put the kept pixels back exactly; without it they change a little",
+    )
+    add_picture_options(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Repaint a part of a picture.
+
+    Raises:
+        KandinskyError: See `make`, or picture or mask are not usable.
+    """
+    from kandinsky_cli.input_pictures import InputPicture
+    from kandinsky_cli.make_pictures import call_options, make
+    from kandinsky_core.pictures.inputs import as_masks
+
+    image = InputPicture.open("--image", options.image)
+    mask = InputPicture.open("--mask", options.mask)
+    if not as_masks("--mask", mask.picture, mask.picture.height, mask.picture.width).any():
+        raise InvalidInputError(
+            f"--mask {options.mask} has no white pixel: white is repainted, black is kept"
+        )
+
+    def draw(pipeline: Any, seeds: list[int]) -> Any:
+        return pipeline(
+            options.prompt,
+            image=image.picture,
+            mask_image=mask.picture,
+            paste_back=options.paste_back,
+            **call_options(options, seeds),
+        )
+
+    facts = {"image": image.record, "mask_image": mask.record, "paste_back": options.paste_back}
+    make(options, load, draw, facts)
+
+
+def load(options: argparse.Namespace) -> Any:
+    """Load the pipeline that the model options name."""
+    from kandinsky_cli.make_pictures import load_model
+    from kandinsky_core.pipelines.auto import AutoPipelineForInpainting
+
+    return load_model(options, AutoPipelineForInpainting)

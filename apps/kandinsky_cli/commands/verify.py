@@ -1,0 +1,214 @@
+"""`kandinsky verify`."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
+
+if TYPE_CHECKING:
+    from kandinsky_core.verification import Comparison
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "verify",
+        help="compare backends with each other or with PyTorch diffusers",
+        description="Run the same inputs through each component and the same prompt and seed "
+        "through the whole, on several backends; exit code 1 where a difference exceeds the "
+        "tolerance.",
+    )
+    parser.add_argument("--model", default="shapes", help="as for `generate` (shapes)")
+    parser.add_argument("--prior", metavar="MODEL", help="the prior, where the model names none")
+    parser.add_argument(
+        "--backends", metavar="NAMES", help="comma-separated (default: all that are installed)"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="NAME",
+        help="`diffusers` or a backend (default: diffusers where it is installed, else the first "
+        "of the backends)",
+    )
+    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
+    parser.add_argument(
+        "--prompt", default="a large red circle on a blue background", help="of the picture"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the picture (0)")
+    parser.add_argument("--height", type=int, metavar="PX", help="of the picture")
+    parser.add_argument("--width", type=int, metavar="PX", help="of the picture")
+    parser.add_argument(
+        "--steps", type=int, default=20, metavar="N", help="of the decoder (20); the prior takes 10"
+    )
+    parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
+    parser.add_argument(
+        "--local-files-only", action="store_true", help="use the cache, never the network"
+    )
+    parser.add_argument(
+        "--converted",
+        metavar="DIR",
+        type=Path,
+        help="instead compare the weights of DIR, which `kandinsky convert` made, with --model",
+    )
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+_REFERENCE = "diffusers"
+
+
+_PRIOR_STEPS = 10
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, print, and return 1 where a tolerance is exceeded.
+
+    Raises:
+        KandinskyError: A backend, the model or an option is not there.
+    """
+    from kandinsky_cli.commands.convert import print_check
+    from kandinsky_core.checkpoints.hub import HubOptions
+    from kandinsky_core.seam.dtypes import dtype_name
+    from kandinsky_core.validation import positive_int
+    from kandinsky_core.verification import compare
+
+    if options.converted is not None:
+        hub = HubOptions.among(vars(options))
+        return print_check(options.model, options.converted, hub, as_json=options.json)
+    dtype = dtype_name(options.dtype)
+    positive_int("--steps", options.steps)
+    compared, against = _choose(options.backends, options.against)
+    libraries = {name: _library(name) for name in (against, *compared)}
+    # One model at a time is in memory; what the reference gave stays as arrays.
+    expected, given = _results(options, libraries[against], None)
+    rows: list[Comparison] = []
+    for name in compared:
+        got, _ = _results(options, libraries[name], given)
+        rows += [compare(part, name, against, got[part], expected[part], dtype) for part in got]
+    versions = {name: dict(library.report().versions) for name, library in libraries.items()}
+    _print(options, rows, versions)
+    return 0 if all(row.passed for row in rows) else 1
+
+
+def _choose(backends: str | None, against: str | None) -> tuple[list[str], str]:
+    """Return what to compare, and with what: by default all that is installed, with diffusers."""
+    from kandinsky_core.seam.registry import available_backends, backend_names, get_backend
+
+    if backends is None:
+        wanted = available_backends() or [get_backend().name]  # which says what to install
+    else:
+        wanted = list(dict.fromkeys(name.strip() for name in backends.split(",")))
+    if against is None:
+        against = _REFERENCE if _has_reference() else wanted[0]
+    compared = [name for name in wanted if name != against]
+    if not compared:
+        extras = [name for name in backend_names() if name != against]
+        if against != _REFERENCE:
+            extras.append("test")
+        raise InvalidInputError(
+            f"{against} alone has nothing to be compared with: name another by --backends, or "
+            f"--against {_REFERENCE}; what is missing comes with "
+            + " or ".join(f"pip install 'kandinsky-anywhere[{extra}]'" for extra in extras)
+        )
+    return compared, against
+
+
+def _has_reference() -> bool:
+    from kandinsky_core.seam.registry import get_reference
+
+    try:
+        get_reference(_REFERENCE)
+    except BackendUnavailableError:
+        return False
+    return True
+
+
+def _library(name: str) -> Any:
+    from kandinsky_core.seam.registry import get_backend, get_reference
+
+    return get_reference(name) if name == _REFERENCE else get_backend(name)
+
+
+def _results(options: argparse.Namespace, library: Any, given: Any) -> tuple[dict[str, Any], Any]:
+    """Run one backend: each component on `given` inputs, then the whole."""
+
+    from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+    from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
+    from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
+    from kandinsky_core.verification import PICTURE, inputs, outputs
+
+    hub = {name: getattr(options, name) for name in ("revision", "variant", "local_files_only")}
+    chosen = AutoPipelineForText2Image.pipeline_class(options.model, **hub)
+    if not issubclass(chosen, CombinedPipeline):
+        raise InvalidInputError(
+            f"{options.model} is of Kandinsky 3, and verify compares those of Kandinsky 2.1 and 2.2"
+        )
+    pipeline: Any = chosen.from_pretrained(
+        options.model, prior=options.prior, backend=library, dtype=options.dtype, **hub
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    size = pipeline.decoder_pipe.default_size
+    height, width = options.height or size, options.width or size
+    given = given or inputs(pipeline, options.prompt, height, width)
+    found = dict(outputs(pipeline, given))
+    request = {
+        "prompt": options.prompt,
+        "height": height,
+        "width": width,
+        "num_inference_steps": options.steps,
+        "prior_num_inference_steps": _PRIOR_STEPS,
+    }
+    if library.name == _REFERENCE:
+        # The picture is diffusers' own: its pipeline, schedulers, tokenizer, random numbers.
+        settings = HubOptions.among(vars(options))
+        names = {"decoder": options.model, "prior": pipeline.prior_pipe.origin["model"]}
+        folders = {part: resolve_model(model, part, settings, ()) for part, model in names.items()}
+        pictures = library.pictures(folders, pipeline.networks, options.seed, **request)
+    else:
+        pictures = pipeline(**request, seed=options.seed, output_type="np").images
+    found[PICTURE] = (pictures,)
+    del pipeline
+    gc.collect()
+    return found, given
+
+
+def _print(
+    options: argparse.Namespace,
+    rows: Sequence[Comparison],
+    versions: dict[str, dict[str, str]],
+) -> None:
+    """Print the table or JSON; `versions` holds the packages of each library."""
+    first = next((row for row in rows if not row.passed), None)
+    if options.json:
+        found = {
+            "passed": first is None,
+            "first": first and {"component": first.component, "backend": first.backend},
+            "model": options.model,
+            "dtype": options.dtype,
+            "versions": versions,
+            "rows": [asdict(row) | {"passed": row.passed} for row in rows],
+        }
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    sys.stdout.write(f"{'component':<14}{'backend':<11}{'max abs':>9}{'relative':>10}{'PSNR':>7}\n")
+    for row in rows:
+        psnr = "" if row.psnr is None else f"{row.psnr:.1f}"
+        line = (
+            f"{row.component:<14}{row.backend:<11}{row.max_abs:>9.1e}{row.relative:>10.1e}{psnr:>7}"
+        )
+        mark = "" if row.passed else f"  exceeds {row.tolerance:g}"
+        sys.stdout.write(f"{line.rstrip()}{mark}\n")
+    packages = [f"{name} {number}" for name, number in versions[rows[0].reference].items()]
+    verdict = "all within tolerance"
+    if first is not None:
+        verdict = f"first to differ: {first.component} on {first.backend}"
+    sys.stdout.write(f"against {rows[0].reference} ({', '.join(packages)}): {verdict}\n")

@@ -1,0 +1,89 @@
+"""The command line: it parses the words, runs a command, and prints an error as one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from kandinsky_cli.commands import (
+    backends,
+    beautify,
+    controlnet,
+    convert,
+    generate,
+    img2img,
+    info,
+    inpaint,
+    interpolate,
+    verify,
+    warmup,
+)
+from kandinsky_core import __version__
+from kandinsky_core.errors import KandinskyError
+
+__all__ = ["main"]
+
+# A command imports what is heavy when it runs, so that --help is instant.
+_COMMANDS: Mapping[str, Any] = {
+    "generate": generate,
+    "img2img": img2img,
+    "inpaint": inpaint,
+    "interpolate": interpolate,
+    "controlnet": controlnet,
+    "beautify": beautify,
+    "info": info,
+    "backends": backends,
+    "verify": verify,
+    "convert": convert,
+    "warmup": warmup,
+}
+_INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake in one line; argparse puts the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after the program's name; those of the process when None.
+
+    Returns:
+        0 when all went well, 1 when `verify` found a difference, 2 after an error that the user
+        can mend, 130 after Ctrl-C.
+    """
+    parser = _Parser(
+        prog="kandinsky",
+        description="Make pictures from text with Kandinsky on JAX or MindSpore.",
+    )
+    parser.add_argument("--version", action="version", version=f"kandinsky {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in _COMMANDS.values():
+        module.add_parser(commands)
+    options = parser.parse_args(arguments)
+    try:
+        status = _COMMANDS[options.command].run(options) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output, `head` for example, has gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives until the exit
+        return 0
+    except (KandinskyError, OSError) as error:
+        text = " ".join(str(error).split())
+        sys.stderr.write(f"kandinsky {options.command}: error: {text}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nkandinsky: interrupted\n")
+        return _INTERRUPTED
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""What all commands share that make pictures: from the options to the files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kandinsky_cli.lora_option import lora_words
+from kandinsky_cli.picture_options import PROGRAM
+from kandinsky_core.denoising.noise import as_generators, picture_seeds
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.memory.on_demand_encoder import LOADINGS
+from kandinsky_core.pictures.metadata import save_image
+from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
+from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.schedulers import scheduler_by_name
+from kandinsky_core.seam.dtypes import dtype_name
+from kandinsky_core.validation import as_prompts, negatives_for, one_of, positive_int, real_number
+
+__all__ = ["call_halves", "call_options", "check_tile_size", "load_model", "make", "quiet"]
+
+# What the prior gives, from the generators that run on in the decoder.
+Embed = Callable[[Any], Mapping[str, Any]]
+
+_CELL = 8  # pixels, of the latents of published models
+
+
+def make(
+    options: argparse.Namespace,
+    load: Callable[[argparse.Namespace], Any],
+    draw: Callable[[Any, list[int]], ImagePipelineOutput],
+    facts: Mapping[str, Any],
+) -> None:
+    """Make the pictures, write them, and print where they are.
+
+    Args:
+        options: Of the command.
+        load: Gives a pipeline, of Kandinsky 2 one with a `prior_pipe` and a `decoder_pipe`.
+        draw: Makes pictures with that pipeline, one for each seed.
+        facts: What the metadata holds besides what the pipeline says, in its place if need be.
+
+    Raises:
+        KandinskyError: See `DiffusionPipeline.from_pretrained` and the pipeline's call.
+    """
+    seeds = choose_seeds(options.seed, options.num_images)
+    _check(options, seeds)
+    paths = choose_paths(options.output, seeds)
+    start = time.perf_counter()
+    pipeline = load(options)
+    pipeline.set_progress_bar_config(disable=quiet(options))
+    for lora, weight in lora_words(options.lora):
+        pipeline.load_lora_weights(lora, weight)
+    if options.scheduler is not None:
+        decoder = getattr(pipeline, "decoder_pipe", pipeline)
+        decoder.scheduler = scheduler_by_name(options.scheduler, decoder.scheduler.config)
+        facts = {**facts, "scheduler_name": options.scheduler}
+    if options.text_encoder_loading is not None:
+        facts = {**facts, "text_encoder_loading": options.text_encoder_loading}
+    loaded = time.perf_counter()
+    output = draw(pipeline, seeds)
+    done = time.perf_counter()
+    program = f"{PROGRAM} {options.command}"
+    written = []
+    for image, found, path in zip(output.images, output.metadata, paths, strict=True):
+        metadata = {"program": program, **found, **facts}
+        save_image(image, path, metadata)
+        written.append({"path": str(path), **metadata})
+    seconds = {"load": round(loaded - start, 3), "generate": round(done - loaded, 3)}
+    _print(options.json, written, seconds)
+
+
+def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
+    """Load the pipeline of a class, an `AutoPipelineFor...` perhaps, that the options name.
+
+    Raises:
+        InvalidInputError: There are options for a prior, and the model has none.
+        KandinskyError: See `DiffusionPipeline.from_pretrained`.
+    """
+    names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
+    loading = ("mesh", "local_files_only", "text_encoder_loading", "offload")
+    given = _given(options, *names, *loading)
+    if hasattr(pipeline, "pipeline_class"):
+        pipeline = pipeline.pipeline_class(options.model, **given)
+    if not issubclass(pipeline, CombinedPipeline):
+        wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
+        if wrong:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+            raise InvalidInputError(f"{flags}: {options.model} has no prior, leave them out")
+    loaded = pipeline.from_pretrained(options.model, **given)
+    if options.movq_tile_size is not None:
+        loaded.movq.enable_tiling(options.movq_tile_size)
+    return loaded
+
+
+def call_options(options: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return the keyword arguments for a pipeline's call; what is not given is its default."""
+    given = {
+        "negative_prompt": options.negative_prompt,
+        "height": options.height,
+        "width": options.width,
+        "num_inference_steps": options.steps,
+        "guidance_scale": options.guidance_scale,
+        "prior_num_inference_steps": options.prior_steps,
+        "prior_guidance_scale": options.prior_guidance_scale,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return {**chosen, "num_images_per_prompt": len(seeds), "seed": seeds}
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    values = {name: getattr(options, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def call_halves(
+    options: argparse.Namespace,
+    pipeline: Any,
+    seeds: Sequence[int],
+    embed: Embed,
+    inputs: Mapping[str, Any],
+) -> ImagePipelineOutput:
+    """Run prior and decoder of a task that no combined pipeline does.
+
+    Args:
+        options: Of the command.
+        pipeline: Has a `decoder_pipe`.
+        seeds: One for each picture.
+        embed: Runs the prior.
+        inputs: Further arguments for the decoder.
+
+    Raises:
+        KandinskyError: See the calls of both.
+    """
+    decoder = pipeline.decoder_pipe
+    request = {
+        "height": options.height,
+        "width": options.width,
+        "num_inference_steps": options.steps,
+        "guidance_scale": options.guidance_scale,
+        "output_type": "pil",
+    }
+    # A request that the decoder would refuse is refused before the prior runs.
+    decoder.plan(**request, strength=inputs.get("strength"))
+    source = as_generators(None, seeds, len(seeds))
+    embeds = embed(source.generators)
+    output = decoder(**embeds, **inputs, **request, generator=source.generators)
+    facts = {
+        "negative_prompt": options.negative_prompt,
+        "prior_num_inference_steps": options.prior_steps,
+        "prior_guidance_scale": options.prior_guidance_scale,
+    }
+    own = picture_seeds(source, len(seeds))  # the decoder took the generators for used ones
+    rows = zip(output.metadata, own, strict=True)
+    return ImagePipelineOutput(output.images, [{**found, **seed, **facts} for found, seed in rows])
+
+
+def quiet(options: argparse.Namespace) -> bool:
+    """Return whether progress bars would disturb."""
+    return options.json or not sys.stderr.isatty()
+
+
+def choose_seeds(seeds: Sequence[int] | None, count: int | None) -> list[int]:
+    """Return one seed for each picture, so that each can be made again alone.
+
+    A single seed for several pictures stands for consecutive ones.
+
+    Raises:
+        InvalidInputError: The numbers of seeds and of pictures contradict each other.
+    """
+    if count is not None:
+        positive_int("--num-images", count)
+    if seeds is None:
+        seeds = [secrets.randbits(31)]
+    if len(seeds) == 1:
+        return [seeds[0] + index for index in range(count or 1)]
+    if count is not None and count != len(seeds):
+        raise InvalidInputError(
+            f"--seed has {len(seeds)} seeds for --num-images {count}: "
+            "give one for each picture, or a single one"
+        )
+    return list(seeds)
+
+
+def choose_paths(output: Path | None, seeds: Sequence[int]) -> list[Path]:
+    """Return a path for each picture; only a file that was named is ever overwritten.
+
+    Raises:
+        InvalidInputError: The file is no .png, or its folder cannot be written.
+    """
+    folder = output if output is not None else Path()
+    if output is not None and output.suffix and not output.is_dir():
+        if output.suffix.lower() != ".png":
+            raise InvalidInputError(f"--output {output}: pictures are written as .png")
+        folder = output.parent
+        paths = [output]
+        if len(seeds) > 1:
+            paths = _unused([output.with_stem(f"{output.stem}-{seed}") for seed in seeds])
+    else:
+        paths = _unused([folder / f"kandinsky-{seed}.png" for seed in seeds])
+    _check_writable(folder)
+    return paths
+
+
+def _check_writable(folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InvalidInputError(f"--output: {existing} is no folder that can be written")
+
+
+def _unused(paths: Sequence[Path]) -> list[Path]:
+    """Number the paths that exist already or come twice."""
+    chosen: list[Path] = []
+    for path in paths:
+        candidate, number = path, 2
+        while candidate.exists() or candidate in chosen:
+            candidate = path.with_stem(f"{path.stem}-{number}")
+            number += 1
+        chosen.append(candidate)
+    return chosen
+
+
+def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
+    """Refuse what the pipeline would refuse, before anything is loaded."""
+    prompts = as_prompts("PROMPT", getattr(options, "prompt", ""))  # one task has none
+    negatives_for(prompts, options.negative_prompt)
+    as_generators(None, seeds, len(seeds))
+    for name in ("height", "width", "steps", "prior_steps"):
+        if getattr(options, name) is not None:
+            positive_int(f"--{name.replace('_', '-')}", getattr(options, name))
+    for name in ("guidance_scale", "prior_guidance_scale"):
+        if getattr(options, name) is not None:
+            real_number(f"--{name.replace('_', '-')}", getattr(options, name))
+    check_tile_size(options)
+    if options.text_encoder_loading is not None:
+        one_of("--text-encoder-loading", options.text_encoder_loading, LOADINGS)
+    if options.scheduler is not None:
+        scheduler_by_name(options.scheduler, {})
+    dtype_name(options.dtype)
+
+
+def check_tile_size(options: argparse.Namespace) -> None:
+    """Refuse tiles that no published MoVQ could take.
+
+    Raises:
+        InvalidInputError: They are no whole number of latent cells, of 8 pixels each.
+    """
+    size = options.movq_tile_size
+    if size is not None and positive_int("--movq-tile-size", size) % _CELL:
+        raise InvalidInputError(f"--movq-tile-size={size}: give a multiple of {_CELL} pixels")
+
+
+def _print(as_json: bool, written: list[dict[str, Any]], seconds: dict[str, float]) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"images": written, "seconds": seconds}, indent=2) + "\n")
+        return
+    for picture in written:
+        sys.stdout.write(
+            f"{picture['path']}  seed {picture['seed']}, {picture['width']}x{picture['height']}, "
+            f"{picture['backend']} on {picture['device']}, {seconds['generate']:.1f} s\n"
+        )

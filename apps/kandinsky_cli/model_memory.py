@@ -1,0 +1,158 @@
+"""What `kandinsky info` says of memory: bytes of each network, and in all, against a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kandinsky_cli.model_parts import Absent, open_prior, open_weights
+from kandinsky_core.checkpoints.checkpoint import Checkpoint
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.errors import BackendUnavailableError, ModelNotFoundError
+from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_size
+from kandinsky_core.seam.backend import DeviceMemory
+from kandinsky_core.seam.devices import device_name
+from kandinsky_core.seam.dtypes import dtype_name
+from kandinsky_core.seam.registry import get_backend
+
+__all__ = ["describe_memory", "memory_lines"]
+
+_NOTE = "weights alone: what is computed with them comes on top"
+_WAYS = {
+    "resident_bytes": "all at once",
+    "one_at_a_time_bytes": "one at a time (offload)",
+    "streamed_bytes": "text encoder streamed",
+}
+
+
+def describe_memory(
+    subject: str,
+    parts: Sequence[Checkpoint],
+    hub: HubOptions,
+    *,
+    dtype: str | None,
+    backend: str | None,
+    device: str | None,
+) -> dict[str, Any]:
+    """Return what the networks take of the pipeline that makes pictures from text.
+
+    Args:
+        subject: The model's name.
+        parts: What it holds.
+        hub: For the prior that it names.
+        dtype: What a pipeline would be asked for; None is float32.
+        backend: Whose device is asked; None takes the one that is installed, if any is.
+        device: Which; None takes the backend's own choice.
+
+    Raises:
+        KandinskyError: The dtype, the backend or the device is unknown, or a file is damaged.
+    """
+    asked = dtype_name(dtype or "float32")
+    memory = _device_memory(backend, device)
+    networks: list[ComponentMemory] = []
+    missing: dict[str, str] = {}
+    for prefix, checkpoint in _halves(subject, parts, hub, missing):
+        for name, component in checkpoint.components.items():
+            if component.class_name not in NETWORK_CONFIGS:
+                continue
+            try:
+                open_weights(component)
+            except Absent as absent:
+                missing[prefix + name] = str(absent)
+            else:
+                networks.append(ComponentMemory.of(prefix + name, component, asked))
+    found: dict[str, Any] = {
+        "note": _NOTE,
+        "components": {
+            part.name: {"class": part.class_name, "dtype": part.dtype, "bytes": part.size}
+            for part in networks
+        },
+        **_totals(MemoryPlan(tuple(networks)), memory),
+    }
+    if missing:
+        found["not_counted"] = missing
+    if memory is not None:
+        found["device"] = {
+            "name": memory.device,
+            "host": memory.host,
+            "total_bytes": memory.total,
+            "free_bytes": memory.free,
+        }
+    return found
+
+
+def _device_memory(backend: str | None, device: str | None) -> DeviceMemory | None:
+    try:
+        chosen = get_backend(backend)
+    except BackendUnavailableError:
+        if backend is not None or device is not None:
+            raise
+        return None
+    return chosen.memory(None if device is None else device_name(device) or device)
+
+
+def _halves(
+    subject: str, parts: Sequence[Checkpoint], hub: HubOptions, missing: dict[str, str]
+) -> Iterator[tuple[str, Checkpoint]]:
+    """Yield the prior, if there is one, and a decoder, with what their components' names begin."""
+    priors = [part for part in parts if "Prior" in part.pipeline_class]
+    decoders = [part for part in parts if part not in priors]
+    if not priors:
+        try:
+            prior = open_prior(subject, hub)
+        except ModelNotFoundError as error:
+            missing["prior"] = str(error)
+        else:
+            priors = [] if prior is None else [prior]
+    for prior in priors[:1]:
+        yield "prior_" if decoders else "", prior
+    for decoder in decoders[:1]:
+        yield "", decoder
+
+
+def _totals(plan: MemoryPlan, memory: DeviceMemory | None) -> dict[str, int]:
+    """Return bytes by the ways of loading; the host holds what an accelerator does not."""
+    apart = memory is None or not memory.host
+    found = {
+        "resident_bytes": plan.ever,
+        "one_at_a_time_bytes": MemoryPlan(plan.components, one_at_a_time=True).ever,
+    }
+    if plan.in_blocks:
+        found["streamed_bytes"] = MemoryPlan(plan.components, "streamed", apart).ever
+    return found
+
+
+def memory_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what `describe_memory` found as a table."""
+    yield f"memory ({found['note']}):"
+    for name, part in found["components"].items():
+        yield _line(name, part["dtype"], part["bytes"])
+    missing, device = found.get("not_counted", {}), found.get("device")
+    for way, words in _WAYS.items():
+        if way in found and found["components"]:
+            yield _line(words, "", found[way], _verdict(way, found))
+    for name, reason in missing.items():
+        yield f"  {name} is not counted: {reason}"
+    if device is not None:
+        free = device["free_bytes"]
+        rest = "" if free is None else f", {readable_size(free)} of it free"
+        yield f"  {device['name']} has {readable_size(device['total_bytes'])}{rest}"
+
+
+def _verdict(way: str, found: Mapping[str, Any]) -> str:
+    """Say whether it fits, if that is known: on the host all networks are there at once."""
+    device = found.get("device")
+    if device is None or (device["host"] and way == "one_at_a_time_bytes"):
+        return ""
+    if found[way] > device["total_bytes"]:
+        return "does not fit"
+    if device["free_bytes"] is not None and found[way] > device["free_bytes"]:
+        return "more than is free now"
+    return "" if "not_counted" in found else "fits"
+
+
+def _line(name: str, dtype: str, size: int, verdict: str = "") -> str:
+    return (
+        f"  {name:<24} {dtype:<8} {size:>15,} bytes {readable_size(size):>10}  {verdict}".rstrip()
+    )

@@ -1,0 +1,87 @@
+"""The parts of a model that `kandinsky info` looks at, as far as they lie on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, resolve_model
+from kandinsky_core.errors import ModelNotFoundError
+from kandinsky_core.pipelines.kandinsky2_2.two_halves import find_prior
+from kandinsky_core.seam.tensors import Tensors
+
+__all__ = ["Absent", "open_parts", "open_prior", "open_weights"]
+
+_OTHER_DECODERS = ("inpaint", "controlnet")
+_OTHER_UNETS = ("flash", "inpaint")  # of ai-forever's folders
+_WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor")
+_FILES = ("*.safetensors*", "*.ckpt", "*.pt", "*.bin*")
+_SAFE = _FILES[:2]
+
+
+class Absent(Exception):
+    """Why the weights of a component cannot be looked at."""
+
+
+def open_parts(subject: str, hub: HubOptions) -> list[Checkpoint]:
+    """Open all models that a folder holds; of a model on the hub only the index is fetched.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        CheckpointError: Its index is damaged.
+    """
+    root = EMBEDDED.get(subject) or Path(subject)
+    others = [part for part in _OTHER_DECODERS if (root / part / "model_index.json").is_file()]
+    folders = dict.fromkeys(
+        resolve_model(subject, part, hub, ()) for part in ("prior", "decoder", *others)
+    )  # one folder, unless the model's folder holds several
+    found = [Checkpoint.open(folder, name=subject, variant=hub.variant) for folder in folders]
+    folder = found[0].folder
+    if (folder / "model_index.json").is_file():
+        return found
+    found += [Checkpoint.open(folder, name=subject, part=part) for part in _OTHER_UNETS]
+    return [checkpoint for checkpoint in found if _has_unet(checkpoint)] or found[:1]
+
+
+def open_prior(subject: str, hub: HubOptions) -> Checkpoint | None:
+    """Open the prior that a decoder names, or that lies beside it; None where there is none.
+
+    Raises:
+        ModelNotFoundError: It names one that is neither here nor on the hub.
+    """
+    try:
+        name = find_prior(subject, "decoder", asdict(hub))
+    except ModelNotFoundError:
+        return None
+    folder = resolve_model(name, "prior", replace(hub, revision=None), ())
+    return Checkpoint.open(folder, name=name, variant=hub.variant)
+
+
+def open_weights(component: Component) -> Tensors | None:
+    """Read the headers of a component's files; None where it is of a kind without weights.
+
+    Raises:
+        Absent: They are not here, or cannot be looked at.
+        CheckpointError: They are damaged.
+    """
+    if any(word in component.class_name for word in _WITHOUT_WEIGHTS):
+        if not component.folder.is_dir():
+            raise Absent("not on this machine")
+        return None
+    kinds = [kind for kind in _FILES if any(component.folder.glob(kind))]
+    if not kinds:
+        raise Absent("not on this machine")
+    if type(component) is Component and not set(kinds) & set(_SAFE):
+        raise Absent("pickled, which `kandinsky convert` reads")
+    try:
+        return component.tensors()
+    except ModelNotFoundError as error:  # one file among others
+        raise Absent("not on this machine") from error
+
+
+def _has_unet(checkpoint: Checkpoint) -> bool:
+    try:
+        return open_weights(checkpoint.components["unet"]) is not None
+    except Absent:
+        return False

@@ -1,1 +1,0 @@
-"""The frameworks that run the networks, one package each."""

@@ -1,0 +1,53 @@
+"""Weights of a loaded network that can be replaced for a while, and put back exactly."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from kandinsky_core.arrays import Array
+
+__all__ = ["ReplaceableWeights"]
+
+
+class ReplaceableWeights:
+    """What both backends' networks do alike; they say how to read and write."""
+
+    def __init__(self) -> None:
+        self._originals: dict[str, Array] = {}
+
+    @abstractmethod
+    def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
+        """Return copies of weights by PyTorch's names, in its layout, in the network's dtype.
+
+        Raises:
+            KeyError: The network has no such weights; the error holds all their names.
+        """
+
+    @abstractmethod
+    def _write_weights(self, values: Mapping[str, Array]) -> None:
+        """Replace weights, casting to the network's dtype."""
+
+    def update_weights(self, values: Mapping[str, Array]) -> None:
+        """Replace weights, and keep what they were first.
+
+        Args:
+            values: By PyTorch's names, in its layout, of any floating dtype.
+
+        Raises:
+            KeyError: The network has no such weights.
+            ValueError: One is of another shape.
+        """
+        present = self.read_weights(values)
+        for name, array in values.items():
+            if np.shape(array) != present[name].shape:
+                raise ValueError(f"{name} is {present[name].shape}, not {np.shape(array)}")
+        self._originals = {**present, **self._originals}
+        self._write_weights(values)
+
+    def restore_weights(self) -> None:
+        """Put back, bit for bit, what `update_weights` replaced."""
+        self._write_weights(self._originals)
+        self._originals = {}

@@ -1,0 +1,172 @@
+"""What the core sees of JAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import nnx
+
+import jax
+from kandinsky_backend_kit.t5_parts import T5Parts
+from kandinsky_core.configs import (
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    Kandinsky3UNetConfig,
+    MultilingualCLIPConfig,
+    NetworkConfig,
+    PriorTransformerConfig,
+    T5Config,
+    UNet2DConditionConfig,
+    VQModelConfig,
+)
+from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.seam.backend import BackendReport, DeviceMemory
+from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.dtypes import safe_dtype
+from kandinsky_core.seam.registry import require_packages
+from kandinsky_core.seam.tensors import ComponentSource
+from kandinsky_jax.components.denoise import JaxDenoiser, JaxPrior
+from kandinsky_jax.components.encoders import (
+    JaxAutoencoder,
+    JaxImageEncoder,
+    JaxMultilingualTextEncoder,
+    JaxT5TextEncoder,
+    JaxTextEncoder,
+)
+from kandinsky_jax.components.kandinsky3_denoise import JaxKandinsky3Denoiser
+from kandinsky_jax.components.network import JaxNetwork
+from kandinsky_jax.components.t5_streaming import StreamedT5TextEncoder
+from kandinsky_jax.components.tiled_form import worth_tiling
+from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
+from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
+from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
+from kandinsky_jax.networks.movq import VQModel
+from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
+from kandinsky_jax.networks.prior import PriorTransformer
+from kandinsky_jax.networks.t5_encoder import T5EncoderModel
+from kandinsky_jax.networks.unet import UNet2DConditionModel
+from kandinsky_jax.placement.devices import default_device, device_name, find_device
+from kandinsky_jax.placement.memory import device_memory, explain_out_of_memory
+from kandinsky_jax.placement.mesh import find_mesh
+from kandinsky_jax.placement.mesh_place import OverMesh
+from kandinsky_jax.placement.places import OneDevice, Place
+from kandinsky_jax.programs.cache import enable_compilation_cache
+from kandinsky_jax.programs.program import Program
+from kandinsky_jax.weights.load import abstract_network, load_network
+
+__all__ = ["JaxBackend"]
+
+# class name in model_index.json -> config, network, component
+_CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork]]] = {
+    "CLIPTextModelWithProjection": (CLIPTextConfig, CLIPTextModelWithProjection, JaxTextEncoder),
+    "CLIPVisionModelWithProjection": (
+        CLIPVisionConfig,
+        CLIPVisionModelWithProjection,
+        JaxImageEncoder,
+    ),
+    "Kandinsky3UNet": (Kandinsky3UNetConfig, Kandinsky3UNet, JaxKandinsky3Denoiser),
+    "MultilingualCLIP": (MultilingualCLIPConfig, MultilingualCLIP, JaxMultilingualTextEncoder),
+    "PriorTransformer": (PriorTransformerConfig, PriorTransformer, JaxPrior),
+    "T5EncoderModel": (T5Config, T5EncoderModel, JaxT5TextEncoder),
+    "UNet2DConditionModel": (UNet2DConditionConfig, UNet2DConditionModel, JaxDenoiser),
+    "VQModel": (VQModelConfig, VQModel, JaxAutoencoder),
+}
+
+
+class JaxBackend:
+    """Runs the networks with JAX.
+
+    Args:
+        mesh: See `kandinsky_jax.create`.
+        winograd: Likewise.
+
+    Attributes:
+        compilations: Every compilation since the backend was made.
+        cache_folder: Where compiled programs outlive the process; None where they do not.
+    """
+
+    name = "jax"
+
+    def __init__(self, *, mesh: Any = None, winograd: bool | None = None) -> None:
+        self._winograd = winograd
+        self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
+        self.compilations = CompilationLog()
+        # A network that is loaded again, for each text perhaps, finds its programs.
+        self._programs: dict[Any, dict[Any, Program]] = {}
+        self.cache_folder = enable_compilation_cache()
+
+    def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> JaxNetwork:
+        """See `kandinsky_core.seam.backend.Backend.load`.
+
+        Within `compile_only` no weight is read: the component compiles its programs, no more.
+        """
+        if source.class_name not in _CLASSES:
+            raise ConfigError(
+                f"the JAX backend has no {source.class_name}; it has {', '.join(_CLASSES)}"
+            )
+        config_class, module_class, component_class = _CLASSES[source.class_name]
+        config = config_class.from_dict(source.config)
+        place = self._place(device)
+        dtype = safe_dtype(source.class_name, dtype)
+        with explain_out_of_memory(place.name, loading=True):
+            module = (
+                abstract_network(module_class, config, dtype=dtype)
+                if compiling_only()
+                else load_network(module_class, config, source.tensors(), dtype=dtype, place=place)
+            )
+        programs = self._programs.setdefault((config, dtype, place), {})
+        log = self.compilations
+        component = component_class(module, config, place=place, log=log, programs=programs)
+        if isinstance(component, JaxDenoiser):
+            component.winograd = self._tiles(module_class, config, place)
+        return component
+
+    def _tiles(self, module_class: type[nnx.Module], config: NetworkConfig, place: Place) -> bool:
+        if self._winograd is False or not isinstance(place, OneDevice):
+            return False
+        if self._winograd is None:
+            return place.device.platform == "cpu" and worth_tiling(module_class, config)
+        return hasattr(module_class, "TILEABLE")
+
+    def load_streamed(
+        self, source: ComponentSource, dtype: str, device: str | None = None
+    ) -> StreamedT5TextEncoder:
+        """Prepare a text encoder of Kandinsky 3 that reads its files block by block at every call.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+            CheckpointError: The checkpoint does not fit; no data has been read.
+            ConfigError: A config field is unknown or unsupported, or this is another network.
+        """
+        config = T5Config.from_dict(source.config)
+        return StreamedT5TextEncoder(
+            T5Parts(source.tensors(), config),
+            config,
+            dtype=safe_dtype(config.CLASS_NAME, dtype),
+            place=self._place(device),
+            log=self.compilations,
+        )
+
+    def _place(self, device: str | None) -> Place:
+        if self._everywhere is None:
+            return OneDevice(default_device() if device is None else find_device(device))
+        if device not in (None, self._everywhere.name):  # its name is what its networks give
+            raise InvalidInputError(
+                f"device={device!r} beside a mesh of devices, {self._everywhere.name}: give one of "
+                "the two"
+            )
+        return self._everywhere
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """See `kandinsky_core.seam.backend.Backend.memory`; of a mesh nothing is said."""
+        place = self._place(device)
+        return device_memory(place.device) if isinstance(place, OneDevice) else None
+
+    def report(self) -> BackendReport:
+        """See `kandinsky_core.seam.backend.Backend.report`."""
+        devices = tuple(
+            f"{device_name(device)} ({device.device_kind})" for device in jax.local_devices()
+        )
+        versions = require_packages("jax", "jax", "jaxlib", "flax")
+        return BackendReport(name="jax", available=True, versions=versions, devices=devices)

@@ -1,0 +1,242 @@
+"""The prior and the UNet in their loops: one compiled step, driven from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+import jax
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
+from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
+from kandinsky_jax.components.network import JaxNetwork, to_channels_last
+from kandinsky_jax.components.tiled_form import tiled_form, tiles_gain_in, tiling_program
+from kandinsky_jax.placement.memory import explain_out_of_memory
+from kandinsky_jax.programs.program import Program
+from kandinsky_jax.weights.load import jax_dtype
+
+__all__ = ["JaxDenoiser", "JaxPrior", "JaxRun"]
+
+_INPUT_SCALE = ROW_FIELDS.index("input_scale")
+
+
+class JaxDenoiser(JaxNetwork):
+    """A network whose `prepare` takes the conditioning and whose call takes sample and timestep.
+
+    Attributes:
+        winograd: Whether its loops take the form of `tiled_form`, as a CPU does by default.
+    """
+
+    winograd: bool = False
+    _tiled: tuple[Any, Any] | None = None  # graph and weights
+    _tiled_shapes: tuple[Any, Any] | None = None  # the same without values, to compile
+
+    def tiled(self) -> tuple[Any, Any] | None:
+        """Return graph and weights of that form, or None where loops run the network as it is."""
+        if not self.winograd or self._offloaded or not tiles_gain_in(self.dtype):
+            return None
+        if compiling_only():
+            self._tiled_shapes = self._tiled_shapes or self._tile()
+            return self._tiled_shapes
+        self._tiled = self._tiled or self._tile()
+        return self._tiled
+
+    def _tile(self) -> tuple[Any, Any]:
+        program = self._programs.get("tiles")
+        if program is None:
+            program = self._programs["tiles"] = tiling_program(self._log)
+        weights, batch = self.placed_weights(), self._place.batch(np.zeros(1))
+        return tiled_form(self._module_class, self.config, self.dtype, weights, program, batch)
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """See `JaxNetwork.to`."""
+        self._tiled = self._tiled_shapes = None
+        super().to(device=device, dtype=dtype)
+
+    def _write_weights(self, values: Mapping[str, Array]) -> None:
+        self._tiled = None
+        super()._write_weights(values)
+
+    def begin(
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
+    ) -> JaxRun:
+        """See `kandinsky_core.seam.networks.Denoiser.begin`."""
+        return JaxRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:
+        """Return conditioning as arrays, in as few shapes as the network can do with."""
+        return {name: np.asarray(array) for name, array in conditioning.items()}
+
+    def prepare_program(self) -> Program:
+        """Return what computes all that does not depend on the step, once a run."""
+        if "prepare" not in self._programs:
+            graph = self._graph
+
+            def prepare(weights: Any, conditioning: dict[str, Any]) -> Any:
+                network: Any = nnx.merge(graph, weights)
+                return network.prepare(
+                    **{name: to_channels_last(array) for name, array in conditioning.items()}
+                )
+
+            self._programs["prepare"] = Program(self._label("prepare"), prepare, self._log)
+        return self._programs["prepare"]
+
+    def step_program(self, guided: bool, rule: StepRule = PLAIN_RULE) -> Program:
+        """Return the whole step: network, guidance, and one row of the schedule.
+
+        The sample and the previous prediction of the clean sample stay float32 whatever the
+        network computes in; their buffers are donated.
+        """
+        form = self.tiled()
+        key = ("step", guided, rule, form is None)
+        if key not in self._programs:
+            graph, dtype = self._graph if form is None else form[0], jax_dtype(self.dtype)
+
+            def run(
+                weights: Any,
+                sample: Any,
+                previous_x0: Any,
+                noise: Any,
+                timestep: Any,
+                row: Any,
+                guidance_scale: Any,
+                prepared: Any,
+                kept: dict[str, Any] | None,
+            ) -> tuple[Any, Any]:
+                network: Any = nnx.merge(graph, weights)
+                shown = row[_INPUT_SCALE] * sample
+                rows = jnp.concatenate([shown, shown]) if guided else shown
+                times = jnp.broadcast_to(timestep, rows.shape[:1])
+                output = network(rows.astype(dtype), times, prepared).astype(jnp.float32)
+                # The UNet's second half of channels is about the variance; the prior has none.
+                output, variance = jnp.split(output, [sample.shape[-1]], axis=-1)
+                if guided:
+                    unconditional, conditional = jnp.split(output, 2)
+                    output = unconditional + guidance_scale * (conditional - unconditional)
+                    variance = jnp.split(variance, 2)[1]
+                return step(
+                    row,
+                    sample,
+                    output,
+                    previous_x0,
+                    to_channels_last(noise),
+                    variance=variance if rule.learned_variance else None,
+                    threshold=rule.threshold,
+                    sort=jnp.sort,
+                    kept=None if kept is None else Kept(**kept),
+                )
+
+            label = self._label("guided step" if guided else "step")
+            self._programs[key] = Program(label, run, self._log, donate=(1, 2), shared=(4, 5, 6))
+        return self._programs[key]
+
+    def _label(self, name: str) -> str:
+        return f"{type(self.config).__name__.removesuffix('Config')} {name}"
+
+
+class JaxPrior(JaxDenoiser):
+    """The prior, which also holds the statistics of its embeddings."""
+
+    def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.PriorDenoiser.clip_statistics`."""
+        if compiling_only():  # there may be no values
+            return (np.zeros((1, self.config.embedding_dim), np.float32),) * 2
+        network: Any = nnx.merge(self._graph, self._weights)
+        mean, std = self._place.get((network.clip_mean[...], network.clip_std[...]))
+        return np.asarray(mean, np.float32), np.asarray(std, np.float32)
+
+
+class JaxRun:
+    """One loop under way; see `kandinsky_core.seam.networks.DenoisingRun`."""
+
+    def __init__(
+        self,
+        denoiser: JaxDenoiser,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        rule: StepRule,
+        kept: Kept | None,
+    ) -> None:
+        self._denoiser = denoiser
+        self._batch = denoiser._place.batch(sample)
+        self._weights: Any = None
+        self._step = denoiser.step_program(guidance_scale > 1, rule)
+        self._guidance_scale = np.float32(guidance_scale)
+        self._sample: jax.Array
+        self._no_noise = np.zeros(sample.shape, np.float32)
+        self._kept = None if kept is None else self._placed(kept)
+        self.condition(conditioning)
+        self.write(sample)
+        self._previous_x0 = self._put(np.zeros_like(sample, np.float32))
+
+    def condition(self, conditioning: Mapping[str, Array]) -> None:
+        """Prepare the conditioning, which then stays on the device."""
+        arrays = self._denoiser.laid_out(conditioning)
+        with explain_out_of_memory(self._denoiser.device):
+            prepare = self._denoiser.prepare_program()
+            self._prepared = prepare(self._batch, self._placed_weights(), arrays)
+
+    def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
+        """Put one step into the device's queue, waiting for the one before it.
+
+        One step in the queue keeps the device busy while the next noise is drawn, and progress
+        bars and cancelling true to what has been computed.
+        """
+        with explain_out_of_memory(self._denoiser.device):
+            jax.block_until_ready(self._sample)
+            self._sample, self._previous_x0 = self._step(
+                self._batch,
+                self._step_weights(),
+                self._sample,
+                self._previous_x0,
+                self._no_noise if noise is None else noise,
+                np.float32(timestep),
+                row,
+                self._guidance_scale,
+                self._prepared,
+                self._kept,
+            )
+
+    def read(self) -> FloatArray:
+        """Return the sample, batch first and channels second."""
+        with explain_out_of_memory(self._denoiser.device):
+            sample = self._batch.read(self._sample)
+        return np.array(np.moveaxis(sample, -1, 1), order="C")
+
+    def write(self, sample: FloatArray) -> None:
+        """Replace the sample."""
+        self._sample = self._put(sample)
+
+    def leave(self) -> None:
+        """See `kandinsky_jax.components.turns.Holder.leave`."""
+        self._weights = None
+
+    def _placed_weights(self) -> Any:
+        if self._weights is None:
+            self._weights = self._denoiser.placed_weights(self)
+        return self._weights
+
+    def _step_weights(self) -> Any:
+        form = self._denoiser.tiled()
+        return self._placed_weights() if form is None else form[1]
+
+    def _placed(self, kept: Kept) -> dict[str, jax.Array]:
+        return {name: self._put(getattr(kept, name)) for name in ("original", "noise", "mask")}
+
+    def _put(self, array: FloatArray) -> jax.Array:
+        """Lay an array out channels-last and place it."""
+        last = np.ascontiguousarray(np.moveaxis(array, 1, -1), np.float32)
+        placed: jax.Array = self._batch.put(last)
+        return placed

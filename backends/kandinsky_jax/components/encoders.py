@@ -1,0 +1,119 @@
+"""The encoders and the autoencoder behind the core's interfaces: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_jax.components.network import JaxNetwork, to_channels_first, to_channels_last
+from kandinsky_jax.placement.memory import explain_out_of_memory
+from kandinsky_jax.programs.program import Program
+from kandinsky_jax.weights.load import jax_dtype
+
+__all__ = [
+    "JaxAutoencoder",
+    "JaxImageEncoder",
+    "JaxMultilingualTextEncoder",
+    "JaxT5TextEncoder",
+    "JaxTextEncoder",
+]
+
+
+class _SingleCall(JaxNetwork):
+    """A network that is called once a stage and not in a loop."""
+
+    def _call(
+        self, name: str, function: Callable[..., Any], *arguments: Array
+    ) -> tuple[FloatArray, ...]:
+        """Compile `function(module, *arguments)` for the arguments' shapes and run it.
+
+        The program outlives this object, so that `function` must not refer to it.
+        """
+        if name not in self._programs:
+            graph = self._graph
+
+            def run(weights: Any, *values: Any) -> tuple[Any, ...]:
+                result = function(nnx.merge(graph, weights), *values)
+                parts = result if isinstance(result, tuple) else (result,)
+                return tuple(part.astype(jnp.float32) for part in parts)
+
+            label = f"{type(self).__name__.removeprefix('Jax')}.{name}"
+            self._programs[name] = Program(label, run, self._log)
+        with explain_out_of_memory(self.device):
+            batch = self._place.batch(arguments[0])
+            parts = self._programs[name](batch, self.placed_weights(), *arguments)
+            return tuple(map(batch.read, parts))
+
+
+class JaxTextEncoder(_SingleCall):
+    """CLIP text model with projection."""
+
+    def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.TextEncoder.encode`."""
+        embeds, hidden = self._call("encode", lambda module, ids: module(ids), input_ids)
+        return embeds, hidden
+
+
+class JaxMultilingualTextEncoder(_SingleCall):
+    """XLM-RoBERTa with projection."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.MultilingualTextEncoder.encode`."""
+        embeds, hidden = self._call(
+            "encode", lambda module, ids, mask: module(ids, mask), input_ids, attention_mask
+        )
+        return embeds, hidden
+
+
+class JaxT5TextEncoder(_SingleCall):
+    """T5's encoder."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.seam.networks.T5TextEncoder.encode`.
+
+        Texts go one at a time, so that one program serves any number of them.
+        """
+
+        def run(module: Any, ids: Any, mask: Any) -> Any:
+            return module(ids, mask)
+
+        rows = zip(input_ids[:, None], attention_mask[:, None], strict=True)
+        return np.concatenate([self._call("encode", run, *row)[0] for row in rows])
+
+
+class JaxImageEncoder(_SingleCall):
+    """CLIP vision model with projection."""
+
+    def encode(self, pixel_values: FloatArray) -> FloatArray:
+        """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
+        dtype = jax_dtype(self.dtype)
+
+        def run(module: Any, pixels: Any) -> Any:
+            return module(to_channels_last(pixels).astype(dtype))
+
+        return self._call("encode", run, pixel_values)[0]
+
+
+class JaxAutoencoder(TiledAutoencoder, _SingleCall):
+    """MoVQ."""
+
+    def _encode(self, pixels: FloatArray) -> FloatArray:
+        return self._convert("encode", pixels)
+
+    def _decode(self, latents: FloatArray) -> FloatArray:
+        return self._convert("decode", latents)
+
+    def _convert(self, method: str, array: FloatArray) -> FloatArray:
+        dtype = jax_dtype(self.dtype)
+
+        def run(module: Any, value: Any) -> Any:
+            value = to_channels_last(value).astype(dtype)
+            return to_channels_first(getattr(module, method)(value))
+
+        return self._call(method, run, array)[0]

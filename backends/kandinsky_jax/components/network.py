@@ -1,0 +1,135 @@
+"""A Flax module with its weights in their place: what every JAX component is made of."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+import jax
+from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
+from kandinsky_core.arrays import Array
+from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.dtypes import safe_dtype
+from kandinsky_jax.components.turns import TURNS, Holder
+from kandinsky_jax.placement.places import Place
+from kandinsky_jax.programs.program import Program
+from kandinsky_jax.weights.load import abstract_network, jax_dtype
+from kandinsky_jax.weights.replace import read_weights, with_weights
+
+__all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
+
+
+class JaxNetwork(ReplaceableWeights):
+    """Base of the components.
+
+    Args:
+        module: The filled module.
+        config: Its config.
+        place: Where the weights lie.
+        log: The backend's compilation log.
+        programs: Those of networks with other weights and all else alike, which this one shares.
+    """
+
+    backend_name = "jax"
+
+    def __init__(
+        self,
+        module: nnx.Module,
+        config: Any,
+        *,
+        place: Place,
+        log: CompilationLog,
+        programs: dict[Any, Program] | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self._graph, self._weights = nnx.split(module)
+        self._module_class = type(module)
+        self._place = place
+        self._log = log
+        self._offloaded = False
+        self._programs = {} if programs is None else programs
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype that the network computes in."""
+        return str(jax.tree.leaves(self._weights)[0].dtype)
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return self._place.name
+
+    @property
+    def compilations(self) -> CompilationLog:
+        """The backend's log."""
+        return self._log
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Move or cast the weights; compiled programs are forgotten where they no longer fit.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+            InvalidInputError: The weights lie over a mesh, and it is another device.
+        """
+        place = self._place if device is None else self._place.moved(device)
+        if place != self._place:
+            self._place = place
+            self._programs = {}
+            if not self._offloaded:
+                self._weights = place.put_weights(self._weights)
+        dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
+        if dtype is not None and dtype != self.dtype:
+            empty = abstract_network(self._module_class, self.config, dtype=dtype)
+            self._graph, _ = nnx.split(empty)
+            chosen = jax_dtype(dtype)
+            self._weights = jax.tree.map(lambda leaf: leaf.astype(chosen), self._weights)
+            self._programs = {}
+
+    def offload(self) -> None:
+        """Keep the weights on the host from now on."""
+        self._offloaded = True
+        if compiling_only():  # there may be no values
+            return
+        self._weights = self._place.get(self._weights)
+        gc.collect()  # Flax's functions refer to themselves, and to the weights that they saw
+
+    def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
+        """See `kandinsky_core.seam.networks.Network.read_weights`."""
+        return read_weights(self._weights, names, self._place.get)
+
+    def _write_weights(self, values: Mapping[str, Array]) -> None:
+        def place(leaf: str, array: Array) -> Any:
+            return array if self._offloaded else self._place.put_weight(leaf, array)
+
+        self._weights = with_weights(self._weights, values, place)
+
+    def placed_weights(self, holder: Holder | None = None) -> Any:
+        """Return the weights in place; with offloading a copy that lives while it is used.
+
+        To compile without running, their shapes are enough.
+
+        Args:
+            holder: What keeps that copy for longer than a call, until it is told to leave.
+        """
+        if compiling_only():
+            return self._place.shapes(self._weights)
+        if not self._offloaded:
+            return self._weights
+        TURNS.take(self._place.name, holder)
+        return self._place.put_weights(self._weights)
+
+
+def to_channels_last(array: Any) -> Any:
+    """B C H W -> B H W C; other ranks as they are."""
+    return jnp.transpose(array, (0, 2, 3, 1)) if array.ndim == 4 else array
+
+
+def to_channels_first(array: Any) -> Any:
+    """B H W C -> B C H W; other ranks as they are."""
+    return jnp.transpose(array, (0, 3, 1, 2)) if array.ndim == 4 else array

@@ -1,0 +1,139 @@
+"""Scaled dot-product attention, the one place in which scores are computed.
+
+Every network takes an `attend` argument at construction, so that a fused kernel can replace this
+function without a change to any network.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Protocol
+
+import jax.numpy as jnp
+
+import jax
+from jax import Array
+from kandinsky_jax.layers.products import wide_product
+
+__all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]
+
+# Above this many scores (256 MiB in float32) queries are taken in pieces. MoVQ at 1024 pixels has
+# 16384 tokens, so 1 GiB of scores for each picture if all were held at once.
+MAX_SCORES = 2**26
+# A CPU takes one head of one picture after the other, if each has so many scores, and fewer at
+# once: what was just written is in its cache yet when it is read.
+HEAD_SCORES = 2**18
+MAX_CPU_SCORES = 2**22
+
+
+class AttentionFunction(Protocol):
+    """query [B,Tq,N,D], key and value [B,Tk,N,D], bias to [B,N,Tq,Tk] -> [B,Tq,N,D]."""
+
+    def __call__(
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        *,
+        bias: Array | None = None,
+        scale: float | None = None,
+    ) -> Array: ...
+
+
+def split_heads(x: Array, heads: int) -> Array:
+    """[B,T,N*D] -> [B,T,N,D]."""
+    return x.reshape(*x.shape[:-1], heads, -1)
+
+
+def merge_heads(x: Array) -> Array:
+    """[B,T,N,D] -> [B,T,N*D]."""
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def attend(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    bias: Array | None = None,
+    scale: float | None = None,
+) -> Array:
+    """softmax(scale query key^T + bias) value, with scores and softmax in float32.
+
+    Long sequences are computed in pieces of queries; as each query's softmax is its own, the
+    result is the same.
+
+    Args:
+        query: [B,Tq,N,D].
+        key: [B,Tk,N,D].
+        value: [B,Tk,N,D].
+        bias: added to the scores, float32, of a shape that broadcasts to [B,N,Tq,Tk].
+        scale: 1 / sqrt(D) where none is given.
+
+    Returns:
+        [B,Tq,N,D] in the dtype of `value`.
+    """
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    if bias is not None and bias.shape[-2] != 1:  # a text's, whose sequences are short
+        return _attend_at_once(query, key, value, bias, scale)
+    in_pieces = functools.partial(_attend_in_pieces, scale=scale, most=MAX_SCORES)
+    if query.shape[1] * key.shape[1] < HEAD_SCORES:
+        return in_pieces(query, key, value, bias)
+    by_heads = functools.partial(_attend_by_heads, scale=scale)
+    out: Array = jax.lax.platform_dependent(
+        query, key, value, bias, cpu=by_heads, default=in_pieces
+    )
+    return out
+
+
+def _attend_by_heads(
+    query: Array, key: Array, value: Array, bias: Array | None, scale: float
+) -> Array:
+    batch, _, heads, _ = query.shape
+
+    def split(x: Array) -> Array:  # [B,T,N,D] -> [B*N,1,T,1,D]
+        return x.swapaxes(1, 2).reshape(batch * heads, 1, x.shape[1], 1, -1)
+
+    if bias is not None:
+        bias = jnp.broadcast_to(bias, (batch, heads, 1, key.shape[1]))
+        bias = bias.reshape(batch * heads, 1, 1, 1, -1)
+
+    def one(head: tuple[Array, Array, Array, Array | None]) -> Array:
+        return _attend_in_pieces(*head, scale=scale, most=MAX_CPU_SCORES)
+
+    out: Array = jax.lax.map(one, (split(query), split(key), split(value), bias))
+    return out.reshape(batch, heads, query.shape[1], -1).swapaxes(1, 2)
+
+
+def _attend_in_pieces(
+    query: Array, key: Array, value: Array, bias: Array | None, *, scale: float, most: int
+) -> Array:
+    """Attend with at most so many scores at once; the bias is the same for all queries."""
+    batch, queries, heads, width = query.shape
+    at_once = functools.partial(_attend_at_once, key=key, value=value, bias=bias, scale=scale)
+    pieces = -(-batch * heads * queries * key.shape[1] // most)
+    if pieces == 1:
+        return at_once(query)
+    length = -(-queries // pieces)
+    padding = pieces * length - queries
+    padded = jnp.pad(query, ((0, 0), (0, padding), (0, 0), (0, 0)))
+    split = padded.reshape(batch, pieces, length, heads, width).swapaxes(0, 1)  # [P,B,L,N,D]
+    out: Array = jax.lax.map(at_once, split)
+    return out.swapaxes(0, 1).reshape(batch, pieces * length, heads, -1)[:, :queries]
+
+
+def _attend_at_once(
+    query: Array, key: Array, value: Array, bias: Array | None, scale: float
+) -> Array:
+    # There are far more scores than queries or results: what can be done to those is done there.
+    early = math.frexp(scale)[0] == 0.5  # a power of two, and so exact in any dtype
+    scores = wide_product("bqnd,bknd->bnqk", query * scale if early else query, key)
+    if not early:
+        scores = scores * scale
+    if bias is not None:
+        scores = scores + bias
+    weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
+    total = weights.sum(axis=-1).swapaxes(1, 2)[..., None]  # [B,Tq,N,1]
+    mixed = wide_product("bnqk,bknd->bqnd", weights.astype(value.dtype), value)
+    return (mixed / total).astype(value.dtype)

@@ -1,0 +1,80 @@
+"""Matrix products: float32 in full, and half precision in the form that a processor is fast at."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+import jax
+from jax import Array
+
+__all__ = ["matmul_precision", "multiplies_bfloat16", "product", "wide_product"]
+
+_PROCESSORS = Path("/proc/cpuinfo")
+
+
+def matmul_precision(dtype: np.dtype[Any]) -> jax.lax.Precision | None:
+    """Full float32 products for float32: some accelerators would silently use fewer bits."""
+    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
+
+
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Whether XLA has products of bfloat16 on this CPU that are faster than those of float32.
+
+    They take AMX, four times as fast, if the result is float32, in which it sums. JAX 0.8 knows
+    them in some versions, and older ones refuse a float32 result of some shapes.
+    """
+    return jax.__version_info__ >= (0, 9) and "amx_bf16" in _processor_flags()
+
+
+def _processor_flags() -> list[str]:
+    """What the first processor can do, as Linux tells it; nothing elsewhere."""
+    if not _PROCESSORS.exists():
+        return []
+    with _PROCESSORS.open(encoding="utf-8") as lines:
+        return next((line.split() for line in lines if line.startswith("flags")), [])
+
+
+def product(x: Array, kernel: Array, equation: str = "...i,io->...o") -> Array:
+    """Einsum of two arrays, in their dtype; of [...,n_in] and [n_in,n_out] if not told."""
+    plain = functools.partial(jnp.einsum, equation, precision=matmul_precision(x.dtype))
+    if x.dtype == jnp.float32:
+        return plain(x, kernel)
+
+    def on_a_cpu(x: Array, kernel: Array) -> Array:
+        return _widened(equation, x, kernel).astype(x.dtype)
+
+    result: Array = jax.lax.platform_dependent(x, kernel, cpu=on_a_cpu, default=plain)
+    return result
+
+
+def wide_product(equation: str, a: Array, b: Array) -> Array:
+    """Einsum of two arrays of one dtype, summed and returned in float32."""
+    if a.dtype == jnp.float32:
+        return _einsum(equation, a, b)
+    widened = functools.partial(_widened, equation)
+    default = functools.partial(_einsum, equation)
+    result: Array = jax.lax.platform_dependent(a, b, cpu=widened, default=default)
+    return result
+
+
+def _widened(equation: str, a: Array, b: Array) -> Array:
+    """Of half precision on a CPU, which mostly computes in float32 anyway."""
+    if a.dtype == jnp.bfloat16 and multiplies_bfloat16():
+        return _einsum(equation, a, b)
+    return _einsum(equation, a.astype(jnp.float32), b.astype(jnp.float32))
+
+
+def _einsum(equation: str, a: Array, b: Array) -> Array:
+    return jnp.einsum(
+        equation,
+        a,
+        b,
+        precision=matmul_precision(a.dtype),
+        preferred_element_type=jnp.float32,
+    )

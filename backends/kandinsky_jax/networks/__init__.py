@@ -1,0 +1,1 @@
+"""The networks in Flax NNX, one file a network, channels-last."""

@@ -1,0 +1,228 @@
+"""The UNet of Kandinsky 3.0 and 3.1: text to image, Flash, inpainting."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import DTypeLike
+
+from jax import Array
+from kandinsky_core.configs import Kandinsky3UNetConfig
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_jax.layers.attention import AttentionFunction, attend
+from kandinsky_jax.layers.layers import (
+    Conv,
+    GroupNorm,
+    LayerNorm,
+    Layers,
+    Linear,
+    TimestepEmbedding,
+    silu,
+    timestep_angles,
+)
+from kandinsky_jax.networks.kandinsky3_blocks import Attention, DownBlock, UpBlock
+from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens
+
+__all__ = ["Kandinsky3Conditioning", "Kandinsky3UNet"]
+
+LOWEST = float(np.finfo(np.float32).min)
+# Levels without attention: on the way down the first, on the way up all from the fourth on. That is
+# the same level where there are four, as in the published model.
+_WITHOUT_ATTENTION_DOWN, _WITHOUT_ATTENTION_UP = 0, 3
+
+
+class Kandinsky3Conditioning(NamedTuple):
+    """What the conditioning contributes to every step; a pytree to hand back to the UNet."""
+
+    embedding: Array  # added to the time embedding, [B,T]
+    bias: Array  # of the scores of attentions to the text, [B,1,1,L]
+    channels: Array | None  # behind those of the sample, [B,h,w,c]
+    down: tuple[BlockTokens, ...]
+    up: tuple[BlockTokens, ...]
+
+
+class TextProjection(nnx.Module):
+    """[B,L,encoder_hid_dim] -> [B,L,cross_attention_dim]."""
+
+    def __init__(self, config: Kandinsky3UNetConfig, *, layers: Layers) -> None:
+        width = config.cross_attention_dim
+        self.projection_linear = Linear(config.encoder_hid_dim, width, bias=False, layers=layers)
+        self.projection_norm = LayerNorm(width, layers=layers)
+
+    def __call__(self, states: Array) -> Array:
+        return self.projection_norm(self.projection_linear(states))
+
+
+class TextPooling(nnx.Module):
+    """One query, the mean of all tokens that are there, attends to them: [B,L,D] -> [B,T]."""
+
+    def __init__(self, config: Kandinsky3UNetConfig, *, layers: Layers) -> None:
+        width = config.cross_attention_dim
+        self.attention = Attention(
+            config.time_embedding_dim, width, width, config.attention_head_dim, layers=layers
+        )
+
+    def __call__(self, context: Array, bias: Array, present: Array | None = None) -> Array:
+        there = None if present is None else present.astype(bool)[..., None]
+        query = context.mean(axis=1, keepdims=True, where=there)  # [B,1,D]
+        return self.attention(query, self.attention.prepare(context), bias)[:, 0]
+
+
+class Kandinsky3UNet(nnx.Module):
+    """Reference: diffusers' class of this name, and for inpainting that of ai-forever/Kandinsky-3.
+
+    diffusers has no form with other channels in than out, and projects the text in every step.
+    """
+
+    def __init__(
+        self,
+        config: Kandinsky3UNetConfig,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
+        attend: AttentionFunction = attend,
+    ) -> None:
+        layers = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend)
+        first = config.init_channels
+        self.dtype = jnp.dtype(dtype)
+        self.size_multiple = config.size_multiple
+        self.time_embedding = TimestepEmbedding(first, config.time_embedding_dim, layers=layers)
+        self.add_time_condition = TextPooling(config, layers=layers)
+        self.conv_in = Conv(config.in_channels, first, kernel=3, padding=1, layers=layers)
+        self.encoder_hid_proj = TextProjection(config, layers=layers)
+        self.down_blocks = _down_blocks(config, layers=layers)
+        self.up_blocks = _up_blocks(config, layers=layers)
+        self.conv_norm_out = GroupNorm(
+            first, groups=config.groups, epsilon=NORM_EPSILON, layers=layers
+        )
+        self.conv_out = Conv(first, config.out_channels, kernel=3, padding=1, layers=layers)
+
+    def prepare(
+        self,
+        text_encoder_hidden_states: Array,
+        attention_mask: Array,
+        image_latents: Array | None = None,
+        projected_mask: Array | None = None,
+        null_embedding: Array | None = None,
+        present: Array | None = None,
+    ) -> Kandinsky3Conditioning:
+        """Compute all that depends on the conditioning alone.
+
+        Without `projected_mask` and `null_embedding` this is diffusers' convention: padding, whose
+        states the pipeline sets to zero, is projected like all else. They make that of the original
+        code: see `kandinsky_core.seam.networks.Denoiser.begin`.
+
+        Args:
+            text_encoder_hidden_states: [B,L,encoder_hid_dim].
+            attention_mask: [B,L], true on what attention sees. Where it is true nowhere, all tokens
+                are seen alike.
+            image_latents: for inpainting, the mask and masked latents, [B,h,w,c].
+            projected_mask: [B,L], true on tokens whose projection is kept; that of the others is
+                set to zero.
+            null_embedding: [B,cross_attention_dim], then added to the first token.
+            present: [B,L], false on what only fills the text up to a length that a program is
+                compiled for; all tokens where there is none. It has no effect on the result.
+
+        Returns:
+            What `__call__` takes; with it no step looks at the text again.
+        """
+        context = self.encoder_hid_proj(text_encoder_hidden_states)
+        if projected_mask is not None:
+            context = jnp.where(projected_mask.astype(bool)[..., None], context, 0)
+        if null_embedding is not None:
+            context = context.at[:, 0].add(null_embedding.astype(context.dtype))
+        bias = jnp.where(attention_mask.astype(bool), 0.0, LOWEST)
+        if present is not None:  # not even where nothing else is seen
+            bias = jnp.where(present.astype(bool), bias, -jnp.inf)
+        bias = bias[:, None, None]  # [B,1,1,L]
+        return Kandinsky3Conditioning(
+            embedding=self.add_time_condition(context, bias, present),
+            bias=bias,
+            channels=image_latents,
+            down=tuple(block.prepare(context) for block in self.down_blocks),
+            up=tuple(block.prepare(context) for block in self.up_blocks),
+        )
+
+    def __call__(self, sample: Array, timestep: Array, prepared: Kandinsky3Conditioning) -> Array:
+        """Predict the noise in `sample`.
+
+        Args:
+            sample: noisy latents, [B,h,w,C], channels-last.
+            timestep: [B], on the scale of the training steps.
+            prepared: of `prepare`, for the same batch.
+
+        Returns:
+            [B,h,w,out_channels].
+
+        Raises:
+            InvalidInputError: h or w is no multiple of `size_multiple` (8 for the published
+                models): the skips of odd levels would not fit, in the reference either.
+        """
+        height, width = sample.shape[1:3]
+        if height % self.size_multiple or width % self.size_multiple:
+            raise InvalidInputError(
+                f"latents are {height} x {width}; the UNet needs multiples of {self.size_multiple}"
+            )
+        sinusoid = _sinusoid(timestep, self.conv_in.kernel.shape[-1]).astype(self.dtype)
+        # Each norm starts its use of the embedding with SiLU, so that is done once.
+        time = silu(self.time_embedding(sinusoid) + prepared.embedding)
+        if prepared.channels is not None:
+            sample = jnp.concatenate([sample, prepared.channels.astype(sample.dtype)], axis=-1)
+        x = self.conv_in(sample)
+        skips = []
+        for down, tokens in zip(self.down_blocks, prepared.down, strict=True):
+            x = down(x, time, tokens, prepared.bias)
+            skips.append(x)
+        skips.pop()  # the lowest level hands on its output itself
+        for level, (up, tokens) in enumerate(zip(self.up_blocks, prepared.up, strict=True)):
+            if level:
+                x = jnp.concatenate([x, skips.pop()], axis=-1)
+            x = up(x, time, tokens, prepared.bias)
+        return self.conv_out(silu(self.conv_norm_out(x)))
+
+
+def _sinusoid(timestep: Array, width: int) -> Array:
+    """Sines, then cosines, the slowest at exactly 1/10000: [B] -> [B,width], float32."""
+    half = width // 2
+    angle = timestep_angles(timestep, half, half - 1)
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+
+
+def _down_blocks(config: Kandinsky3UNetConfig, *, layers: Layers) -> nnx.List[DownBlock]:
+    widths = config.block_out_channels
+    inputs = (config.init_channels, *widths[:-1])
+    return nnx.List(
+        [
+            DownBlock(
+                n_in,
+                n_out,
+                config,
+                layers=layers,
+                attention=level != _WITHOUT_ATTENTION_DOWN,
+                downsample=level != len(widths) - 1,
+            )
+            for level, (n_in, n_out) in enumerate(zip(inputs, widths, strict=True))
+        ]
+    )
+
+
+def _up_blocks(config: Kandinsky3UNetConfig, *, layers: Layers) -> nnx.List[UpBlock]:
+    widths = config.block_out_channels[::-1]
+    outputs = (*widths[1:], config.init_channels)
+    return nnx.List(
+        [
+            UpBlock(
+                n_in,
+                n_in if level else 0,
+                n_out,
+                config,
+                layers=layers,
+                attention=level < _WITHOUT_ATTENTION_UP,
+                upsample=level != 0,
+            )
+            for level, (n_in, n_out) in enumerate(zip(widths, outputs, strict=True))
+        ]
+    )

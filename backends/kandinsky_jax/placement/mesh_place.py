@@ -1,0 +1,198 @@
+"""A network over a mesh of devices.
+
+Along the `data` axis each device has some of the pictures and runs the program of one device on
+them (`jax.shard_map`), so that none waits for another. Along the `model` axis weights are split;
+there the compiler divides the program and puts in the communication.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import jax
+from kandinsky_core.arrays import Array
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_jax.placement.devices import device_platform
+from kandinsky_jax.placement.mesh import DATA_AXIS, mesh_name
+from kandinsky_jax.placement.places import Batch, Place
+from kandinsky_jax.placement.sharding import MODEL_AXIS, weight_spec
+
+__all__ = ["OverMesh"]
+
+_WHOLE = PartitionSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class OverMesh:
+    """A place of many devices, of one process or of several that all do the same."""
+
+    mesh: Mesh  # of `kandinsky_jax.placement.mesh.find_mesh`
+
+    @property
+    def name(self) -> str:
+        """See `kandinsky_jax.placement.places.Place.name`."""
+        return mesh_name(self.mesh)
+
+    def moved(self, device: str) -> Place:
+        """Return this place where the name is that of its kind of device: scripts say `cuda`.
+
+        Raises:
+            InvalidInputError: It is another.
+        """
+        if device_platform(device) != self.mesh.devices.flat[0].platform:
+            raise InvalidInputError(
+                f"device {device!r}: this network lies on {self.name} and stays there; load it "
+                "again with device= in place of mesh="
+            )
+        return self
+
+    def put_weight(self, leaf: str, array: Array) -> jax.Array:
+        """See `kandinsky_jax.placement.places.Place.put_weight`."""
+        return _placed(array, self._of_weight(leaf, np.shape(array)))
+
+    def put_weights(self, state: Any) -> Any:
+        """See `kandinsky_jax.placement.places.Place.put_weights`."""
+        return nnx.from_flat_state(
+            (path, variable.replace(self.put_weight(str(path[-1]), variable[...])))
+            for path, variable in nnx.to_flat_state(state)
+        )
+
+    def shapes(self, state: Any) -> Any:
+        """See `kandinsky_jax.placement.places.Place.shapes`."""
+
+        def shape_of(leaf: str, variable: Any) -> jax.ShapeDtypeStruct:
+            sharding = self._of_weight(leaf, variable.shape)
+            return jax.ShapeDtypeStruct(variable.shape, variable.dtype, sharding=sharding)
+
+        return nnx.from_flat_state(
+            (path, variable.replace(shape_of(str(path[-1]), variable)))
+            for path, variable in nnx.to_flat_state(state)
+        )
+
+    def _of_weight(self, leaf: str, shape: tuple[int, ...]) -> NamedSharding:
+        return NamedSharding(self.mesh, weight_spec(leaf, shape, self.mesh.shape[MODEL_AXIS]))
+
+    def get(self, tree: Any) -> Any:
+        """See `kandinsky_jax.placement.places.Place.get`."""
+        return jax.tree.map(_gathered, tree)
+
+    def batch(self, first: Array) -> Batch:
+        """See `kandinsky_jax.placement.places.Place.batch`.
+
+        Raises:
+            InvalidInputError: Another process has other rows.
+        """
+        if jax.process_count() > 1:
+            _require_same(first)
+        return _MeshBatch(self.mesh, len(first))
+
+
+class _MeshBatch:
+    """`count` pictures over the `data` axis; a single one is computed on all devices alike."""
+
+    def __init__(self, mesh: Mesh, count: int) -> None:
+        self._mesh = mesh
+        self._count = count
+        self.split = count > 1 and mesh.shape[DATA_AXIS] > 1
+        self._parts = mesh.shape[DATA_AXIS] if self.split else 1
+        self._each = -(-count // self._parts)
+        self._rows = NamedSharding(mesh, PartitionSpec(DATA_AXIS) if self.split else _WHOLE)
+
+    def put(self, array: Array) -> Any:
+        """See `kandinsky_jax.placement.places.Batch.put`.
+
+        Rows come in as many parts as there are for each picture (the unconditional and the
+        conditional). A device gets of each part the rows of its pictures, in the same order. What
+        the devices cannot share out evenly is filled up with copies of the last picture.
+        """
+        shape = array.shape[1:]
+        parts = array.reshape(-1, self._count, *shape)
+        missing = self._parts * self._each - self._count
+        if missing:
+            last = np.repeat(parts[:, -1:], missing, axis=1)
+            parts = np.concatenate([parts, last], axis=1)
+        by_device = parts.reshape(-1, self._parts, self._each, *shape).swapaxes(0, 1)
+        return _placed(by_device.reshape(-1, *shape), self._rows)
+
+    def arrange(self, arguments: tuple[Any, ...], shared: tuple[int, ...]) -> tuple[Any, ...]:
+        """See `kandinsky_jax.placement.places.Batch.arrange`."""
+
+        def rows(leaf: Any) -> Any:
+            return leaf if isinstance(leaf, jax.Array) else self.put(leaf)
+
+        whole = NamedSharding(self._mesh, _WHOLE)
+        return tuple(
+            _placed(argument, whole) if place in shared else jax.tree.map(rows, argument)
+            for place, argument in enumerate(arguments, start=1)
+        )
+
+    def jit(
+        self, function: Callable[..., Any], shared: tuple[int, ...], donate: tuple[int, ...]
+    ) -> Any:
+        """See `kandinsky_jax.placement.places.Batch.jit`."""
+        if self.split:
+            function = self._on_own_rows(function, shared)
+        return jax.jit(function, donate_argnums=donate, out_shardings=self._rows)
+
+    def _on_own_rows(
+        self, function: Callable[..., Any], shared: tuple[int, ...]
+    ) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            specs = tuple(
+                _WHOLE if place == 0 or place in shared else self._rows.spec
+                for place in range(len(arguments))
+            )
+            # What is not among `axis_names` is left to the compiler to divide.
+            axes = {DATA_AXIS} if self._mesh.shape[MODEL_AXIS] > 1 else {DATA_AXIS, MODEL_AXIS}
+            own: Any = jax.shard_map(
+                function,
+                mesh=self._mesh,
+                in_specs=specs,
+                out_specs=self._rows.spec,
+                axis_names=axes,
+                check_vma=False,
+            )
+            return own(*arguments)
+
+        return run
+
+    def read(self, array: jax.Array) -> Array:
+        """See `kandinsky_jax.placement.places.Batch.read`; every process gets all rows."""
+        return _gathered(array)[: self._count]
+
+
+def _placed(array: Any, sharding: NamedSharding) -> jax.Array:
+    """Bring a host's array to the devices of this process, each its part.
+
+    `jax.device_put` would compare the whole array between processes first.
+    """
+    host = np.asarray(array)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+
+def _gathered(array: Any) -> Array:
+    """Copy an array to the host, from the devices of other processes too."""
+    if isinstance(array, jax.Array) and not (
+        array.is_fully_addressable or array.is_fully_replicated
+    ):
+        array = multihost_utils.process_allgather(array, tiled=True)
+    return np.asarray(array)
+
+
+def _require_same(first: Array) -> None:
+    digest = hashlib.sha256(np.ascontiguousarray(first).data).digest()
+    # Gathered, so that every process sees it and none waits for one that has given up.
+    found = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
+    if (found != found[0]).any():
+        raise InvalidInputError(
+            "the processes of the mesh were given different inputs: call the pipeline with the "
+            "same arguments in all of them, a seed or a seeded generator among them"
+        )

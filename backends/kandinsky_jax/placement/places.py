@@ -1,0 +1,144 @@
+"""Where a network lies and its programs run; here on one device, in `mesh_place` on many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+import jax
+from kandinsky_core.arrays import Array
+from kandinsky_jax.placement.devices import device_name, find_device
+
+__all__ = ["Batch", "OneDevice", "Place"]
+
+
+class Batch(Protocol):
+    """How the rows of one run, or of one call, lie on the devices."""
+
+    @property
+    def split(self) -> bool:
+        """Whether devices have rows of their own; that makes another program."""
+        ...
+
+    def put(self, array: Array) -> Any:
+        """Bring an array to where its rows belong: one for each picture, or several such parts."""
+        ...
+
+    def arrange(self, arguments: tuple[Any, ...], shared: tuple[int, ...]) -> tuple[Any, ...]:
+        """Bring those of a program's arguments that are on the host to where they belong.
+
+        Args:
+            arguments: Besides the weights.
+            shared: Positions, counted with the weights, of those that all rows share.
+        """
+        ...
+
+    def jit(
+        self, function: Callable[..., Any], shared: tuple[int, ...], donate: tuple[int, ...]
+    ) -> Any:
+        """Return `jax.jit` of a function that takes weights and more, and gives rows."""
+        ...
+
+    def read(self, array: jax.Array) -> Array:
+        """Return the rows of a result."""
+        ...
+
+
+class Place(Protocol):
+    """Where a network lies."""
+
+    @property
+    def name(self) -> str:
+        """For people: `cpu`, `gpu:0`, `gpu x 8 (data=4, model=2)`."""
+        ...
+
+    def moved(self, device: str) -> Place:
+        """Return the place that a device's name stands for.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+            InvalidInputError: What lies over a mesh cannot be moved.
+        """
+        ...
+
+    def put_weight(self, leaf: str, array: Array) -> jax.Array:
+        """Bring one weight here; `leaf` is the last part of its name."""
+        ...
+
+    def put_weights(self, state: Any) -> Any:
+        """Bring a network's weights here from the host."""
+        ...
+
+    def shapes(self, state: Any) -> Any:
+        """Return a network's weights as they would lie here, without their values."""
+        ...
+
+    def get(self, tree: Any) -> Any:
+        """Copy weights to the host."""
+        ...
+
+    def batch(self, first: Array) -> Batch:
+        """Return how rows lie here, those of an array with one for each picture."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OneDevice:
+    """One device: a place, and each batch there, as nothing is divided."""
+
+    device: jax.Device
+    split: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """See `Place.name`."""
+        return device_name(self.device)
+
+    def moved(self, device: str) -> Place:
+        """See `Place.moved`."""
+        return OneDevice(find_device(device))
+
+    def put_weight(self, leaf: str, array: Array) -> jax.Array:
+        """See `Place.put_weight`."""
+        return self.put(array)
+
+    def put_weights(self, state: Any) -> Any:
+        """See `Place.put_weights`."""
+        return jax.device_put(state, self.device)
+
+    def shapes(self, state: Any) -> Any:
+        """See `Place.shapes`."""
+        sharding = jax.sharding.SingleDeviceSharding(self.device)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state
+        )
+
+    def get(self, tree: Any) -> Any:
+        """See `Place.get`."""
+        return jax.device_get(tree)
+
+    def batch(self, first: Array) -> Batch:
+        """See `Place.batch`."""
+        return self
+
+    def put(self, array: Array) -> jax.Array:
+        """See `Batch.put`."""
+        placed: jax.Array = jax.device_put(array, self.device)
+        return placed
+
+    def arrange(self, arguments: tuple[Any, ...], shared: tuple[int, ...]) -> tuple[Any, ...]:
+        """See `Batch.arrange`; JAX brings them itself."""
+        return arguments
+
+    def jit(
+        self, function: Callable[..., Any], shared: tuple[int, ...], donate: tuple[int, ...]
+    ) -> Any:
+        """See `Batch.jit`."""
+        return jax.jit(function, donate_argnums=donate)
+
+    def read(self, array: jax.Array) -> Array:
+        """See `Batch.read`."""
+        return np.asarray(array)

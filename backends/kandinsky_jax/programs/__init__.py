@@ -1,0 +1,1 @@
+"""Compiling networks ahead of time, and keeping what was compiled."""

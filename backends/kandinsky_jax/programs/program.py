@@ -1,0 +1,88 @@
+"""Functions compiled ahead of time, once for each shape, and a log of every compilation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import jax
+from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_jax.placement.places import Batch
+from kandinsky_jax.programs.cache import cache_hits
+
+__all__ = ["Program"]
+
+
+class Program:
+    """A function of arrays that is compiled when it meets new shapes.
+
+    The first argument is the weights, whose shapes never change: they are left out of the key, so
+    that a call does not walk through hundreds of arrays.
+
+    Args:
+        name: For the log.
+        function: Pure; its first argument is the weights.
+        log: Where compilations are recorded.
+        donate: Positions of arguments whose buffers the result may take over.
+        shared: Positions of arguments that are the same for all rows; the others, and the result,
+            have one for each picture, or several.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        log: CompilationLog,
+        donate: tuple[int, ...] = (),
+        shared: tuple[int, ...] = (),
+    ) -> None:
+        self._name = name
+        self._function = function
+        self._log = log
+        self._donate = donate
+        self._shared = shared
+        self._compiled: dict[Any, jax.stages.Compiled] = {}
+
+    def __call__(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
+        arguments = batch.arrange(arguments, self._shared)
+        compiled = self._compile(batch, weights, arguments)
+        if compiling_only():
+            return jax.tree.map(_zeros, _shapes(compiled))
+        return compiled(weights, *arguments)
+
+    def shapes(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
+        """Compile, and return the result's shapes and where it would lie."""
+        arguments = batch.arrange(arguments, self._shared)
+        return _shapes(self._compile(batch, weights, arguments))
+
+    def _compile(
+        self, batch: Batch, weights: Any, arguments: tuple[Any, ...]
+    ) -> jax.stages.Compiled:
+        leaves, structure = jax.tree.flatten(arguments)
+        key = (batch.split, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            start, hits = time.perf_counter(), cache_hits()
+            jitted = batch.jit(self._function, self._shared, self._donate)
+            compiled = self._compiled[key] = jitted.lower(weights, *arguments).compile()
+            # The first argument, the sample or the prompt, tells the shape; the rest follows it.
+            seconds, cached = time.perf_counter() - start, cache_hits() > hits
+            self._log.add(self._name, str(leaves[0].shape), seconds, cached=cached)
+        return compiled
+
+
+def _shapes(compiled: jax.stages.Compiled) -> Any:
+    def place(result: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(result.shape, result.dtype, sharding=sharding)
+
+    return jax.tree.map(place, compiled.out_info, compiled.output_shardings)
+
+
+def _zeros(result: Any) -> jax.Array:
+    """Return zeros in the place of a result, with its shape, on its devices."""
+    host = np.zeros(result.shape, result.dtype)
+    return jax.make_array_from_callback(host.shape, result.sharding, lambda index: host[index])

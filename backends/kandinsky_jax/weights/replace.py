@@ -1,0 +1,57 @@
+"""Reading and replacing single weights of a filled network, under PyTorch's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from kandinsky_converters.layouts.numbers import cast
+from kandinsky_core.arrays import Array
+from kandinsky_jax.weights.load import rule_and_name
+
+__all__ = ["read_weights", "with_weights"]
+
+
+def read_weights(state: Any, names: Iterable[str], get: Callable[[Any], Any]) -> dict[str, Array]:
+    """Copies of some weights, in PyTorch's layout.
+
+    Args:
+        state: The parameters, on a device or the host.
+        names: PyTorch's.
+        get: Copies an array to the host.
+
+    Raises:
+        KeyError: There are no such weights; the error holds all their names.
+    """
+    found = {}
+    wanted = set(names)
+    for path, variable in nnx.to_flat_state(state):
+        rule, name = rule_and_name(path, variable)
+        if name in wanted:
+            found[name] = np.array(rule.to_torch(np.asarray(get(variable[...]))))
+    if len(found) < len(wanted):
+        raise KeyError(*sorted(wanted - set(found)))
+    return found
+
+
+def with_weights(state: Any, values: Mapping[str, Array], place: Callable[[str, Any], Any]) -> Any:
+    """The parameters with some weights replaced.
+
+    Args:
+        state: The parameters.
+        values: By PyTorch's names, in its layout.
+        place: Brings an array to where the others are, by the last part of its name.
+    """
+    variables = []
+    for path, variable in nnx.to_flat_state(state):
+        rule, name = rule_and_name(path, variable)
+        if name in values:
+            dtype = jnp.dtype(variable.dtype)
+            array = np.array(cast(rule.to_backend(np.asarray(values[name])), dtype))
+            variable = variable.replace(place(str(path[-1]), array))
+        variables.append((path, variable))
+    return nnx.from_flat_state(variables)

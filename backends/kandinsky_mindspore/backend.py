@@ -1,0 +1,154 @@
+"""What the core sees of MindSpore."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kandinsky_backend_kit.t5_parts import T5Parts
+from kandinsky_core.configs import (
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    Kandinsky3UNetConfig,
+    MultilingualCLIPConfig,
+    NetworkConfig,
+    PriorTransformerConfig,
+    T5Config,
+    UNet2DConditionConfig,
+    VQModelConfig,
+)
+from kandinsky_core.errors import ConfigError
+from kandinsky_core.seam.backend import BackendReport, DeviceMemory
+from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.registry import require_packages
+from kandinsky_core.seam.tensors import ComponentSource
+from kandinsky_mindspore.components.denoise import (
+    MindSporeKandinsky3UNet,
+    MindSporePrior,
+    MindSporeUNet,
+)
+from kandinsky_mindspore.components.encoders import (
+    MindSporeAutoencoder,
+    MindSporeImageEncoder,
+    MindSporeMultilingualTextEncoder,
+    MindSporeT5TextEncoder,
+    MindSporeTextEncoder,
+)
+from kandinsky_mindspore.components.network import MindSporeNetwork
+from kandinsky_mindspore.components.t5_streaming import StreamedT5TextEncoder
+from kandinsky_mindspore.components.turns import Turn
+from kandinsky_mindspore.cpu import cpu_ops
+from kandinsky_mindspore.networks.build import build_network
+from kandinsky_mindspore.placement.devices import network_dtype, select_device, visible_devices
+from kandinsky_mindspore.placement.memory import device_memory
+from kandinsky_mindspore.runtime import LOCK
+from kandinsky_mindspore.weights.load import fill_network
+
+__all__ = ["COMPILE_VARIABLE", "MindSporeBackend"]
+
+COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
+
+# One for the device of the process: the halves of a pipeline are loaded by backends of their own.
+_TURN = Turn()
+
+_CLASSES: dict[str, tuple[type[NetworkConfig], type[MindSporeNetwork]]] = {
+    config.CLASS_NAME: (config, component)
+    for config, component in (
+        (CLIPTextConfig, MindSporeTextEncoder),
+        (CLIPVisionConfig, MindSporeImageEncoder),
+        (Kandinsky3UNetConfig, MindSporeKandinsky3UNet),
+        (MultilingualCLIPConfig, MindSporeMultilingualTextEncoder),
+        (PriorTransformerConfig, MindSporePrior),
+        (T5Config, MindSporeT5TextEncoder),
+        (UNet2DConditionConfig, MindSporeUNet),
+        (VQModelConfig, MindSporeAutoencoder),
+    )
+}
+
+
+class MindSporeBackend:
+    """Runs the networks with MindSpore, on the one device that its process has.
+
+    Args:
+        compile: See `kandinsky_mindspore.create`.
+
+    Attributes:
+        compilations: Every compilation since the backend was made.
+        cache_folder: None: what is compiled ends with the process.
+    """
+
+    name = "mindspore"
+    cache_folder: Path | None = None
+
+    def __init__(self, *, compile: bool | None = None) -> None:
+        self.compile = os.environ.get(COMPILE_VARIABLE) == "1" if compile is None else compile
+        self.compilations = CompilationLog()
+        self._turn = _TURN
+
+    def load(
+        self, source: ComponentSource, dtype: str, device: str | None = None
+    ) -> MindSporeNetwork:
+        """See `kandinsky_core.seam.backend.Backend.load`.
+
+        The first call settles the device of the process: `device`, else what the environment's
+        `KANDINSKY_MINDSPORE_DEVICE` says, else an NPU where there is one.
+
+        Raises:
+            BackendUnavailableError: There is no such device, or the process has another one.
+            InvalidInputError: The device cannot compute in this dtype.
+        """
+        if source.class_name not in _CLASSES:
+            raise ConfigError(
+                f"the MindSpore backend has no {source.class_name}; it has {', '.join(_CLASSES)}"
+            )
+        config_class, component_class = _CLASSES[source.class_name]
+        config = config_class.from_dict(source.config)
+        with LOCK:
+            place = select_device(device)
+            dtype = network_dtype(source.class_name, dtype, place)
+            cpu_ops.install()
+            self._turn.end()  # what is loaded now is used next
+            cell = build_network(config)
+            fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
+            log = self.compilations if self.compile else None
+            return component_class(cell, config, device=place, log=log, turn=self._turn)
+
+    def load_streamed(
+        self, source: ComponentSource, dtype: str, device: str | None = None
+    ) -> StreamedT5TextEncoder:
+        """Prepare a text encoder of Kandinsky 3 that reads its files block by block at every call.
+
+        Raises:
+            BackendUnavailableError: There is no such device, or the process has another one.
+            CheckpointError: The checkpoint does not fit; no data has been read.
+            ConfigError: A config field is unknown or unsupported, or this is another network.
+            InvalidInputError: The device cannot compute in this dtype.
+        """
+        config = T5Config.from_dict(source.config)
+        parts = T5Parts(source.tensors(), config)
+        with LOCK:
+            place = select_device(device)
+            dtype = network_dtype(config.CLASS_NAME, dtype, place)
+            cpu_ops.install()
+        return StreamedT5TextEncoder(parts, config, dtype=dtype, device=place, turn=self._turn)
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """See `kandinsky_core.seam.backend.Backend.memory`; settles the device, as `load` does.
+
+        Raises:
+            BackendUnavailableError: There is no such device, or the process has another one.
+        """
+        with LOCK:
+            return device_memory(select_device(device))
+
+    def report(self) -> BackendReport:
+        """See `kandinsky_core.seam.backend.Backend.report`."""
+        versions = require_packages("mindspore", "mindspore", "mindone")
+        with LOCK:
+            devices = [
+                f"cpu ({len(cpu_ops.KERNELS)} operators replaced)" if name == "cpu" else name
+                for name in visible_devices()
+            ]
+        return BackendReport(
+            name=self.name, available=True, versions=versions, devices=tuple(devices)
+        )

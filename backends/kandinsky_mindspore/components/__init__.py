@@ -1,0 +1,1 @@
+"""The networks as core sees them: encoders, denoisers, the autoencoder."""

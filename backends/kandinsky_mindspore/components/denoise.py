@@ -1,0 +1,224 @@
+"""The prior and the UNet in their loops, one operator after the other as MindSpore runs them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+import mindspore as ms
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
+from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
+from kandinsky_mindspore.components.network import MindSporeNetwork, to_numpy
+from kandinsky_mindspore.cpu.cpu_graph_ops import Compiling
+from kandinsky_mindspore.networks.kandinsky3_unet import kandinsky3_form, prepare_text
+from kandinsky_mindspore.networks.unet_forms import unet_form
+from kandinsky_mindspore.programs.program import CompiledFunction
+from kandinsky_mindspore.runtime import LOCK
+from mindspore import mint, ops
+
+__all__ = ["MindSporeKandinsky3UNet", "MindSporePrior", "MindSporeRun", "MindSporeUNet"]
+
+_INPUT_SCALE = ROW_FIELDS.index("input_scale")
+
+
+class _Denoiser(MindSporeNetwork):
+    """A network that is called once a step: what is worth compiling."""
+
+    _compiles_on_cpu: ClassVar[bool]
+
+    def begin(
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
+    ) -> MindSporeRun:
+        """See `kandinsky_core.seam.networks.Denoiser.begin`."""
+        return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
+        """Compute what does not depend on the step, from tensors and as tensors by name."""
+        return conditioning
+
+    def predict(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:
+        """Run the network on tensors of B rows, each with its timestep [B]."""
+        if self._offloaded is not None:  # another network may have had its turn since `tensor`
+            self._turn.take(self._offloaded)
+        rest = [conditioning[name] for name in self._conditioning_names]
+        return self._run(sample, timestep, *rest)
+
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        """Return the names of the conditioning, and the network as a function of tensors.
+
+        Its arguments are the sample, the timestep, and what has these names.
+        """
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        super()._settle()
+        self._conditioning_names, self._run = self._forward()
+        # Compiled for a CPU, float16 gives wrong numbers.
+        works = self._device != "cpu" or (self._compiles_on_cpu and self.dtype == "float32")
+        if self._log is not None and works:
+            on_cpu = self._device == "cpu"
+            around = Compiling(self._cell) if on_cpu else contextlib.nullcontext()
+            self._run = CompiledFunction(self._run, self.config.CLASS_NAME, self._log, around)
+
+
+class MindSporeUNet(_Denoiser):
+    """The decoder's denoiser: noise and its variance, [B,2C,h,w]."""
+
+    _compiles_on_cpu = True
+
+    def begin(
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
+    ) -> MindSporeRun:
+        """See `kandinsky_core.seam.networks.Denoiser.begin`.
+
+        Raises:
+            InvalidInputError: Height or width is no multiple of `size_multiple` (8 for the
+                published models): the skips of odd levels would not fit, in the reference either.
+        """
+        height, width = sample.shape[2:]
+        multiple = self.config.size_multiple
+        if height % multiple or width % multiple:
+            raise InvalidInputError(
+                f"latents are {height} x {width}; the UNet needs multiples of {multiple}"
+            )
+        return super().begin(sample, conditioning, guidance_scale, rule=rule, kept=kept)
+
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        return unet_form(self._cell, self.config)
+
+
+class MindSporeKandinsky3UNet(MindSporeUNet):
+    """The denoiser of Kandinsky 3: noise alone, [B,C,h,w]."""
+
+    _compiles_on_cpu = False  # its masked attentions call an operator that has no kernel there
+
+    def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
+        """See `kandinsky_mindspore.networks.kandinsky3_unet.prepare_text`."""
+        return prepare_text(self._cell, conditioning, self.dtype)
+
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        return kandinsky3_form(self._cell, self.config)
+
+
+class MindSporePrior(_Denoiser):
+    """The prior, with the statistics of its embeddings: the clean image embedding, [B,D]."""
+
+    _compiles_on_cpu = False  # see `cpu_graph_ops`
+
+    def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.PriorDenoiser.clip_statistics`."""
+        with LOCK:
+            return to_numpy(self._cell.clip_mean), to_numpy(self._cell.clip_std)
+
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        cell = self._cell
+
+        def prior(sample: Any, timestep: Any, embeds: Any, states: Any, mask: Any) -> Any:
+            return cell(sample, timestep, embeds, states, mask)[0]
+
+        return ("prompt_embeds", "text_encoder_hidden_states", "text_mask"), prior
+
+
+class MindSporeRun:
+    """One loop under way; see `kandinsky_core.seam.networks.DenoisingRun`.
+
+    The sample stays float32 whatever the network computes in.
+    """
+
+    def __init__(
+        self,
+        denoiser: _Denoiser,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        rule: StepRule,
+        kept: Kept | None,
+    ) -> None:
+        self._denoiser = denoiser
+        self._guidance_scale = guidance_scale
+        self._rule = rule
+        self._kept = None if kept is None else _placed(kept)
+        self._sample: Any
+        self._previous_x0: Any = None
+        self.condition(conditioning)
+        self.write(sample)
+
+    def condition(self, conditioning: Mapping[str, Array]) -> None:
+        """Replace the conditioning, which then stays on the device."""
+        tensors = {name: self._denoiser.tensor(array) for name, array in conditioning.items()}
+        with LOCK:
+            self._conditioning = self._denoiser.prepare(tensors)
+
+    def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
+        """Run the network, guidance, and one row of the schedule."""
+        with LOCK:
+            # A scalar of NumPy would turn the tensor that it is multiplied with into an array.
+            coefficients = [float(value) for value in row]
+            output, variance = self._guided_output(timestep, coefficients[_INPUT_SCALE])
+            self._sample, self._previous_x0 = step(
+                coefficients,
+                self._sample,
+                output,
+                self._previous_x0,
+                None if noise is None else _float32(noise),
+                variance=variance if self._rule.learned_variance else None,
+                threshold=self._rule.threshold,
+                sort=lambda values: ops.sort(values)[0],
+                kept=self._kept,
+            )
+
+    def read(self) -> FloatArray:
+        """Return the sample. Waits for the device."""
+        with LOCK:
+            return to_numpy(self._sample)
+
+    def write(self, sample: FloatArray) -> None:
+        """Replace the sample."""
+        with LOCK:
+            self._sample = _float32(sample)
+
+    def _guided_output(self, timestep: float, input_scale: float) -> tuple[Any, Any]:
+        """The network's prediction in float32, [B,...] as the sample, and the variance's part."""
+        sample, guided = input_scale * self._sample, self._guidance_scale > 1
+        rows = mint.cat([sample, sample]) if guided else sample
+        times = _float32(np.full(rows.shape[:1], timestep))
+        network = self._denoiser
+        output = network.predict(rows.astype(getattr(ms, network.dtype)), times, self._conditioning)
+        output = output.astype(ms.float32)
+        # The UNet's second half of channels is about the variance; the prior has none.
+        output, variance = output[:, : sample.shape[1]], output[:, sample.shape[1] :]
+        if guided:
+            unconditional, conditional = mint.chunk(output, 2)
+            output = unconditional + self._guidance_scale * (conditional - unconditional)
+            variance = variance[len(output) :]
+        return output, variance
+
+
+def _placed(kept: Kept) -> Kept:
+    with LOCK:
+        return Kept(
+            original=_float32(kept.original),
+            noise=_float32(kept.noise),
+            mask=_float32(kept.mask),
+        )
+
+
+def _float32(array: Array) -> Any:
+    return ms.Tensor(np.ascontiguousarray(array, np.float32))

@@ -1,0 +1,79 @@
+"""The encoders and the autoencoder behind the core's interfaces: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_mindspore.components.network import MindSporeNetwork, to_numpy
+from kandinsky_mindspore.runtime import LOCK
+
+__all__ = [
+    "MindSporeAutoencoder",
+    "MindSporeImageEncoder",
+    "MindSporeMultilingualTextEncoder",
+    "MindSporeT5TextEncoder",
+    "MindSporeTextEncoder",
+]
+
+
+class MindSporeTextEncoder(MindSporeNetwork):
+    """CLIP text model with projection."""
+
+    def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.TextEncoder.encode`."""
+        with LOCK:
+            embeds, hidden, *_ = self._cell(self.tensor(input_ids.astype(np.int32)))
+            return to_numpy(embeds), to_numpy(hidden)
+
+
+class MindSporeMultilingualTextEncoder(MindSporeNetwork):
+    """XLM-RoBERTa with projection."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.MultilingualTextEncoder.encode`."""
+        with LOCK:
+            ids, mask = (
+                self.tensor(array.astype(np.int32)) for array in (input_ids, attention_mask)
+            )
+            embeds, hidden = self._cell(ids, mask)
+            return to_numpy(embeds), to_numpy(hidden)
+
+
+class MindSporeT5TextEncoder(MindSporeNetwork):
+    """T5's encoder."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.seam.networks.T5TextEncoder.encode`.
+
+        Texts go one at a time: several need as many times the memory, and no less time.
+        """
+        rows = zip(input_ids[:, None], attention_mask[:, None], strict=True)
+        return np.concatenate([self._encode(*row) for row in rows])
+
+    def _encode(self, *arrays: Array) -> FloatArray:
+        with LOCK:
+            ids, mask = (self.tensor(array.astype(np.int32)) for array in arrays)
+            return to_numpy(self._cell(ids, mask)[0])
+
+
+class MindSporeImageEncoder(MindSporeNetwork):
+    """CLIP vision model with projection."""
+
+    def encode(self, pixel_values: FloatArray) -> FloatArray:
+        """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
+        with LOCK:
+            return to_numpy(self._cell(self.tensor(pixel_values))[0])
+
+
+class MindSporeAutoencoder(TiledAutoencoder, MindSporeNetwork):
+    """MoVQ."""
+
+    def _encode(self, pixels: FloatArray) -> FloatArray:
+        with LOCK:
+            return to_numpy(self._cell.encode(self.tensor(pixels))[0])
+
+    def _decode(self, latents: FloatArray) -> FloatArray:
+        with LOCK:
+            return to_numpy(self._cell.decode(self.tensor(latents), force_not_quantize=True)[0])

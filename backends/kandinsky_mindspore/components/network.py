@@ -1,0 +1,138 @@
+"""A filled network of mindone on the device: what every MindSpore component is made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+import mindspore as ms
+from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.dtypes import dtype_name
+from kandinsky_mindspore.components.turns import OffloadedWeights, Turn
+from kandinsky_mindspore.networks.attention import choose_attention
+from kandinsky_mindspore.placement.devices import network_dtype, select_device
+from kandinsky_mindspore.runtime import LOCK
+from kandinsky_mindspore.weights.replace import read_weights, write_weights
+
+__all__ = ["MindSporeNetwork", "to_numpy"]
+
+logger = logging.getLogger(__name__)
+
+
+class MindSporeNetwork(ReplaceableWeights):
+    """Base of the components.
+
+    Args:
+        cell: The filled network.
+        config: Its config.
+        device: Where MindSpore computes.
+        log: Where compilations are recorded; None runs everything eagerly.
+        turn: Shared by the networks of which one at a time is on the device, once offloaded.
+    """
+
+    backend_name = "mindspore"
+
+    def __init__(
+        self,
+        cell: Any,
+        config: Any,
+        *,
+        device: str,
+        log: CompilationLog | None = None,
+        turn: Turn | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self._cell = cell
+        self._device = device
+        self._log = log
+        self._turn = turn or Turn()
+        self._offloaded: OffloadedWeights | None = None
+        self._dtype = dtype_name(next(iter(cell.get_parameters())).dtype)
+        self._settle()
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype that the network computes in."""
+        return self._dtype
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return self._device
+
+    @property
+    def compilations(self) -> CompilationLog | None:
+        """The backend's log where it compiles."""
+        return self._log
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Cast the weights; the device is the process's.
+
+        Raises:
+            BackendUnavailableError: Another device is asked for than the process has.
+            InvalidInputError: The device cannot compute in this dtype.
+        """
+        if device is not None:
+            with LOCK:
+                select_device(device)
+        if dtype is not None:
+            dtype = network_dtype(self.config.CLASS_NAME, dtype, self._device)
+        if dtype is not None and dtype != self.dtype:
+            with LOCK:
+                for parameter in self._cell.get_parameters():
+                    parameter.set_dtype(getattr(ms, dtype))
+                self._dtype = dtype
+                self._settle()
+                if self._offloaded is not None:
+                    self._offloaded = OffloadedWeights(self._cell, self._device)
+
+    def offload(self) -> None:
+        """Keep the weights on the host; on an NPU from when they are used until others are.
+
+        Nothing changes on a CPU. Not yet run on an NPU.
+        """
+        if self._device == "cpu" or self._offloaded is not None:
+            return
+        with LOCK:
+            if self._log is not None:
+                logger.warning("an offloaded network is not compiled: a program keeps its weights")
+                self._log = None
+                self._settle()
+            self._offloaded = OffloadedWeights(self._cell, self._device)
+
+    def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
+        """See `kandinsky_core.seam.networks.Network.read_weights`."""
+        with LOCK:
+            return read_weights(self._cell, names)
+
+    def _write_weights(self, values: Mapping[str, Array]) -> None:
+        with LOCK:
+            write_weights(self._cell, values, self.dtype)
+            if self._offloaded is not None:  # its copies on the host are of the old weights
+                self._offloaded = OffloadedWeights(self._cell, self._device)
+
+    def tensor(self, array: Array) -> Any:
+        """A tensor on the device; floating point in the dtype of the network.
+
+        All uses of the network begin with this, so it also brings offloaded weights there.
+        """
+        with LOCK:
+            if self._offloaded is not None:
+                self._turn.take(self._offloaded)
+            given = ms.Tensor(np.ascontiguousarray(array))
+            return given.astype(getattr(ms, self.dtype)) if given.is_floating_point() else given
+
+    def _settle(self) -> None:
+        """Prepare what depends on the dtype of the weights."""
+        choose_attention(self._cell, self._device, self.dtype)
+
+
+def to_numpy(tensor: Any) -> FloatArray:
+    """A float32 copy: MindSpore's own view would change with the tensor."""
+    return np.array(tensor.astype(ms.float32).asnumpy())

@@ -1,0 +1,107 @@
+"""T5 read block by block from its files: encoding needs the memory of one block, not of 32.
+
+Measured on a CPU with all 32 blocks of the published size, in float32
+(`benchmarks/t5_streaming.py`): 1.5 GiB at the peak besides the page cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from mindspore.nn.utils import no_init_parameters
+
+from kandinsky_backend_kit.t5_parts import T5Parts
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.configs import T5Config
+from kandinsky_core.seam.without_weights import WithoutWeights
+from kandinsky_mindspore.components.network import to_numpy
+from kandinsky_mindspore.components.turns import Turn
+from kandinsky_mindspore.placement.devices import network_dtype, select_device
+from kandinsky_mindspore.runtime import LOCK, load_mindspore, mindone_class, mindone_module
+from kandinsky_mindspore.weights.load import fill_network
+
+__all__ = ["StreamedT5TextEncoder"]
+
+
+class StreamedT5TextEncoder(WithoutWeights):
+    """A `kandinsky_core.seam.networks.T5TextEncoder` that holds no weights between calls.
+
+    Each call reads all files once: several prompts in one call cost hardly more than one.
+
+    Args:
+        parts: The checkpoint.
+        config: Its config.
+        dtype: Of the computation; each block is cast to it when it is read.
+        device: Where MindSpore computes.
+        turn: Of the offloaded networks, one of which may be on the device before a call.
+    """
+
+    backend_name = "mindspore"
+    compilations = None
+
+    def __init__(
+        self,
+        parts: T5Parts,
+        config: T5Config,
+        *,
+        dtype: str,
+        device: str,
+        turn: Turn | None = None,
+    ) -> None:
+        self.config = config
+        self.dtype = dtype
+        self.device = device
+        self._parts = parts
+        self._turn = turn or Turn()
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Change in what the next call computes; the device is the process's.
+
+        Raises:
+            BackendUnavailableError: Another device is asked for than the process has.
+            InvalidInputError: The device cannot compute in this dtype.
+        """
+        if device is not None:
+            with LOCK:
+                select_device(device)
+        if dtype is not None:
+            self.dtype = network_dtype(self.config.CLASS_NAME, dtype, self.device)
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""
+        rounded = ml_dtypes.bfloat16 if self.dtype == "bfloat16" else np.float32
+        states = self._parts.embed(input_ids, rounded)
+        bias = self._parts.score_bias(attention_mask)
+        try:
+            return self._parts.normalise(self._through_blocks(states, bias))
+        finally:
+            gc.collect()  # a cell refers to itself, and would keep the last block's weights
+
+    def _through_blocks(self, states: FloatArray, bias: FloatArray) -> FloatArray:
+        """Load each block in the place of the one before, and call it."""
+        ms = load_mindspore()
+        kind = getattr(ms, self.dtype)
+        with LOCK:
+            self._turn.end()
+            with no_init_parameters():
+                block = _block(self.config)
+            added = [ms.Tensor(row).astype(kind) for row in bias[:, None]]
+            for index in range(self.config.num_layers):
+                fill_network(block, self.config.CLASS_NAME, self._parts.block(index), self.dtype)
+                rows = zip(states[:, None], added, strict=True)
+                outputs = [block(ms.Tensor(row).astype(kind), position_bias=by) for row, by in rows]
+                states = np.concatenate([to_numpy(output[0]) for output in outputs])
+        return states
+
+
+def _block(config: T5Config) -> Any:
+    """One block of mindone's; the first one's table is added outside of it."""
+    modeling = mindone_module("mindone.transformers.models.t5.modeling_t5")
+    settings = mindone_class(config.CLASS_NAME).config_class(**dataclasses.asdict(config))
+    block = modeling.T5Block(settings, has_relative_attention_bias=False, layer_idx=0)
+    block.set_train(False)
+    return block

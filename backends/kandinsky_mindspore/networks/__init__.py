@@ -1,0 +1,1 @@
+"""mindone's networks, and what this library adds to them."""

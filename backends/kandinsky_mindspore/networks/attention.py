@@ -1,0 +1,154 @@
+"""What computes attention in the networks of mindone's diffusers.
+
+On an NPU in half precision that is its fused kernel, anywhere else two products and a softmax.
+mindone, left to itself, gets this wrong: its 2.x UNets never reach the kernel, its prior fails
+wherever the kernel is not used and waits for the device in each layer where it is, and networks in
+float32 hand it float16.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mindspore as ms
+from kandinsky_mindspore.runtime import mindone_module
+from mindspore import mint, ops
+
+__all__ = [
+    "FusedAddedKVAttention",
+    "FusedMaskedAttention",
+    "choose_attention",
+    "fused_attention_suits",
+]
+
+# Widths of a head that the NPU's kernel takes.
+_WIDTH_MULTIPLE, _MAX_WIDTH = 16, 512
+
+
+def choose_attention(network: Any, device: str, dtype: str) -> None:
+    """Settle how each attention of a network is computed; networks without any stay as they are."""
+    mindone = mindone_module("mindone.diffusers.models.attention_processor")
+    for _, cell in network.cells_and_names():
+        if not isinstance(cell, mindone.Attention):
+            continue
+        cell.set_flash_attention_force_cast_dtype(None)
+        fused = fused_attention_suits(device, dtype, cell.inner_dim // cell.heads)
+        if cell.add_k_proj is not None:  # a UNet's
+            processor = FusedAddedKVAttention() if fused else mindone.AttnAddedKVProcessor()
+        elif cell.group_norm is None:  # the prior's, and those of Kandinsky 3
+            processor = FusedMaskedAttention() if fused else mindone.AttnProcessor()
+        else:  # MoVQ's
+            processor = mindone.AttnProcessor2_0() if fused else mindone.AttnProcessor()
+        cell.set_processor(processor)
+
+
+def fused_attention_suits(device: str, dtype: str, head_width: int) -> bool:
+    """Whether the NPU's fused kernel can compute an attention in the dtype of its network."""
+    return (
+        device != "cpu"
+        and dtype != "float32"
+        and head_width % _WIDTH_MULTIPLE == 0
+        and head_width <= _MAX_WIDTH
+    )
+
+
+@ms.jit_class
+class FusedAddedKVAttention:
+    """Attention of the 2.x UNets: image positions attend to the conditioning and to themselves."""
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Any,
+        encoder_hidden_states: Any = None,
+        attention_mask: Any = None,
+    ) -> Any:
+        """Compute one attention with its norm, projections and residual.
+
+        Args:
+            attn: The layer of mindone that holds the weights.
+            hidden_states: [B,C,h,w].
+            encoder_hidden_states: [B,T,cross_attention_dim].
+            attention_mask: There for mindone's interface; Kandinsky's UNets have none.
+
+        Returns:
+            [B,C,h,w].
+        """
+        batch, channels, height, width = hidden_states.shape
+        flat = hidden_states.reshape(batch, channels, height * width)
+        x = attn.group_norm(flat).swapaxes(1, 2)  # [B,h*w,C]
+        query, key, value = _project(attn, x, None)
+        added_key = _split_heads(attn.add_k_proj(encoder_hidden_states), attn.heads)
+        added_value = _split_heads(attn.add_v_proj(encoder_hidden_states), attn.heads)
+        key = mint.cat([added_key, key], dim=2)
+        value = mint.cat([added_value, value], dim=2)
+        out = _fused_attention(query, key, value, None, attn.scale)  # [B,h*w,C]
+        out = attn.to_out[0](out).swapaxes(1, 2)
+        return out.reshape(hidden_states.shape) + hidden_states
+
+
+@ms.jit_class
+class FusedMaskedAttention:
+    """Attention of the prior, whose tokens attend to themselves as far as a mask lets them, and of
+    Kandinsky 3's UNet, whose image positions attend to themselves or to a text with padding.
+    """
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Any,
+        encoder_hidden_states: Any = None,
+        attention_mask: Any = None,
+    ) -> Any:
+        """Compute one attention with its projections.
+
+        Args:
+            attn: The layer of mindone that holds the weights.
+            hidden_states: [B,T,C].
+            encoder_hidden_states: What is attended to, [B,L,D]; None is what attends.
+            attention_mask: Added to the scores by the reference: zero, or very negative, [B*N,T,T]
+                and the same for all heads, or [B,1,L]. None lets every token see all, as does a row
+                that would leave out all: a kernel may make no number of it.
+
+        Returns:
+            [B,T,C].
+        """
+        batch, length, _ = hidden_states.shape
+        query, key, value = _project(attn, hidden_states, encoder_hidden_states)
+        left_out = None
+        if attention_mask is not None:
+            _, rows, seen = attention_mask.shape
+            left_out = attention_mask.reshape(batch, -1, rows, seen)[:, :1] < 0  # [B,1,T or 1,L]
+            none_left = mint.all(left_out, dim=-1, keepdim=True)
+            left_out = mint.logical_and(left_out, mint.logical_not(none_left))
+            left_out = left_out.broadcast_to((batch, 1, length, seen))
+        return attn.to_out[0](_fused_attention(query, key, value, left_out, attn.scale))
+
+
+# What follows is compiled too, so it keeps to what MindSpore's compiler reads.
+
+
+def _fused_attention(query: Any, key: Any, value: Any, left_out: Any, scale: float) -> Any:
+    """[B,N,T,D], true where [B,1,T,T'] is to be left out -> [B,T,N*D]."""
+    batch, heads, length, width = query.shape
+    attend = ops.operations.nn_ops.FlashAttentionScore(
+        head_num=heads, keep_prob=1.0, scale_value=scale, input_layout="BNSD"
+    )
+    out = attend(query, key, value, None, None, None, left_out)[3]
+    return out.swapaxes(1, 2).reshape(batch, length, heads * width)
+
+
+def _project(attn: Any, x: Any, context: Any) -> tuple[Any, Any, Any]:
+    """[B,T,C], and [B,L,D] or None for the same -> query, key and value, [B,N,T or L,D]."""
+    context = x if context is None else context
+    return (
+        _split_heads(attn.to_q(x), attn.heads),
+        _split_heads(attn.to_k(context), attn.heads),
+        _split_heads(attn.to_v(context), attn.heads),
+    )
+
+
+def _split_heads(x: Any, heads: int) -> Any:
+    """[B,T,N*D] -> [B,N,T,D]."""
+    batch, length, width = x.shape
+    return x.reshape(batch, length, heads, width // heads).swapaxes(1, 2)

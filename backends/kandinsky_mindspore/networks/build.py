@@ -1,0 +1,67 @@
+"""mindone's networks, built without drawing weights and filled from a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from mindspore.nn.utils import no_init_parameters
+
+from kandinsky_converters.layouts.accounting import UNUSED
+from kandinsky_core.configs import Kandinsky3UNetConfig, NetworkConfig
+from kandinsky_mindspore.networks.kandinsky3_unet import build_kandinsky3_unet
+from kandinsky_mindspore.runtime import mindone_class, mindone_module
+
+__all__ = ["build_network"]
+
+# Parts that mindone runs though nothing reads what they give, and that so get no weights.
+_UNUSED_CELLS = {"MultilingualCLIP": ("transformer.pooler",)}
+
+
+def build_network(config: NetworkConfig) -> Any:
+    """Build mindone's class for a config. Its parameters have no values yet.
+
+    Args:
+        config: Its `CLASS_NAME` says which class.
+
+    Returns:
+        A MindSpore `Cell`, set to inference.
+    """
+    network_class = mindone_class(config.CLASS_NAME)
+    names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+    fields = {name: getattr(config, name) for name in names}
+    config_class = getattr(network_class, "config_class", None)  # mindone.transformers has them
+    with no_init_parameters(), _no_random_weights():
+        if isinstance(config, Kandinsky3UNetConfig):
+            network = build_kandinsky3_unet(network_class, config)
+        elif config_class is None:
+            network = network_class(**{**config.FIXED, **fields})
+        else:
+            network = network_class(config_class(**fields))
+    for path in _UNUSED_CELLS.get(config.CLASS_NAME, ()):
+        parent, _, name = path.rpartition(".")
+        setattr(dict(network.cells_and_names())[parent], name, None)
+    for name in UNUSED.get(config.CLASS_NAME, ()):
+        _drop_parameter(network, name)
+    network.set_train(False)
+    return network
+
+
+@contextlib.contextmanager
+def _no_random_weights() -> Iterator[None]:
+    """mindone.transformers draws weights even for parameters that have no memory yet."""
+    modeling = mindone_module("mindone.transformers.modeling_utils")
+    before, modeling._init_weights = modeling._init_weights, False
+    try:
+        yield
+    finally:
+        modeling._init_weights = before
+
+
+def _drop_parameter(network: Any, name: str) -> None:
+    """Remove a parameter that no pipeline uses, and that so gets no value."""
+    if name in dict(network.parameters_and_names()):
+        path, _, leaf = name.rpartition(".")
+        delattr(dict(network.cells_and_names())[path], leaf)

@@ -1,0 +1,122 @@
+"""mindone's UNet of Kandinsky 3, mended.
+
+What is wrong with it as it comes, and done here:
+- It has as many channels out as in; the UNet for inpainting has 4 and 9.
+- Its norms that only the time scales have weights all the same, which no checkpoint holds.
+- It projects the text and pools it in every step.
+- Its attention fails wherever the fused kernel is not used (see `attention`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mindspore as ms
+from kandinsky_core.configs import Kandinsky3UNetConfig
+from mindspore import mint, nn, ops
+
+__all__ = ["build_kandinsky3_unet", "kandinsky3_form", "prepare_text"]
+
+# Added to the scores of what is left out. In half precision far from the largest number, as scores
+# of either sign are added to it; in both it drowns them, so padding alone makes equal weights.
+_LOWEST = {"bfloat16": -3e4, "float16": -3e4, "float32": -3e38}
+
+
+class PlainGroupNorm(nn.Cell):  # type: ignore[misc]
+    """Group norm without weights: [B,C,h,w] -> [B,C,h,w]."""
+
+    def __init__(self, groups: int, epsilon: float) -> None:
+        super().__init__()
+        self.groups = groups
+        self.epsilon = epsilon
+
+    def construct(self, x: Any) -> Any:
+        return ops.group_norm(x, self.groups, None, None, self.epsilon)
+
+
+def build_kandinsky3_unet(network_class: Any, config: Kandinsky3UNetConfig) -> Any:
+    """Build mindone's class for a config, and mend it."""
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    channels = fields.pop("out_channels")
+    network = network_class(**fields)
+    if channels != config.in_channels:
+        network.conv_out = mint.nn.Conv2d(config.init_channels, channels, kernel_size=3, padding=1)
+    for _, cell in network.cells_and_names():
+        norm = getattr(cell, "norm", None)
+        if isinstance(norm, mint.nn.GroupNorm) and not norm.affine:
+            cell.norm = PlainGroupNorm(norm.num_groups, norm.eps)
+    return network
+
+
+def prepare_text(cell: Any, conditioning: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """Compute what depends on the text alone; see `kandinsky_core.seam.networks.Denoiser.begin`.
+
+    Args:
+        cell: The UNet.
+        conditioning: Tensors by name.
+        dtype: Of the UNet.
+
+    Returns:
+        `context` [B,L,D], its attentions' `bias` [B,1,L], the `embedding` [B,T] that is added to
+        the time's, and `image_latents` if they were given.
+    """
+    context = cell.encoder_hid_proj(conditioning["text_encoder_hidden_states"])
+    if "projected_mask" in conditioning:
+        context = context * conditioning["projected_mask"].astype(context.dtype).unsqueeze(-1)
+    if "null_embedding" in conditioning:
+        first = context[:, :1] + conditioning["null_embedding"].unsqueeze(1)
+        context = mint.cat([first, context[:, 1:]], dim=1)
+    seen = conditioning["attention_mask"].astype(ms.bool_)
+    bias = mint.where(seen, 0.0, _LOWEST[dtype]).astype(context.dtype).unsqueeze(1)  # [B,1,L]
+    query = context.mean(axis=1, keep_dims=True)  # [B,1,D]
+    pooled = cell.add_time_condition.attention(query, context, bias)  # [B,1,T]
+    prepared = {"context": context, "bias": bias, "embedding": pooled.squeeze(1)}
+    if "image_latents" in conditioning:
+        prepared["image_latents"] = conditioning["image_latents"]
+    return prepared
+
+
+def kandinsky3_form(
+    cell: Any, config: Kandinsky3UNetConfig
+) -> tuple[tuple[str, ...], Callable[..., Any]]:
+    """Return the names of what `prepare_text` makes, in order, and the UNet as a function of it."""
+    names = ("context", "bias", "embedding")
+    return (
+        ((*names, "image_latents"), _inpainting(cell))
+        if config.image_latents
+        else (
+            names,
+            _plain(cell),
+        )
+    )
+
+
+def _plain(cell: Any) -> Callable[..., Any]:
+    def run(sample: Any, timestep: Any, context: Any, bias: Any, embedding: Any) -> Any:
+        time = cell.time_embedding(cell.time_proj(timestep).astype(sample.dtype)) + embedding
+        x = cell.conv_in(sample)
+        skips = []
+        for block in cell.down_blocks:
+            x = block(x, time, context, bias)
+            skips.append(x)
+        skips = skips[:-1]  # the lowest level hands on its output itself
+        for level, block in enumerate(cell.up_blocks):
+            x = mint.cat([x, skips[-level]], dim=1) if level else x
+            x = block(x, time, context, bias)
+        return cell.conv_out(cell.conv_act_out(cell.conv_norm_out(x)))
+
+    return run
+
+
+def _inpainting(cell: Any) -> Callable[..., Any]:
+    plain = _plain(cell)
+
+    def run(
+        sample: Any, timestep: Any, context: Any, bias: Any, embedding: Any, image_latents: Any
+    ) -> Any:
+        rows = mint.cat([sample, image_latents], dim=1)
+        return plain(rows, timestep, context, bias, embedding)
+
+    return run

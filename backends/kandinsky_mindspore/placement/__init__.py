@@ -1,0 +1,1 @@
+"""Choosing the device, and asking for its memory."""

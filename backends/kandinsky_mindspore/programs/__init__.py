@@ -1,0 +1,1 @@
+"""Compiling networks with MindSpore's graph mode."""

@@ -1,0 +1,59 @@
+"""Filling mindone"s networks from a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+import mindspore as ms
+from kandinsky_converters.layouts.accounting import account
+from kandinsky_converters.layouts.layouts import with_layout
+from kandinsky_converters.layouts.leaf_rules import MINDSPORE_RULES
+from kandinsky_converters.layouts.numbers import cast, refuse_non_finite
+from kandinsky_core.arrays import Array
+from kandinsky_core.seam.tensors import Tensors
+
+__all__ = ["fill_network", "owned", "parameters_by_name"]
+
+
+def fill_network(network: Any, class_name: str, tensors: Tensors, dtype: str) -> None:
+    """Give each parameter its value from a checkpoint, without mindone's loader.
+
+    Args:
+        network: Of `build_network`.
+        class_name: For the accounting and its messages.
+        tensors: The checkpoint, in any layout. What is stored in `dtype` stays where
+            `tensors.read` has it; at most one other tensor is held twice.
+        dtype: Of all parameters; files in another precision are cast.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit; raised before any data is read. Or a value
+            is NaN or infinite, or becomes so in `dtype`.
+    """
+    parameters = parameters_by_name(network)
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    tensors = with_layout(tensors, "diffusers")
+    with refuse_non_finite(class_name, dtype) as check:
+        for stored, name in account(class_name, shapes, tensors).items():
+            array = owned(tensors.read(stored), dtype)
+            check(stored, array)
+            parameters[name].set_dtype(getattr(ms, dtype))  # costs nothing before there is data
+            parameters[name].set_data(ms.Tensor.from_numpy(array))
+
+
+def parameters_by_name(network: Any) -> dict[str, Any]:
+    """Return the parameters by their names in PyTorch."""
+    found = {}
+    for path, parameter in network.parameters_and_names():
+        cell, dot, leaf = path.rpartition(".")
+        rule = MINDSPORE_RULES.rule_for(leaf, parameter.ndim)
+        found[f"{cell}{dot}{rule.torch_leaf}"] = parameter
+    return found
+
+
+def owned(array: Array, dtype: str) -> Array:
+    """What MindSpore may write into and hold on to: a window into a file costs nothing."""
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+    return np.require(cast(array, kind), requirements=("C", "ALIGNED", "WRITEABLE"))

@@ -1,0 +1,44 @@
+"""Reading and replacing single weights of a filled network, under PyTorch's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+import mindspore as ms
+from kandinsky_core.arrays import Array
+from kandinsky_mindspore.weights.load import owned, parameters_by_name
+
+__all__ = ["read_weights", "write_weights"]
+
+
+def read_weights(cell: Any, names: Iterable[str]) -> dict[str, Array]:
+    """Copies of some weights.
+
+    Args:
+        cell: A filled network of mindone.
+        names: PyTorch's.
+
+    Raises:
+        KeyError: There are no such weights; the error holds all their names.
+    """
+    parameters = parameters_by_name(cell)
+    wanted = set(names)
+    if not wanted <= parameters.keys():
+        raise KeyError(*sorted(wanted - parameters.keys()))
+    return {name: np.array(parameters[name].asnumpy()) for name in sorted(wanted)}
+
+
+def write_weights(cell: Any, values: Mapping[str, Array], dtype: str) -> None:
+    """Replace some weights.
+
+    Args:
+        cell: A filled network of mindone.
+        values: By PyTorch's names, in its layout.
+        dtype: Of the network.
+    """
+    parameters = parameters_by_name(cell)
+    for name, array in values.items():
+        parameters[name].set_data(ms.Tensor.from_numpy(np.array(owned(array, dtype))))

@@ -1,0 +1,107 @@
+"""Loads diffusers' own classes, and runs diffusers' own pipelines."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers.pipelines import kandinsky
+
+from kandinsky_backend_kit.host_memory import host_memory
+from kandinsky_core.arrays import FloatArray
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.seam.backend import BackendReport, DeviceMemory
+from kandinsky_core.seam.registry import require_packages
+from kandinsky_reference.components import COMPONENTS, TorchNetwork
+
+__all__ = ["ReferenceBackend"]
+
+
+class ReferenceBackend:
+    """PyTorch diffusers on the CPU."""
+
+    name = "diffusers"
+    cache_folder = None
+
+    def __init__(self) -> None:
+        diffusers.utils.logging.set_verbosity_error()
+        diffusers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+
+    def load(self, source: Component, dtype: str, device: str | None = None) -> TorchNetwork:
+        """See `kandinsky_core.seam.backend.Backend.load`."""
+        if device not in (None, "cpu"):
+            raise InvalidInputError(f"device={device!r}: the reference runs on the CPU only")
+        config = NETWORK_CONFIGS[source.class_name].from_dict(source.config)
+        network = getattr(_library(source.library), source.class_name).from_pretrained(
+            source.folder, torch_dtype=getattr(torch, dtype), variant=source.variant
+        )
+        return COMPONENTS[source.class_name](network, config)
+
+    def pictures(
+        self,
+        folders: Mapping[str, Path],
+        networks: Mapping[str, TorchNetwork],
+        seed: int,
+        **request: Any,
+    ) -> FloatArray:
+        """Make pictures with diffusers' own pipelines, schedulers, tokenizer and random numbers.
+
+        Args:
+            folders: Where `prior` and `decoder` lie.
+            networks: Of our combined pipeline, loaded with this backend; they are not loaded again.
+            seed: Of a PyTorch CPU generator.
+            **request: What the combined pipeline's call takes.
+
+        Returns:
+            float32 [B, height, width, 3] in [0, 1].
+        """
+        ready = {name: network.network for name, network in networks.items()}
+        inner = {
+            name.removeprefix("prior_"): ready.pop(name)
+            for name in tuple(ready)
+            if name.startswith("prior_")
+        }
+        name = Checkpoint.open(folders["decoder"]).pipeline_class  # which says the family
+        family = name.removesuffix("Pipeline")
+        prior_class, decoder_class, pipeline_class = (
+            getattr(diffusers, made)
+            for made in (f"{family}PriorPipeline", name, f"{family}CombinedPipeline")
+        )
+        prior = prior_class.from_pretrained(folders["prior"], **inner)
+        decoder = decoder_class.from_pretrained(folders["decoder"], **ready)
+        pipeline = pipeline_class(
+            **decoder.components,
+            **{f"prior_{name}": component for name, component in prior.components.items()},
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        generator = torch.Generator().manual_seed(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # of what its own halves say to each other
+            images: FloatArray = pipeline(**request, generator=generator, output_type="np").images
+        return images[:, : request["height"], : request["width"]]
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """See `kandinsky_core.seam.backend.Backend.memory`."""
+        return host_memory()
+
+    def report(self) -> BackendReport:
+        """See `kandinsky_core.seam.backend.Backend.report`."""
+        versions = require_packages("test", "torch", "diffusers", "transformers")
+        return BackendReport(name="diffusers", available=True, versions=versions, devices=("cpu",))
+
+
+def _library(name: str) -> Any:
+    """Return the module that has the classes of a library in `model_index.json`."""
+    # `kandinsky` is what diffusers says of the text encoder that it keeps beside the pipelines.
+    return {"transformers": transformers, "kandinsky": kandinsky}.get(name, diffusers)

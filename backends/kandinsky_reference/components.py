@@ -1,0 +1,213 @@
+"""diffusers' and transformers' networks, one call each, NumPy in and NumPy out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.configs import NetworkConfig
+from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
+from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
+
+__all__ = ["COMPONENTS", "TorchNetwork"]
+
+_INPUT_SCALE = ROW_FIELDS.index("input_scale")
+
+
+class TorchNetwork:
+    """Base of the components."""
+
+    backend_name = "diffusers"
+    compilations = None
+
+    def __init__(self, network: Any, config: NetworkConfig) -> None:
+        self.network = network.eval()
+        self.config = config
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype of the weights."""
+        return str(self.network.dtype).removeprefix("torch.")
+
+    @property
+    def device(self) -> str:
+        """The reference runs on the CPU alone, where its random numbers are defined."""
+        return "cpu"
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Refuse: the reference stays as it was loaded."""
+        raise NotImplementedError("the reference runs on the CPU, in the dtype it was loaded in")
+
+    def offload(self) -> None:
+        """Nothing to do on the CPU."""
+
+    def _tensor(self, array: Array) -> Any:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.to(self.network.dtype) if tensor.is_floating_point() else tensor
+
+
+class TorchTextEncoder(TorchNetwork):
+    """CLIP text model with projection."""
+
+    def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.TextEncoder.encode`."""
+        with torch.no_grad():
+            output = self.network(torch.from_numpy(input_ids.astype(np.int64)))
+        return _array(output.text_embeds), _array(output.last_hidden_state)
+
+
+class TorchMultilingualTextEncoder(TorchNetwork):
+    """XLM-RoBERTa with projection."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.MultilingualTextEncoder.encode`."""
+        with torch.no_grad():
+            embeds, hidden = self.network(
+                torch.from_numpy(input_ids.astype(np.int64)),
+                torch.from_numpy(attention_mask.astype(np.int64)),
+            )
+        return _array(embeds), _array(hidden)
+
+
+class TorchImageEncoder(TorchNetwork):
+    """CLIP vision model with projection."""
+
+    def encode(self, pixel_values: FloatArray) -> FloatArray:
+        """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
+        with torch.no_grad():
+            return _array(self.network(self._tensor(pixel_values)).image_embeds)
+
+
+class TorchAutoencoder(TiledAutoencoder, TorchNetwork):
+    """MoVQ."""
+
+    def _encode(self, pixels: FloatArray) -> FloatArray:
+        with torch.no_grad():
+            return _array(self.network.encode(self._tensor(pixels)).latents)
+
+    def _decode(self, latents: FloatArray) -> FloatArray:
+        with torch.no_grad():
+            return _array(
+                self.network.decode(self._tensor(latents), force_not_quantize=True).sample
+            )
+
+
+class TorchDenoiser(TorchNetwork):
+    """The UNet."""
+
+    def begin(
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
+    ) -> TorchRun:
+        """See `kandinsky_core.seam.networks.Denoiser.begin`."""
+        return TorchRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def predict(self, sample: Any, timestep: float, conditioning: Mapping[str, Any]) -> Any:
+        """Return the network's output for one step."""
+        added = dict(conditioning)
+        states = added.pop("text_encoder_hidden_states", None)
+        if "image_latents" in added:
+            sample = torch.cat([sample, added.pop("image_latents")], dim=1)
+        return self.network(sample, timestep, states, added_cond_kwargs=added).sample
+
+
+class TorchPrior(TorchDenoiser):
+    """The prior."""
+
+    def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
+        """See `kandinsky_core.seam.networks.PriorDenoiser.clip_statistics`."""
+        return _array(self.network.clip_mean), _array(self.network.clip_std)
+
+    def predict(self, sample: Any, timestep: float, conditioning: Mapping[str, Any]) -> Any:
+        """Return the network's output for one step."""
+        return self.network(
+            sample,
+            timestep,
+            conditioning["prompt_embeds"],
+            conditioning["text_encoder_hidden_states"],
+            conditioning["text_mask"],
+        ).predicted_image_embedding
+
+
+class TorchRun:
+    """One loop under way; see `kandinsky_core.seam.networks.DenoisingRun`."""
+
+    def __init__(
+        self,
+        denoiser: TorchDenoiser,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        rule: StepRule,
+        kept: Kept | None,
+    ) -> None:
+        self._denoiser, self._scale = denoiser, guidance_scale
+        self._rule, self._kept = rule, kept
+        self._sample: FloatArray = np.array(sample, np.float32)
+        self._previous_x0: FloatArray = np.zeros_like(self._sample)
+        self.condition(conditioning)
+
+    def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
+        """See `kandinsky_core.seam.networks.DenoisingRun.step`."""
+        guided = self._scale > 1
+        shown = row[_INPUT_SCALE] * self._sample
+        rows = np.concatenate([shown] * 2) if guided else shown
+        with torch.no_grad():
+            tensor = self._denoiser._tensor(rows)
+            output = _array(self._denoiser.predict(tensor, timestep, self._conditioning))
+        output, variance = np.split(output, [shown.shape[1]], axis=1)
+        if guided:
+            unconditional, conditional = np.split(output, 2)
+            output = unconditional + np.float32(self._scale) * (conditional - unconditional)
+            variance = variance[len(output) :]
+        self._sample, self._previous_x0 = step(
+            row,
+            self._sample,
+            output,
+            self._previous_x0,
+            noise,
+            variance=variance if self._rule.learned_variance else None,
+            threshold=self._rule.threshold,
+            sort=np.sort,
+            kept=self._kept,
+        )
+
+    def read(self) -> FloatArray:
+        """See `kandinsky_core.seam.networks.DenoisingRun.read`."""
+        return self._sample.copy()
+
+    def write(self, sample: FloatArray) -> None:
+        """See `kandinsky_core.seam.networks.DenoisingRun.write`."""
+        self._sample = np.array(sample, np.float32)
+
+    def condition(self, conditioning: Mapping[str, Array]) -> None:
+        """See `kandinsky_core.seam.networks.DenoisingRun.condition`."""
+        self._conditioning = {
+            name: self._denoiser._tensor(np.asarray(array)) for name, array in conditioning.items()
+        }
+
+
+def _array(tensor: Any) -> FloatArray:
+    values: FloatArray = tensor.detach().float().numpy().copy()
+    return values
+
+
+# class name in model_index.json -> component
+COMPONENTS: dict[str, type[TorchNetwork]] = {
+    "CLIPTextModelWithProjection": TorchTextEncoder,
+    "CLIPVisionModelWithProjection": TorchImageEncoder,
+    "MultilingualCLIP": TorchMultilingualTextEncoder,
+    "PriorTransformer": TorchPrior,
+    "UNet2DConditionModel": TorchDenoiser,
+    "VQModel": TorchAutoencoder,
+}

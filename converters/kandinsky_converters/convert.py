@@ -1,0 +1,307 @@
+"""From any source to any layout, tensor by tensor, every one of them accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kandinsky_converters.inventory.expected import expected_tensors
+from kandinsky_converters.layouts.accounting import UNUSED, Audit, audit
+from kandinsky_converters.layouts.layouts import LAYOUTS, Relabelled, with_layout
+from kandinsky_converters.layouts.numbers import CODES, NUMPY, cast, refuse_non_finite
+from kandinsky_converters.manifests import manifests, recognise
+from kandinsky_converters.output import new_folder
+from kandinsky_converters.parts import Part, Source
+from kandinsky_converters.sources import REPORT, open_source
+from kandinsky_converters.writers import write_mindspore, write_safetensors
+from kandinsky_core import __version__
+from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
+from kandinsky_core.seam.dtypes import component_dtype, dtype_name
+from kandinsky_core.seam.tensors import Tensors
+
+__all__ = ["FILE_NAMES", "Conversion", "Record", "convert"]
+
+FORMAT = 1  # of conversion.json
+FILE_NAMES = {"jax": "kandinsky_jax.safetensors", "mindspore": "kandinsky_mindspore.ckpt"}
+"""The weight file of a component in a layout of ours; diffusers' depends on the library."""
+
+_TRANSFORMERS = (
+    "CLIPTextModelWithProjection",
+    "CLIPVisionModelWithProjection",
+    "MultilingualCLIP",
+    "T5EncoderModel",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What became of one network; a part of conversion.json.
+
+    Attributes:
+        class_name: Of the network; `class` in the file.
+        files: SHA-256 of the file written, by its name.
+        sources: SHA-256 of the files read, by their names.
+        known: Which published component has these tensors, or nothing.
+        published: Whether a file read is exactly a published one.
+        source_tensors: How many the source holds.
+        used: How many of them were written, be it in several parts, or to a file of their own.
+        ignored: Why each other one was left out.
+        tensors: How many the network's file holds.
+        parameters: Values in them.
+        dtypes: Theirs, as safetensors names them.
+    """
+
+    class_name: str
+    files: Mapping[str, str]
+    sources: Mapping[str, str]
+    known: str | None
+    published: bool
+    source_tensors: int
+    used: int
+    ignored: Mapping[str, str]
+    tensors: int
+    parameters: int
+    dtypes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What was converted into one folder: conversion.json.
+
+    Attributes:
+        source: What the user called it.
+        target: One of `LAYOUTS`.
+        dtype: What was asked for; None keeps that of each tensor.
+        components: The networks by name.
+        versions: Of this library and NumPy.
+    """
+
+    source: str
+    target: str
+    dtype: str | None
+    components: Mapping[str, Record]
+    versions: Mapping[str, str] = field(
+        default_factory=lambda: {"kandinsky": __version__, "numpy": version("numpy")}
+    )
+
+    def as_json(self) -> str:
+        """The content of conversion.json."""
+        data: dict[str, Any] = {"format": FORMAT, **asdict(self)}
+        for record in data["components"].values():
+            record["class"] = record.pop("class_name")
+        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def convert(
+    source: str | Path,
+    target: str,
+    output: str | Path,
+    *,
+    dtype: Any = None,
+    components: Sequence[str] = (),
+    options: HubOptions | None = None,
+    part: str | None = None,
+    on_tensor: Callable[[str, int], None] | None = None,
+) -> dict[str, Conversion]:
+    """Convert a model.
+
+    Nothing is written before every tensor of every network is accounted for. The output is whole
+    or not there at all. At most one tensor is in memory.
+
+    Args:
+        source: See `kandinsky_converters.sources.open_source`.
+        target: `diffusers`, `jax` or `mindspore`.
+        output: The folder to make.
+        dtype: Of all networks but MoVQ, which is float32 at least always; None keeps what is
+            stored.
+        components: The only ones to convert; all when empty.
+        options: How to fetch from the hub.
+        part: Which model of several a folder of originals is converted to, a whole one; see
+            `kandinsky_converters.originals.model.PARTS`.
+        on_tensor: Called with component and number of bytes after each tensor.
+
+    Returns:
+        What was done, by subfolder of the output (empty where the source is a single model); each
+        is also written there as conversion.json.
+
+    Raises:
+        InvalidInputError: An option is wrong, or the output cannot be written.
+        CheckpointError: The source is damaged or does not fit; one message says all that is wrong.
+    """
+    if target not in LAYOUTS:
+        raise InvalidInputError(f"target {target!r}: choose {', '.join(LAYOUTS)}")
+    wanted = None if dtype is None else dtype_name(dtype)
+    found = open_source(source, options or HubOptions(), components, part)
+    if components and len(found) == 1:
+        found = [replace(found[0], subfolder="")]
+    jobs = _plan(found, target, wanted)
+    size = sum(job.size for job in jobs)
+    done: dict[str, Conversion] = {}
+    with new_folder(Path(output).expanduser(), size) as folder, ThreadPoolExecutor(1) as reader:
+        digests = {path: reader.submit(_digest, path) for job in jobs for path in job.part.files}
+        try:
+            for half in found:
+                own = [job for job in jobs if job.half is half]
+                records = {job.part.name: job.run(folder, digests, on_tensor) for job in own}
+                conversion = Conversion(
+                    source=half.name, target=target, dtype=wanted, components=records
+                )
+                _copy_others(half, folder / half.subfolder)
+                text = conversion.as_json()
+                (folder / half.subfolder / REPORT).write_text(text, encoding="utf-8")
+                done[half.subfolder] = conversion
+        finally:
+            for digest in digests.values():
+                digest.cancel()
+    return done
+
+
+def _plan(sources: Iterable[Source], target: str, dtype: str | None) -> list[_Job]:
+    """Account for every tensor of every network."""
+    jobs, faults = [], []
+    for half in sources:
+        for part in half.parts:
+            try:
+                expected = expected_tensors(part.class_name, part.config)
+                result = audit(part.class_name, expected, part.tensors)
+            except KandinskyError as error:
+                faults.append(f"{part.name}: {error}")
+                continue
+            if result.fault:
+                faults.append(f"{part.name}: {result.fault}")
+            jobs.append(_Job(half, part, result, target, dtype))
+    if faults:
+        raise CheckpointError("; ".join(faults))
+    return jobs
+
+
+class _Job:
+    """The conversion of one network."""
+
+    def __init__(
+        self, half: Source, part: Part, result: Audit, target: str, dtype: str | None
+    ) -> None:
+        self.half, self.part, self._audit, self._target = half, part, result, target
+        modern = Relabelled.renamed(
+            part.tensors, {new: old for old, new in result.used.items()}, "diffusers"
+        )
+        self._tensors: Tensors = with_layout(modern, target)
+        self._modern = modern
+        code = None if dtype is None else CODES[component_dtype(part.name, dtype, part.class_name)]
+        self._specs = {}
+        for name in self._tensors.names():
+            shape, stored = self._tensors.spec(name)
+            self._specs[name] = shape, code or stored
+
+    @property
+    def size(self) -> int:
+        """Bytes to write, but for the names."""
+        return sum(
+            math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
+            for shape, dtype in self._specs.values()
+        )
+
+    def run(
+        self,
+        folder: Path,
+        digests: Mapping[Path, Future[str]],
+        on_tensor: Callable[[str, int], None] | None,
+    ) -> Record:
+        """Write the weights and the config."""
+        own = folder / self.half.subfolder / self.part.name
+        own.mkdir(parents=True)
+        if self.part.folder is None:
+            text = json.dumps(self.part.config, indent=2) + "\n"
+            (own / "config.json").write_text(text, encoding="utf-8")
+        dtypes = sorted({dtype for _, dtype in self._specs.values()})
+        with refuse_non_finite(self.part.name, " and ".join(dtypes)) as check:
+
+            def read(name: str) -> Array:
+                values = cast(self._tensors.read(name), NUMPY[self._specs[name][1]])
+                check(name, values)
+                if on_tensor is not None:
+                    on_tensor(self.part.name, values.nbytes)
+                return values
+
+            digest, file_name = self._write(own, read)
+            files = {file_name: digest}
+            if self.part.null_embedding is not None:
+                check(NULL_EMBEDDING, self.part.null_embedding)
+                files |= _write_null_embedding(own, self.part.null_embedding)
+        return self._record(dtypes, files, digests)
+
+    def _write(self, own: Path, read: Callable[[str], Array]) -> tuple[str, str]:
+        if self._target == "mindspore":
+            name = FILE_NAMES["mindspore"]
+            return write_mindspore(own / name, self._specs, read), name
+        if self._target == "jax":
+            name, metadata = FILE_NAMES["jax"], {"kandinsky_layout": "jax"}
+        else:
+            stem = "model" if self.part.class_name in _TRANSFORMERS else "diffusion_pytorch_model"
+            name, metadata = f"{stem}.safetensors", {"format": "pt"}
+        return write_safetensors(own / name, self._specs, read, metadata), name
+
+    def _record(
+        self, dtypes: Sequence[str], files: Mapping[str, str], digests: Mapping[Path, Future[str]]
+    ) -> Record:
+        part = self.part
+        sources = {path.name: digests[path].result() for path in part.files}
+        known = recognise(part.class_name, self._modern, UNUSED.get(part.class_name, ()))
+        published = {
+            digest
+            for manifest in manifests()
+            if known and manifest.class_name == part.class_name
+            for digest in manifest.files.values()
+        }
+        ignored = {**part.ignored, **self._audit.ignored}
+        return Record(
+            class_name=part.class_name,
+            files=files,
+            sources=sources,
+            known=known,
+            published=bool(published & set(sources.values())),
+            source_tensors=part.source_count,
+            used=part.source_count - len(ignored),
+            ignored=ignored,
+            tensors=len(self._specs),
+            parameters=sum(math.prod(shape) for shape, _ in self._specs.values()),
+            dtypes=dtypes,
+        )
+
+
+def _write_null_embedding(folder: Path, values: Array) -> dict[str, str]:
+    """Of one axis, it is the same in every layout; it keeps its dtype."""
+    name = f"{NULL_EMBEDDING}.safetensors"
+    code = next(code for code, dtype in NUMPY.items() if dtype == values.dtype)
+    specs = {NULL_EMBEDDING: (values.shape, code)}
+    return {name: write_safetensors(folder / name, specs, lambda _: values, {"format": "pt"})}
+
+
+def _copy_others(half: Source, folder: Path) -> None:
+    """Configs, tokenizers, schedulers, the card."""
+    folder.mkdir(exist_ok=True)
+    for path in half.others:
+        assert half.folder is not None
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(half.folder / path, folder / path)
+    for name, content in half.made.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What tensors a network has, by its config alone."""

@@ -1,0 +1,1 @@
+"""Names and axes of a backend's weights, and the accounting of every tensor."""

@@ -1,0 +1,146 @@
+"""How one checkpoint is named and laid out for PyTorch, JAX and MindSpore.
+
+Names, shapes and the few leaf rules say it all; no network class is asked. `diffusers` is the
+layout that is published: PyTorch's names and the order of PyTorch's axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kandinsky_converters.layouts.leaf_rules import JAX_RULES, MINDSPORE_RULES, LeafRules
+from kandinsky_core.arrays import Array
+from kandinsky_core.seam.tensors import Tensors
+
+__all__ = ["LAYOUTS", "Relabelled", "layout_of", "native_name", "with_layout"]
+
+LAYOUTS = ("diffusers", "jax", "mindspore")
+
+# Layers whose two-dimensional weight is a table of rows and no matrix.
+_TABLES = frozenset(
+    {
+        "embed_tokens",
+        "embedding",
+        "position_embedding",
+        "position_embeddings",
+        "relative_attention_bias",
+        "shared",
+        "token_embedding",
+        "token_type_embeddings",
+        "word_embeddings",
+    }
+)
+# mindone makes CLIP of `mindspore.nn`, whose leaves have names of their own. All else, XLM-R too,
+# it makes of `mindspore.mint.nn`, whose names are PyTorch's.
+_CLASSIC = ("text_model.", "vision_model.")
+_CLASSIC_NORMS = frozenset(
+    {
+        "final_layer_norm",
+        "layer_norm1",
+        "layer_norm2",
+        "post_layernorm",
+        "pre_layrnorm",
+    }
+)
+_RULES: Mapping[str, LeafRules] = {"jax": JAX_RULES, "mindspore": MINDSPORE_RULES}
+
+
+def layout_of(tensors: Tensors) -> str:
+    """The layout that weights are in; what does not say is PyTorch's."""
+    return str(getattr(tensors, "layout", "diffusers"))
+
+
+def native_name(layout: str, name: str, rank: int) -> str:
+    """The name in a layout of what PyTorch calls `name`."""
+    cell, dot, leaf = name.rpartition(".")
+    layer = cell.rpartition(".")[2]
+    if layout == "jax" and leaf == "weight":
+        leaf = {1: "scale", 2: "embedding" if layer in _TABLES else "kernel", 4: "kernel"}[rank]
+    elif layout == "mindspore" and cell.startswith(_CLASSIC):
+        if layer in _CLASSIC_NORMS:
+            leaf = {"weight": "gamma", "bias": "beta"}[leaf]
+        elif layer in _TABLES:
+            leaf = "embedding_table"
+    return f"{cell}{dot}{leaf}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    name: str
+    axes: tuple[int, ...] | None
+
+
+class Relabelled:
+    """Tensors under other names and with other orders of axes; nothing is read before it is asked.
+
+    Args:
+        tensors: What is seen so.
+        places: For each new name the old one, and the old tensor's axes in the new order.
+        layout: The layout that this makes.
+    """
+
+    def __init__(self, tensors: Tensors, places: Mapping[str, _Place], layout: str) -> None:
+        self._tensors, self._places, self.layout = tensors, places, layout
+
+    @classmethod
+    def renamed(cls, tensors: Tensors, names: Mapping[str, str], layout: str) -> Relabelled:
+        """See some tensors under other names: the old one for each new one."""
+        return cls(tensors, {new: _Place(old, None) for new, old in names.items()}, layout)
+
+    def names(self) -> Iterable[str]:
+        """See `Tensors.names`."""
+        return self._places.keys()
+
+    def spec(self, name: str) -> tuple[tuple[int, ...], str]:
+        """See `Tensors.spec`."""
+        place = self._places[name]
+        shape, dtype = self._tensors.spec(place.name)
+        if place.axes is not None:
+            shape = tuple(shape[axis] for axis in place.axes)
+        return shape, dtype
+
+    def read(self, name: str) -> Array:
+        """See `Tensors.read`; transposed values are a view."""
+        place = self._places[name]
+        array = self._tensors.read(place.name)
+        return array if place.axes is None else array.transpose(place.axes)
+
+
+def with_layout(tensors: Tensors, layout: str) -> Tensors:
+    """See weights in another layout.
+
+    Args:
+        tensors: Weights that say which layout they are in; see `layout_of`.
+        layout: One of `LAYOUTS`.
+    """
+    given = layout_of(tensors)
+    if given == layout:
+        return tensors
+    if given != "diffusers":
+        tensors = Relabelled(tensors, _from_native(tensors, _RULES[given]), "diffusers")
+    if layout != "diffusers":
+        tensors = Relabelled(tensors, _to_native(tensors, layout), layout)
+    return tensors
+
+
+def _to_native(tensors: Tensors, layout: str) -> dict[str, _Place]:
+    places = {}
+    for name in tensors.names():
+        rank = len(tensors.spec(name)[0])
+        native = native_name(layout, name, rank)
+        rule = _RULES[layout].rule_for(native.rpartition(".")[2], rank)
+        places[native] = _Place(name, rule.axes)
+    return places
+
+
+def _from_native(tensors: Tensors, rules: LeafRules) -> dict[str, _Place]:
+    places = {}
+    for name in tensors.names():
+        cell, dot, leaf = name.rpartition(".")
+        rule = rules.rule_for(leaf, len(tensors.spec(name)[0]))
+        axes = None if rule.axes is None else tuple(int(axis) for axis in np.argsort(rule.axes))
+        places[f"{cell}{dot}{rule.torch_leaf}"] = _Place(name, axes)
+    return places

@@ -1,0 +1,1 @@
+"""ai-forever's own files: their names, configs and parts."""

@@ -1,0 +1,126 @@
+"""The configs of ai-forever's files: diffusers' published ones, with the widths of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kandinsky_converters.manifests import manifests
+from kandinsky_converters.originals.piece import HEAD_SIZE
+from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.tensors import Tensors
+
+__all__ = ["original_config"]
+
+_MANIFESTS = {
+    "movq": ("2.1", "kandinsky-2-1/movq"),
+    "movq3": ("3.0", "kandinsky-3/movq"),
+    "prior": ("2.1", "kandinsky-2-1-prior/prior"),
+    "unet": ("2.1", "kandinsky-2-1/unet"),
+    "unet3": ("3.0", "kandinsky-3/unet"),
+}
+
+
+def original_config(
+    kind: str, tensors: Tensors, head_size: int = HEAD_SIZE
+) -> tuple[str, dict[str, Any]]:
+    """Class name and config of original weights.
+
+    The files have none, so what shapes cannot show is taken to be as published.
+
+    Args:
+        kind: See `kandinsky_converters.originals.tensors.KINDS`.
+        tensors: The weights under diffusers' names.
+        head_size: Channels of an attention head.
+
+    Raises:
+        CheckpointError: A tensor is missing that says a width.
+    """
+    version, name = _MANIFESTS[kind]
+    manifest = next(entry for entry in manifests(version) if entry.name == name)
+    try:
+        widths = _WIDTHS[kind](tensors, head_size)
+    except (KeyError, IndexError) as error:
+        raise CheckpointError(f"tensor {error} is missing: is the file whole?") from error
+    except ValueError as error:
+        raise CheckpointError(f"a tensor has another number of axes ({error})") from error
+    config = {"_class_name": manifest.class_name, **manifest.config, **widths}
+    return manifest.class_name, config
+
+
+def _sides(tensors: Tensors, name: str) -> tuple[int, ...]:
+    return tensors.spec(name)[0]
+
+
+def _unet(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    widths = [
+        _sides(tensors, f"down_blocks.{level}.resnets.0.conv1.weight")[0] for level in range(4)
+    ]
+    return {
+        "attention_head_dim": head_size,
+        "block_out_channels": widths,
+        "cross_attention_dim": _sides(tensors, "add_embedding.text_proj.weight")[1],
+        "encoder_hid_dim": _sides(tensors, "encoder_hid_proj.text_proj.weight")[1],
+        "in_channels": _sides(tensors, "conv_in.weight")[1],
+        "out_channels": _sides(tensors, "conv_out.weight")[0],
+    }
+
+
+def _prior(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    width, embedding = _sides(tensors, "proj_in.weight")
+    blocks = {
+        name.split(".")[1] for name in tensors.names() if name.startswith("transformer_blocks.")
+    }
+    length = _sides(tensors, "positional_embedding")[1]
+    return {
+        "attention_head_dim": head_size,
+        "embedding_dim": embedding,
+        "num_attention_heads": width // head_size,
+        "num_embeddings": length - 4,
+        "num_layers": len(blocks),
+    }
+
+
+def _movq(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    codes, code = _sides(tensors, "quantize.embedding.weight")
+    widths = _movq_without_codes(tensors, head_size)
+    return {**widths, "num_vq_embeddings": codes, "vq_embed_dim": code}
+
+
+def _movq_without_codes(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    widths = [
+        _sides(tensors, f"encoder.down_blocks.{level}.resnets.0.conv1.weight")[0]
+        for level in range(4)
+    ]
+    return {
+        "block_out_channels": widths,
+        "latent_channels": _sides(tensors, "encoder.conv_out.weight")[0],
+        "vq_embed_dim": _sides(tensors, "quant_conv.weight")[0],
+    }
+
+
+def _unet3(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    last = "resnets_in.0.resnet_blocks.3.projection.weight"
+    widths = [_sides(tensors, f"down_blocks.{level}.{last}")[0] for level in range(4)]
+    context, states = _sides(tensors, "encoder_hid_proj.projection_linear.weight")
+    channels = _sides(tensors, "conv_in.weight")[1]
+    made = _sides(tensors, "conv_out.weight")[0]
+    config = {
+        "attention_head_dim": head_size,
+        "block_out_channels": widths,
+        "cross_attention_dim": context,
+        "encoder_hid_dim": states,
+        "in_channels": channels,
+        "time_embedding_dim": _sides(tensors, "time_embedding.linear_1.weight")[0],
+    }
+    # diffusers has no such field, and no such network: there in and out are as many.
+    return config if channels == made else {**config, "out_channels": made}
+
+
+_WIDTHS = {
+    "movq": _movq,
+    "movq3": _movq_without_codes,
+    "prior": _prior,
+    "unet": _unet,
+    "unet3": _unet3,
+}

@@ -1,0 +1,86 @@
+"""What the tensors of ai-forever's files of Kandinsky 3.0 and 3.1 become.
+
+The same rules serve text to image, Flash, inpainting, and the UNets of kandinsky3-diffusers, which
+have the projection of the text within. The rules and their sources stand in docs/converter.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from kandinsky_converters.originals import kandinsky2_1 as original_kandinsky2_1
+from kandinsky_converters.originals.piece import Piece
+
+__all__ = ["movq", "projection", "unet"]
+
+_LINEAR, _NORM = "encoder_hid_proj.projection_linear", "encoder_hid_proj.projection_norm"
+_LAYERS = {
+    "to_time_embed.1": "time_embedding.linear_1",
+    "to_time_embed.3": "time_embedding.linear_2",
+    "in_layer": "conv_in",
+    "out_layer.0": "conv_norm_out",
+    "out_layer.2": "conv_out",
+    "projection_lin": _LINEAR,
+    "projection_ln": _NORM,
+    "projections.t5.0": _LINEAR,
+    "projections.t5.1": _NORM,
+}
+_ATTENTION = {
+    "to_query": "to_q",
+    "to_key": "to_k",
+    "to_value": "to_v",
+    "output_layer": "to_out.0",
+}
+# A level's blocks come in threes: residual block, attention to the text, residual block.
+_BLOCK = re.compile(
+    r"(down|up)_samples\.(\d+)\.(?:self_attention_block|resnet_attn_blocks\.(\d+)\.([012]))\.(.+)"
+)
+_POOLING = re.compile(r"feature_pooling\.attention\.(\w+)")
+
+
+def unet(name: str) -> Iterator[tuple[str, Piece]]:
+    """No tensor is reshaped or transposed."""
+    layer, _, leaf = name.removeprefix("unet.").rpartition(".")
+    if layer in _LAYERS:
+        yield f"{_LAYERS[layer]}.{leaf}", Piece(name)
+    elif match := _POOLING.fullmatch(layer):
+        if match[1] in _ATTENTION:
+            yield f"add_time_condition.attention.{_ATTENTION[match[1]]}.{leaf}", Piece(name)
+    elif match := _BLOCK.fullmatch(layer):
+        side, level, number, place, inner = match.groups()
+        if place is None:
+            block = "attentions.0"
+        elif place == "1":
+            block = f"attentions.{int(number) + 1}"
+        else:
+            block = f"resnets_{'in' if place == '0' else 'out'}.{number}"
+        inner = _inner(inner, attention=block.startswith("attentions"))
+        if inner is not None:
+            yield f"{side}_blocks.{level}.{block}.{inner}.{leaf}", Piece(name)
+
+
+def _inner(layer: str, *, attention: bool) -> str | None:
+    """A layer within a block; adapters' are none."""
+    if not attention:
+        return layer
+    outer, _, projection = layer.rpartition(".")
+    if outer == "attention":
+        return f"attention.{_ATTENTION[projection]}" if projection in _ATTENTION else None
+    return None if layer.startswith("attention.") else layer
+
+
+def projection(name: str) -> Iterator[tuple[str, Piece]]:
+    """The file of 3.1 that holds the projection of the text for one UNet."""
+    layer, _, leaf = name.rpartition(".")
+    target = {"0": _LINEAR, "1": _NORM}.get(layer)
+    if target is not None:
+        yield f"{target}.{leaf}", Piece(name)
+
+
+def movq(name: str) -> Iterator[tuple[str, Piece]]:
+    """As in 2.1, but for the encoder's norms, which are nested like the decoder's."""
+    plain = name.replace(".norm_layer.", ".") if name.startswith("encoder.") else name
+    for target, piece in original_kandinsky2_1.movq(plain):
+        yield target, replace(piece, source=name)

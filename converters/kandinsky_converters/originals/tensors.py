@@ -1,0 +1,191 @@
+"""The files that ai-forever published for Kandinsky 2.1 and 3, seen under diffusers' names.
+
+Each original tensor is one tensor of diffusers, or, where queries, keys and values are fused, two
+or three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kandinsky_converters.originals import kandinsky2_1 as original_kandinsky2_1
+from kandinsky_converters.originals import kandinsky3 as original_kandinsky3
+from kandinsky_converters.originals.piece import HEAD_SIZE, Piece
+from kandinsky_core.arrays import Array
+from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.tensors import Tensors
+
+__all__ = ["KINDS", "Kind", "OriginalTensors", "kind_of"]
+
+_Rule = Callable[[str], Iterator[tuple[str, Piece]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one kind of original file holds.
+
+    Attributes:
+        version: Of Kandinsky, for messages.
+        component: The folder that the network gets.
+        rule: What an original name becomes.
+        beside: The same for a second file that belongs to it.
+        apart: Names of tensors that belong to the model and not to the network.
+    """
+
+    version: str
+    component: str
+    rule: _Rule
+    beside: _Rule | None = None
+    apart: tuple[str, ...] = ()
+
+
+KINDS: Mapping[str, Kind] = {
+    "movq": Kind("2.1", "movq", original_kandinsky2_1.movq),
+    "prior": Kind(
+        "2.1", "prior", original_kandinsky2_1.prior, beside=original_kandinsky2_1.statistics
+    ),
+    "unet": Kind("2.1", "unet", original_kandinsky2_1.unet),
+    "movq3": Kind("3", "movq", original_kandinsky3.movq),
+    "unet3": Kind(
+        "3",
+        "unet",
+        original_kandinsky3.unet,
+        beside=original_kandinsky3.projection,
+        apart=("null_embedding",),
+    ),
+}
+"""The kinds of files that become a network; see `kind_of`."""
+
+
+class OriginalTensors:
+    """Original weights under diffusers' names.
+
+    Args:
+        kind: What they are; see `kind_of`.
+        tensors: The original file.
+        beside: A second file: of the prior, the mean and deviation of its embeddings; of a UNet of
+            3.1, the projection of its text.
+        head_size: Channels of an attention head.
+
+    Attributes:
+        source_count: How many original tensors there are.
+        unknown: Names of original tensors that no rule covers.
+        apart: Names of original tensors that belong to the model and not to the network.
+
+    Raises:
+        CheckpointError: Shapes are not such as the rules need, or a name results twice.
+    """
+
+    layout = "diffusers"
+
+    def __init__(
+        self,
+        kind: str,
+        tensors: Tensors,
+        beside: Tensors | None = None,
+        head_size: int = HEAD_SIZE,
+    ) -> None:
+        self._kind, self._head_size = KINDS[kind], head_size
+        self._pieces: dict[str, tuple[Tensors, Piece]] = {}
+        self.unknown: list[str] = []
+        self.apart: list[str] = []
+        self.source_count = 0
+        self._add(tensors, self._kind.rule)
+        if beside is not None and self._kind.beside is not None:
+            self._add(beside, self._kind.beside)
+
+    def _add(self, tensors: Tensors, rule: _Rule) -> None:
+        for name in tensors.names():
+            self.source_count += 1
+            if name in self._kind.apart:
+                self.apart.append(name)
+                continue
+            pieces = dict(rule(name))
+            if not pieces:
+                self.unknown.append(name)
+            for target, piece in pieces.items():
+                self._add_piece(target, piece, tensors)
+
+    def _add_piece(self, target: str, piece: Piece, tensors: Tensors) -> None:
+        shape, _ = tensors.spec(piece.source)
+        divisor = piece.parts * self._head_size if piece.parts > 1 else 1
+        plain = not piece.flat or (len(shape) in (2, 3, 4) and set(shape[2:]) <= {1})
+        version = self._kind.version
+        if not shape or shape[0] % divisor or not plain:
+            raise CheckpointError(
+                f"original tensor {piece.source!r} has shape {list(shape)}, "
+                f"from which no {target} can be made: is the file whole, and of {version}?"
+            )
+        if target in self._pieces:
+            raise CheckpointError(
+                f"original tensors {self._pieces[target][1].source!r} and {piece.source!r} "
+                f"are both {target}: is the file of {version}?"
+            )
+        self._pieces[target] = tensors, piece
+
+    def names(self) -> Iterable[str]:
+        """See `Tensors.names`."""
+        return self._pieces.keys()
+
+    def spec(self, name: str) -> tuple[tuple[int, ...], str]:
+        """See `Tensors.spec`."""
+        tensors, piece = self._pieces[name]
+        shape, dtype = tensors.spec(piece.source)
+        return piece.shape(shape), dtype
+
+    def read(self, name: str) -> Array:
+        """See `Tensors.read`."""
+        tensors, piece = self._pieces[name]
+        return piece.values(tensors.read(piece.source), self._head_size)
+
+
+def kind_of(tensors: Tensors) -> str:
+    """What an original file holds: one of `KINDS`, or `statistics` or `projection`.
+
+    Raises:
+        CheckpointError: It is none of these; for files of other Kandinskys the message says which.
+    """
+    names = set(tensors.names())
+    if names == {"0", "1"}:
+        shapes = {tensors.spec(name)[0] for name in names}
+        if len(shapes) == 1 and len(next(iter(shapes))) == 1:
+            return "statistics"
+    if names == {"0.weight", "1.weight", "1.bias"}:
+        return "projection"
+    for mark, reason in _FOREIGN.items():
+        if any(name == mark or name.startswith(mark + ".") for name in names):
+            raise CheckpointError(f"{reason}: {_INSTEAD}")
+    for kind, mark in _MARKS:
+        if mark in names:
+            return kind
+    some = ", ".join(sorted(names)[:3]) or "nothing"
+    raise CheckpointError(
+        "these are no weights of Kandinsky 2.1 or 3 as ai-forever published them "
+        f"(there is {some}, ...): give one of its files, or a folder in diffusers' layout"
+    )
+
+
+# A tensor that only one kind of file has.
+_MARKS = (
+    ("prior", "model.prd_emb"),
+    ("prior", "prd_emb"),
+    ("unet", "input_blocks.0.0.weight"),
+    ("movq", "encoder.down.0.block.0.norm1.weight"),
+    ("unet3", "unet.in_layer.weight"),
+    ("unet3", "in_layer.weight"),
+    ("movq3", "encoder.down.0.block.0.norm1.norm_layer.weight"),
+)
+_INSTEAD = (
+    "it cannot be converted; what can are the originals of 2.1, 3.0 and 3.1, "
+    "and folders in diffusers' layout"
+)
+# A name, or the beginning of one, that only what we have no network for has.
+_FOREIGN = {
+    "unet.init_conv": "this is a file of KandiSuperRes",
+    "init_conv": "this is a file of KandiSuperRes",
+    "to_model_dim2": "this is a file of Kandinsky 2.0",
+    "proj2.q_linear": "this is a file of Kandinsky 2.0",
+    "input_hint_block": "this is a ControlNet of kandinsky3-diffusers",
+    "image_proj": "this is an IP-Adapter of kandinsky3-diffusers",
+}

@@ -1,0 +1,207 @@
+"""What can be converted: folders in diffusers' layout, our own, and ai-forever's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kandinsky_converters.component_files import open_component
+from kandinsky_converters.originals.files import open_originals
+from kandinsky_converters.originals.model import open_original_source
+from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, read_json
+from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, resolve_model
+from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
+
+__all__ = ["REPORT", "open_source"]
+
+REPORT = "conversion.json"
+_WEIGHTLESS = ("feature_extractor", "image_processor", "scheduler", "tokenizer")
+# The folder's name in a pipeline for each network.
+_FOLDERS = {
+    "CLIPTextModelWithProjection": "text_encoder",
+    "CLIPVisionModelWithProjection": "image_encoder",
+    "Kandinsky3UNet": "unet",
+    "MultilingualCLIP": "text_encoder",
+    "PriorTransformer": "prior",
+    "T5EncoderModel": "text_encoder",
+    "UNet2DConditionModel": "unet",
+    "VQModel": "movq",
+}
+
+
+def open_source(
+    source: str | Path,
+    options: HubOptions,
+    components: Sequence[str] = (),
+    part: str | None = None,
+) -> list[Source]:
+    """Find out what a source is, and open the weight files, without reading a tensor.
+
+    Args:
+        source: A hub id, a folder, an original file, or an embedded model's name. A folder may
+            hold a model, several (its halves, `prior` and `decoder`), what we converted before,
+            one network, or original files.
+        options: How to fetch from the hub.
+        components: Names of the only ones wanted; all when empty.
+        part: Which model of several in a folder, or repository, of originals, as
+            `originals.model.PARTS` names them. Without it they are taken as single networks.
+
+    Returns:
+        One source, or one for each folder of several.
+
+    Raises:
+        ModelNotFoundError: There is nothing of that name.
+        CheckpointError: Files are damaged, missing or of another model.
+        InvalidInputError: It has no such component.
+    """
+    path = EMBEDDED.get(str(source)) or Path(source).expanduser()
+    if part is not None:
+        found = [open_original_source(source, part, options, components)]
+    elif path.is_file():
+        found = [open_originals(str(source), [path], components)]
+    elif not path.is_dir() or (path / "model_index.json").is_file():
+        folder = resolve_model(source, "decoder", options, ())
+        found = [_model(str(source), "", folder, options, components)]
+    elif halves := _subfolders(path, "model_index.json"):
+        found = [_model(str(source), half.name, half, options, components) for half in halves]
+    else:
+        found = _folder_without_index(str(source), path, components)
+    available = [name for item in found for name in item.available]
+    absent = [name for name in components if name not in available]
+    if absent or not available:
+        raise InvalidInputError(
+            f"{source} has no {', '.join(absent) or 'weights'} to convert; "
+            f"it has {', '.join(available) or 'none'}"
+        )
+    return [item for item in found if item.parts]
+
+
+def _subfolders(folder: Path, holding: str) -> list[Path]:
+    return sorted(path.parent for path in folder.glob(f"*/{holding}"))
+
+
+def _model(
+    name: str, half: str, folder: Path, options: HubOptions, wanted: Sequence[str]
+) -> Source:
+    """A folder with a model_index.json; the rest of it is fetched where it lies on the hub."""
+    index = Checkpoint.open(folder, variant=options.variant)
+    names = _wanted(index.components, wanted)
+    if name not in EMBEDDED and not Path(name).expanduser().is_dir():
+        folder = resolve_model(name, "decoder", options, names)
+        fetch_pickles(name, options, [part for part in names if not _has_weights(folder / part)])
+        index = Checkpoint.open(folder, variant=options.variant)
+    index.require(names)
+    parts = [
+        open_component(index.components[part])
+        for part in names
+        if _has_weights(index.components[part].folder)
+    ]
+    if wanted:
+        available = [part for part in index.components if part not in _WEIGHTLESS]
+    else:
+        available = [part.name for part in parts]
+    return Source(
+        name=name,
+        subfolder=half,
+        folder=folder,
+        parts=parts,
+        others=_others(folder, names, wanted),
+        available=available,
+    )
+
+
+def _wanted(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    return [name for name in names if not wanted or name in wanted]
+
+
+def _has_weights(folder: Path) -> bool:
+    kinds = ("*.safetensors", "*.ckpt", "*model*.bin", "*.index*.json")
+    return any(any(folder.glob(kind)) for kind in kinds)
+
+
+def _others(folder: Path, names: Iterable[str], wanted: Sequence[str]) -> list[Path]:
+    """Everything but weights: configs, tokenizers, schedulers, the card."""
+    files = [
+        path.relative_to(folder)
+        for name in names
+        for path in sorted((folder / name).rglob("*"))
+        if path.is_file() and _is_light(path)
+    ]
+    if not wanted:
+        top = (folder / name for name in ("model_index.json", "README.md"))
+        files += [path.relative_to(folder) for path in top if path.is_file()]
+    return files
+
+
+def _is_light(path: Path) -> bool:
+    weights = (".safetensors", ".msgpack", ".onnx", ".h5", *ORIGINAL_SUFFIXES)
+    return path.suffix not in weights and ".index." not in path.name
+
+
+def _folder_without_index(name: str, folder: Path, wanted: Sequence[str]) -> list[Source]:
+    """What we converted without the rest of its model, or original files."""
+    places = {place.name: place for place in _subfolders(folder, REPORT)}
+    if (folder / REPORT).is_file():
+        places = {"": folder}
+    if places:
+        return [_components(name, half, place, wanted) for half, place in places.items()]
+    if component := _single_component(folder):
+        return [_single(name, component, wanted)]
+    files = sorted(path for path in folder.iterdir() if path.suffix in ORIGINAL_SUFFIXES)
+    if not files:
+        inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise ModelNotFoundError(
+            f"{folder} is nothing to convert: it has no model_index.json, no {REPORT}, no "
+            "config.json of a network and no original file "
+            f"({', '.join(ORIGINAL_SUFFIXES)}); it has: {inside}"
+        )
+    return [open_originals(name, files, wanted)]
+
+
+def _single_component(folder: Path) -> Component | None:
+    """What the folder of one network holds, ai-forever's `flan_ul2_encoder` for example."""
+    if not (folder / "config.json").is_file():
+        return None
+    config = read_json(folder / "config.json")
+    names = config.get("architectures")
+    class_name = config.get("_class_name") or (
+        names[0] if isinstance(names, list) and names else ""
+    )
+    if class_name not in _FOLDERS:
+        return None
+    return Component(_FOLDERS[class_name], "", class_name, folder)
+
+
+def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:
+    wants = not wanted or component.name in wanted
+    return Source(
+        name=name,
+        subfolder="",
+        folder=None,
+        # Without a folder its config is written anew, and nothing else there is copied.
+        parts=[replace(open_component(component), folder=None)] if wants else [],
+        others=(),
+        available=[component.name],
+    )
+
+
+def _components(name: str, half: str, folder: Path, wanted: Sequence[str]) -> Source:
+    """The components that a conversion.json names."""
+    named = read_json(folder / REPORT).get("components")
+    if not isinstance(named, dict) or not all(isinstance(entry, dict) for entry in named.values()):
+        raise CheckpointError(f"{folder / REPORT} is no report of a conversion")
+    names = _wanted(named, wanted)
+    parts = [
+        open_component(Component(part, "", str(named[part].get("class")), folder / part))
+        for part in names
+    ]
+    return Source(
+        name=name,
+        subfolder=half,
+        folder=folder,
+        parts=parts,
+        others=_others(folder, names, names),
+        available=list(named),
+    )

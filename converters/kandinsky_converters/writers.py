@@ -1,0 +1,111 @@
+"""Writing weights tensor by tensor: at most one is in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kandinsky_converters.layouts.numbers import NUMPY
+from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.mindspore_files import TYPES, encode_header
+
+__all__ = ["write_mindspore", "write_safetensors"]
+
+Specs = Mapping[str, tuple[tuple[int, ...], str]]  # shape and safetensors dtype by name
+
+ALIGNMENT = 64  # bytes; at such addresses JAX takes a mapped file on a CPU as it is
+_PIECE = 512 << 20  # bytes; larger tensors are cut in a .ckpt, as MindSpore does itself
+_MINDSPORE_TYPES = {code: name for name, (code, _) in TYPES.items()}
+
+
+def write_safetensors(
+    path: Path, specs: Specs, read: Callable[[str], Array], metadata: Mapping[str, str]
+) -> str:
+    """Write a safetensors file whose tensors lie at multiples of 64 bytes.
+
+    The format allows no gaps, so the few tensors whose size is no such multiple come last; they
+    are at least at multiples of their own values' size, as long as a file has one dtype.
+
+    Args:
+        path: The file.
+        specs: What shall be in it.
+        read: Gives the values of one tensor, in the dtype and shape of its spec.
+        metadata: Of the header.
+
+    Returns:
+        The SHA-256 of the file.
+    """
+    sizes = {name: _size(*spec) for name, spec in specs.items()}
+    # Then by the size of a value, so that mixed dtypes stay aligned too.
+    order = sorted(
+        specs, key=lambda name: (sizes[name] % ALIGNMENT > 0, -_itemsize(specs[name][1]), name)
+    )
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    start = 0
+    for name in order:
+        shape, dtype = specs[name]
+        ends = [start, start + sizes[name]]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": ends}
+        start = ends[1]
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    with _Hashed(path) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            file.write(read(name))
+    return file.digest
+
+
+def write_mindspore(path: Path, specs: Specs, read: Callable[[str], Array]) -> str:
+    """Write a `.ckpt` that `mindspore.load_checkpoint` reads; see `write_safetensors`."""
+    with _Hashed(path) as file:
+        for name, (shape, dtype) in specs.items():
+            values = read(name).reshape(-1).view(np.uint8)
+            for start in range(0, max(len(values), 1), _PIECE):
+                piece = values[start : start + _PIECE]
+                file.write(encode_header(name, shape, _MINDSPORE_TYPES[dtype], len(piece)))
+                file.write(piece)
+    return file.digest
+
+
+class _Hashed:
+    """A file that is hashed as it is written, and on the disk when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._hash = hashlib.sha256()
+
+    def __enter__(self) -> _Hashed:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+
+    def write(self, data: bytes | Array) -> None:
+        content = data if isinstance(data, bytes) else data.reshape(-1).view(np.uint8).data
+        self._file.write(content)
+        self._hash.update(content)
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _itemsize(dtype: str) -> int:
+    return int(np.dtype(NUMPY[dtype]).itemsize)
+
+
+def _size(shape: tuple[int, ...], dtype: str) -> int:
+    return _itemsize(dtype) * int(np.prod(shape, dtype=np.int64))

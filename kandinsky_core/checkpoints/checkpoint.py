@@ -1,0 +1,173 @@
+"""A diffusers-layout folder: which components it names, their classes, configs and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
+from kandinsky_core.checkpoints.other_layouts import other_layouts
+from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
+from kandinsky_core.errors import CheckpointError, ModelNotFoundError
+from kandinsky_core.seam.tensors import Tensors
+
+__all__ = ["NULL_EMBEDDING", "Checkpoint", "Component", "read_json"]
+
+NULL_EMBEDDING = "null_embedding"
+"""The one tensor, and but for `.safetensors` the name of the file, beside the weights of a UNet."""
+
+_CONFIG_NAMES = ("config.json", "scheduler_config.json", "preprocessor_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One entry of `model_index.json`."""
+
+    name: str
+    library: str
+    class_name: str
+    folder: Path
+    variant: str | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The component's config file.
+
+        Raises:
+            CheckpointError: There is none, or it is no JSON object.
+        """
+        for name in _CONFIG_NAMES:
+            if (self.folder / name).is_file():
+                return read_json(self.folder / name)
+        raise CheckpointError(
+            f"component {self.name!r} has no config file in {self.folder}: "
+            f"expected one of {', '.join(_CONFIG_NAMES)}"
+        )
+
+    def tensors(self) -> Tensors:
+        """Open the weight files; see `SafetensorsFiles` and `MindSporeFile`."""
+        files = find_weight_files(self.folder, self.variant)
+        if files[0].suffix == ".ckpt":
+            return MindSporeFile(files[0])
+        return SafetensorsFiles(files)
+
+    def null_embedding(self) -> Array | None:
+        """Read what Kandinsky 3 takes for no text, [cross_attention_dim], where it is there.
+
+        Raises:
+            CheckpointError: The file is damaged or does not fit the network.
+        """
+        path = self.folder / f"{NULL_EMBEDDING}.safetensors"
+        if not path.is_file():
+            return None
+        file = SafetensorsFiles([path])
+        shape = (self.config.get("cross_attention_dim"),)
+        if list(file.names()) != [NULL_EMBEDDING] or file.spec(NULL_EMBEDDING)[0] != shape:
+            raise CheckpointError(
+                f"{path} must hold {NULL_EMBEDDING!r} alone, of shape {list(shape)}, as "
+                "config.json says (cross_attention_dim): take the file that belongs to the weights"
+            )
+        return file.read(NULL_EMBEDDING)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint folder in the layout that diffusers saves.
+
+    Attributes:
+        folder: Where it lies.
+        name: What the user called it: a hub id, a path, or `shapes`.
+        pipeline_class: `_class_name` of its `model_index.json`.
+        components: Its components by name.
+    """
+
+    folder: Path
+    name: str
+    pipeline_class: str
+    components: Mapping[str, Component]
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        name: str | None = None,
+        variant: str | None = None,
+        part: str = "decoder",
+    ) -> Checkpoint:
+        """Read a folder's `model_index.json`, or see what else it may be.
+
+        Args:
+            folder: The folder.
+            name: What the user called it.
+            variant: Infix of the weight files.
+            part: Which model is meant of a folder that holds several, as ai-forever's do.
+
+        Raises:
+            ModelNotFoundError: The folder has no `model_index.json`, nor original files.
+            CheckpointError: The index is no JSON object.
+        """
+        index_file = folder / "model_index.json"
+        if not index_file.is_file():
+            for layout in other_layouts():
+                found: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
+                if found is not None:
+                    return found
+            inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+            raise ModelNotFoundError(
+                f"{folder} is no model folder: it has no model_index.json (it has: {inside}); "
+                "give the folder that diffusers' save_pretrained wrote, or ai-forever's of 3.1"
+            )
+        index = read_json(index_file)
+        components = {
+            key: Component(key, value[0], value[1], folder / key, variant)
+            for key, value in index.items()
+            if not key.startswith("_") and _names_component(value)
+        }
+        return cls(folder, name or str(folder), str(index.get("_class_name")), components)
+
+    def require(self, names: Iterable[str]) -> dict[str, Component]:
+        """Return components by name.
+
+        Raises:
+            CheckpointError: The checkpoint names no such component, or lacks its folder; all
+                that is wrong stands in one message.
+        """
+        names = list(names)
+        unnamed = [name for name in names if name not in self.components]
+        if unnamed:
+            raise CheckpointError(
+                f"{self.name} is a {self.pipeline_class} without {', '.join(unnamed)} (it has "
+                f"{', '.join(self.components)}): is it the model for this pipeline?"
+            )
+        absent = [name for name in names if not self.components[name].folder.is_dir()]
+        if absent:
+            raise CheckpointError(
+                f"{self.folder} lacks the folders of {', '.join(absent)}, which its "
+                "model_index.json names: copy or download the checkpoint whole"
+            )
+        return {name: self.components[name] for name in names}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. The last of duplicate keys wins, as published configs need.
+
+    Raises:
+        CheckpointError: The file cannot be read or holds no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds {type(value).__name__}, not a JSON object")
+    return value
+
+
+def _names_component(value: Any) -> bool:
+    """Tell `["diffusers", "VQModel"]` from plain settings and from absent components."""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)

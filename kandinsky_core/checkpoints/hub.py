@@ -1,0 +1,218 @@
+"""From a model's name to a folder: the embedded model, a local folder, or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.other_layouts import other_layouts
+from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
+
+__all__ = ["EMBEDDED", "HubOptions", "connected_prior", "fetch_pickles", "resolve_model"]
+
+# Models that the wheel carries. Each folder holds a `prior` and a `decoder`.
+EMBEDDED = {"shapes": Path(__file__).parents[1] / "models" / "shapes"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubOptions:
+    """How to fetch from the hub; the fields are `huggingface_hub`'s.
+
+    Attributes:
+        revision: Branch, tag or commit.
+        variant: `fp16` fetches weight files of that infix only.
+        cache_dir: Cache folder in place of the default one.
+        token: Access token, or True for the stored one.
+        local_files_only: Never touch the network.
+        force_download: Fetch again what the cache holds.
+    """
+
+    revision: str | None = None
+    variant: str | None = None
+    cache_dir: str | Path | None = None
+    token: str | bool | None = None
+    local_files_only: bool = False
+    force_download: bool = False
+
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> HubOptions:
+        """Return the hub's options among the arguments of a `from_pretrained`."""
+        names = {entry.name for entry in fields(cls)}
+        return cls(**{name: value for name, value in arguments.items() if name in names})
+
+
+def resolve_model(
+    name: str | Path, part: str, options: HubOptions, components: Iterable[str]
+) -> Path:
+    """Return the folder of a model, downloading what is needed and not yet cached.
+
+    Args:
+        name: An embedded model's name, a folder, or a hub id such as
+            `kandinsky-community/kandinsky-2-2-decoder`. A folder that holds the two halves of a
+            model as `prior` and `decoder` stands for the half that is asked for.
+        part: `prior`, `decoder`, `inpaint`, `controlnet` or `flash`.
+        options: Hub options; the environment variable `HF_HUB_OFFLINE` is honoured too.
+        components: Names of the components to fetch; others stay on the hub.
+
+    Raises:
+        InvalidInputError: The name is neither text nor a path.
+        ModelNotFoundError: The name is none of these, or the hub cannot deliver it.
+    """
+    if not isinstance(name, (str, Path)):
+        raise InvalidInputError(
+            f"model={name!r}: give an embedded model's name ({', '.join(EMBEDDED)}), a folder, "
+            "or a hub id (owner/name)"
+        )
+    text = str(name)
+    folder = EMBEDDED.get(text) or Path(text).expanduser()
+    if text and folder.is_dir():
+        return folder / part if (folder / part / "model_index.json").is_file() else folder
+    if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") != 1:
+        raise ModelNotFoundError(
+            f"no model {text!r}: it is no folder, no hub id (owner/name), and no embedded model "
+            f"({', '.join(EMBEDDED)})"
+        )
+    return _download(text, part, options, components)
+
+
+def fetch_pickles(repo: str, options: HubOptions, components: Iterable[str]) -> None:
+    """Fetch the pickled weights of components that the hub has no others of.
+
+    Args:
+        repo: A hub id whose other files are on this machine.
+        options: Those that fetched them.
+        components: Names of the components; nothing is done where there are none.
+
+    Raises:
+        ModelNotFoundError: The hub cannot deliver them.
+    """
+    infix = f".{options.variant}" if options.variant else ""
+    patterns = []
+    for component in components:
+        patterns += [f"{component}/*model{infix}.bin", f"{component}/*model{infix}-?????-of-*.bin"]
+        patterns += [f"{component}/*model{infix}.bin.index.json"]
+    if patterns:
+        _snapshot(repo, options, patterns, hidden=False)
+
+
+def _download(repo: str, part: str, options: HubOptions, components: Iterable[str]) -> Path:
+    """Fetch the index first, then only the files of the wanted components.
+
+    A repository without an index may be one of ai-forever's original files.
+    """
+    infix = f".{options.variant}" if options.variant else ""
+    patterns = ["model_index.json", "README.md"]
+    components = tuple(components)
+    for component in components:
+        patterns += [f"{component}/*.json", f"{component}/*.txt", f"{component}/*.model"]
+        patterns += [f"{component}/*model{infix}.safetensors"]
+        patterns += [f"{component}/*model{infix}-?????-of-?????.safetensors"]
+        patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
+        patterns += [f"{component}/{NULL_EMBEDDING}.safetensors"]
+        patterns += [f"{component}/kandinsky_jax.safetensors"]
+        patterns += [f"{component}/kandinsky_mindspore.ckpt"]
+    folder = _snapshot(repo, options, patterns, hidden=not components)
+    if (folder / "model_index.json").is_file():
+        return folder
+    for layout in other_layouts():
+        patterns += layout.hub_patterns(part, components)
+    return _snapshot(repo, options, patterns, hidden=not components)
+
+
+def _snapshot(repo: str, options: HubOptions, patterns: list[str], *, hidden: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                repo,
+                revision=options.revision,
+                cache_dir=options.cache_dir,
+                token=options.token,
+                local_files_only=options.local_files_only,
+                force_download=options.force_download,
+                allow_patterns=patterns,
+                tqdm_class=_bar(hidden=hidden),
+            )
+        )
+    except Exception as error:  # the HTTP library below, and so its errors, differ by version
+        raise ModelNotFoundError(f"model {repo!r}: {_reason(error, options)}") from error
+
+
+def _bar(*, hidden: bool) -> type[Any]:
+    """Return a tqdm that shows on a terminal only; left alone, the hub's shows in any log too."""
+    from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined]
+    from tqdm.auto import tqdm
+
+    disable = True if hidden or are_progress_bars_disabled() else None
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            settings.pop("name", None)  # of the hub's own class
+            super().__init__(*arguments, **{**settings, "disable": disable})
+
+    return Bar
+
+
+def _reason(error: Exception, options: HubOptions) -> str:
+    """Say in one line why the hub did not deliver, and what to do."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return "its terms must be accepted on the hub first; then give token="
+    if isinstance(error, RevisionNotFoundError):
+        return f"the hub has it, but it has no revision {options.revision or 'main'!r}"
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            "there is no such folder, and the hub has no such repository, unless it is private "
+            "and needs token="
+        )
+    if isinstance(error, LocalEntryNotFoundError):
+        return (
+            "there is no such folder, it is not in the cache (or not whole), and the hub cannot be "
+            "asked or may not be: load it once online"
+        )
+    lines = str(error).strip().splitlines()
+    return f"the hub did not deliver it: {lines[0] if lines else repr(error)}"
+
+
+def connected_prior(decoder: Path) -> str | None:
+    """Return the prior that a decoder's README names in its front matter, or None.
+
+    A published decoder names a hub id. A relative path (`../prior`) is taken from the decoder's
+    folder, which lets a pair of local folders belong together.
+    """
+    readme = decoder / "README.md"
+    if not readme.is_file():
+        return None
+    named = _front_matter_list(readme.read_text(encoding="utf-8", errors="replace"), "prior")
+    if not named:
+        return None
+    if named[0].startswith("."):
+        return str((decoder / named[0]).resolve())
+    return named[0]
+
+
+def _front_matter_list(text: str, key: str) -> list[str]:
+    """Read one list (or single value) of the YAML block that opens a model card."""
+    import yaml
+
+    if not text.startswith("---"):
+        return []
+    block = text.split("---", 2)[1]
+    try:
+        data = yaml.safe_load(block)
+    except yaml.YAMLError:
+        return []
+    value = data.get(key) if isinstance(data, dict) else None
+    if isinstance(value, str):
+        return [value]
+    return [str(item) for item in value] if isinstance(value, list) else []

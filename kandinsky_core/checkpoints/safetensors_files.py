@@ -1,0 +1,184 @@
+"""The weights of one component, mapped from safetensors files one tensor at a time."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from kandinsky_core.arrays import Array
+from kandinsky_core.errors import CheckpointError
+
+__all__ = ["SafetensorsFiles", "find_weight_files"]
+
+# Names that diffusers and transformers give to weight files, in the order of preference.
+_STEMS = ("diffusion_pytorch_model", "model")
+_PICKLES = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
+# What `kandinsky convert` writes for one framework.
+_NATIVE = ("kandinsky_jax.safetensors", "kandinsky_mindspore.ckpt")
+
+_DTYPES: Mapping[str, Any] = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": ml_dtypes.bfloat16,
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+
+class SafetensorsFiles:
+    """One or several safetensors files seen as one set of tensors.
+
+    The files are mapped into memory copy-on-write: a tensor costs memory only where it is written
+    to, and the file never changes. A mapping lives as long as an array that `read` gave. Until
+    then its file may be renamed, replaced by another or deleted; who cuts it short or writes into
+    it changes or ends a process that uses it, as with every library that maps files.
+
+    Args:
+        files: The shards, in any order.
+
+    Attributes:
+        layout: `diffusers`, or `jax` where the file says that it was converted so.
+
+    Raises:
+        CheckpointError: A file is truncated or no safetensors, or two files hold the same name.
+    """
+
+    layout = "diffusers"
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._owner: dict[str, Path] = {}
+        self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
+        self._starts: dict[str, int] = {}
+        self._maps: dict[Path, Array] = {}
+        for path in files:
+            entries, self.layout = _read_header(path)
+            for name, (shape, dtype, start) in entries.items():
+                if name in self._owner:
+                    raise CheckpointError(
+                        f"tensor {name!r} is in both {self._owner[name]} and {path}: "
+                        "delete the file that does not belong to this checkpoint"
+                    )
+                self._owner[name] = path
+                self._specs[name] = shape, dtype
+                self._starts[name] = start
+
+    def names(self) -> Iterable[str]:
+        """Return every tensor name."""
+        return self._specs.keys()
+
+    def spec(self, name: str) -> tuple[tuple[int, ...], str]:
+        """Return shape and safetensors dtype of a tensor, from the header alone."""
+        return self._specs[name]
+
+    def read(self, name: str) -> Array:
+        """Return a tensor's values in the stored dtype (bfloat16 as `ml_dtypes`).
+
+        Returns:
+            A window into the mapped file, or a copy where the data is not aligned, as in the
+            published 2.1 files. Writing to it changes no file.
+
+        Raises:
+            CheckpointError: The dtype is one that no checkpoint of Kandinsky has.
+        """
+        path, (shape, code), start = self._owner[name], self._specs[name], self._starts[name]
+        if code not in _DTYPES:
+            raise CheckpointError(f"{path}: tensor {name!r} is {code}; known: {', '.join(_DTYPES)}")
+        dtype = np.dtype(_DTYPES[code])
+        if path not in self._maps:
+            self._maps[path] = np.memmap(path, np.uint8, mode="c")
+        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        values: Array = np.asarray(self._maps[path])[start : start + size].view(dtype)
+        return np.require(values.reshape(shape), requirements="A")
+
+
+def _read_header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str, int]], str]:
+    """Return shape, dtype and position in the file of each tensor, and their layout."""
+    try:
+        with safe_open(path, framework="np"):  # checks all of it against the file's size
+            pass
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors ({error}): the file is damaged or was not "
+            "downloaded whole; fetch it again"
+        ) from error
+    layout = header.pop("__metadata__", {}).get("kandinsky_layout", "diffusers")
+    entries = {
+        name: (tuple(entry["shape"]), entry["dtype"], 8 + length + entry["data_offsets"][0])
+        for name, entry in header.items()
+    }
+    return entries, layout
+
+
+def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise ValueError("a name comes twice in its header")
+    return names
+
+
+def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
+    """Find the weight files in a component's folder: one file, or the shards of an index.
+
+    Args:
+        folder: The component's folder.
+        variant: `fp16` picks `diffusion_pytorch_model.fp16.safetensors` and its like.
+
+    Raises:
+        CheckpointError: There is none, a shard is missing, or only pickled weights are there.
+    """
+    infix = f".{variant}" if variant else ""
+    for stem in _STEMS:
+        single = folder / f"{stem}{infix}.safetensors"
+        if single.is_file():
+            return [single]
+        for index in (
+            folder / f"{stem}.safetensors.index{infix}.json",
+            folder / f"{stem}{infix}.safetensors.index.json",
+        ):
+            if index.is_file():
+                return _shards(index)
+    for name in _NATIVE:
+        if not variant and (folder / name).is_file():
+            return [folder / name]
+    pickles = [name for name in _PICKLES if (folder / name).is_file()]
+    if pickles:
+        raise CheckpointError(
+            f"{folder} holds only pickled weights ({pickles[0]}), which can run code when read: "
+            "save them as safetensors first; `kandinsky convert` does, and runs none"
+        )
+    there = ", ".join(sorted(path.name for path in folder.glob("*.safetensors"))) or "none"
+    wanted = f"variant {variant!r}" if variant else "no variant"
+    raise CheckpointError(
+        f"{folder} has no weights for {wanted}: expected {_STEMS[0]}{infix}.safetensors or "
+        f"{_STEMS[1]}{infix}.safetensors, safetensors files there: {there}"
+    )
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        table = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(table.values()))
+        missing = [name for name in names if not (index.parent / name).is_file()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} is not a weight index: {error!r}") from error
+    if missing:
+        raise CheckpointError(
+            f"{index.parent} lacks {len(missing)} of {len(names)} shards named in {index.name}: "
+            f"{', '.join(missing[:8])}"
+        )
+    return [index.parent / name for name in names]

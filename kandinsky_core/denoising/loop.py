@@ -1,0 +1,94 @@
+"""The denoising loop, written once for the prior and the decoder and for every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.errors import NonFiniteError
+from kandinsky_core.schedulers.schedule import Schedule
+from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.networks import Denoiser, DenoisingRun
+from kandinsky_core.seam.step_rules import Kept
+
+__all__ = ["OnStep", "denoise", "require_finite"]
+
+
+class OnStep(Protocol):
+    """Called after each step; returns False to skip the remaining ones."""
+
+    def __call__(self, index: int, timestep: int, run: DenoisingRun) -> bool:
+        """Observe or change the run."""
+        ...
+
+
+def denoise(
+    denoiser: Denoiser,
+    sample: FloatArray,
+    schedule: Schedule,
+    conditioning: Mapping[str, Array],
+    *,
+    guidance_scale: float,
+    noise: Callable[[], FloatArray],
+    on_step: OnStep | None = None,
+    kept: Kept | None = None,
+) -> FloatArray:
+    """Run a schedule.
+
+    Args:
+        denoiser: The prior or the UNet.
+        sample: Initial sample (B rows), at the noise of the schedule's first timestep.
+        schedule: One row a step.
+        conditioning: See `Denoiser.begin`.
+        guidance_scale: Weight of classifier-free guidance; off at 1 and below.
+        noise: Draws the next step's noise, of the sample's shape. Called once for each step where
+            the reference draws, in order, so that a seed gives the same stream.
+        on_step: Observer.
+        kept: What inpainting puts back after every step.
+
+    Returns:
+        The denoised sample.
+    """
+    run = denoiser.begin(sample, conditioning, guidance_scale, rule=schedule.rule, kept=kept)
+    for index in range(len(schedule)):
+        timestep = schedule.timesteps[index]
+        drawn = noise() if schedule.draws[index] else None
+        run.step(float(timestep), schedule.rows[index], drawn)
+        if on_step is not None and not on_step(index, int(timestep), run):
+            break
+        if compiling_only():  # all steps run the same program
+            break
+    return run.read()
+
+
+def require_finite(values: Array, stage: str, dtype: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        NonFiniteError: Names the stage, the number of bad values, and the remedy.
+    """
+    bad = values.size - int(np.isfinite(values).sum())
+    if bad:
+        remedy = (
+            "its weights or inputs hold such values"
+            if dtype == "float32"
+            else f"{dtype} overflowed; use dtype='float32'"
+            + (" or 'bfloat16'" if dtype == "float16" else "")
+        )
+        raise NonFiniteError(
+            f"{stage} gave {bad} of {values.size} values NaN or infinite: {remedy}"
+        )
+
+
+@contextmanager
+def progress(total: int, settings: Mapping[str, object]) -> Iterator[Callable[[], object]]:
+    """Show a tqdm bar; yields the function that moves it by one."""
+    from tqdm.auto import tqdm
+
+    settings = {**settings, "disable": True} if compiling_only() else settings
+    with tqdm(total=total, **settings) as bar:  # type: ignore[call-overload]
+        yield bar.update

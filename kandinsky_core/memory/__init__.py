@@ -1,0 +1,1 @@
+"""What memory the weights need, and whether a device has it."""

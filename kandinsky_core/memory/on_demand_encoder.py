@@ -1,0 +1,94 @@
+"""T5 that is in memory only while it encodes, whole or block by block."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.networks import T5TextEncoder
+from kandinsky_core.seam.without_weights import WithoutWeights
+
+__all__ = ["LOADINGS", "OnDemandTextEncoder"]
+
+LOADINGS = ("on_demand", "resident", "streamed")
+"""When a text encoder is loaded: for each new text, with the pipeline, or block by block."""
+
+_REMEMBERED = 16  # texts, of 2 MB each
+
+
+class OnDemandTextEncoder(WithoutWeights):
+    """A `kandinsky_core.seam.networks.T5TextEncoder` that is loaded by `encode` and then dropped.
+
+    What was encoded last is remembered, so that a prompt is not encoded anew for every seed.
+
+    Args:
+        streamed: The encoder that reads its files block by block; it has checked them.
+        load: Loads the whole one, given dtype and device; None has the blocks do.
+    """
+
+    def __init__(
+        self, streamed: T5TextEncoder, load: Callable[[str, str], T5TextEncoder] | None
+    ) -> None:
+        self.config = streamed.config
+        self.backend_name = streamed.backend_name
+        self._streamed = streamed
+        self._load = load
+        self._states: OrderedDict[bytes, FloatArray] = OrderedDict()
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in."""
+        return self._streamed.dtype
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        return self._streamed.device
+
+    @property
+    def compilations(self) -> CompilationLog | None:
+        """See `kandinsky_core.seam.networks.Network.compilations`."""
+        return self._streamed.compilations
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """See `kandinsky_core.seam.networks.Network.to`; it counts from the next text on."""
+        self._streamed.to(device=device, dtype=dtype)
+        self._states.clear()
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""
+        if compiling_only():  # what comes of it is not to be remembered, nor does what is matter
+            return np.asarray(self._encode(input_ids, attention_mask))
+        keys = [
+            ids.tobytes() + mask.tobytes()
+            for ids, mask in zip(input_ids, attention_mask, strict=True)
+        ]
+        new = {key: row for row, key in enumerate(keys) if key not in self._states}
+        rows = list(new.values())
+        found = dict(zip(new, self._encode(input_ids[rows], attention_mask[rows]), strict=True))
+        states = np.stack([found[key] if key in found else self._states[key] for key in keys])
+        for key, row in zip(keys, states, strict=True):
+            self._states[key] = row
+            self._states.move_to_end(key)
+        while len(self._states) > _REMEMBERED:
+            self._states.popitem(last=False)
+        return states
+
+    def _encode(self, input_ids: Array, attention_mask: Array) -> Any:
+        if not len(input_ids):
+            return []
+        if self._load is None:
+            return self._streamed.encode(input_ids, attention_mask)
+        encoder = self._load(self.dtype, self.device)
+        try:
+            return encoder.encode(input_ids, attention_mask)
+        finally:
+            del encoder
+            gc.collect()  # networks may refer to themselves

@@ -1,0 +1,163 @@
+"""What the weights of a pipeline take, worked out from the headers of their files."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from kandinsky_core.checkpoints.unused_tensors import TIED, UNUSED
+from kandinsky_core.seam.dtypes import component_dtype
+from kandinsky_core.seam.tensors import ComponentSource, Tensors
+
+__all__ = ["ComponentMemory", "MemoryPlan", "readable_size", "stored_size"]
+
+_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_STORED_SIZES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+# What files converted for JAX or MindSpore call the last part of a name.
+_LEAVES = {
+    "beta": "bias",
+    "embedding": "weight",
+    "embedding_table": "weight",
+    "gamma": "weight",
+    "kernel": "weight",
+    "scale": "weight",
+}
+# The one network that can be read block by block, and whose tensors these are.
+_IN_BLOCKS = "T5EncoderModel"
+_BLOCK = re.compile(r"encoder\.block\.(\d+)\.(?!.*relative_attention_bias)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentMemory:
+    """What the weights of one network take.
+
+    Attributes:
+        name: Of the component.
+        class_name: Of the network.
+        dtype: What it computes in, and so what its weights are kept in.
+        parameters: Numbers in all its weights.
+        block_parameters: Those of its largest block, where it can be read block by block.
+    """
+
+    name: str
+    class_name: str
+    dtype: str
+    parameters: int
+    block_parameters: int | None = None
+
+    @classmethod
+    def of(cls, name: str, source: ComponentSource, dtype: str) -> ComponentMemory:
+        """Read the headers of a component.
+
+        Args:
+            name: What the component is called.
+            source: The component.
+            dtype: What its pipeline is asked for.
+
+        Raises:
+            CheckpointError: The files are missing or damaged.
+        """
+        counts = dict(_counts(source.class_name, source.tensors()))
+        blocks: Counter[str] = Counter()
+        for tensor, count in counts.items():
+            if source.class_name == _IN_BLOCKS and (match := _BLOCK.match(tensor)):
+                blocks[match[1]] += count
+        return cls(
+            name=name,
+            class_name=source.class_name,
+            dtype=component_dtype(name, dtype, source.class_name),
+            parameters=sum(counts.values()),
+            block_parameters=max(blocks.values(), default=None),
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all weights."""
+        return self.parameters * _SIZES[self.dtype]
+
+    @property
+    def block_size(self) -> int | None:
+        """Bytes of the largest block; None where the network is read as a whole only."""
+        return None if self.block_parameters is None else self.block_parameters * _SIZES[self.dtype]
+
+    def in_dtype(self, dtype: str) -> ComponentMemory:
+        """Return the same network of a pipeline that is asked for another dtype."""
+        return replace(self, dtype=component_dtype(self.name, dtype, self.class_name))
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What the weights on one device take. What is computed with them comes on top.
+
+    Attributes:
+        components: The networks there.
+        loading: When a text encoder that can be read block by block is loaded: see
+            `kandinsky_core.memory.on_demand_encoder.LOADINGS`.
+        one_at_a_time: Whether a network is there only while it is used.
+    """
+
+    components: tuple[ComponentMemory, ...]
+    loading: str = "resident"
+    one_at_a_time: bool = False
+
+    @property
+    def at_load(self) -> int:
+        """Bytes at most, while the networks are loaded."""
+        sizes = [part.size for part in self.components if not self._later(part)]
+        return max(sizes, default=0) if self.one_at_a_time else sum(sizes)
+
+    @property
+    def ever(self) -> int:
+        """Bytes at most, when they are used too."""
+        later = [
+            part.block_size or 0 if self.loading == "streamed" else part.size
+            for part in self.components
+            if self._later(part)
+        ]
+        if self.one_at_a_time:
+            return max([self.at_load, *later])
+        return self.at_load + sum(later)
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether there is a network that can be read block by block."""
+        return any(part.block_size is not None for part in self.components)
+
+    def in_dtype(self, dtype: str) -> MemoryPlan:
+        """Return the plan of a pipeline that is asked for another dtype."""
+        return replace(self, components=tuple(part.in_dtype(dtype) for part in self.components))
+
+    def _later(self, part: ComponentMemory) -> bool:
+        return self.loading != "resident" and part.block_size is not None
+
+
+def stored_size(tensors: Tensors) -> int:
+    """Return the bytes of all values in the files."""
+    specs = map(tensors.spec, tensors.names())
+    return sum(math.prod(shape) * _STORED_SIZES.get(dtype, 1) for shape, dtype in specs)
+
+
+def readable_size(size: int) -> str:
+    """Return bytes in the largest unit of which there is one: `16.2 GiB`."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
+
+
+def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int]]:
+    """Yield how many numbers each tensor holds that becomes a weight."""
+    unused, twins = UNUSED.get(class_name, {}), TIED.get(class_name, {})
+    names = {_published_name(name): name for name in tensors.names()}
+    for published, name in names.items():
+        if published not in unused and twins.get(published) not in names:
+            yield published, math.prod(tensors.spec(name)[0])
+
+
+def _published_name(name: str) -> str:
+    """Return PyTorch's name for one of a converted file."""
+    layer, dot, leaf = name.rpartition(".")
+    return f"{layer}{dot}{_LEAVES.get(leaf, leaf)}"

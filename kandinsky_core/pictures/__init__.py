@@ -1,0 +1,1 @@
+"""Pictures, masks and hints in and out, their metadata, and how they are written."""

@@ -1,0 +1,1 @@
+"""Kandinsky 3.0 and 3.1."""

@@ -1,0 +1,309 @@
+"""What the pipelines of Kandinsky 3 share: there is no prior, and the UNet reads the prompt alone.
+
+The scale w of guidance means (w + 1) conditional - w unconditional, as in the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kandinsky_core.arrays import Array
+from kandinsky_core.denoising.loop import require_finite
+from kandinsky_core.denoising.noise import SeededGenerators, as_generators
+from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.memory.on_demand_encoder import LOADINGS
+from kandinsky_core.pipelines.kandinsky3.prompt_embeds import PromptEmbeds
+from kandinsky_core.pipelines.kandinsky3.texts import (
+    CONVENTIONS,
+    States,
+    Texts,
+    check_texts,
+    conditioning_of,
+    fitted,
+    text_length,
+    tokens_of,
+)
+from kandinsky_core.pipelines.shared.decoder import DecoderPipeline, DecoderPlan
+from kandinsky_core.schedulers import Scheduler
+from kandinsky_core.seam.networks import Autoencoder, Denoiser, T5TextEncoder
+from kandinsky_core.texts.beautify import beautifier_for
+from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
+from kandinsky_core.validation import as_batch, one_of, positive_int
+
+__all__ = ["Kandinsky3Decoder", "TextRun", "picture_size"]
+
+_SIDE = 1024  # pixels that the published UNet was trained at; its config does not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRun:
+    """What a call knows once its texts are encoded.
+
+    Attributes:
+        source: The generators.
+        count: Number of pictures.
+        conditioning: What the UNet is told of the texts.
+        facts: What the metadata of each picture says of them.
+    """
+
+    source: SeededGenerators
+    count: int
+    conditioning: dict[str, Array]
+    facts: list[dict[str, Any]]
+
+
+class Kandinsky3Decoder(DecoderPipeline):
+    """Base of the pipelines.
+
+    Attributes:
+        null_embedding: What the weights were trained with for no text, [D]; diffusers' have none.
+        text_convention: `original` where there is a null embedding, else `diffusers`: see
+            `kandinsky3_texts`. May be set.
+    """
+
+    component_names: ClassVar[tuple[str, ...]] = (
+        "tokenizer",
+        "text_encoder",
+        *DecoderPipeline.component_names,
+        "null_embedding",
+    )
+    callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        "latents",
+        "text_encoder_hidden_states",
+        "attention_mask",
+    )
+    text_encoder_loadings: ClassVar[tuple[str, ...]] = LOADINGS
+
+    def __init__(
+        self,
+        tokenizer: T5Tokenizer | None,
+        text_encoder: T5TextEncoder | None,
+        unet: Denoiser,
+        scheduler: Scheduler,
+        movq: Autoencoder,
+        null_embedding: Array | None = None,
+    ) -> None:
+        if null_embedding is not None:
+            width = unet.config.cross_attention_dim
+            null_embedding = as_batch("null_embedding", np.reshape(null_embedding, -1), (width,))
+        super().__init__(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            unet=unet,
+            scheduler=scheduler,
+            movq=movq,
+            null_embedding=null_embedding,
+        )
+        self.tokenizer: T5Tokenizer | None
+        self.text_encoder: T5TextEncoder | None
+        self.null_embedding: Array | None
+        self._text_convention = "diffusers" if null_embedding is None else "original"
+
+    @classmethod
+    def check_configs(cls, configs: Mapping[str, Any]) -> None:
+        """Refuse a UNet that was trained for another task or family.
+
+        Raises:
+            ConfigError: Says what the UNet is.
+        """
+        unet = configs.get("unet")
+        if unet is None:
+            return
+        if not hasattr(unet, "encoder_hid_dim") or hasattr(unet, "addition_embed_type"):
+            raise ConfigError(f"{cls.__name__} needs the UNet of Kandinsky 3: load its checkpoint")
+        if unet.kind != cls.kind:
+            raise ConfigError(
+                f"{cls.__name__} does not fit a UNet with {unet.in_channels} input channels: "
+                "4 are for pictures from text, 9 for inpainting"
+            )
+
+    @property
+    def text_convention(self) -> str:
+        """What the UNet is told of padding and of no text; see the class."""
+        return self._text_convention
+
+    @text_convention.setter
+    def text_convention(self, value: str) -> None:
+        chosen = one_of("text_convention", value, CONVENTIONS)
+        if chosen == "original" and self.null_embedding is None:
+            raise InvalidInputError(
+                "text_convention='original' needs the null embedding, which these weights have "
+                "not: load those that ai-forever published, or set pipe.null_embedding"
+            )
+        self._text_convention = chosen
+
+    @property
+    def default_size(self) -> int:
+        """Side in pixels that the UNet was trained at."""
+        return _SIDE
+
+    def _stand_ins(self) -> dict[str, Any]:
+        inputs = super()._stand_ins()
+        if self.text_encoder is None:
+            states = np.zeros((1, 1, self.unet.config.encoder_hid_dim), np.float32)
+            mask = np.ones(states.shape[:2], bool)
+            inputs |= {"prompt": None, "prompt_embeds": states, "attention_mask": mask}
+        return inputs
+
+    def check_texts(
+        self, prompt: Any, negative_prompt: Any = None, beautify: Any = None, **embeds: Any
+    ) -> Texts:
+        """Check the texts of a call.
+
+        Args:
+            prompt: Texts, or None where their states are given.
+            negative_prompt: Texts, or None.
+            beautify: What expands the prompts, or None.
+            **embeds: The fields of `PromptEmbeds`.
+
+        Raises:
+            InvalidInputError: A prompt and its states are both given, or neither; a mask is
+                missing; numbers and shapes do not agree; or there is no text encoder for a text.
+        """
+        texts = check_texts(
+            self.unet.config.encoder_hid_dim,
+            prompt,
+            negative_prompt,
+            *(
+                embeds.get(name)
+                for name in (
+                    "prompt_embeds",
+                    "negative_prompt_embeds",
+                    "attention_mask",
+                    "negative_attention_mask",
+                )
+            ),
+        )
+        if (texts.prompts or texts.negatives) and None in (self.text_encoder, self.tokenizer):
+            raise InvalidInputError(
+                "this pipeline has no text encoder: give prompt_embeds and attention_mask, which "
+                "encode_prompt of one that has it makes, or load the pipeline with it"
+            )
+        return replace(texts, beautifier=beautifier_for(beautify))
+
+    def encode_prompt(
+        self,
+        prompt: str | list[str],
+        do_classifier_free_guidance: bool = True,
+        num_images_per_prompt: int = 1,
+        device: Any = None,
+        negative_prompt: str | list[str] | None = None,
+    ) -> PromptEmbeds:
+        """Encode prompts, to be passed later in their place: `pipe(**embeds)`.
+
+        Source: the method of this name of diffusers' pipeline, which leaves 128 tokens where its
+        call keeps no more than the texts have, and one. Here both are those of the call.
+
+        Args:
+            prompt: One prompt or a list of P.
+            do_classifier_free_guidance: Whether to give negative states too.
+            num_images_per_prompt: n; each text is repeated n times.
+            device: Has no effect; the states are NumPy's.
+            negative_prompt: What the picture shall not be: one text for all or one for each.
+
+        Raises:
+            InvalidInputError: They are no texts.
+            NonFiniteError: The text encoder gave NaN or infinity.
+        """
+        copies = positive_int("num_images_per_prompt", num_images_per_prompt)
+        texts = self.check_texts(prompt, negative_prompt)
+        rows = self._encode(texts, bool(do_classifier_free_guidance))
+        repeated = [[np.repeat(part, copies, axis=0) for part in row] for row in rows]
+        negative = repeated[0] if len(rows) > 1 else (None, None)
+        return PromptEmbeds(repeated[-1][0], negative[0], repeated[-1][1], negative[1])
+
+    def _encode(self, texts: Texts, guided: bool) -> list[States]:
+        """Return states and masks of one length: with guidance the unconditional ones, the others.
+
+        A negative prompt keeps as many tokens as the states of its prompt have. In `original`, as
+        in the reference, it has no more tokens than its prompt, the end of the text among them; it
+        is seen by its own mask, where the reference takes the prompt's.
+        """
+        negatives = texts.negatives if guided else None
+        tokens = [self._tokens(texts.prompts)] if texts.prompts else []
+        if negatives:
+            mask = texts.states[1] if texts.states is not None else tokens[0][1]
+            original = self.text_convention == "original"
+            tokens.append(self._tokens(negatives, mask.sum(axis=1) if original else None))
+        encoded = self._encode_tokens(tokens)
+        positive = texts.states or encoded[0]
+        length = positive[0].shape[1] if texts.states else text_length(positive[1])
+        rows = [fitted(positive, length)]
+        if guided:
+            negative = texts.negative_states or (encoded[-1] if negatives else None)
+            nothing = np.zeros_like(rows[0][0]), np.zeros_like(rows[0][1])
+            rows.insert(0, nothing if negative is None else fitted(negative, length))
+        return rows
+
+    def _tokens(self, texts: list[str], lengths: Any = None) -> tuple[Array, Array]:
+        assert self.tokenizer is not None  # or `check_texts` would have refused
+        return tokens_of(self.tokenizer, texts, lengths)
+
+    def _encode_tokens(self, tokens: list[tuple[Array, Array]]) -> list[States]:
+        """Encode several sets of ids and masks in one call: a text encoder is loaded for each."""
+        if not tokens:
+            return []
+        assert self.text_encoder is not None
+        ids, mask = (np.concatenate(part) for part in zip(*tokens, strict=True))
+        states = self.text_encoder.encode(ids, mask)
+        require_finite(states, "the text encoder", self.text_encoder.dtype)
+        states = states * mask[..., None]
+        first = len(tokens[0][0])
+        return [(states[:first], mask[:first]), (states[first:], mask[first:])][: len(tokens)]
+
+    def _text_conditioning(self, texts: Texts, copies: int, guided: bool) -> dict[str, Array]:
+        """Return what the UNet is told of the texts for n pictures each, unconditional rows first.
+
+        Masks are repeated as states are (the reference tiles them).
+        """
+        rows = self._encode(texts, guided)
+        states, mask = (
+            np.concatenate([np.repeat(row[part], copies, axis=0) for row in rows])
+            for part in range(2)
+        )
+        original = self.text_convention == "original"
+        return conditioning_of((states, mask), self.null_embedding if original else None)
+
+    def _loop_guidance(self, plan: DecoderPlan) -> float:
+        return plan.guidance_scale + 1 if plan.guided else 1.0
+
+    def _begin(
+        self, texts: Texts, plan: DecoderPlan, num_images_per_prompt: Any, generator: Any, seed: Any
+    ) -> TextRun:
+        """Settle whose noise the pictures get, and encode the texts; the last check of a call.
+
+        Raises:
+            InvalidInputError: The number of pictures or of generators is wrong.
+        """
+        copies = positive_int("num_images_per_prompt", num_images_per_prompt)
+        source = as_generators(generator, seed, texts.count * copies)
+        texts = texts.expanded()
+        return TextRun(
+            source=source,
+            count=texts.count * copies,
+            conditioning=self._text_conditioning(texts, copies, plan.guided),
+            facts=texts.facts(copies),
+        )
+
+
+def picture_size(
+    image: Any, height: int | None, width: int | None, largest: int | None = None
+) -> tuple[int | None, int | None]:
+    """Return the size asked for, else that of a PIL picture.
+
+    Args:
+        image: What a task is given, a list perhaps, whose first item counts.
+        height: Pixels, or None.
+        width: Pixels, or None.
+        largest: Pixels in all, to which larger pictures are scaled down.
+    """
+    first = image[0] if isinstance(image, (list, tuple)) and image else image
+    own = getattr(first, "size", None)
+    if height is None and width is None and isinstance(own, tuple):
+        factor = 1.0 if largest is None else max(1.0, (own[0] * own[1] / largest) ** 0.5)
+        width, height = (max(1, round(side / factor)) for side in own)
+    return height, width

@@ -1,0 +1,183 @@
+"""What Kandinsky 3's UNet is told of texts: tokens, states and masks, in either convention.
+
+`diffusers`: the states of padding are zero and projected like all else; no text is zero states and
+a mask of False. `original`, of ai-forever's code: padding is zero behind the projection; no text is
+an embedding of its own, which was trained, as the only token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
+from kandinsky_core.validation import as_batch, as_prompts, negatives_for
+
+__all__ = [
+    "CONVENTIONS",
+    "States",
+    "Texts",
+    "check_texts",
+    "conditioning_of",
+    "fitted",
+    "text_length",
+    "tokens_of",
+]
+
+CONVENTIONS = ("diffusers", "original")
+
+# States [P, L, H] and the mask [P, L], True on tokens.
+States = tuple[FloatArray, Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """Checked texts: prompts, or their states.
+
+    Attributes:
+        prompts: P prompts, or nothing where their states are given.
+        negatives: As many negative ones, or None.
+        states: Given states, or None.
+        negative_states: Likewise.
+        beautifier: Expands the prompts, or None.
+    """
+
+    prompts: list[str]
+    negatives: list[str] | None
+    states: States | None
+    negative_states: States | None
+    beautifier: Callable[[str], str] | None = None
+
+    def expanded(self) -> Texts:
+        """Return these texts with their prompts expanded, once all else has been checked."""
+        if self.beautifier is None:
+            return self
+        prompts = [self.beautifier(prompt) for prompt in self.prompts]
+        return replace(self, prompts=prompts, beautifier=None)
+
+    @property
+    def count(self) -> int:
+        """P."""
+        return len(self.prompts) if self.states is None else len(self.states[0])
+
+    def facts(self, copies: int) -> list[dict[str, Any]]:
+        """Return what the metadata of each of the P * `copies` pictures says of its texts."""
+        nothing = [None] * self.count
+        rows = zip(self.prompts or nothing, self.negatives or nothing, strict=True)
+        given = {} if self.states is None else {"prompt_embeds": "given"}
+        if self.negative_states is not None:
+            given["negative_prompt_embeds"] = "given"
+        return [
+            {"prompt": prompt, "negative_prompt": negative, **given}
+            for prompt, negative in rows
+            for _ in range(copies)
+        ]
+
+
+def check_texts(
+    width: int,
+    prompt: Any,
+    negative_prompt: Any,
+    prompt_embeds: Any,
+    negative_prompt_embeds: Any,
+    attention_mask: Any,
+    negative_attention_mask: Any,
+) -> Texts:
+    """Check the texts of a call; `width` is that of the states.
+
+    Raises:
+        InvalidInputError: A prompt and its states are both given, or neither; a mask is missing; or
+            numbers and shapes do not agree.
+    """
+    if (prompt is None) == (prompt_embeds is None):
+        raise InvalidInputError("give either prompt or prompt_embeds with attention_mask")
+    if negative_prompt is not None and negative_prompt_embeds is not None:
+        raise InvalidInputError("give negative_prompt or negative_prompt_embeds, not both")
+    prompts = [] if prompt is None else as_prompts("prompt", prompt)
+    states = _given(width, "prompt_embeds", prompt_embeds, "attention_mask", attention_mask)
+    negative = _given(
+        width,
+        "negative_prompt_embeds",
+        negative_prompt_embeds,
+        "negative_attention_mask",
+        negative_attention_mask,
+    )
+    count = len(prompts) if states is None else len(states[0])
+    negatives = negatives_for(prompts or [""] * count, negative_prompt)
+    if negative is not None and len(negative[0]) != count:
+        raise InvalidInputError(
+            f"negative_prompt_embeds has {len(negative[0])} rows for {count} prompts: give one for "
+            "each"
+        )
+    return Texts(prompts=prompts, negatives=negatives, states=states, negative_states=negative)
+
+
+def _given(width: int, name: str, states: Any, mask_name: str, mask: Any) -> States | None:
+    if states is None:
+        return None
+    found = as_batch(name, states, (None, None, width))
+    return found, as_batch(mask_name, mask, found.shape[:2]) > 0
+
+
+def tokens_of(
+    tokenizer: T5Tokenizer, texts: Sequence[str], lengths: Array | None = None
+) -> tuple[Array, Array]:
+    """Return ids and mask [P, 128] of texts.
+
+    Args:
+        tokenizer: T5's.
+        texts: P of them.
+        lengths: As many tokens are left of each; the last one is the end of the text all the same.
+    """
+    ids, mask = tokenizer(list(texts))
+    for row, length in enumerate([] if lengths is None else lengths):
+        end = int(mask[row].sum())
+        if end > length:
+            ids[row, length - 1] = ids[row, end - 1]
+            ids[row, length:] = tokenizer.pad_token_id
+            mask[row, length:] = False
+    return ids, mask
+
+
+def text_length(mask: Array) -> int:
+    """Return how many tokens the UNet sees: one more than the longest text has, if there is room.
+
+    The UNet takes a mean over all of them, so that this one counts.
+    """
+    return min(int(mask.sum(axis=1).max()) + 1, mask.shape[1])
+
+
+def fitted(found: States, length: int) -> States:
+    """Cut or pad states and mask to a length."""
+    states, mask = (array[:, :length] for array in found)
+    missing = length - states.shape[1]
+    return (
+        np.pad(states, ((0, 0), (0, missing), (0, 0))),
+        np.pad(mask, ((0, 0), (0, missing))),
+    )
+
+
+def conditioning_of(found: States, null_embedding: Array | None) -> dict[str, Array]:
+    """Return what `Denoiser.begin` takes of texts; a row without tokens is no text.
+
+    Args:
+        found: States and mask, the unconditional rows first.
+        null_embedding: [D], which makes the convention `original`; None makes it `diffusers`.
+    """
+    states, mask = found
+    if null_embedding is None:
+        return {"text_encoder_hidden_states": states, "attention_mask": mask}
+    empty = ~mask.any(axis=1, keepdims=True)  # [B, 1]
+    seen = mask.copy()
+    seen[:, :1] |= empty
+    return {
+        "text_encoder_hidden_states": states,
+        "attention_mask": seen,
+        "projected_mask": mask,
+        "null_embedding": np.where(empty, null_embedding, 0).astype(np.float32),
+    }

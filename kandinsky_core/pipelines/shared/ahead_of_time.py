@@ -1,0 +1,151 @@
+"""Compiling ahead of time: a pipeline's own call, with inputs that stand for any others.
+
+What a call compiles depends on sizes, on the number of pictures, and on what is switched on. Which
+programs that makes is written nowhere: the call itself goes through them, within `compile_only`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from inspect import signature
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.seam.compilations import Compilation, CompilationLog
+from kandinsky_core.seam.compile_only import compile_only
+from kandinsky_core.validation import positive_int
+
+__all__ = ["CompilesAhead"]
+
+_SIDE = 8  # of pictures, which a call resizes to the size asked for
+_GUIDED, _UNGUIDED = 2.0, 1.0
+
+
+class CompilesAhead:
+    """What pipelines share that compile before the first call.
+
+    Attributes:
+        negative_prompt_compiles: Whether a negative prompt makes other shapes, as in the prior.
+    """
+
+    networks: Any
+    negative_prompt_compiles: ClassVar[bool] = False
+
+    def compile(
+        self,
+        heights: int | Iterable[int] | None = None,
+        widths: int | Iterable[int] | None = None,
+        batch_sizes: int | Iterable[int] = (1,),
+        *,
+        guidance: bool | Iterable[bool] | None = None,
+        prior_guidance: bool | Iterable[bool] | None = None,
+        negative_prompt: bool | Iterable[bool] | None = None,
+    ) -> list[Compilation]:
+        """Compile all that calls of these shapes need, every combination; nothing is computed.
+
+        Such calls then compile nothing more, and a later process takes the programs from the
+        compilation cache. Other threads may call the pipeline meanwhile. A backend that does not
+        compile returns at once; MindSpore, which compiles a program as it first runs, takes one
+        step of each.
+
+        Args:
+            heights: Heights in pixels; None takes the call's default.
+            widths: Widths in pixels.
+            batch_sizes: Numbers of pictures of a call, prompts times pictures of each. Tasks that
+                take pictures are compiled for one picture that all of them start from.
+            guidance: Whether `guidance_scale` is above 1: True, False, or both, `(True, False)`;
+                None takes the call's default.
+            prior_guidance: The same of `prior_guidance_scale`.
+            negative_prompt: Whether there is a negative prompt, likewise; None compiles for both
+                where that makes a difference, which is in the prior of Kandinsky 2.
+
+        Returns:
+            What was compiled, or taken from the cache; nothing of what was there before.
+
+        Raises:
+            InvalidInputError: An argument is of the wrong kind, or the pipeline's call does not
+                take it or refuses it.
+        """
+        both = (False, True) if self.negative_prompt_compiles else None
+        negative = both if negative_prompt is None else negative_prompt
+        axes = {  # the argument here, and its name and values in a call
+            "heights": ("height", _sizes("heights", heights)),
+            "widths": ("width", _sizes("widths", widths)),
+            "batch_sizes": ("num_images_per_prompt", _sizes("batch_sizes", batch_sizes)),
+            "guidance": ("guidance_scale", _scales("guidance", guidance)),
+            "prior_guidance": ("prior_guidance_scale", _scales("prior_guidance", prior_guidance)),
+            "negative_prompt": ("negative_prompt", _flags("negative_prompt", negative, "", None)),
+        }
+        taken = signature(type(self).__call__).parameters
+        for argument, (name, values) in axes.items():
+            if name not in taken and values != [None]:
+                raise InvalidInputError(
+                    f"{argument}: a {type(self).__name__} takes no {name}, leave it out"
+                )
+        names = [name for name, _ in axes.values()]
+        combinations = itertools.product(*(values for _, values in axes.values()))
+        calls = [dict(zip(names, values, strict=True)) for values in combinations]
+        return self._compile_calls(calls, set(taken))
+
+    def _compile_calls(self, calls: list[dict[str, Any]], taken: set[str]) -> list[Compilation]:
+        logs = _logs(self.networks.values())
+        if not logs:
+            return []
+        before = [len(log) for log in logs]
+        inputs = {name: value for name, value in self._stand_ins().items() if name in taken}
+        pipeline: Any = self
+        with compile_only():
+            for call in calls:
+                chosen = {name: value for name, value in call.items() if value is not None}
+                pipeline(**inputs, **chosen)
+        return [entry for log, start in zip(logs, before, strict=True) for entry in log[start:]]
+
+    def _stand_ins(self) -> dict[str, Any]:
+        """Return inputs that stand for any others, by the names that calls have for them."""
+        picture = np.zeros((_SIDE, _SIDE, 3), np.uint8)
+        white = np.full((_SIDE, _SIDE), 255, np.uint8)
+        return {
+            "prompt": "",
+            "image": picture,
+            "mask_image": white,
+            "hint": picture,
+            "output_type": "np",
+            "seed": 0,
+        }
+
+
+def _logs(networks: Iterable[Any]) -> list[CompilationLog]:
+    """Return the logs of networks that compile; most share one."""
+    found = (network.compilations for network in networks)
+    return list({id(log): log for log in found if log is not None}.values())
+
+
+def _items(name: str, value: Any) -> list[Any]:
+    single = isinstance(value, str) or not isinstance(value, Iterable)
+    items = [value] if single else list(value)
+    if not items:
+        raise InvalidInputError(f"{name} is empty: give at least one value, or leave it out")
+    return items
+
+
+def _sizes(name: str, value: Any) -> list[Any]:
+    if value is None:
+        return [None]
+    return list(dict.fromkeys(positive_int(name, item) for item in _items(name, value)))
+
+
+def _flags(name: str, value: Any, on: Any, off: Any) -> list[Any]:
+    """Return what a call takes for True, False or both; None stands for its default."""
+    if value is None:
+        return [None]
+    items = _items(name, value)
+    if not all(isinstance(item, (bool, np.bool_)) for item in items):
+        raise InvalidInputError(f"{name}={value!r}: give True, False or both, (True, False)")
+    return [on if item else off for item in dict.fromkeys(map(bool, items))]
+
+
+def _scales(name: str, value: Any) -> list[Any]:
+    return _flags(name, value, _GUIDED, _UNGUIDED)

@@ -1,0 +1,145 @@
+"""What the inpainting decoders share: masks, kept latents, kept pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.pictures.inputs import as_masks, padded
+from kandinsky_core.pictures.outputs import to_unit_range
+from kandinsky_core.pipelines.shared.decoder import (
+    DecoderInputs,
+    DecoderPipeline,
+    DecoderPlan,
+    doubled,
+    one_for_each,
+)
+from kandinsky_core.seam.step_rules import Kept
+
+__all__ = ["InpaintDecoder", "keep_mask", "pasting"]
+
+
+class InpaintDecoder(DecoderPipeline):
+    """Base of the decoders that repaint the masked part of a picture."""
+
+    part: ClassVar[str] = "inpaint"
+    kind: ClassVar[str] = "inpaint"
+
+    def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
+        """Return the picture as pixels [N, 3, H, W] in [-1, 1], continued to whole latents.
+
+        Raises:
+            InvalidInputError: It is no picture; latents, which a mask of pixels does not fit, too.
+        """
+        found = super().check_image(image, plan)
+        if found.shape[1] != 3:
+            raise InvalidInputError("image holds latents: inpainting needs pixels")
+        return found
+
+    def check_mask(self, mask_image: Any, plan: DecoderPlan) -> FloatArray:
+        """Return masks [N, 1, H, W], 1 where repainted, continued to whole latents.
+
+        Raises:
+            InvalidInputError: It is no mask, or leaves nothing to repaint.
+        """
+        _, height, width = plan.latent_shape
+        factor = self.movq_scale_factor
+        masks = as_masks("mask_image", mask_image, plan.height, plan.width)
+        masks = padded(masks, height * factor, width * factor)
+        for row, cells in enumerate(masks[..., ::factor, ::factor]):
+            if not cells.any():
+                fine = (
+                    f"has no white pixel on the grid of {factor} pixels that counts: it is too fine"
+                )
+                raise InvalidInputError(
+                    f"mask_image {row} {fine if masks[row].any() else 'has no white pixel'}; "
+                    "white is repainted, black is kept"
+                )
+        return masks
+
+    def check_paste_back(self, paste_back: Any, plan: DecoderPlan) -> None:
+        """Check whether pixels can be put back.
+
+        Raises:
+            InvalidInputError: There will be none, but latents.
+        """
+        if paste_back and plan.output_type == "latent":
+            raise InvalidInputError("paste_back works on pixels: not with output_type='latent'")
+
+    def _keep(self, masks: FloatArray) -> FloatArray:
+        # every factor-th pixel, which is what nearest interpolation takes
+        factor = self.movq_scale_factor
+        return keep_mask(masks[..., ::factor, ::factor])
+
+    def _inpaint_inputs(
+        self,
+        plan: DecoderPlan,
+        pixels: FloatArray,
+        masks: FloatArray,
+        noise: FloatArray,
+        conditioning: Mapping[str, Array],
+        *,
+        blend: bool,
+        paste_back: bool,
+        facts: Mapping[str, Any],
+    ) -> DecoderInputs:
+        """Encode the picture, and lay out what the UNet reads beside the latents.
+
+        Args:
+            plan: The request.
+            pixels: Of `check_image`.
+            masks: Of `check_mask`.
+            noise: Initial noise [B, C, h, w].
+            conditioning: Of the task.
+            blend: Put the kept latents back after every step.
+            paste_back: Put the kept pixels back at the end.
+            facts: For the metadata.
+        """
+        count = len(noise)
+        original = one_for_each("image", self._latents(pixels, plan), count)
+        keep = one_for_each("mask_image", self._keep(masks), count)  # [B, 1, h, w]
+        image_latents = np.concatenate([original * keep, keep], axis=1)
+        return DecoderInputs(
+            sample=noise * np.float32(plan.schedule.init_noise_sigma),
+            conditioning={**conditioning, "image_latents": doubled(image_latents, plan.guided)},
+            kept=Kept(original=original, noise=noise, mask=keep) if blend else None,
+            finish=pasting(pixels, masks, plan) if paste_back else None,
+            facts={"image": "given", "mask_image": "given", **facts},
+        )
+
+
+def keep_mask(repaint: FloatArray) -> FloatArray:
+    """Return 1 for latent cells to keep: those that are not repainted, nor next to such.
+
+    Of the eight neighbours the two on the falling diagonal's other side, above right and below
+    left, do not count: so the reference has it, and the published UNet was trained with it.
+
+    Args:
+        repaint: [N, 1, h, w] of 0 and 1.
+    """
+    height, width = repaint.shape[-2:]
+    around = np.pad(repaint, [(0, 0), (0, 0), (1, 1), (1, 1)])
+    shifts = ((0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 1), (2, 2))
+    touched = [around[..., y : y + height, x : x + width] for y, x in shifts]
+    kept: FloatArray = 1 - np.max(touched, axis=0)
+    return kept
+
+
+def pasting(
+    pixels: FloatArray, masks: FloatArray, plan: DecoderPlan
+) -> Callable[[FloatArray], FloatArray]:
+    """Return what puts the kept pixels back, given what `check_image` and `check_mask` gave."""
+    height, width = plan.height, plan.width
+    original = to_unit_range(pixels, height, width)
+    keep = masks.transpose(0, 2, 3, 1)[:, :height, :width] < 0.5  # [N, H, W, 1]
+
+    def paste(images: FloatArray) -> FloatArray:
+        count = len(images)
+        kept = np.repeat(keep, count // len(keep), axis=0)
+        return np.where(kept, np.repeat(original, count // len(original), axis=0), images)
+
+    return paste

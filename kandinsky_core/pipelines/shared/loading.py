@@ -1,0 +1,148 @@
+"""From a model's name to a pipeline's components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING, Checkpoint, Component
+from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.memory.check import require_room
+from kandinsky_core.memory.on_demand_encoder import OnDemandTextEncoder
+from kandinsky_core.memory.plan import ComponentMemory
+from kandinsky_core.schedulers import scheduler_from_config
+from kandinsky_core.seam.backend import Backend
+from kandinsky_core.seam.devices import device_name
+from kandinsky_core.seam.dtypes import component_dtype
+from kandinsky_core.seam.networks import Network
+from kandinsky_core.seam.registry import chosen_backend
+from kandinsky_core.texts.clip_tokenizer import ClipTokenizer
+from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer
+from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
+
+__all__ = ["load_components"]
+
+_TOKENIZERS: Mapping[str, type[Any]] = {
+    "CLIPTokenizer": ClipTokenizer,
+    "CLIPTokenizerFast": ClipTokenizer,
+    "T5Tokenizer": T5Tokenizer,
+    "T5TokenizerFast": T5Tokenizer,
+    "XLMRobertaTokenizer": XLMRobertaTokenizer,
+    "XLMRobertaTokenizerFast": XLMRobertaTokenizer,
+}
+
+
+def load_components(
+    model: str | Path,
+    *,
+    part: str,
+    names: Sequence[str],
+    ready: Mapping[str, Any],
+    text_encoder_loading: str,
+    backend: str | Backend | None,
+    device: Any,
+    dtype: Any,
+    options: HubOptions,
+    check: Callable[[Mapping[str, Any]], None],
+    mesh: Any = None,
+    offload: bool = False,
+) -> dict[str, Any]:
+    """Load what is not `ready`, after the configs and the weight files of all have been checked.
+
+    `device` and `dtype` are one for all components, or mappings by their names. With `offload` a
+    network leaves its device before the next one is loaded.
+
+    Raises:
+        KandinskyError: See `DiffusionPipeline.from_pretrained`.
+    """
+    chosen = chosen_backend(backend, mesh, device)
+    places = {
+        name: None if given is None else device_name(given) or str(given)
+        for name, given in _by_component("device", device, names).items()
+    }
+    dtypes = _by_component("dtype", dtype, names)
+    wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]
+    folder = resolve_model(model, part, options, wanted)
+    checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant, part=part)
+    sources = checkpoint.require(wanted)
+    networks = {
+        name: source for name, source in sources.items() if source.class_name in NETWORK_CONFIGS
+    }
+    light = {name: _light(source) for name, source in sources.items() if name not in networks}
+    check(
+        {
+            name: NETWORK_CONFIGS[source.class_name].from_dict(source.config)
+            for name, source in networks.items()
+        }
+    )
+    if NULL_EMBEDDING in names and NULL_EMBEDDING not in ready and "unet" in sources:
+        light[NULL_EMBEDDING] = sources["unet"].null_embedding()
+    plans = {  # reads the headers
+        name: ComponentMemory.of(name, source, dtypes[name] or "float32")
+        for name, source in networks.items()
+    }
+    require_room(chosen, plans.values(), places, loading=text_encoder_loading, offload=offload)
+    apart = text_encoder_loading != "resident"
+    heavy: dict[str, Any] = {}
+    for name, source in networks.items():
+        computed = component_dtype(name, dtypes[name] or "float32")
+        place = places[name]
+        if apart and name == "text_encoder":
+            whole = plans[name] if text_encoder_loading == "on_demand" else None
+            heavy[name] = _on_demand(chosen, source, computed, place, whole)
+            continue
+        heavy[name] = chosen.load(source, computed, place)
+        if offload or (apart and heavy[name].device != "cpu"):
+            heavy[name].offload()  # the device is another's, the text encoder's while it encodes
+    return {**ready, **light, **heavy}
+
+
+def _by_component(argument: str, value: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return what an argument of `from_pretrained` says for each component."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(names, value)
+    unknown = [repr(name) for name in value if name not in (*names, "default")]
+    if unknown:
+        raise InvalidInputError(
+            f"{argument} has {', '.join(unknown)}: give {', '.join(names)} or default"
+        )
+    return {name: value.get(name, value.get("default")) for name in names}
+
+
+def _on_demand(
+    backend: Backend,
+    source: Component,
+    dtype: str,
+    device: str | None,
+    whole: ComponentMemory | None,
+) -> Network:
+    """Prepare a text encoder that is loaded when it is used; its files are checked now.
+
+    It is loaded whole where `whole` says what that takes, else block by block.
+    """
+    streamed = backend.load_streamed(source, dtype, device)
+    if whole is None:
+        return OnDemandTextEncoder(streamed, None)
+
+    def load(dtype: str, device: str) -> Any:
+        require_room(backend, [whole.in_dtype(dtype)], {whole.name: device}, offload=True)
+        return backend.load(source, dtype, device)
+
+    return OnDemandTextEncoder(streamed, load)
+
+
+def _light(source: Component) -> Any:
+    """Load a component that has no weights."""
+    if source.class_name in _TOKENIZERS:
+        return _TOKENIZERS[source.class_name].from_pretrained(source.folder)
+    if source.class_name.endswith("Scheduler"):
+        return scheduler_from_config(source.config)
+    if source.name == "image_processor":
+        return source.config
+    raise ConfigError(
+        f"component {source.name!r} is a {source.class_name}, which is not supported; "
+        f"networks: {', '.join(NETWORK_CONFIGS)}; tokenizers: {', '.join(_TOKENIZERS)}"
+    )

@@ -1,0 +1,69 @@
+"""What pipelines return: read by attribute, by index, by name, or unpacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kandinsky_core.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["ImagePipelineOutput", "KandinskyPriorPipelineOutput", "PipelineOutput"]
+
+
+class PipelineOutput:
+    """Base: `out.images`, `out["images"]`, `out[0]`, `(images,) = out`, `f(**out)` all work."""
+
+    _fields: tuple[str, ...] = ()
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the field names, so that `f(**out)` works."""
+        return self._fields
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the values in the order of the fields."""
+        return tuple(getattr(self, name) for name in self._fields)
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        if isinstance(key, str):
+            if key not in self._fields:
+                raise KeyError(key)
+            return getattr(self, key)
+        return self.to_tuple()[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_tuple())
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePipelineOutput(PipelineOutput):
+    """Pictures.
+
+    Attributes:
+        images: PIL pictures, or float32 [B, H, W, 3] in [0, 1], or latents [B, C, h, w].
+        metadata: For each picture what it takes to make it again; no part of the tuple.
+    """
+
+    images: list[Image.Image] | FloatArray
+    metadata: Sequence[Mapping[str, Any]] = field(default=())
+    _fields = ("images",)
+
+
+@dataclass(frozen=True, eq=False)
+class KandinskyPriorPipelineOutput(PipelineOutput):
+    """Image embeddings for the decoder.
+
+    Attributes:
+        image_embeds: float32 [B, D].
+        negative_image_embeds: float32 [B, D].
+    """
+
+    image_embeds: FloatArray
+    negative_image_embeds: FloatArray
+    _fields = ("image_embeds", "negative_image_embeds")

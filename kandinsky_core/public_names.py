@@ -1,0 +1,69 @@
+"""The names that users import from `kandinsky_core`, and where each is defined."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["HOMES", "public"]
+
+HOMES = {
+    "AutoPipelineForImage2Image": "pipelines.auto",
+    "AutoPipelineForInpainting": "pipelines.auto",
+    "AutoPipelineForText2Image": "pipelines.auto",
+    "DDIMScheduler": "schedulers",
+    "DDPMScheduler": "schedulers",
+    "DPMSolverMultistepScheduler": "schedulers",
+    "DiffusionPipeline": "pipelines.shared.base",
+    "EulerAncestralDiscreteScheduler": "schedulers",
+    "EulerDiscreteScheduler": "schedulers",
+    "Generator": "denoising.generator",
+    "Kandinsky3FlashPipeline": "pipelines.kandinsky3.flash",
+    "Kandinsky3FlashScheduler": "schedulers",
+    "Kandinsky3Img2ImgPipeline": "pipelines.kandinsky3.image_to_image",
+    "Kandinsky3InpaintPipeline": "pipelines.kandinsky3.inpainting",
+    "Kandinsky3Pipeline": "pipelines.kandinsky3.text_to_image",
+    "Kandinsky3Scheduler": "schedulers",
+    "KandinskyCombinedPipeline": "pipelines.kandinsky2_1.combined",
+    "KandinskyError": "errors",
+    "KandinskyImg2ImgCombinedPipeline": "pipelines.kandinsky2_1.combined",
+    "KandinskyImg2ImgPipeline": "pipelines.kandinsky2_1.image_to_image",
+    "KandinskyInpaintCombinedPipeline": "pipelines.kandinsky2_1.combined",
+    "KandinskyInpaintPipeline": "pipelines.kandinsky2_1.inpainting",
+    "KandinskyPipeline": "pipelines.kandinsky2_1.text_to_image",
+    "KandinskyPriorPipeline": "pipelines.kandinsky2_1.prior",
+    "KandinskyV22CombinedPipeline": "pipelines.kandinsky2_2.combined",
+    "KandinskyV22ControlnetImg2ImgPipeline": "pipelines.kandinsky2_2.controlnet",
+    "KandinskyV22ControlnetPipeline": "pipelines.kandinsky2_2.controlnet",
+    "KandinskyV22Img2ImgCombinedPipeline": "pipelines.kandinsky2_2.combined_image",
+    "KandinskyV22Img2ImgPipeline": "pipelines.kandinsky2_2.image_to_image",
+    "KandinskyV22InpaintCombinedPipeline": "pipelines.kandinsky2_2.combined_image",
+    "KandinskyV22InpaintPipeline": "pipelines.kandinsky2_2.inpainting",
+    "KandinskyV22Pipeline": "pipelines.kandinsky2_2.text_to_image",
+    "KandinskyV22PriorEmb2EmbPipeline": "pipelines.kandinsky2_2.prior_emb2emb",
+    "KandinskyV22PriorPipeline": "pipelines.kandinsky2_2.prior",
+    "PromptBeautifier": "texts.beautify",
+    "PromptEmbeds": "pipelines.kandinsky3.prompt_embeds",
+    "UnCLIPScheduler": "schedulers",
+    "backend_reports": "seam.registry",
+    "depth_hint": "pictures.hints",
+    "get_T2I_Flash_pipeline": "pipelines.kandinsky3.entry_points",
+    "get_T2I_pipeline": "pipelines.kandinsky3.entry_points",
+    "get_backend": "seam.registry",
+    "get_inpainting_pipeline": "pipelines.kandinsky3.entry_points",
+    "load_image": "pictures.inputs",
+    "make_image_grid": "pictures.outputs",
+    "read_metadata": "pictures.metadata",
+    "save_image": "pictures.metadata",
+    "scheduler_by_name": "schedulers",
+}
+"""Public name -> the module below `kandinsky_core` that defines it."""
+
+
+def public(name: str) -> Any:
+    """Import what a public name stands for.
+
+    Raises:
+        KeyError: There is no such name.
+    """
+    return getattr(import_module(f"kandinsky_core.{HOMES[name]}"), name)

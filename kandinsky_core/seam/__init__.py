@@ -1,0 +1,1 @@
+"""What core and a backend say to each other."""

@@ -1,0 +1,98 @@
+"""What a backend is to core: something that loads networks and knows its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kandinsky_core.seam.networks import Network, T5TextEncoder
+from kandinsky_core.seam.tensors import ComponentSource
+
+__all__ = ["Backend", "BackendReport", "DeviceMemory"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendReport:
+    """What `kandinsky backends` prints of one backend."""
+
+    name: str
+    available: bool
+    versions: Mapping[str, str]
+    devices: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceMemory:
+    """What a device has.
+
+    Attributes:
+        device: Its name.
+        total: Bytes that this process may have there.
+        free: Bytes of them that nobody has now; None where that is unknown.
+        host: Whether it is the host's memory, where weights may be windows into their files.
+        filled_by_load: Whether `Backend.load` brings weights there. Else they come when they are
+            used.
+    """
+
+    device: str
+    total: int
+    free: int | None
+    host: bool
+    filled_by_load: bool
+
+
+class Backend(Protocol):
+    """A framework that runs the networks: an object, so that two can live in one process.
+
+    Attributes:
+        name: As it is registered.
+        cache_folder: Where compiled programs outlive the process; None where they do not.
+    """
+
+    name: str
+    cache_folder: Path | None
+
+    def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> Network:
+        """Build one component and fill it.
+
+        Args:
+            source: Its class, config and weights.
+            dtype: Name of the dtype to compute in.
+            device: Where; None takes the backend's own choice.
+
+        Raises:
+            BackendUnavailableError: The device is not there; raised before any weight is read.
+            ConfigError: A config field is unknown or unsupported.
+            CheckpointError: Tensors are missing, unexpected, misshapen or damaged.
+        """
+        ...
+
+    def load_streamed(
+        self, source: ComponentSource, dtype: str, device: str | None = None
+    ) -> T5TextEncoder:
+        """Prepare a text encoder of Kandinsky 3 that reads its files block by block at every call.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+            CheckpointError: The checkpoint does not fit; no data has been read.
+            ConfigError: A config field is unknown or unsupported, or this is another network.
+        """
+        ...
+
+    def memory(self, device: str | None = None) -> DeviceMemory | None:
+        """Return what a device has; None where the framework does not tell.
+
+        Args:
+            device: Where; None takes the backend's own choice.
+
+        Raises:
+            BackendUnavailableError: The device is not there.
+        """
+        ...
+
+    def report(self) -> BackendReport:
+        """Describe versions and devices."""
+        ...

@@ -1,0 +1,253 @@
+"""The seam between the neutral core and a backend.
+
+Core decides which numbers go in (tokens, schedules, noise, sizes, the order of guidance); a backend
+decides how fast they are computed. The seam is the component, never the single operation. Arrays
+cross it as NumPy: images and latents as NCHW, everything else batch first. Half-precision values
+cross as float32, which holds them exactly.
+
+Letters used in shapes: B batch, C channels, H W height and width, L tokens, D embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
+
+__all__ = [
+    "Autoencoder",
+    "Denoiser",
+    "DenoisingRun",
+    "ImageEncoder",
+    "MultilingualTextEncoder",
+    "Network",
+    "PriorDenoiser",
+    "T5TextEncoder",
+    "TextEncoder",
+    "Tiling",
+]
+
+
+class Network(Protocol):
+    """What every loaded component has in common.
+
+    Within `compile_only` a network that compiles ahead of time compiles instead of running. It then
+    returns zeros of the shapes that it would have computed.
+    """
+
+    config: Any
+    backend_name: str
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype that the network computes in, `float32` for example."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where the network runs, `cpu` or `gpu:0` for example."""
+        ...
+
+    @property
+    def compilations(self) -> CompilationLog | None:
+        """The log of what is compiled for this network, others too; None where nothing is."""
+        ...
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+        """Move or cast the weights in place."""
+        ...
+
+    def offload(self) -> None:
+        """Keep the weights on the host from now on, and on the device only while they are used."""
+        ...
+
+    def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
+        """Return copies of weights, by PyTorch's names, in its layout and the network's dtype.
+
+        Raises:
+            KeyError: There are no such weights; the error holds all their names.
+        """
+        ...
+
+    def update_weights(self, values: Mapping[str, Array]) -> None:
+        """Replace weights, cast to the network's dtype, and keep what they were first.
+
+        Raises:
+            KeyError: There are no such weights.
+            ValueError: One is of another shape.
+        """
+        ...
+
+    def restore_weights(self) -> None:
+        """Put back, bit for bit, all that `update_weights` replaced."""
+        ...
+
+
+class TextEncoder(Network, Protocol):
+    """CLIP text model with projection."""
+
+    def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
+        """Encode token ids [B, L] into `text_embeds` [B, D] and `last_hidden_state` [B, L, D]."""
+        ...
+
+
+class MultilingualTextEncoder(Network, Protocol):
+    """XLM-RoBERTa with projection (Kandinsky 2.1)."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        """Encode token ids [B, L] into `text_embeds` [B, D] and `last_hidden_state` [B, L, H].
+
+        Args:
+            input_ids: Integers.
+            attention_mask: [B, L], True on tokens and False on padding.
+        """
+        ...
+
+
+class T5TextEncoder(Network, Protocol):
+    """T5's encoder (Kandinsky 3)."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """Encode token ids [B, L] into `last_hidden_state` [B, L, H].
+
+        Args:
+            input_ids: Integers.
+            attention_mask: [B, L], True on tokens and False on padding, which has states too.
+        """
+        ...
+
+
+class ImageEncoder(Network, Protocol):
+    """CLIP vision model with projection."""
+
+    def encode(self, pixel_values: FloatArray) -> FloatArray:
+        """Encode normalised pixels [B, 3, H, W] into `image_embeds` [B, D]."""
+        ...
+
+
+class DenoisingRun(Protocol):
+    """One denoising loop under way. The sample stays on the device between steps."""
+
+    def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
+        """Run the network once and apply one row of a `Schedule`.
+
+        Args:
+            timestep: What the network is told.
+            row: The row.
+            noise: Standard normals; None at a step that draws none.
+        """
+        ...
+
+    def read(self) -> FloatArray:
+        """Return the present sample. Waits for the device."""
+        ...
+
+    def write(self, sample: FloatArray) -> None:
+        """Replace the present sample by one of the same shape."""
+        ...
+
+    def condition(self, conditioning: Mapping[str, Array]) -> None:
+        """Replace the conditioning by one of the same shapes."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Network, Protocol):
+    """A network that predicts noise or a clean sample: the prior or the UNet."""
+
+    def begin(
+        self,
+        sample: FloatArray,
+        conditioning: Mapping[str, Array],
+        guidance_scale: float,
+        *,
+        rule: StepRule = PLAIN_RULE,
+        kept: Kept | None = None,
+    ) -> DenoisingRun:
+        """Start a loop.
+
+        Args:
+            sample: Initial sample of B rows.
+            conditioning: Named arrays of B rows; of 2B rows, unconditional first, when
+                `guidance_scale` > 1. Everything that does not depend on the step is computed here.
+                For the UNet of Kandinsky 2: `image_embeds` [., D]; in 2.1 `text_embeds` [., D] and
+                `text_encoder_hidden_states` [., L, H]; `image_latents` [., c, h, w], channels that
+                stand behind the sample's (inpainting); `hint` [., 3, H, W] (ControlNet).
+                For that of Kandinsky 3: `text_encoder_hidden_states` [., L, H]; `attention_mask`
+                [., L], True on the tokens that attention sees; `image_latents` as above, the mask
+                first. In diffusers' convention that is all. In the original code's the projected
+                text is zero but where `projected_mask` [., L] is True, and `null_embedding` [., D],
+                in unconditional rows the trained one and else zero, is added to its first token.
+            guidance_scale: Weight of classifier-free guidance; off at 1 and below.
+            rule: How the schedule's steps are computed.
+            kept: What inpainting puts back after every step.
+        """
+        ...
+
+
+class PriorDenoiser(Denoiser, Protocol):
+    """The prior also holds the statistics that its embeddings were normalised with."""
+
+    def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
+        """Return `clip_mean` and `clip_std`, each [1, D]."""
+        ...
+
+
+class Autoencoder(Network, Protocol):
+    """MoVQ.
+
+    Attributes:
+        tiling: How large pictures are divided; None converts them whole.
+    """
+
+    tiling: Tiling | None
+
+    @property
+    def scale_factor(self) -> int:
+        """Pixels to a latent cell along a side, 8 for the published models."""
+        ...
+
+    def encode(self, pixels: FloatArray) -> FloatArray:
+        """Encode pixels [B, 3, H, W] in [-1, 1] into latents [B, C, h, w]."""
+        ...
+
+    def decode(self, latents: FloatArray) -> FloatArray:
+        """Decode latents [B, C, h, w] into pixels [B, 3, H, W], about [-1, 1], not clipped."""
+        ...
+
+    def enable_tiling(self, tile_size: int = 512, overlap: int | None = None) -> None:
+        """Convert large pictures tile by tile, as `TiledAutoencoder` of the backend kit does."""
+        ...
+
+    def disable_tiling(self) -> None:
+        """Convert pictures whole."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a picture is divided.
+
+    Attributes:
+        size: Side of a tile in cells of the latents.
+        overlap: Cells that neighbours share, at least.
+        factor: Side of a cell in pixels.
+    """
+
+    size: int
+    overlap: int
+    factor: int
+
+    def starts(self, length: int) -> list[int]:
+        """Return where tiles begin on a side of `length` cells: as few as cover it, spread evenly.
+
+        All tiles are of one size, so that one program serves them.
+        """
+        if length <= self.size:
+            return [0]
+        count = -(-(length - self.overlap) // (self.size - self.overlap))
+        return [index * (length - self.size) // (count - 1) for index in range(count)]

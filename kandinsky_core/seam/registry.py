@@ -1,0 +1,183 @@
+"""Finding backends: they register in the entry-point group `kandinsky.backends`."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any
+
+from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
+from kandinsky_core.seam.backend import Backend, BackendReport
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "REFERENCE_GROUP",
+    "available_backends",
+    "backend_names",
+    "backend_reports",
+    "chosen_backend",
+    "get_backend",
+    "get_reference",
+    "require_packages",
+]
+
+ENTRY_POINT_GROUP = "kandinsky.backends"
+# What `kandinsky verify --against` takes besides backends.
+REFERENCE_GROUP = "kandinsky.references"
+# JAX first: `backend=None` takes the first one whose packages are installed.
+_PREFERENCE = ("jax", "mindspore")
+
+
+def _registered() -> dict[str, EntryPoint]:
+    found = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    order = {name: rank for rank, name in enumerate(_PREFERENCE)}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all registered backends, the preferred one first."""
+    return tuple(_registered())
+
+
+def get_backend(name: str | None = None, **options: Any) -> Backend:
+    """Return a backend, which `from_pretrained(backend=...)` takes as it takes a name.
+
+    Args:
+        name: `jax`, `mindspore`, or another registered name. None takes the environment's
+            `KANDINSKY_BACKEND`, else the first one that is installed.
+        options: What the backend named has, and others have not: `compile=True` for `mindspore`,
+            `mesh="data=4,model=2"` for `jax`.
+
+    Raises:
+        BackendUnavailableError: The name is unknown, or the packages are missing (the message
+            names the extra that installs them).
+        InvalidInputError: The backend has no such option, or none is named.
+    """
+    points = _registered()
+    wanted = name or os.environ.get("KANDINSKY_BACKEND") or None
+    if wanted is not None:
+        if wanted not in points:
+            source = "" if name else " (from the environment's KANDINSKY_BACKEND)"
+            raise BackendUnavailableError(
+                f"there is no backend {wanted!r}{source}: choose one of "
+                f"{', '.join(points) or 'none: kandinsky-anywhere is not installed here'}"
+            )
+        return _create(points[wanted], **options)
+    if options:
+        raise InvalidInputError(
+            f"{', '.join(options)}: options are one backend's own; give its name too"
+        )
+    problems = []
+    for point in points.values():
+        try:
+            return _create(point)
+        except BackendUnavailableError as error:
+            problems.append(str(error))
+    raise BackendUnavailableError(
+        "no backend is installed; install one with: pip install 'kandinsky-anywhere[jax]'"
+        + (f" ({'; '.join(problems)})" if problems else "")
+    )
+
+
+def chosen_backend(backend: str | Backend | None, mesh: Any, device: Any) -> Backend:
+    """Return the backend that the arguments of `from_pretrained` ask for.
+
+    Args:
+        backend: A name, an object, or None.
+        mesh: An option of the backend, or None.
+        device: Where, or None.
+
+    Raises:
+        BackendUnavailableError: See `get_backend`; or there are fewer devices than the mesh has.
+        InvalidInputError: The backend takes no mesh, or not this one, or the arguments contradict
+            each other.
+    """
+    if mesh is None:
+        return get_backend(backend) if backend is None or isinstance(backend, str) else backend
+    if device is not None:
+        raise InvalidInputError(f"device={device!r} beside mesh={mesh!r}: give one of the two")
+    if backend is None or isinstance(backend, str):
+        return get_backend(backend, mesh=mesh)
+    raise InvalidInputError(
+        f"mesh={mesh!r} beside a backend that is made already: make it with "
+        f"get_backend({backend.name!r}, mesh=...)"
+    )
+
+
+def get_reference(name: str) -> Any:
+    """Return what backends are compared with: `diffusers`.
+
+    Raises:
+        BackendUnavailableError: The name is unknown, or the packages are missing.
+    """
+    points = {point.name: point for point in entry_points(group=REFERENCE_GROUP)}
+    if name not in points:
+        raise BackendUnavailableError(
+            f"there is no reference {name!r}: choose one of {', '.join(points)}"
+        )
+    return _create(points[name])
+
+
+def available_backends() -> list[str]:
+    """Return the names of the backends that are installed, the preferred one first."""
+    return [report.name for report in backend_reports() if report.available]
+
+
+def backend_reports() -> list[BackendReport]:
+    """Describe every registered backend, the missing ones with the reason."""
+    reports = []
+    for name, point in _registered().items():
+        try:
+            reports.append(_create(point).report())
+        except BackendUnavailableError as error:
+            reports.append(
+                BackendReport(name=name, available=False, versions={}, problem=str(error))
+            )
+    return reports
+
+
+def _create(point: EntryPoint, **options: Any) -> Backend:
+    try:
+        create = point.load()
+        _check_options(point.name, inspect.signature(create), options)
+        backend: Backend = create(**options)
+    except BackendUnavailableError:
+        raise
+    except (ImportError, AttributeError, RuntimeError) as error:
+        # A package of another version, or a broken one: the name is there, the module is not.
+        raise BackendUnavailableError(
+            f"the {point.name} backend cannot be imported ({' '.join(str(error).split())}): "
+            f"pip install --upgrade 'kandinsky-anywhere[{point.name}]'"
+        ) from error
+    return backend
+
+
+def _check_options(name: str, signature: inspect.Signature, options: dict[str, Any]) -> None:
+    unknown = [option for option in options if option not in signature.parameters]
+    if unknown:
+        known = ", ".join(signature.parameters)
+        raise InvalidInputError(
+            f"the {name} backend has no option {unknown[0]!r}: "
+            + (f"choose from {known}, or leave it out" if known else "it has none; leave it out")
+        )
+
+
+def require_packages(backend: str, *packages: str) -> dict[str, str]:
+    """Return the versions of the packages that a backend needs.
+
+    Raises:
+        BackendUnavailableError: Some are missing; the message names the extra.
+    """
+    versions, missing = {}, []
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        raise BackendUnavailableError(
+            f"the {backend} backend needs {', '.join(missing)}, not installed: "
+            f"pip install 'kandinsky-anywhere[{backend}]'"
+        )
+    return versions

@@ -1,0 +1,47 @@
+"""What a backend reads a component from: its config, and its tensors by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from kandinsky_core.arrays import Array
+
+__all__ = ["ComponentSource", "Tensors"]
+
+
+class Tensors(Protocol):
+    """The weights of one component as they lie in its files: named, typed, read one at a time."""
+
+    def names(self) -> Iterable[str]:
+        """Return every tensor name."""
+        ...
+
+    def spec(self, name: str) -> tuple[tuple[int, ...], str]:
+        """Return shape and safetensors dtype (`F32`, `F16`, `BF16`, `I64`, ...) without reading."""
+        ...
+
+    def read(self, name: str) -> Array:
+        """Return the tensor's values, in PyTorch's layout and the stored dtype.
+
+        It may be a window into a file, copied where it is written to: the file never changes.
+        """
+        ...
+
+
+class ComponentSource(Protocol):
+    """What a backend needs in order to build one component."""
+
+    @property
+    def class_name(self) -> str:
+        """Class in `model_index.json`, `UNet2DConditionModel` for example."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Content of its config file."""
+        ...
+
+    def tensors(self) -> Tensors:
+        """Open the component's weight files."""
+        ...

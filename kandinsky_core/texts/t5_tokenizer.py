@@ -1,0 +1,92 @@
+"""The tokenizer of Kandinsky 3: T5's, from `tokenizer.json` or from SentencePiece's `spiece.model`.
+
+Prompts are neither cleaned nor put into lower case. Rows have 128 tokens: those of the prompt, the
+end of the text (1), padding (0). The empty prompt is the end of the text alone.
+
+The published tokenizers have `spiece.model` only, which is read here: the same tokens as those of
+transformers and of SentencePiece itself (tested). Left out are the 100 `<extra_id_0>` and so on,
+which stand for gaps in T5's training and are plain text here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kandinsky_core.errors import CheckpointError
+from kandinsky_core.texts.file_tokenizer import FileTokenizer
+from kandinsky_core.texts.sentencepiece_file import (
+    CONTROL,
+    UNKNOWN,
+    USER_DEFINED,
+    SentencePieceModel,
+)
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["T5Tokenizer"]
+
+_END = "</s>"
+_PADDING = "<pad>"
+
+
+class T5Tokenizer(FileTokenizer):
+    """Source: transformers' T5Tokenizer and T5TokenizerFast."""
+
+    LENGTH = 128  # of every Kandinsky 3; T5's own limit is 512
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> T5Tokenizer:
+        """Read the tokenizer.
+
+        Raises:
+            CheckpointError: Its file is missing or damaged.
+        """
+        pieces = folder / "spiece.model"
+        whole = (folder / "tokenizer.json").is_file() or not pieces.is_file()
+        return cls(cls.read(folder) if whole else _from_pieces(pieces), cls.LENGTH, _PADDING)
+
+
+def _from_pieces(file: Path) -> Tokenizer:
+    """Build what `tokenizer.json` would describe.
+
+    Raises:
+        CheckpointError: The file is damaged, or is no Unigram model.
+    """
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
+
+    model = SentencePieceModel.read(file)
+    ids = {piece.text: index for index, piece in enumerate(model.pieces)}
+    if _END not in ids:
+        raise CheckpointError(f"{file} has no piece {_END!r}: it is not T5's")
+    try:
+        vocabulary = [(piece.text, piece.score) for piece in model.pieces]
+        tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=model.unknown))
+        steps = [normalizers.Precompiled(model.character_map)] if model.character_map else []
+        steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]
+        tokenizer.normalizer = normalizers.Sequence(steps)
+    except Exception as error:  # the library raises bare Exception
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.add_tokens(
+        [
+            AddedToken(piece.text, normalized=False, special=piece.kind != USER_DEFINED)
+            for piece in model.pieces
+            if piece.kind in (UNKNOWN, CONTROL, USER_DEFINED)
+        ]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=["$A", _END], special_tokens=[(_END, ids[_END])]
+    )
+    return tokenizer

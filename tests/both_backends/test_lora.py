@@ -1,0 +1,101 @@
+"""LoRA in the embedded model, on each backend: the picture changes, and changes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from kandinsky_core import KandinskyV22Pipeline
+from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.checkpoint import Checkpoint
+from kandinsky_core.checkpoints.hub import EMBEDDED
+from tests.support.backends import BACKENDS
+
+DECODER = EMBEDDED["shapes"] / "decoder"
+
+
+def lora(path: Path) -> Path:
+    """Of all attention layers, in the form that diffusers' example trains."""
+    rng = np.random.default_rng(1)
+    stored = Checkpoint.open(DECODER).components["unet"].tensors()
+    content = {}
+    for name in stored.names():
+        block, _, layer = name.removesuffix(".weight").removesuffix(".0").rpartition(".")
+        if layer in ("to_q", "to_k", "to_v", "to_out", "add_k_proj") and name.endswith("weight"):
+            n_out, n_in = stored.spec(name)[0]
+            for part, shape in (("down", (4, n_in)), ("up", (n_out, 4))):
+                values = rng.standard_normal(shape, np.float32) * np.float32(0.3)
+                content[f"{block}.processor.{layer}_lora.{part}.weight"] = values
+    save_file(content, path)
+    return path
+
+
+def picture(pipeline: Any) -> Array:
+    embeds = np.random.default_rng(2).standard_normal(
+        (1, pipeline.unet.config.encoder_hid_dim), np.float32
+    )
+    images: Array = pipeline(
+        image_embeds=embeds,
+        negative_image_embeds=-embeds,
+        height=32,
+        width=32,
+        num_inference_steps=2,
+        seed=1,
+        output_type="np",
+    ).images
+    return images
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_merged_and_taken_out(tmp_path: Path, backend: str, dtype: str) -> None:
+    path = lora(tmp_path / "a.safetensors")
+    pipeline: Any = KandinskyV22Pipeline.from_pretrained(DECODER, backend=backend, dtype=dtype)
+    names = list(pipeline.unet.read_weights(["mid_block.attentions.0.to_q.weight"]))
+    before = picture(pipeline)
+    weights = pipeline.unet.read_weights(names)
+    pipeline.load_lora_weights(path, weight=0.5)
+    changed = picture(pipeline)
+    assert np.abs(changed - before).max() > 0.02
+    assert pipeline.origin["lora"] == f"{path}:0.5"
+    pipeline.load_lora_weights(path, 0.25)
+    pipeline.unload_lora_weights()
+    assert "lora" not in pipeline.origin
+    for name, array in pipeline.unet.read_weights(names).items():
+        assert array.tobytes() == weights[name].tobytes()
+    np.testing.assert_array_equal(picture(pipeline), before)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_are_read_and_replaced_in_pytorch_layout(backend: str) -> None:
+    """Of a convolution, a matrix, a norm and a bias, which differ in layout between backends."""
+    from kandinsky_core import get_backend
+
+    component = Checkpoint.open(DECODER).components["unet"]
+    unet: Any = get_backend(backend).load(component, "float32")
+    stored = component.tensors()
+    names = [
+        "conv_in.weight",
+        "conv_in.bias",
+        "conv_norm_out.weight",
+        "time_embedding.linear_1.weight",
+    ]
+    for name, array in unet.read_weights(names).items():
+        np.testing.assert_array_equal(array, stored.read(name))
+    rng = np.random.default_rng(3)
+    new = {name: rng.standard_normal(stored.spec(name)[0], np.float32) for name in names}
+    unet.update_weights(new)
+    for name, array in unet.read_weights(names).items():
+        np.testing.assert_array_equal(array, new[name])
+    with pytest.raises(KeyError, match=r"no\.such"):
+        unet.update_weights({"no.such": np.zeros(1)})
+    with pytest.raises(ValueError, match=r"conv_in.bias is"):
+        unet.update_weights({"conv_in.bias": np.zeros(3)})
+    unet.restore_weights()
+    for name, array in unet.read_weights(names).items():
+        np.testing.assert_array_equal(array, stored.read(name))

@@ -1,0 +1,116 @@
+"""The samples of diffusers' guide to Kandinsky 3 and of ai-forever's README: same calls, they run.
+
+With small random weights, of 64 pixels.
+"""
+
+from __future__ import annotations
+
+import ast
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageStat
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+
+from tests.examples.test_kandinsky2_2 import FOLDER, calls  # noqa: E402
+from tests.parity import tiny  # noqa: E402
+from tests.parity.original_kandinsky3 import MOVQ, UNET, save_repository  # noqa: E402
+from tests.parity.random_models_3 import save_kandinsky3, tokenizer  # noqa: E402
+from tests.support.backends import needs  # noqa: E402
+
+SIDE = 64
+_CORGI = "'A cute corgi lives in a house made out of sushi.'"
+# Calls as they stand in the samples.
+SAMPLES = {
+    "text_to_image": [
+        "Kandinsky3Pipeline.from_pretrained()",
+        "pipeline.enable_model_cpu_offload()",
+        "pipeline(prompt)",
+    ],
+    "image_to_image": [
+        "Kandinsky3Img2ImgPipeline.from_pretrained()",
+        "pipeline.enable_model_cpu_offload()",
+        "pipeline(prompt, negative_prompt=negative_prompt, image=image, strength=0.75, "
+        "num_inference_steps=25)",
+    ],
+    "readme_text_to_image": ["get_T2I_pipeline(device_map, dtype_map)", f"t2i_pipe({_CORGI})"],
+    "readme_flash": ["get_T2I_Flash_pipeline(device_map, dtype_map)", f"t2i_pipe({_CORGI})"],
+    "readme_inpainting": [
+        "get_inpainting_pipeline(device_map, dtype_map)",
+        f"inp_pipe({_CORGI}, image, mask)",
+    ],
+}
+# What the examples make options of.
+_OURS = {"backend", "height", "model", "size", "steps", "width"}
+
+
+@pytest.fixture(scope="module")
+def guide_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_kandinsky3(tmp_path_factory.mktemp("kandinsky-3"))
+
+
+@pytest.fixture(scope="module")
+def original_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("Kandinsky3.1")
+    unet = tiny.kandinsky3_unet(UNET)
+    unets = {
+        "kandinsky3": unet,
+        "kandinsky3_flash": unet,
+        "kandinsky3_inpainting": tiny.kandinsky3_inpainting_unet(UNET),
+    }
+    save_repository(folder / "weights", unets, tiny.movq(MOVQ), tiny.t5(tiny.T5), tokenizer())
+    return folder
+
+
+def test_every_sample_is_an_example() -> None:
+    assert {path.stem for path in (FOLDER / "kandinsky3").glob("*.py")} == set(SAMPLES)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_example_makes_the_calls_of_the_sample(name: str) -> None:
+    tree = ast.parse((FOLDER / f"kandinsky3/{name}.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            node.keywords = [word for word in node.keywords if word.arg not in _OURS]
+    made = calls(ast.unparse(tree))
+    for sample in SAMPLES[name]:
+        assert calls(sample) <= made, sample
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        pytest.param(name, backend, marks=[needs(backend), pytest.mark.slow])
+        for backend in ("jax", "mindspore")
+        for name in SAMPLES
+    ],
+)
+def test_example_runs(
+    name: str,
+    backend: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = (FOLDER / f"kandinsky3/{name}.py").read_text(encoding="utf-8")
+    fixture = "original_model" if name.startswith("readme") else "guide_model"
+    words = ["--model", str(request.getfixturevalue(fixture)), "--size", str(SIDE)]
+    words += ["--backend", backend, "--output", "picture.png"]
+    if '"--steps"' in source:
+        words += ["--steps", "2"]
+    if '"--dtype"' in source:  # a CPU computes in float16, slowly
+        words += ["--dtype", "float32"]
+    if '"--variant"' in source:
+        words += ["--variant", ""]
+    monkeypatch.setattr(sys, "argv", [name, *words])
+    runpy.run_path(str(FOLDER / f"kandinsky3/{name}.py"), run_name="__main__")
+    assert capsys.readouterr().out == "picture.png\n"
+    with Image.open("picture.png") as image:
+        assert image.size == (SIDE, SIDE * 2 // 3 if name == "image_to_image" else SIDE)
+        assert max(ImageStat.Stat(image.convert("RGB")).stddev) > 5, "a flat picture"

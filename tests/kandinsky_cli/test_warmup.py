@@ -1,0 +1,128 @@
+"""`kandinsky warmup`: a later command of that size takes all of its programs from the cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kandinsky_cli.run import Runner
+from tests.support.backends import needs
+
+pytest.importorskip("jax")
+
+ROOT = Path(__file__).parents[2]
+SIZE = ("--height", "16", "--width", "32")
+# The command line with the log of compilations on standard error.
+LOGGED = (
+    "import logging, sys\n"
+    "logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')\n"
+    "from kandinsky_cli.main import main\n"
+    "sys.exit(main(sys.argv[1:]))\n"
+)
+
+
+def compilations(words: list[str], cache: Path, folder: Path) -> list[str]:
+    """Run a command in a process of its own and return what it compiled."""
+    settings = {"KANDINSKY_COMPILATION_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGED, *words],
+        cwd=folder,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    mark = "kandinsky_core.seam.compilations: "
+    return [line.removeprefix(mark) for line in done.stderr.splitlines() if mark in line]
+
+
+@pytest.mark.slow
+def test_a_later_command_compiles_nothing(tmp_path: Path) -> None:
+    """Guided and not, with a negative prompt and without; the cache starts empty, and is moved."""
+    first = compilations(["warmup", *SIZE, "--guidance", "both"], tmp_path / "first", tmp_path)
+    cache = (tmp_path / "first").rename(tmp_path / "moved")
+    assert len(first) == 11
+    assert all(line.startswith("compiled ") for line in first), first
+    few = ("--steps", "3", "--prior-steps", "2", "--seed", "7", *SIZE)
+    for words in ((), ("--negative-prompt", "b", "--guidance-scale", "1", "--scheduler", "dpm++")):
+        later = compilations(["generate", "a", *few, *words], cache, tmp_path)
+        assert later
+        assert all(line.startswith("took from the cache ") for line in later), later
+    again = compilations(["warmup", *SIZE, "--task", "interpolate"], cache, tmp_path)
+    assert all(line.startswith("took from the cache ") for line in again), again
+
+
+def test_it_prints_each_program_and_where_they_are_kept(kandinsky: Runner) -> None:
+    folder = os.environ["KANDINSKY_COMPILATION_CACHE"]
+    logger = logging.getLogger("kandinsky_core.seam.compilations")
+    before = (logger.level, list(logger.handlers))
+    code, output, error = kandinsky("warmup", *SIZE, "--num-images", 1, "--task", "img2img")
+    assert (code, error) == (0, "")
+    assert (logger.level, list(logger.handlers)) == before
+    lines = output.splitlines()
+    assert any("UNet2DCondition guided step for shape (1, 4, 8, 4) in" in line for line in lines)
+    assert any("Autoencoder.encode for shape (1, 3, 16, 32) in" in line for line in lines)
+    assert lines[-1].startswith(f"{len(lines) - 1} programs in ")
+    assert lines[-1].endswith(f", kept in {folder}")
+
+    code, output, error = kandinsky("warmup", *SIZE, "--task", "img2img", "--json")
+    assert (code, error) == (0, "")
+    result = json.loads(output)
+    assert result["cache"] == str(folder)
+    assert len(result["programs"]) == len(lines) - 1
+    assert {program["cached"] for program in result["programs"]} == {True}
+    assert set(result["programs"][0]) == {"program", "shape", "seconds", "cached"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["inpaint", "controlnet"])
+def test_other_tasks(kandinsky: Runner, task: str) -> None:
+    code, output, error = kandinsky("warmup", *SIZE, "--task", task, "--json")
+    assert (code, error) == (0, "")
+    names = [program["program"] for program in json.loads(output)["programs"]]
+    assert {"Autoencoder.encode", "PriorTransformer guided step"} <= set(names)
+    assert names.count("UNet2DCondition guided step") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--task", "paint"), "--task='paint': choose one of generate, img2img, inpaint"),
+        (("--height", "64", "0"), "--height=0: give a whole number of at least 1"),
+        (("--num-images", "-1"), "--num-images=-1: give a whole number of at least 1"),
+        (("--scheduler", "none"), "'none'"),
+        (("--task", "inpaint", "--flash"), "--flash: there is none of --task inpaint"),
+        (("--text-encoder-loading", "late"), "--text-encoder-loading='late': choose one of"),
+        (("--dtype", "int8"), "dtype 'int8' is not supported"),
+        (("--model", "./nowhere"), "no model './nowhere'"),
+    ],
+)
+def test_mistakes(kandinsky: Runner, words: tuple[str, ...], said: str) -> None:
+    code, output, error = kandinsky("warmup", *words)
+    assert (code, output) == (2, "")
+    assert error.startswith("kandinsky warmup: error: ")
+    assert error.count("\n") == 1
+    assert said in error
+
+
+def test_without_a_cache_there_is_nothing_to_warm_up(
+    kandinsky: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kandinsky_jax.backend.enable_compilation_cache", lambda: None)
+    code, _, error = kandinsky("warmup", *SIZE)
+    assert code == 2
+    assert "the jax backend keeps no compiled programs" in error
+    assert "KANDINSKY_COMPILATION_CACHE is empty" in error
+
+
+@needs("mindspore")
+def test_mindspore_keeps_no_programs(kandinsky: Runner) -> None:
+    code, _, error = kandinsky("warmup", "--backend", "mindspore")
+    assert code == 2
+    assert "the mindspore backend keeps no compiled programs between commands" in error

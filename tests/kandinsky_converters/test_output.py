@@ -1,0 +1,180 @@
+"""A conversion is there whole or not at all, whatever happens to the process or the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kandinsky_converters import writers
+from kandinsky_converters.check import check
+from kandinsky_converters.convert import convert
+from kandinsky_converters.output import new_folder
+from kandinsky_core.checkpoints.hub import EMBEDDED
+from kandinsky_core.errors import InvalidInputError
+
+DECODER = EMBEDDED["shapes"] / "decoder"
+CONVERT = """
+import sys
+from kandinsky_converters.convert import convert
+convert(sys.argv[1], "jax", sys.argv[2])
+"""
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "out"
+    with new_folder(target, 10) as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "file").write_text("x")
+        assert not target.exists()
+    assert content(target) == {"sub/file": b"x"}
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+def test_an_error_or_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    for error in (KeyError, KeyboardInterrupt):
+        with pytest.raises(error):
+            _fail(tmp_path / "out", error)
+        assert list(tmp_path.iterdir()) == []
+
+
+def _fail(target: Path, error: type[BaseException]) -> None:
+    with new_folder(target, 10) as folder:
+        (folder / "file").write_text("x")
+        raise error
+
+
+def test_what_exists_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("x")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for name in ("full", "file"):
+        with (
+            pytest.raises(InvalidInputError, match="exists already"),
+            new_folder(tmp_path / name, 1),
+        ):
+            pass
+    with new_folder(tmp_path / "empty", 1) as folder:
+        (folder / "file").write_text("x")
+    assert content(tmp_path / "empty") == {"file": b"x"}
+    assert content(tmp_path / "full") == {"mine": b"x"}
+
+
+def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out", 1) as folder:
+        (folder / "file").write_text("x")
+        with (
+            pytest.raises(InvalidInputError, match="another process is writing"),
+            new_folder(tmp_path / "out", 1),
+        ):
+            pass
+        assert (folder / "file").exists()
+    assert content(tmp_path / "out") == {"file": b"x"}
+
+
+def test_too_small_a_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InvalidInputError, match=r"no room: .* GB are needed"),
+        new_folder(tmp_path / "out", 1 << 60),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = 0
+
+    def write(self: writers._Hashed, data: object) -> None:
+        nonlocal written
+        written += 1
+        if written > 300:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(self, data)  # type: ignore[arg-type]
+
+    original = writers._Hashed.write
+    monkeypatch.setattr(writers._Hashed, "write", write)
+    with pytest.raises(InvalidInputError, match=r"no room: .*nothing was left behind"):
+        convert(DECODER, "mindspore", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_of_the_process_is_said_as_well(tmp_path: Path) -> None:
+    """The kernel itself refuses the write here: the limit is below the UNet's file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, hard))
+    try:
+        with pytest.raises(InvalidInputError, match="no room"):
+            convert(DECODER, "jax", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InvalidInputError, match=r"file/out cannot be made"):
+        convert(DECODER, "jax", tmp_path / "file" / "out")
+    with pytest.raises(InvalidInputError, match="cannot be made"):
+        convert(DECODER, "jax", "/proc/kandinsky/out")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_there_is_nothing_or_all(tmp_path: Path) -> None:
+    """SIGKILL, twenty times, over the length of a conversion; then a run to the end."""
+    start = time.perf_counter()
+    _run(tmp_path / "whole", None)
+    length = time.perf_counter() - start
+    whole = content(tmp_path / "whole")
+    target = tmp_path / "out"
+    rng = random.Random(5)
+    outcomes = set()
+    for attempt in range(20):
+        _run(target, length * (0.4 + 0.7 * (attempt + rng.random()) / 20))
+        outcomes.add(target.exists())
+        if target.exists():
+            assert _without_lock(content(target)) == whole
+            shutil.rmtree(target)
+    assert outcomes == {False, True}
+    _run(target, None)
+    assert content(target) == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+    assert list(check(DECODER, target)) == []
+
+
+def _run(target: Path, killed_after: float | None) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", CONVERT, str(DECODER), str(target)], cwd=Path.cwd()
+    )
+    try:
+        process.wait(killed_after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    assert process.returncode in ((0,) if killed_after is None else (0, -signal.SIGKILL))
+
+
+def _without_lock(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Killed between its last two calls, a conversion leaves its empty lock in the folder."""
+    return {name: data for name, data in files.items() if name != ".lock"}

@@ -1,0 +1,175 @@
+"""What weights take, from headers alone, is what backends then hold."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kandinsky_converters.convert import convert
+from kandinsky_converters.manifests import Manifest, manifests
+from kandinsky_core.checkpoints.checkpoint import Checkpoint
+from kandinsky_core.checkpoints.hub import EMBEDDED
+from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
+from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_size, stored_size
+from tests.support.kandinsky3_folder import T5, write_kandinsky3
+
+DOCUMENT = Path(__file__).parents[3] / "docs/memory.md"
+CODEBOOK = "quantize.embedding.weight"
+
+
+class Header:
+    """A published component of which only names, shapes and dtypes are known."""
+
+    config: Any = None
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.class_name = manifest.class_name
+        self._specs = manifest.tensors
+
+    def tensors(self) -> Any:
+        return SimpleNamespace(
+            names=lambda: self._specs.keys(),
+            spec=lambda name: (self._specs[name][1], self._specs[name][0]),
+        )
+
+
+def published(repository: str, dtype: str) -> MemoryPlan:
+    found = {manifest.name: manifest for manifest in manifests()}
+    parts = [
+        ComponentMemory.of(name.split("/")[1], Header(manifest), dtype)
+        for name, manifest in found.items()
+        if name.split("/")[0] == repository
+    ]
+    return MemoryPlan(tuple(parts))
+
+
+def by_name(plan: MemoryPlan) -> dict[str, ComponentMemory]:
+    return {part.name: part for part in plan.components}
+
+
+def of(folder: Path, dtype: str) -> dict[str, ComponentMemory]:
+    return {
+        name: ComponentMemory.of(name, component, dtype)
+        for name, component in Checkpoint.open(folder).components.items()
+        if component.class_name in NETWORK_CONFIGS
+    }
+
+
+@pytest.fixture(scope="module")
+def kandinsky3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_kandinsky3(tmp_path_factory.mktemp("models") / "kandinsky-3")
+
+
+def test_the_published_kandinsky_3() -> None:
+    """As many parameters as the networks have; the embedding has two names and is kept once."""
+    plan = published("kandinsky-3", "float16")
+    parts = by_name(plan)
+    assert {name: (part.dtype, part.parameters) for name, part in parts.items()} == {
+        "text_encoder": ("bfloat16", 8_721_797_632),
+        "unet": ("float16", 3_055_348_228),
+        "movq": ("float32", 270_603_567),  # without the codebook, which no pipeline reads
+    }
+    assert parts["text_encoder"].size == 2 * 8_721_797_632
+    attention, ffn = 4 * 4096 * 4096, 3 * 4096 * 16384
+    assert parts["text_encoder"].block_parameters == attention + ffn + 2 * 4096
+    assert parts["unet"].block_size is None
+
+
+def test_ways_to_load_it() -> None:
+    plan = published("kandinsky-3", "bfloat16")
+    parts = by_name(plan)
+    text, unet, movq = (parts[name].size for name in ("text_encoder", "unet", "movq"))
+    block = parts["text_encoder"].block_size
+    assert block is not None
+    assert block < movq < unet < text
+
+    def sizes(*options: Any) -> tuple[int, int]:
+        way = MemoryPlan(plan.components, *options)
+        return way.at_load, way.ever
+
+    assert sizes() == (text + unet + movq, text + unet + movq)
+    assert sizes("resident", True) == (text, text)
+    assert sizes("on_demand", True) == (unet, text)
+    assert sizes("streamed", True) == (unet, unet)
+    assert sizes("on_demand") == (unet + movq, text + unet + movq)
+    assert sizes("streamed") == (unet + movq, block + unet + movq)
+    assert MemoryPlan(()).ever == MemoryPlan((), one_at_a_time=True).ever == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "repositories"),
+    [
+        ("2.1", ["kandinsky-2-1-prior", "kandinsky-2-1"]),
+        ("2.2", ["kandinsky-2-2-prior", "kandinsky-2-2-decoder"]),
+        ("3", ["kandinsky-3"]),
+    ],
+)
+def test_the_documented_sizes(name: str, repositories: list[str], dtype: str) -> None:
+    parts = [part for each in repositories for part in published(each, dtype).components]
+    found = [MemoryPlan(tuple(parts)), MemoryPlan(tuple(parts), one_at_a_time=True)]
+    if name == "3":
+        found.append(MemoryPlan(tuple(parts), "streamed", one_at_a_time=True))
+    row = [name, dtype, *(readable_size(plan.ever) for plan in found), ""][:5]
+    assert f"| {' | '.join(row).rstrip()} |" in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_another_dtype_spares_what_is_pinned() -> None:
+    plan = published("kandinsky-2-2-decoder", "float32")
+    half = by_name(plan.in_dtype("float16"))
+    assert half["movq"] == by_name(plan)["movq"]
+    assert 2 * half["unet"].size == by_name(plan)["unet"].size
+
+
+@pytest.mark.parametrize("half", ["prior", "decoder"])
+def test_the_embedded_model(half: str) -> None:
+    folder = EMBEDDED["shapes"] / half
+    for name, part in of(folder, "float32").items():
+        files = SafetensorsFiles(list((folder / name).glob("*.safetensors")))
+        stored = sum(math.prod(files.spec(tensor)[0]) for tensor in files.names())
+        assert stored_size(files) == 2 * stored, "float16"
+        codebook = math.prod(files.spec(CODEBOOK)[0]) if part.class_name == "VQModel" else 0
+        assert part.parameters == stored - codebook
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_it_is_what_jax_holds(kandinsky3: Path, tmp_path: Path, dtype: str) -> None:
+    """From files in diffusers' layout, in JAX's and in MindSpore's."""
+    jax = pytest.importorskip("jax")
+    from kandinsky_core import get_backend
+
+    folders = [EMBEDDED["shapes"] / "prior", kandinsky3]
+    for layout in ("jax", "mindspore"):
+        convert(kandinsky3, layout, tmp_path / layout)
+        folders.append(tmp_path / layout)
+    for folder in folders:
+        components = Checkpoint.open(folder).components
+        for name, part in of(folder, dtype).items():
+            network: Any = get_backend("jax").load(components[name], part.dtype)
+            held = sum(leaf.nbytes for leaf in jax.tree.leaves(network._weights))
+            assert part.size == held, (folder, name)
+
+
+def test_a_block_is_a_block(kandinsky3: Path) -> None:
+    part = of(kandinsky3, "float32")["text_encoder"]
+    width, heads = T5["d_model"], T5["num_heads"] * T5["d_kv"]
+    assert part.block_size == 4 * (4 * width * heads + 3 * width * T5["d_ff"] + 2 * width)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (3 << 19, "1.5 MiB"),
+        (17_443_595_264, "16.2 GiB"),
+    ],
+)
+def test_readable_size(size: int, expected: str) -> None:
+    assert readable_size(size) == expected
