@@ -2,13 +2,15 @@
 
     python -m pytest -p tools.test_times
 
-The table counts whole seconds of each file, and of them the seconds in which JAX traced and
-compiled, PyTorch ran a reference, and a test waited for a subprocess. The four kinds of MindSpore,
-NumPy and Python share what is left.
+The table has a line for each file: its seconds, and of them those in which JAX traced and compiled,
+PyTorch ran a reference, and a test waited for a subprocess. What is left is MindSpore, NumPy and
+Python. The column `cpu` holds the seconds of all cores, subprocesses included, which stay the same
+on a busy machine.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ import pytest
 
 __all__: list[str] = []
 
-_KINDS = ("compiling", "reference", "subprocess")
+_KINDS = ("cpu", "compiling", "reference", "subprocess")
 _PROPERTY = "seconds by kind"
 _COMPILE_EVENTS = (
     "/jax/core/compile/jaxpr_trace_duration",
@@ -28,6 +30,7 @@ _COMPILE_EVENTS = (
     "/jax/core/compile/backend_compile_duration",
 )
 
+_cpu_before = [0.0]
 _spent: dict[str, float] = defaultdict(float)
 _open: set[str] = set()
 _watched: set[str] = set()
@@ -67,6 +70,12 @@ def _watch() -> None:
         sys.modules["jax.monitoring"].register_event_duration_secs_listener(_compiled)
 
 
+def _cpu() -> float:
+    """Seconds of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def _compiled(event: str, seconds: float, **_: Any) -> None:
     if event in _COMPILE_EVENTS:
         _spent["compiling"] += seconds
@@ -77,6 +86,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     """Count what libraries do during one test with its fixtures."""
     _watch()
     _spent.clear()
+    _cpu_before[0] = _cpu()
     return (yield)
 
 
@@ -85,6 +95,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Put the seconds so far into the report, which a process of its own may have made."""
     report = yield
     _watch()
+    now = _cpu()
+    _spent["cpu"], _cpu_before[0] = now - _cpu_before[0], now
     report.user_properties = [(_PROPERTY, {kind: round(_spent[kind], 3) for kind in _KINDS})]
     _spent.clear()
     return report
