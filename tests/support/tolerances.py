@@ -3,7 +3,7 @@
 A tolerance is near what is measured, so that a change which costs exactness fails. Half precision
 has no row: there a network's error is compared with PyTorch's own error in that dtype.
 
-`pytest -m "" -rP` and `--log-cli-level=INFO` show what the tests measure.
+`pytest -m "slow or not slow" -rP` and `--log-cli-level=INFO` show what the tests measure.
 """
 
 from __future__ import annotations
