@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.packaging.test_layers import FLOORS
+
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
 # A comment before the block, its language, its text.
@@ -126,6 +128,17 @@ def test_paths_that_pages_name_are_there(name: str) -> None:
     for path in NAMED_PATH.findall(Page(name).text):
         if not re.search(r"[A-Z]{3}|\*", path):
             assert (ROOT / path).exists(), path
+
+
+def test_the_design_has_every_floor() -> None:
+    """Its table of the rooms of core is that of the layers."""
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", Page("docs/design.md").text, flags=re.MULTILINE)
+    floors: dict[int, set[str]] = {number: set() for number in range(1, len(FLOORS) + 1)}
+    for number, rooms in rows:
+        places = re.findall(r"`(.+?)`", rooms)
+        floors[int(number)] |= {place.removesuffix(".py").strip("/") for place in places}
+    names = [{name.replace(".", "/") for name in floor} - {"pipelines"} for floor in FLOORS]
+    assert list(floors.values()) == names
 
 
 @pytest.mark.slow
