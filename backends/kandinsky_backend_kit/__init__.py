@@ -1,1 +1,1 @@
-"""What every backend builds on: tiling, replaceable weights, parts of T5, memory of the host."""
+"""Code that backends share: tiling, replaceable weights, parts of T5, memory of the host."""
