@@ -1,4 +1,4 @@
-"""The prior and the UNet in their loops, one operator after the other as MindSpore runs them."""
+"""Runs the prior and the UNet in their loops, eagerly or as programs that MindSpore compiles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INPUT_SCALE = ROW_FIELDS.index("input_scale")
 
 
 class _Denoiser(MindSporeNetwork):
-    """A network that is called once a step: what is worth compiling."""
+    """Base of networks that are called once a step, which are the ones worth compiling."""
 
     _compiles_on_cpu: ClassVar[bool]
 
@@ -44,7 +44,7 @@ class _Denoiser(MindSporeNetwork):
         return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)
 
     def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
-        """Compute what does not depend on the step, from tensors and as tensors by name."""
+        """Turn conditioning, tensors by name, into tensors by name that all steps share."""
         return conditioning
 
     def predict(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:
@@ -57,7 +57,7 @@ class _Denoiser(MindSporeNetwork):
     def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
         """Return the names of the conditioning, and the network as a function of tensors.
 
-        Its arguments are the sample, the timestep, and what has these names.
+        The function's arguments are the sample, the timestep, and the tensors of these names.
         """
         raise NotImplementedError
 
@@ -90,7 +90,8 @@ class MindSporeUNet(_Denoiser):
 
         Raises:
             InvalidInputError: Height or width is no multiple of `size_multiple` (8 for the
-                published models): the skips of odd levels would not fit, in the reference either.
+                published models): the skips of odd levels would not fit. The reference has the
+                same limit.
         """
         height, width = sample.shape[2:]
         multiple = self.config.size_multiple
@@ -118,7 +119,7 @@ class MindSporeKandinsky3UNet(MindSporeUNet):
 
 
 class MindSporePrior(_Denoiser):
-    """The prior, with the statistics of its embeddings: the clean image embedding, [B,D]."""
+    """The prior, which predicts the clean image embedding, [B,D], and holds its statistics."""
 
     _compiles_on_cpu = False  # see `cpu_graph_ops`
 
@@ -139,7 +140,7 @@ class MindSporePrior(_Denoiser):
 class MindSporeRun:
     """One loop under way; see `kandinsky_core.seam.networks.DenoisingRun`.
 
-    The sample stays float32 whatever the network computes in.
+    The sample stays float32, whatever dtype the network computes in.
     """
 
     def __init__(
@@ -195,7 +196,7 @@ class MindSporeRun:
             self._sample = _float32(sample)
 
     def _guided_output(self, timestep: float, input_scale: float) -> tuple[Any, Any]:
-        """The network's prediction in float32, [B,...] as the sample, and the variance's part."""
+        """Return the network's prediction, shaped as the sample, and the variance, in float32."""
         sample, guided = input_scale * self._sample, self._guidance_scale > 1
         rows = mint.cat([sample, sample]) if guided else sample
         times = _float32(np.full(rows.shape[:1], timestep))

@@ -1,4 +1,4 @@
-"""mindone's networks, built without drawing weights and filled from a checkpoint."""
+"""Builds mindone's networks without drawing random weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kandinsky_mindspore.runtime import mindone_class, mindone_module
 
 __all__ = ["build_network"]
 
-# Parts that mindone runs though nothing reads what they give, and that so get no weights.
+# Parts that mindone runs although nothing reads their result; they are removed and get no weights.
 _UNUSED_CELLS = {"MultilingualCLIP": ("transformer.pooler",)}
 
 
@@ -24,7 +24,7 @@ def build_network(config: NetworkConfig) -> Any:
     """Build mindone's class for a config. Its parameters have no values yet.
 
     Args:
-        config: Its `CLASS_NAME` says which class.
+        config: The network's config; its `CLASS_NAME` says which class.
 
     Returns:
         A MindSpore `Cell`, set to inference.
@@ -51,7 +51,7 @@ def build_network(config: NetworkConfig) -> Any:
 
 @contextlib.contextmanager
 def _no_random_weights() -> Iterator[None]:
-    """mindone.transformers draws weights even for parameters that have no memory yet."""
+    """Keep mindone.transformers from drawing weights for parameters that have no memory yet."""
     modeling = mindone_module("mindone.transformers.modeling_utils")
     before, modeling._init_weights = modeling._init_weights, False
     try:
@@ -61,7 +61,7 @@ def _no_random_weights() -> Iterator[None]:
 
 
 def _drop_parameter(network: Any, name: str) -> None:
-    """Remove a parameter that no pipeline uses, and that so gets no value."""
+    """Remove a parameter that no pipeline uses and that therefore gets no value."""
     if name in dict(network.parameters_and_names()):
         path, _, leaf = name.rpartition(".")
         delattr(dict(network.cells_and_names())[path], leaf)
