@@ -1,4 +1,4 @@
-"""What the core sees of JAX."""
+"""The backend object through which the core loads networks with JAX."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class JaxBackend:
 
     Args:
         mesh: See `kandinsky_jax.create`.
-        winograd: Likewise.
+        winograd: See `kandinsky_jax.create`.
 
     Attributes:
         compilations: Every compilation since the backend was made.
@@ -92,14 +92,14 @@ class JaxBackend:
         self._winograd = winograd
         self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
-        # A network that is loaded again, for each text perhaps, finds its programs.
+        # A network that is loaded again, perhaps for each text, finds its programs here.
         self._programs: dict[Any, dict[Any, Program]] = {}
         self.cache_folder = enable_compilation_cache()
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> JaxNetwork:
         """See `kandinsky_core.seam.backend.Backend.load`.
 
-        Within `compile_only` no weight is read: the component compiles its programs, no more.
+        Within `compile_only` no weight is read: the component only compiles its programs.
         """
         if source.class_name not in _CLASSES:
             raise ConfigError(
@@ -151,7 +151,7 @@ class JaxBackend:
     def _place(self, device: str | None) -> Place:
         if self._everywhere is None:
             return OneDevice(default_device() if device is None else find_device(device))
-        if device not in (None, self._everywhere.name):  # its name is what its networks give
+        if device not in (None, self._everywhere.name):  # its networks give this name as device
             raise InvalidInputError(
                 f"device={device!r} beside a mesh of devices, {self._everywhere.name}: give one of "
                 "the two"
@@ -159,7 +159,7 @@ class JaxBackend:
         return self._everywhere
 
     def memory(self, device: str | None = None) -> DeviceMemory | None:
-        """See `kandinsky_core.seam.backend.Backend.memory`; of a mesh nothing is said."""
+        """See `kandinsky_core.seam.backend.Backend.memory`; for a mesh it returns None."""
         place = self._place(device)
         return device_memory(place.device) if isinstance(place, OneDevice) else None
 

@@ -1,4 +1,4 @@
-"""What the core sees of MindSpore."""
+"""The backend object through which the core loads networks with MindSpore."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ __all__ = ["COMPILE_VARIABLE", "MindSporeBackend"]
 
 COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
 
-# One for the device of the process: the halves of a pipeline are loaded by backends of their own.
+# The device of the process has one turn: each half of a pipeline is loaded by its own backend.
 _TURN = Turn()
 
 _CLASSES: dict[str, tuple[type[NetworkConfig], type[MindSporeNetwork]]] = {
@@ -74,7 +74,7 @@ class MindSporeBackend:
 
     Attributes:
         compilations: Every compilation since the backend was made.
-        cache_folder: None: what is compiled ends with the process.
+        cache_folder: None, because compiled programs end with the process.
     """
 
     name = "mindspore"
@@ -90,8 +90,8 @@ class MindSporeBackend:
     ) -> MindSporeNetwork:
         """See `kandinsky_core.seam.backend.Backend.load`.
 
-        The first call settles the device of the process: `device`, else what the environment's
-        `KANDINSKY_MINDSPORE_DEVICE` says, else an NPU where there is one.
+        The first call settles the device of the process: `device`, else the environment's
+        `KANDINSKY_MINDSPORE_DEVICE`, else an NPU where there is one.
 
         Raises:
             BackendUnavailableError: There is no such device, or the process has another one.
@@ -107,7 +107,7 @@ class MindSporeBackend:
             place = select_device(device)
             dtype = network_dtype(source.class_name, dtype, place)
             cpu_ops.install()
-            self._turn.end()  # what is loaded now is used next
+            self._turn.end()  # the network that is loaded now is used next
             cell = build_network(config)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
             log = self.compilations if self.compile else None

@@ -1,4 +1,4 @@
-"""Loads diffusers' own classes, and runs diffusers' own pipelines."""
+"""The reference backend: loads diffusers' own classes, and runs diffusers' own pipelines."""
 
 from __future__ import annotations
 
@@ -56,10 +56,11 @@ class ReferenceBackend:
         """Make pictures with diffusers' own pipelines, schedulers, tokenizer and random numbers.
 
         Args:
-            folders: Where `prior` and `decoder` lie.
-            networks: Of our combined pipeline, loaded with this backend; they are not loaded again.
-            seed: Of a PyTorch CPU generator.
-            **request: What the combined pipeline's call takes.
+            folders: The folders of `prior` and `decoder`.
+            networks: The networks of our combined pipeline, which this backend has loaded; they
+                are not loaded again.
+            seed: The seed of a PyTorch CPU generator.
+            **request: Arguments of the combined pipeline's call.
 
         Returns:
             float32 [B, height, width, 3] in [0, 1].
@@ -70,7 +71,7 @@ class ReferenceBackend:
             for name in tuple(ready)
             if name.startswith("prior_")
         }
-        name = Checkpoint.open(folders["decoder"]).pipeline_class  # which says the family
+        name = Checkpoint.open(folders["decoder"]).pipeline_class  # the name says the family
         family = name.removesuffix("Pipeline")
         prior_class, decoder_class, pipeline_class = (
             getattr(diffusers, made)
@@ -87,7 +88,7 @@ class ReferenceBackend:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", FutureWarning
-            )  # of what its own halves say to each other
+            )  # diffusers' own halves warn about each other
             images: FloatArray = pipeline(**request, generator=generator, output_type="np").images
         return images[:, : request["height"], : request["width"]]
 
@@ -103,5 +104,5 @@ class ReferenceBackend:
 
 def _library(name: str) -> Any:
     """Return the module that has the classes of a library in `model_index.json`."""
-    # `kandinsky` is what diffusers says of the text encoder that it keeps beside the pipelines.
+    # `kandinsky` is diffusers' word for the text encoder that it keeps beside the pipelines.
     return {"transformers": transformers, "kandinsky": kandinsky}.get(name, diffusers)

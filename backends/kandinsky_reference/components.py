@@ -1,4 +1,4 @@
-"""diffusers' and transformers' networks, one call each, NumPy in and NumPy out."""
+"""diffusers' and transformers' networks behind the core's interfaces: NumPy in, NumPy out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INPUT_SCALE = ROW_FIELDS.index("input_scale")
 
 
 class TorchNetwork:
-    """Base of the components."""
+    """Base of the components: a PyTorch network with its config."""
 
     backend_name = "diffusers"
     compilations = None
@@ -44,7 +44,7 @@ class TorchNetwork:
         raise NotImplementedError("the reference runs on the CPU, in the dtype it was loaded in")
 
     def offload(self) -> None:
-        """Nothing to do on the CPU."""
+        """Do nothing: on the CPU there is nothing to offload."""
 
     def _tensor(self, array: Array) -> Any:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
