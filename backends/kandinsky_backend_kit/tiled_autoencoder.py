@@ -40,7 +40,7 @@ class TiledAutoencoder:
     def enable_tiling(self, tile_size: int = 512, overlap: int | None = None) -> None:
         """Convert pictures that are larger than a tile piece by piece, and blend the pieces.
 
-        A picture of any size then needs the memory of one tile. The result differs from that of a
+        A picture of any size then needs the memory of one tile. The result differs from a
         conversion in one piece, because MoVQ's norms and attention see only a tile.
 
         Args:

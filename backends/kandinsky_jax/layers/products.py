@@ -24,7 +24,7 @@ def matmul_precision(dtype: np.dtype[Any]) -> jax.lax.Precision | None:
 
 @functools.cache
 def multiplies_bfloat16() -> bool:
-    """Whether XLA has products of bfloat16 on this CPU that are faster than those of float32.
+    """Whether XLA multiplies bfloat16 faster than float32 on this CPU.
 
     They use AMX, four times as fast, if the result is float32, the dtype in which AMX sums. Some
     versions of JAX 0.8 have such products; older ones refuse a float32 result of some shapes.

@@ -6,7 +6,7 @@ of pixels with a part of the kernel. A picture that was doubled needs only nine,
 neighbouring pixels are equal.
 
 In float32 the result is as exact as that of the direct sum. In bfloat16 sums are rounded before
-they are multiplied: the error is 2.6 times as large, and that of a whole UNet 1.6 times. A kernel
+they are multiplied: the error is 2.6 times as large, and a whole UNet's 1.6 times. A kernel
 is brought to this form once, 16 or 9 numbers for 9. To do it at every call would cost what is
 gained, unless the picture is much larger than the kernel.
 

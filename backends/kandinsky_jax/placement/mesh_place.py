@@ -34,7 +34,7 @@ _WHOLE = PartitionSpec()
 class OverMesh:
     """A place of many devices, which belong to one process or to several that do the same."""
 
-    mesh: Mesh  # of `kandinsky_jax.placement.mesh.find_mesh`
+    mesh: Mesh  # made by `kandinsky_jax.placement.mesh.find_mesh`
 
     @property
     def name(self) -> str:
