@@ -48,7 +48,7 @@ __all__ = ["COMPILE_VARIABLE", "MindSporeBackend"]
 
 COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
 
-# The device of the process has one turn: each half of a pipeline is loaded by its own backend.
+# One for the device of the process: the halves of a pipeline are loaded by backends of their own.
 _TURN = Turn()
 
 _CLASSES: dict[str, tuple[type[NetworkConfig], type[MindSporeNetwork]]] = {

@@ -52,7 +52,7 @@ def mindone_class(name: str) -> Any:
         KeyError: This backend does not use that class.
     """
     module = mindone_module(_MODULES[name])
-    with LOCK, _quiet():  # the module imports a class only when it is asked for it
+    with LOCK, _quiet():  # the module imports what it is asked for
         return getattr(module, name)
 
 

@@ -32,8 +32,7 @@ class JaxNetwork(ReplaceableWeights):
         config: Its config.
         place: Where the weights lie.
         log: The backend's compilation log.
-        programs: The compiled programs, by name. Networks that differ only in their weights share
-            one such dictionary.
+        programs: Those of networks with other weights and all else alike, which this one shares.
     """
 
     backend_name = "jax"

@@ -20,7 +20,7 @@ class Holder(Protocol):
 class Turns:
     """Knows for each device which run holds weights there; another network's turn ends that.
 
-    A run that is over holds nothing: its copy went with it.
+    A run that is over is nobody's: its copy went with it.
     """
 
     def __init__(self) -> None:
@@ -37,4 +37,4 @@ class Turns:
 
 
 TURNS = Turns()
-"""One object for all backends, because each half of a pipeline is loaded by its own backend."""
+"""One for all, as the halves of a pipeline are loaded by backends of their own."""

@@ -16,7 +16,7 @@ from kandinsky_mindspore.runtime import mindone_class, mindone_module
 
 __all__ = ["build_network"]
 
-# Parts that mindone runs although nothing reads their result; they are removed and get no weights.
+# Parts that mindone runs though nothing reads what they give, and that so get no weights.
 _UNUSED_CELLS = {"MultilingualCLIP": ("transformer.pooler",)}
 
 
