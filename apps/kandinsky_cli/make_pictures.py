@@ -1,4 +1,4 @@
-"""What all commands share that make pictures: from the options to the files."""
+"""The way from a command's options to picture files, for all picture-making commands."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from kandinsky_core.validation import as_prompts, negatives_for, one_of, positiv
 
 __all__ = ["call_halves", "call_options", "check_tile_size", "load_model", "make", "quiet"]
 
-# What the prior gives, from the generators that run on in the decoder.
+# Runs the prior with generators that the decoder then goes on with, and returns its embeddings.
 Embed = Callable[[Any], Mapping[str, Any]]
 
-_CELL = 8  # pixels, of the latents of published models
+_CELL = 8  # pixels along a side of a latent cell, in published models
 
 
 def make(
@@ -41,10 +41,10 @@ def make(
     """Make the pictures, write them, and print where they are.
 
     Args:
-        options: Of the command.
-        load: Gives a pipeline, of Kandinsky 2 one with a `prior_pipe` and a `decoder_pipe`.
+        options: The command's options.
+        load: Loads a pipeline; for Kandinsky 2 it has a `prior_pipe` and a `decoder_pipe`.
         draw: Makes pictures with that pipeline, one for each seed.
-        facts: What the metadata holds besides what the pipeline says, in its place if need be.
+        facts: Entries to add to the pipeline's metadata; they replace entries of the same name.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained` and the pipeline's call.
@@ -100,7 +100,7 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
 
 
 def call_options(options: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Any]:
-    """Return the keyword arguments for a pipeline's call; what is not given is its default."""
+    """Return the keyword arguments for a pipeline's call; options not given keep its defaults."""
     given = {
         "negative_prompt": options.negative_prompt,
         "height": options.height,
@@ -126,11 +126,11 @@ def call_halves(
     embed: Embed,
     inputs: Mapping[str, Any],
 ) -> ImagePipelineOutput:
-    """Run prior and decoder of a task that no combined pipeline does.
+    """Run prior and decoder for a task that no combined pipeline does.
 
     Args:
-        options: Of the command.
-        pipeline: Has a `decoder_pipe`.
+        options: The command's options.
+        pipeline: A pipeline with a `decoder_pipe`.
         seeds: One for each picture.
         embed: Runs the prior.
         inputs: Further arguments for the decoder.
@@ -156,13 +156,13 @@ def call_halves(
         "prior_num_inference_steps": options.prior_steps,
         "prior_guidance_scale": options.prior_guidance_scale,
     }
-    own = picture_seeds(source, len(seeds))  # the decoder took the generators for used ones
+    own = picture_seeds(source, len(seeds))  # the decoder records used generators
     rows = zip(output.metadata, own, strict=True)
     return ImagePipelineOutput(output.images, [{**found, **seed, **facts} for found, seed in rows])
 
 
 def quiet(options: argparse.Namespace) -> bool:
-    """Return whether progress bars would disturb."""
+    """Return whether progress bars are switched off, as they would disturb the output."""
     return options.json or not sys.stderr.isatty()
 
 
@@ -215,7 +215,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _unused(paths: Sequence[Path]) -> list[Path]:
-    """Number the paths that exist already or come twice."""
+    """Add a number to each path that exists already or comes twice."""
     chosen: list[Path] = []
     for path in paths:
         candidate, number = path, 2
@@ -246,10 +246,10 @@ def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
 
 
 def check_tile_size(options: argparse.Namespace) -> None:
-    """Refuse tiles that no published MoVQ could take.
+    """Refuse a tile size that no published MoVQ could take.
 
     Raises:
-        InvalidInputError: They are no whole number of latent cells, of 8 pixels each.
+        InvalidInputError: The size is no whole number of latent cells, which have 8 pixels a side.
     """
     size = options.movq_tile_size
     if size is not None and positive_int("--movq-tile-size", size) % _CELL:
