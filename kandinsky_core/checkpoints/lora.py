@@ -118,6 +118,7 @@ def merged_weights(
             raises KeyError with their names.
 
     Raises:
+        KeyError: The network has no such layers.
         CheckpointError: The network's layers have other shapes.
     """
     present = read(adapters)
