@@ -26,10 +26,10 @@ from kandinsky_core.validation import as_prompts, negatives_for, one_of, positiv
 
 __all__ = ["call_halves", "call_options", "check_tile_size", "load_model", "make", "quiet"]
 
-# Runs the prior with generators that the decoder then goes on with, and returns its embeddings.
+# What the prior gives, from the generators that run on in the decoder.
 Embed = Callable[[Any], Mapping[str, Any]]
 
-_CELL = 8  # pixels along a side of a latent cell, in published models
+_CELL = 8  # pixels, of the latents of published models
 
 
 def make(
@@ -41,10 +41,10 @@ def make(
     """Make the pictures, write them, and print where they are.
 
     Args:
-        options: The command's options.
-        load: Loads a pipeline; for Kandinsky 2 it has a `prior_pipe` and a `decoder_pipe`.
+        options: Of the command.
+        load: Gives a pipeline, of Kandinsky 2 one with a `prior_pipe` and a `decoder_pipe`.
         draw: Makes pictures with that pipeline, one for each seed.
-        facts: Entries to add to the pipeline's metadata; they replace entries of the same name.
+        facts: What the metadata holds besides what the pipeline says, in its place if need be.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained` and the pipeline's call.
@@ -100,7 +100,7 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
 
 
 def call_options(options: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Any]:
-    """Return the keyword arguments for a pipeline's call; options not given keep its defaults."""
+    """Return the keyword arguments for a pipeline's call; what is not given is its default."""
     given = {
         "negative_prompt": options.negative_prompt,
         "height": options.height,
@@ -129,8 +129,8 @@ def call_halves(
     """Run prior and decoder for a task that no combined pipeline does.
 
     Args:
-        options: The command's options.
-        pipeline: A pipeline with a `decoder_pipe`.
+        options: Of the command.
+        pipeline: Has a `decoder_pipe`.
         seeds: One for each picture.
         embed: Runs the prior.
         inputs: Further arguments for the decoder.
@@ -156,7 +156,7 @@ def call_halves(
         "prior_num_inference_steps": options.prior_steps,
         "prior_guidance_scale": options.prior_guidance_scale,
     }
-    own = picture_seeds(source, len(seeds))  # the decoder records used generators
+    own = picture_seeds(source, len(seeds))  # the decoder took the generators for used ones
     rows = zip(output.metadata, own, strict=True)
     return ImagePipelineOutput(output.images, [{**found, **seed, **facts} for found, seed in rows])
 

@@ -39,11 +39,11 @@ def describe_memory(
 
     Args:
         subject: The model's name.
-        parts: The checkpoints that the model holds.
-        hub: How to fetch the prior that the model names.
-        dtype: Dtype that a pipeline would be asked for; None is float32.
-        backend: Backend whose device is asked; None takes an installed one, if there is one.
-        device: Name of the device; None takes the backend's own choice.
+        parts: What it holds.
+        hub: For the prior that it names.
+        dtype: What a pipeline would be asked for; None is float32.
+        backend: Whose device is asked; None takes the one that is installed, if any is.
+        device: Which; None takes the backend's own choice.
 
     Raises:
         KandinskyError: The dtype, the backend or the device is unknown, or a file is damaged.

@@ -34,9 +34,9 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["FILE_NAMES", "Conversion", "Record", "convert"]
 
-FORMAT = 1  # version of conversion.json's format
+FORMAT = 1  # of conversion.json
 FILE_NAMES = {"jax": "kandinsky_jax.safetensors", "mindspore": "kandinsky_mindspore.ckpt"}
-"""Name of a component's weight file in our layouts; in diffusers' it depends on the library."""
+"""The weight file of a component in a layout of ours; diffusers' depends on the library."""
 
 _TRANSFORMERS = (
     "CLIPTextModelWithProjection",
@@ -209,7 +209,7 @@ class _Job:
 
     @property
     def size(self) -> int:
-        """Bytes to write, without the names of the tensors."""
+        """Bytes to write, but for the names."""
         return sum(
             math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
             for shape, dtype in self._specs.values()
@@ -284,10 +284,7 @@ class _Job:
 
 
 def _write_null_embedding(folder: Path, values: Array) -> dict[str, str]:
-    """Write the null embedding; with its one axis it is the same in every layout.
-
-    It keeps its dtype.
-    """
+    """Of one axis, it is the same in every layout; it keeps its dtype."""
     name = f"{NULL_EMBEDDING}.safetensors"
     code = next(code for code, dtype in NUMPY.items() if dtype == values.dtype)
     specs = {NULL_EMBEDDING: (values.shape, code)}

@@ -18,7 +18,7 @@ __all__ = ["REPORT", "open_source"]
 
 REPORT = "conversion.json"
 _WEIGHTLESS = ("feature_extractor", "image_processor", "scheduler", "tokenizer")
-# For each network class the name of its folder in a pipeline.
+# The folder's name in a pipeline for each network.
 _FOLDERS = {
     "CLIPTextModelWithProjection": "text_encoder",
     "CLIPVisionModelWithProjection": "image_encoder",
@@ -85,7 +85,7 @@ def _subfolders(folder: Path, holding: str) -> list[Path]:
 def _model(
     name: str, half: str, folder: Path, options: HubOptions, wanted: Sequence[str]
 ) -> Source:
-    """Open a folder with a model_index.json; for a model on the hub fetch its other files too."""
+    """A folder with a model_index.json; the rest of it is fetched where it lies on the hub."""
     index = Checkpoint.open(folder, variant=options.variant)
     names = _wanted(index.components, wanted)
     if name not in EMBEDDED and not Path(name).expanduser().is_dir():

@@ -200,7 +200,7 @@ def _adapter(
 
 
 def _scale_of(file: Path) -> float | None:
-    """Return alpha / r of a whole file: PEFT keeps it beside the file, diffusers in the header."""
+    """alpha / r of a whole file, which PEFT keeps beside it and diffusers in its header."""
     found: Any = None
     try:
         if file.suffix == ".safetensors":

@@ -36,7 +36,7 @@ TYPES: Mapping[str, tuple[str, Any]] = {
     "Int8": ("I8", "i1"),
     "UInt8": ("U8", "u1"),
 }
-"""For each of MindSpore's names of a dtype the name in safetensors and NumPy's dtype."""
+"""For each of MindSpore's names of a dtype that of safetensors and NumPy's."""
 
 _VARINT, _BYTES = 0, 2  # wire types
 _VALUE = 1  # field of Checkpoint

@@ -33,7 +33,7 @@ _DTYPES: dict[str, Any] = {
     "I8": "i1",
     "U8": "u1",
 }
-_DEPTH = 4  # how deep dicts may nest; the originals of Kandinsky 3 have two levels
+_DEPTH = 4  # of dicts in dicts; the originals of Kandinsky 3 have two
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 

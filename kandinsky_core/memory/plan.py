@@ -16,7 +16,7 @@ __all__ = ["ComponentMemory", "MemoryPlan", "readable_size", "stored_size"]
 
 _SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _STORED_SIZES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
-# The last part of a name in files converted for JAX or MindSpore -> PyTorch's name for it.
+# What files converted for JAX or MindSpore call the last part of a name.
 _LEAVES = {
     "beta": "bias",
     "embedding": "weight",
@@ -25,7 +25,7 @@ _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
 }
-# The one network that can be read block by block, and the names of its blocks' tensors.
+# The one network that can be read block by block, and whose tensors these are.
 _IN_BLOCKS = "T5EncoderModel"
 _BLOCK = re.compile(r"encoder\.block\.(\d+)\.(?!.*relative_attention_bias)")
 
@@ -81,11 +81,11 @@ class ComponentMemory:
 
     @property
     def block_size(self) -> int | None:
-        """Bytes of the largest block; None where the network cannot be read block by block."""
+        """Bytes of the largest block; None where the network is read as a whole only."""
         return None if self.block_parameters is None else self.block_parameters * _SIZES[self.dtype]
 
     def in_dtype(self, dtype: str) -> ComponentMemory:
-        """Return the same network in a pipeline that is asked for another dtype."""
+        """Return the same network of a pipeline that is asked for another dtype."""
         return replace(self, dtype=component_dtype(self.name, dtype, self.class_name))
 
 
@@ -150,7 +150,7 @@ def readable_size(size: int) -> str:
 
 
 def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int]]:
-    """Yield the name of each tensor that becomes a weight, and how many numbers it holds."""
+    """Yield how many numbers each tensor holds that becomes a weight."""
     unused, twins = UNUSED.get(class_name, {}), TIED.get(class_name, {})
     names = {_published_name(name): name for name in tensors.names()}
     for published, name in names.items():

@@ -26,9 +26,9 @@ _ALIASES = {
     "fp32": "float32",
     "half": "float16",
 }
-# MoVQ overflows and shows bands in half precision. It takes little time, so it has float32 always.
+# MoVQ overflows and bands in half precision, and takes little of the time: float32 always.
 _PINNED = {"movq": "float32"}
-# T5's sums overflow in float16, in which it was never trained.
+# T5's sums overflow float16, in which it was never trained.
 _INSTEAD = {("T5EncoderModel", "float16"): "bfloat16"}
 
 
@@ -86,14 +86,14 @@ def component_dtype(component: str, dtype: str, class_name: str | None = None) -
     Args:
         component: Its name in the pipeline.
         dtype: One of `DTYPES`.
-        class_name: Class of its network; some exclude a dtype: T5 never computes in float16.
+        class_name: Of its network, where the network has a say: T5 never computes in float16.
     """
     chosen = _PINNED.get(component, dtype)
     return safe_dtype(class_name, chosen) if class_name else chosen
 
 
 def safe_dtype(class_name: str, dtype: str) -> str:
-    """Return the dtype that a network computes in when asked for `dtype`; log it if it differs."""
+    """Return the dtype that a network computes in when it is asked for `dtype`; log another one."""
     chosen = _INSTEAD.get((class_name, dtype), dtype)
     if chosen != dtype:
         logger.info("%s computes in %s: it overflows %s", class_name, chosen, dtype)

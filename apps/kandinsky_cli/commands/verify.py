@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     positive_int("--steps", options.steps)
     compared, against = _choose(options.backends, options.against)
     libraries = {name: _library(name) for name in (against, *compared)}
-    # One model at a time is in memory; the outputs of the reference stay as arrays.
+    # One model at a time is in memory; what the reference gave stays as arrays.
     expected, given = _results(options, libraries[against], None)
     rows: list[Comparison] = []
     for name in compared:
@@ -143,7 +143,7 @@ def _library(name: str) -> Any:
 
 
 def _results(options: argparse.Namespace, library: Any, given: Any) -> tuple[dict[str, Any], Any]:
-    """Run one backend: each component on `given` inputs, then the whole pipeline."""
+    """Run one backend: each component on `given` inputs, then the whole."""
 
     from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
@@ -172,7 +172,7 @@ def _results(options: argparse.Namespace, library: Any, given: Any) -> tuple[dic
         "prior_num_inference_steps": _PRIOR_STEPS,
     }
     if library.name == _REFERENCE:
-        # diffusers makes the picture with its own pipeline, schedulers, tokenizer, random numbers
+        # The picture is diffusers' own: its pipeline, schedulers, tokenizer, random numbers.
         settings = HubOptions.among(vars(options))
         names = {"decoder": options.model, "prior": pipeline.prior_pipe.origin["model"]}
         folders = {part: resolve_model(model, part, settings, ()) for part, model in names.items()}

@@ -1,8 +1,7 @@
 """Accounts for every tensor of a checkpoint before any is read.
 
-The tensors that a network expects and the tensors of the files must match one to one. Exceptions
-are tensors known to be unused (`UNUSED`, with the reason) and names that old files spell
-differently.
+What a network expects and what the files hold must match one to one, but for tensors that are
+known to be unused (`UNUSED`, with the reason) and names that old files spell differently.
 """
 
 from __future__ import annotations

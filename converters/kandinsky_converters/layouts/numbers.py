@@ -26,15 +26,15 @@ NUMPY: dict[str, Any] = {
     "I8": np.int8,
     "U8": np.uint8,
 }
-"""NumPy's dtype for each dtype of safetensors."""
+"""NumPy's dtype for each of safetensors'."""
 
 CODES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
-"""safetensors' dtype for each dtype that a component can be converted to."""
+"""safetensors' dtype for each that a component can be converted to."""
 
 MAX_NAMES_SHOWN = 8
 _CHUNK = 1 << 18  # values; so many stay in a core's cache
 _ROWS = 16
-# Bits that are all set in infinities and NaN, and in no other value.
+# Bits that are all set in infinities and NaN alone.
 _EXPONENT = {
     "bfloat16": (np.uint16, 0x7F80),
     "float16": (np.uint16, 0x7C00),
@@ -44,7 +44,7 @@ _EXPONENT = {
 
 
 def all_finite(array: Array) -> bool:
-    """Tell whether no value is NaN or infinite. It needs hardly any memory."""
+    """Tell whether no value is NaN or infinite. Needs no memory to speak of."""
     if array.dtype.name not in _EXPONENT:
         return True
     kind, exponent = _EXPONENT[array.dtype.name]

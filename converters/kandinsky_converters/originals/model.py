@@ -103,7 +103,7 @@ class OriginalComponent(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class _Settings(Component):
-    """A component without weights that consists of its config alone."""
+    """A component that is its config."""
 
     settings: Mapping[str, Any]
 
