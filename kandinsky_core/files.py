@@ -1,4 +1,4 @@
-"""Writes files so that no incomplete one is ever left."""
+"""Writes a file so that its path never holds an incomplete one."""
 
 from __future__ import annotations
 

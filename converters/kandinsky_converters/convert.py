@@ -119,8 +119,8 @@ def convert(
 ) -> dict[str, Conversion]:
     """Convert a model to another layout.
 
-    Nothing is written before every tensor of every network is accounted for. If the conversion
-    fails, no output is left. At most one tensor is in memory.
+    Nothing is written before every tensor of every network is accounted for. The output folder is
+    complete or does not exist. At most one tensor is in memory.
 
     Args:
         source: See `kandinsky_converters.sources.open_source`.

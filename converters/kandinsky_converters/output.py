@@ -1,4 +1,4 @@
-"""Makes a folder so that no incomplete one is ever left."""
+"""Makes a folder so that its path never holds an incomplete one."""
 
 from __future__ import annotations
 

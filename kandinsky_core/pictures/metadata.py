@@ -60,7 +60,7 @@ def file_problem(record: Mapping[str, str]) -> str | None:
 
 
 def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a picture as PNG with its metadata; no incomplete file is ever left.
+    """Write a picture as PNG with its metadata; `path` never holds an incomplete file.
 
     Raises:
         InvalidInputError: The path does not end in `.png`.
