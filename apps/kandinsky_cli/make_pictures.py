@@ -1,4 +1,4 @@
-"""What all commands share that make pictures: from the options to the files."""
+"""The way from a command's options to picture files, for all picture-making commands."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def call_halves(
     embed: Embed,
     inputs: Mapping[str, Any],
 ) -> ImagePipelineOutput:
-    """Run prior and decoder of a task that no combined pipeline does.
+    """Run prior and decoder for a task that no combined pipeline does.
 
     Args:
         options: Of the command.
@@ -162,7 +162,7 @@ def call_halves(
 
 
 def quiet(options: argparse.Namespace) -> bool:
-    """Return whether progress bars would disturb."""
+    """Return whether progress bars are switched off, as they would disturb the output."""
     return options.json or not sys.stderr.isatty()
 
 
@@ -215,7 +215,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _unused(paths: Sequence[Path]) -> list[Path]:
-    """Number the paths that exist already or come twice."""
+    """Add a number to each path that exists already or comes twice."""
     chosen: list[Path] = []
     for path in paths:
         candidate, number = path, 2
@@ -246,10 +246,10 @@ def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
 
 
 def check_tile_size(options: argparse.Namespace) -> None:
-    """Refuse tiles that no published MoVQ could take.
+    """Refuse a tile size that no published MoVQ could take.
 
     Raises:
-        InvalidInputError: They are no whole number of latent cells, of 8 pixels each.
+        InvalidInputError: The size is no whole number of latent cells, which have 8 pixels a side.
     """
     size = options.movq_tile_size
     if size is not None and positive_int("--movq-tile-size", size) % _CELL:

@@ -1,4 +1,4 @@
-"""Does a converted folder hold exactly what its source holds?"""
+"""Checks that a converted folder holds exactly the values of its source."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def check(
     Each tensor of the source is cast to the dtype of its copy first.
 
     Args:
-        source: What was converted; see `kandinsky_converters.sources.open_source`.
-        converted: What `convert` made of it, in any layout.
+        source: The model that was converted; see `kandinsky_converters.sources.open_source`.
+        converted: The folder that `convert` wrote, in any layout.
         options: How to fetch the source from the hub.
-        part: As it was given to `convert`.
+        part: The `part` that was given to `convert`.
 
     Yields:
-        What differs, one line each; nothing where all is equal.
+        One line for each difference; nothing where all is equal.
 
     Raises:
         CheckpointError: One of the two cannot be read, or `converted` is no conversion.
@@ -62,7 +62,7 @@ def check(
 
 
 def _compare_files(sources: Sequence[Source], converted: Source) -> Iterator[str]:
-    """Configs, tokenizers, schedulers and the card must be the same files."""
+    """Yield a line for each config, tokenizer, scheduler or card that is missing or differs."""
     names = {part.name for part in converted.parts}
     whole = Path("model_index.json") in converted.others
     wanted: dict[Path, bytes] = {}

@@ -1,4 +1,4 @@
-"""From any source to any layout, tensor by tensor, every one of them accounted for."""
+"""Converts any source to any layout, tensor by tensor, and accounts for each tensor."""
 
 from __future__ import annotations
 
@@ -48,20 +48,21 @@ _TRANSFORMERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What became of one network; a part of conversion.json.
+    """The record of one converted network; a part of conversion.json.
 
     Attributes:
-        class_name: Of the network; `class` in the file.
-        files: SHA-256 of the file written, by its name.
-        sources: SHA-256 of the files read, by their names.
-        known: Which published component has these tensors, or nothing.
-        published: Whether a file read is exactly a published one.
-        source_tensors: How many the source holds.
-        used: How many of them were written, be it in several parts, or to a file of their own.
-        ignored: Why each other one was left out.
-        tensors: How many the network's file holds.
-        parameters: Values in them.
-        dtypes: Theirs, as safetensors names them.
+        class_name: The network's class; `class` in the file.
+        files: SHA-256 of each file written, by its name.
+        sources: SHA-256 of each file read, by its name.
+        known: Name of the published component that has these tensors; None where none has.
+        published: Whether a file read equals a published file.
+        source_tensors: How many tensors the source holds.
+        used: How many of the source's tensors were written, in one or several parts or to a file of
+            their own.
+        ignored: Why each of the others was left out, by its name.
+        tensors: How many tensors the network's file holds.
+        parameters: How many values these tensors hold.
+        dtypes: Dtypes of these tensors, as safetensors names them.
     """
 
     class_name: str
@@ -79,14 +80,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """What was converted into one folder: conversion.json.
+    """The record of all that was converted into one folder: conversion.json.
 
     Attributes:
-        source: What the user called it.
+        source: The source as the user named it.
         target: One of `LAYOUTS`.
-        dtype: What was asked for; None keeps that of each tensor.
-        components: The networks by name.
-        versions: Of this library and NumPy.
+        dtype: Dtype that was asked for; None kept the dtype of each tensor.
+        components: The networks' records by component name.
+        versions: Versions of this library and of NumPy.
     """
 
     source: str
@@ -98,7 +99,7 @@ class Conversion:
     )
 
     def as_json(self) -> str:
-        """The content of conversion.json."""
+        """Return the content of conversion.json."""
         data: dict[str, Any] = {"format": FORMAT, **asdict(self)}
         for record in data["components"].values():
             record["class"] = record.pop("class_name")
@@ -116,30 +117,30 @@ def convert(
     part: str | None = None,
     on_tensor: Callable[[str, int], None] | None = None,
 ) -> dict[str, Conversion]:
-    """Convert a model.
+    """Convert a model to another layout.
 
-    Nothing is written before every tensor of every network is accounted for. The output is whole
-    or not there at all. At most one tensor is in memory.
+    Nothing is written before every tensor of every network is accounted for. The output folder is
+    complete or does not exist. At most one tensor is in memory.
 
     Args:
         source: See `kandinsky_converters.sources.open_source`.
         target: `diffusers`, `jax` or `mindspore`.
         output: The folder to make.
-        dtype: Of all networks but MoVQ, which is float32 at least always; None keeps what is
-            stored.
-        components: The only ones to convert; all when empty.
+        dtype: Dtype of all networks except MoVQ, which always has float32 at least. None keeps the
+            stored dtypes.
+        components: Names of the only components to convert; all when empty.
         options: How to fetch from the hub.
-        part: Which model of several a folder of originals is converted to, a whole one; see
+        part: Which of several models a folder of originals becomes, as a whole model; see
             `kandinsky_converters.originals.model.PARTS`.
-        on_tensor: Called with component and number of bytes after each tensor.
+        on_tensor: Called after each tensor, with the component and the number of bytes.
 
     Returns:
-        What was done, by subfolder of the output (empty where the source is a single model); each
-        is also written there as conversion.json.
+        The record of each folder, by subfolder of the output (empty where the source is a single
+        model). Each folder also holds its record as conversion.json.
 
     Raises:
         InvalidInputError: An option is wrong, or the output cannot be written.
-        CheckpointError: The source is damaged or does not fit; one message says all that is wrong.
+        CheckpointError: The source is damaged or does not fit; one message names all faults.
     """
     if target not in LAYOUTS:
         raise InvalidInputError(f"target {target!r}: choose {', '.join(LAYOUTS)}")
@@ -291,7 +292,7 @@ def _write_null_embedding(folder: Path, values: Array) -> dict[str, str]:
 
 
 def _copy_others(half: Source, folder: Path) -> None:
-    """Configs, tokenizers, schedulers, the card."""
+    """Copy the files that are no weights: configs, tokenizers, schedulers, the card."""
     folder.mkdir(exist_ok=True)
     for path in half.others:
         assert half.folder is not None

@@ -1,4 +1,4 @@
-"""Writing weights tensor by tensor: at most one is in memory."""
+"""Writes weight files tensor by tensor, so that at most one tensor is in memory."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def write_safetensors(
 ) -> str:
     """Write a safetensors file whose tensors lie at multiples of 64 bytes.
 
-    The format allows no gaps, so the few tensors whose size is no such multiple come last; they
-    are at least at multiples of their own values' size, as long as a file has one dtype.
+    The format allows no gaps, so the few tensors whose size is no such multiple come last. They
+    lie at multiples of the size of their own values, as long as a file has one dtype.
 
     Args:
         path: The file.
-        specs: What shall be in it.
+        specs: Shape and dtype of each tensor to write.
         read: Gives the values of one tensor, in the dtype and shape of its spec.
-        metadata: Of the header.
+        metadata: Metadata for the header.
 
     Returns:
         The SHA-256 of the file.
     """
     sizes = {name: _size(*spec) for name, spec in specs.items()}
-    # Then by the size of a value, so that mixed dtypes stay aligned too.
+    # The second key is the size of a value, so that mixed dtypes stay aligned too.
     order = sorted(
         specs, key=lambda name: (sizes[name] % ALIGNMENT > 0, -_itemsize(specs[name][1]), name)
     )
@@ -76,7 +76,7 @@ def write_mindspore(path: Path, specs: Specs, read: Callable[[str], Array]) -> s
 
 
 class _Hashed:
-    """A file that is hashed as it is written, and on the disk when it is closed."""
+    """A file that is hashed while it is written; closing it waits until it is on the disk."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")

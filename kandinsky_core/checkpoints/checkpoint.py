@@ -1,4 +1,4 @@
-"""A diffusers-layout folder: which components it names, their classes, configs and files."""
+"""Reads a model folder in diffusers' layout: its components, their classes, configs and files."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Component:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The component's config file.
+        """The content of the component's config file.
 
         Raises:
-            CheckpointError: There is none, or it is no JSON object.
+            CheckpointError: There is no such file, or it holds no JSON object.
         """
         for name in _CONFIG_NAMES:
             if (self.folder / name).is_file():
@@ -56,7 +56,7 @@ class Component:
         return SafetensorsFiles(files)
 
     def null_embedding(self) -> Array | None:
-        """Read what Kandinsky 3 takes for no text, [cross_attention_dim], where it is there.
+        """Read the vector that Kandinsky 3 takes for an empty text, [cross_attention_dim], or None.
 
         Raises:
             CheckpointError: The file is damaged or does not fit the network.
@@ -79,8 +79,8 @@ class Checkpoint:
     """A checkpoint folder in the layout that diffusers saves.
 
     Attributes:
-        folder: Where it lies.
-        name: What the user called it: a hub id, a path, or `shapes`.
+        folder: The folder.
+        name: The model as the user named it: a hub id, a path, or `shapes`.
         pipeline_class: `_class_name` of its `model_index.json`.
         components: Its components by name.
     """
@@ -99,13 +99,13 @@ class Checkpoint:
         variant: str | None = None,
         part: str = "decoder",
     ) -> Checkpoint:
-        """Read a folder's `model_index.json`, or see what else it may be.
+        """Read a folder's `model_index.json`, or recognise a folder of another layout.
 
         Args:
             folder: The folder.
-            name: What the user called it.
+            name: The model as the user named it.
             variant: Infix of the weight files.
-            part: Which model is meant of a folder that holds several, as ai-forever's do.
+            part: Which model to take from a folder that holds several, as ai-forever's do.
 
         Raises:
             ModelNotFoundError: The folder has no `model_index.json`, nor original files.
@@ -134,8 +134,8 @@ class Checkpoint:
         """Return components by name.
 
         Raises:
-            CheckpointError: The checkpoint names no such component, or lacks its folder; all
-                that is wrong stands in one message.
+            CheckpointError: The checkpoint names no such component, or lacks its folder. One
+                message names all such components.
         """
         names = list(names)
         unnamed = [name for name in names if name not in self.components]

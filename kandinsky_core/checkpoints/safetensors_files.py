@@ -1,4 +1,4 @@
-"""The weights of one component, mapped from safetensors files one tensor at a time."""
+"""Maps the weights of one component from its safetensors files, one tensor at a time."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ class SafetensorsFiles:
     """One or several safetensors files seen as one set of tensors.
 
     The files are mapped into memory copy-on-write: a tensor costs memory only where it is written
-    to, and the file never changes. A mapping lives as long as an array that `read` gave. Until
-    then its file may be renamed, replaced by another or deleted; who cuts it short or writes into
-    it changes or ends a process that uses it, as with every library that maps files.
+    to, and the file never changes. A mapping lives as long as an array that `read` gave. Meanwhile
+    its file may be renamed, replaced by another or deleted. But if someone truncates the file or
+    writes into it, a process that uses it changes its values or crashes, as with every library that
+    maps files.
 
     Args:
         files: The shards, in any order.
@@ -52,7 +53,8 @@ class SafetensorsFiles:
         layout: `diffusers`, or `jax` where the file says that it was converted so.
 
     Raises:
-        CheckpointError: A file is truncated or no safetensors, or two files hold the same name.
+        CheckpointError: A file is truncated or no safetensors file, or two files hold the same
+            name.
     """
 
     layout = "diffusers"
@@ -106,7 +108,7 @@ class SafetensorsFiles:
 def _read_header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str, int]], str]:
     """Return shape, dtype and position in the file of each tensor, and their layout."""
     try:
-        with safe_open(path, framework="np"):  # checks all of it against the file's size
+        with safe_open(path, framework="np"):  # this checks the header against the file's size
             pass
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -136,10 +138,10 @@ def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
 
     Args:
         folder: The component's folder.
-        variant: `fp16` picks `diffusion_pytorch_model.fp16.safetensors` and its like.
+        variant: Infix: `fp16` picks `diffusion_pytorch_model.fp16.safetensors` and its like.
 
     Raises:
-        CheckpointError: There is none, a shard is missing, or only pickled weights are there.
+        CheckpointError: There is no such file, a shard is missing, or all weights are pickled.
     """
     infix = f".{variant}" if variant else ""
     for stem in _STEMS:

@@ -1,4 +1,4 @@
-"""What the weights of a pipeline take, worked out from the headers of their files."""
+"""How much memory a pipeline's weights take, worked out from the headers of their files."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ _BLOCK = re.compile(r"encoder\.block\.(\d+)\.(?!.*relative_attention_bias)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentMemory:
-    """What the weights of one network take.
+    """The memory that the weights of one network take.
 
     Attributes:
-        name: Of the component.
-        class_name: Of the network.
-        dtype: What it computes in, and so what its weights are kept in.
-        parameters: Numbers in all its weights.
-        block_parameters: Those of its largest block, where it can be read block by block.
+        name: The component's name.
+        class_name: The network's class.
+        dtype: Dtype that the network computes in; its weights are kept in it.
+        parameters: How many numbers all its weights hold.
+        block_parameters: How many numbers its largest block holds; None where the network cannot be
+            read block by block.
     """
 
     name: str
@@ -50,12 +51,12 @@ class ComponentMemory:
 
     @classmethod
     def of(cls, name: str, source: ComponentSource, dtype: str) -> ComponentMemory:
-        """Read the headers of a component.
+        """Read how much a component takes from the headers of its files.
 
         Args:
-            name: What the component is called.
+            name: The component's name.
             source: The component.
-            dtype: What its pipeline is asked for.
+            dtype: Dtype that its pipeline is asked for.
 
         Raises:
             CheckpointError: The files are missing or damaged.
@@ -90,13 +91,13 @@ class ComponentMemory:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """What the weights on one device take. What is computed with them comes on top.
+    """The memory that all weights on one device take; the memory for computing comes on top.
 
     Attributes:
-        components: The networks there.
+        components: The networks on the device.
         loading: When a text encoder that can be read block by block is loaded: see
             `kandinsky_core.memory.on_demand_encoder.LOADINGS`.
-        one_at_a_time: Whether a network is there only while it is used.
+        one_at_a_time: Whether a network is on the device only while it is used.
     """
 
     components: tuple[ComponentMemory, ...]
@@ -105,13 +106,13 @@ class MemoryPlan:
 
     @property
     def at_load(self) -> int:
-        """Bytes at most, while the networks are loaded."""
+        """Largest number of bytes on the device while the networks are loaded."""
         sizes = [part.size for part in self.components if not self._later(part)]
         return max(sizes, default=0) if self.one_at_a_time else sum(sizes)
 
     @property
     def ever(self) -> int:
-        """Bytes at most, when they are used too."""
+        """Largest number of bytes on the device while the networks are loaded or used."""
         later = [
             part.block_size or 0 if self.loading == "streamed" else part.size
             for part in self.components
@@ -123,7 +124,7 @@ class MemoryPlan:
 
     @property
     def in_blocks(self) -> bool:
-        """Whether there is a network that can be read block by block."""
+        """Whether one of the networks can be read block by block."""
         return any(part.block_size is not None for part in self.components)
 
     def in_dtype(self, dtype: str) -> MemoryPlan:
@@ -141,7 +142,7 @@ def stored_size(tensors: Tensors) -> int:
 
 
 def readable_size(size: int) -> str:
-    """Return bytes in the largest unit of which there is one: `16.2 GiB`."""
+    """Return a number of bytes in the largest unit that it reaches, `16.2 GiB` for example."""
     for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
@@ -158,6 +159,6 @@ def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int]]:
 
 
 def _published_name(name: str) -> str:
-    """Return PyTorch's name for one of a converted file."""
+    """Return PyTorch's name for a tensor of a converted file."""
     layer, dot, leaf = name.rpartition(".")
     return f"{layer}{dot}{_LEAVES.get(leaf, leaf)}"

@@ -1,4 +1,4 @@
-"""`kandinsky controlnet`."""
+"""The command `kandinsky controlnet`, which makes pictures whose layout a hint fixes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
         "kandinsky-community/kandinsky-2-2-controlnet-depth, whose hint is a depth map.",
     )
     parser.add_argument("prompt", metavar="PROMPT", help="what the picture shall show")
-    parser.add_argument("--hint", required=True, metavar="PATH", help="a picture's path or URL")
+    parser.add_argument("--hint", required=True, metavar="PATH", help="the hint's path or URL")
     parser.add_argument("--image", metavar="PATH", help="a picture to start from (default: noise)")
     add_strength(parser, 0.5)
     parser.add_argument(
@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
         type=float,
         default=0.85,
         metavar="X",
-        help="the same in the prior: how far the prompt leads away from what --image shows (0.85)",
+        help="how far the prompt leads the prior away from what --image shows (default: 0.85)",
     )
     add_picture_options(parser)
     parser.set_defaults(**TWO_STAGES)
@@ -97,7 +97,7 @@ def _embed_with_image(
 ) -> dict[str, Any]:
     """Run the prior from the picture's own embedding.
 
-    As in the model card a negative prompt has a run of its own, at a strength of 1.
+    A negative prompt gets a run of its own at a strength of 1, as in the model card.
     """
     from kandinsky_cli.make_pictures import quiet
     from kandinsky_core.pipelines.kandinsky2_2.prior_emb2emb import KandinskyV22PriorEmb2EmbPipeline

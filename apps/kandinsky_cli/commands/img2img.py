@@ -1,4 +1,4 @@
-"""`kandinsky img2img`."""
+"""The command `kandinsky img2img`, which changes a picture as a prompt says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kandinsky inpaint`."""
+"""The command `kandinsky inpaint`, which repaints a part of a picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def add_parser(commands: Any) -> None:
         "--image", required=True, metavar="PATH", help="what to repaint: a picture's path or URL"
     )
     parser.add_argument(
-        "--mask", required=True, metavar="PATH", help="white where to repaint, black where to keep"
+        "--mask",
+        required=True,
+        metavar="PATH",
+        help="a picture's path or URL: white where to repaint, black where to keep",
     )
     parser.add_argument(
         "--paste-back",
@@ -40,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     """Repaint a part of a picture.
 
     Raises:
-        KandinskyError: See `make`, or picture or mask are not usable.
+        KandinskyError: See `make`; or the picture or the mask is not usable.
     """
     from kandinsky_cli.input_pictures import InputPicture
     from kandinsky_cli.make_pictures import call_options, make

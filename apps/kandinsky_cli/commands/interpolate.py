@@ -1,4 +1,4 @@
-"""`kandinsky interpolate`."""
+"""The command `kandinsky interpolate`, which makes pictures of mixed texts and pictures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         required=True,
         metavar="W",
-        help="one for each item, in order; commonly they sum to 1",
+        help="one weight for each item, in order; commonly they sum to 1",
     )
     add_picture_options(parser)
     parser.set_defaults(**TWO_STAGES)

@@ -1,7 +1,7 @@
 """Which tensors a network consists of, worked out from its config alone.
 
-The rules are those of the published checkpoints; no framework is needed. The names are diffusers'
-and transformers', the shapes PyTorch's.
+The rules are those of the published checkpoints; no framework is needed. The names are those of
+diffusers and transformers, the shapes those of PyTorch.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ __all__ = ["NETWORKS", "expected_tensors"]
 
 
 def expected_tensors(class_name: str, config: Config) -> dict[str, Shape]:
-    """The shape of each tensor by its name.
+    """Return the shape of each tensor by its name.
 
     Args:
-        class_name: As in `model_index.json`.
+        class_name: The network's class, as in `model_index.json`.
         config: The parsed config.json.
 
     Raises:
-        ConfigError: The class is none of `NETWORKS`, or the config lacks a field or is none of
-            this class's.
+        ConfigError: The class is none of `NETWORKS`, or the config lacks a field or belongs to
+            another class.
     """
     if class_name not in NETWORKS:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Casting weights, and finding those that are no numbers."""
+"""Casts weights to another dtype, and finds values that are no numbers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CODES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 """safetensors' dtype for each that a component can be converted to."""
 
 MAX_NAMES_SHOWN = 8
-_CHUNK = 1 << 18  # values; what stays in a core's cache
+_CHUNK = 1 << 18  # values; so many stay in a core's cache
 _ROWS = 16
 # Bits that are all set in infinities and NaN alone.
 _EXPONENT = {
@@ -59,21 +59,22 @@ def all_finite(array: Array) -> bool:
 
 
 def recast(array: Array, dtype: Any) -> Array:
-    """The values in another dtype, with their axes in memory as they are; see `cast`."""
+    """Return the values in another dtype; their axes keep their order in memory. See `cast`."""
     with np.errstate(over="ignore"):
         return np.asarray(array, dtype)
 
 
 def cast(array: Array, dtype: Any) -> Array:
-    """The values in another dtype, C-contiguous and aligned; the same array where it is so already.
+    """Return the values in another dtype, C-contiguous and aligned.
 
-    What is too large for `dtype` becomes infinite, without a warning.
+    An array that is all this already is returned itself. A value that is too large for `dtype`
+    becomes infinite, without a warning.
     """
     with np.errstate(over="ignore"):
         if array.flags.c_contiguous or array.ndim < 2:
             return np.require(array, dtype, ("C", "A"))
-        # NumPy walks a transposed array against its grain; few rows at a time stay in the cache,
-        # which is three times as fast.
+        # NumPy walks a transposed array against its order in memory. A few rows at a time stay in
+        # the cache, which is three times as fast.
         values: Array = np.empty(array.shape, dtype)
         axis = int(np.argmax(array.strides))
         source, target = np.moveaxis(array, axis, 0), np.moveaxis(values, axis, 0)
@@ -84,11 +85,11 @@ def cast(array: Array, dtype: Any) -> Array:
 
 @contextmanager
 def refuse_non_finite(what: str, dtype: str) -> Iterator[Callable[[str, Array], None]]:
-    """Yield a function that looks at tensors one by one; at the end all bad ones are named.
+    """Yield a function that checks one tensor; the end of the block names all bad tensors.
 
     Args:
-        what: The weights, for the message.
-        dtype: In which they are looked at, for the message.
+        what: Name of the weights, for the message.
+        dtype: Dtype in which they are checked, for the message.
 
     Raises:
         CheckpointError: A value is NaN or infinite.
