@@ -193,7 +193,7 @@ def call_halves(
         guidance_scale=options.guidance_scale,
         generator=words.source,
     )
-    output = decoder.run(request, **embed())
+    output = decoder.run(decoder.with_embeds(request, **embed()))
     facts = {
         "negative_prompt": options.negative_prompt,
         "prior_num_inference_steps": options.prior_steps,

@@ -68,12 +68,12 @@ class KandinskyV22CombinedPipeline(CombinedPipeline):
         return self._request(
             prior,
             decoder_negative_prompt,
-            return_dict,
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             output_type=output_type,
+            return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
         )

@@ -72,7 +72,6 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
         return self._request(
             prior,
             decoder_negative_prompt,
-            return_dict,
             image=image,
             strength=strength,
             height=height,
@@ -80,6 +79,7 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             output_type=output_type,
+            return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
         )
@@ -143,7 +143,6 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
         return self._request(
             prior,
             decoder_negative_prompt,
-            return_dict,
             image=image,
             mask_image=mask_image,
             paste_back=paste_back,
@@ -152,6 +151,7 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             output_type=output_type,
+            return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
         )

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
-from kandinsky_core.errors import ConfigError
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.validation import as_batch, positive_int
 
@@ -104,29 +103,27 @@ class EmbeddingDecoder(DecoderPipeline):
             rows = [as_batch("negative_image_embeds", negative, positive.shape), positive]
         return np.concatenate([np.repeat(row, copies, axis=0) for row in rows])
 
-    def run(
-        self, request: DecoderRequest, image_embeds: Any = None, negative_image_embeds: Any = None
-    ) -> ImagePipelineOutput | tuple[Any, ...]:
-        """Make the pictures of a call that `prepare` has checked.
+    def with_embeds(
+        self, request: DecoderRequest, image_embeds: Any, negative_image_embeds: Any
+    ) -> DecoderRequest:
+        """Return a request for `EmbedsToCome` with the embeddings that the prior has made.
 
         Args:
             request: What `prepare` of this pipeline returned.
-            image_embeds: What the prior made, [B, D], where the request was for `EmbedsToCome`.
-            negative_image_embeds: The same without the prompt.
+            image_embeds: One for each picture, [B, D].
+            negative_image_embeds: [B, D], which guidance needs.
 
         Raises:
-            InvalidInputError: The embeddings are missing, or have another shape.
-            NonFiniteError: A network gave NaN or infinity.
+            InvalidInputError: They have another shape.
         """
-        if request.embeds is None:
-            shape = (request.count, self.unet.config.image_embed_dim)
-            made = as_batch("image_embeds", image_embeds, shape)
-            embeds = self._joined(made, negative_image_embeds, 1, request.plan.guided)
-            request = replace(request, embeds=embeds)
-        return super().run(request)
+        shape = (request.count, self.unet.config.image_embed_dim)
+        made = as_batch("image_embeds", image_embeds, shape)
+        embeds = self._joined(made, negative_image_embeds, 1, request.plan.guided)
+        return replace(request, embeds=embeds)
 
     def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
-        assert request.embeds is not None
+        if request.embeds is None:
+            raise InvalidInputError("the request's embeddings are to come: add them by with_embeds")
         return {"image_embeds": request.embeds}
 
     def _stand_ins(self) -> dict[str, Any]:

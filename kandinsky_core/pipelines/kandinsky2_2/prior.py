@@ -135,9 +135,12 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         Raises:
             NonFiniteError: A network gave NaN or infinity.
         """
+        return request.options.returned(self.make(request))
+
+    def make(self, request: PriorRequest) -> KandinskyPriorPipelineOutput:
+        """Make the embeddings as `run` does, and return an object whatever the caller wants."""
         conditioning = self._encode(request)
-        output = self._embed(request, self._sample(request), conditioning)
-        return request.options.returned(output)
+        return self._embed(request, self._sample(request), conditioning)
 
     def _sample(self, request: PriorRequest) -> FloatArray:
         """Return where the loop starts."""
@@ -206,9 +209,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
                 latents=latents,
                 guidance_scale=guidance_scale,
             )
-            output = self.run(request)
-            assert isinstance(output, KandinskyPriorPipelineOutput)
-            return output
+            return self.make(request)
 
         def embed(item: str | FloatArray) -> FloatArray:
             if isinstance(item, str):

@@ -32,13 +32,11 @@ class CombinedRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         decoder: What the decoder is to make of it.
         decoder_negatives: Negative prompts of a decoder that reads texts, one for each prompt, or
             None where none is given.
-        return_dict: Whether the call returns an output object; else it returns a plain tuple.
     """
 
     prior: PriorRequest
     decoder: DecoderRequest
     decoder_negatives: list[str] | None
-    return_dict: bool
 
 
 class CombinedPipeline(DiffusionPipeline):
@@ -171,7 +169,6 @@ class CombinedPipeline(DiffusionPipeline):
         self,
         prior: PriorRequest,
         decoder_negative_prompt: Any,
-        return_dict: bool,
         **arguments: Any,
     ) -> CombinedRequest:
         """Check what the decoder is to make of the embeddings that the prior will have made.
@@ -179,7 +176,6 @@ class CombinedPipeline(DiffusionPipeline):
         Args:
             prior: What the prior is to make, checked.
             decoder_negative_prompt: As a call takes it.
-            return_dict: As a call takes it.
             **arguments: For the decoder's `prepare`, beside the embeddings and the texts.
 
         Raises:
@@ -196,7 +192,6 @@ class CombinedPipeline(DiffusionPipeline):
             prior=prior,
             decoder=decoder,
             decoder_negatives=None if texts is None else texts.negatives,
-            return_dict=return_dict,
         )
 
     def _decoder_texts(self, prompts: Prompts, negative_prompt: Any) -> Prompts | None:
@@ -222,10 +217,10 @@ class CombinedPipeline(DiffusionPipeline):
         Raises:
             NonFiniteError: A network gave NaN or infinity.
         """
+        decoder = self.decoder_pipe
         with self._stop.call():
-            image_embeds, negative_image_embeds = self.prior_pipe.run(request.prior)
-            output = self.decoder_pipe.run(request.decoder, image_embeds, negative_image_embeds)
-        assert isinstance(output, ImagePipelineOutput)
+            embeds = self.prior_pipe.make(request.prior)
+            output = decoder.make(decoder.with_embeds(request.decoder, *embeds))
         prior = request.prior
         shared: dict[str, Any] = {
             "prior_num_inference_steps": prior.num_inference_steps,
@@ -235,8 +230,7 @@ class CombinedPipeline(DiffusionPipeline):
             shared["latents"] = "given"
         rows = zip(_texts(request), output.metadata, strict=True)
         metadata = [{**texts, **of_decoder, **shared} for texts, of_decoder in rows]
-        output = ImagePipelineOutput(output.images, metadata)
-        return output if request.return_dict else output.to_tuple()
+        return request.decoder.options.returned(ImagePipelineOutput(output.images, metadata))
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of both halves' tqdm bars, `disable=True` for example."""

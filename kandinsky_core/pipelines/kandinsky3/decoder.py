@@ -239,16 +239,9 @@ class Kandinsky3Decoder(DecoderPipeline):
         first = len(tokens[0][0])
         return [(states[:first], mask[:first]), (states[first:], mask[first:])][: len(tokens)]
 
-    def run(self, request: DecoderRequest) -> ImagePipelineOutput | tuple[Any, ...]:
-        """Make the pictures of a call that `prepare` has checked.
-
-        Args:
-            request: What `prepare` of this pipeline returned.
-
-        Raises:
-            NonFiniteError: A network gave NaN or infinity.
-        """
-        return super().run(replace(request, texts=request.texts.expanded()))
+    def make(self, request: DecoderRequest) -> ImagePipelineOutput:
+        """See `DecoderPipeline.make`; a beautifier expands the prompts first."""
+        return super().make(replace(request, texts=request.texts.expanded()))
 
     def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
         """Return what the UNet is told of the texts, the unconditional rows first.

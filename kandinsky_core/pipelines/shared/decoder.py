@@ -193,6 +193,10 @@ class DecoderPipeline(DiffusionPipeline):
         Raises:
             NonFiniteError: A network gave NaN or infinity.
         """
+        return request.options.returned(self.make(request))
+
+    def make(self, request: DecoderRequest) -> ImagePipelineOutput:
+        """Make the pictures as `run` does, and return an object whatever the caller wants."""
         return self._pictures(request, self._inputs(request, self._conditioning(request)))
 
     def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
@@ -211,9 +215,7 @@ class DecoderPipeline(DiffusionPipeline):
         shape = (request.count, *request.plan.latent_shape)
         return draw_normal(request.source.generators, shape)
 
-    def _pictures(
-        self, request: DecoderRequest, inputs: DecoderInputs
-    ) -> ImagePipelineOutput | tuple[Any, ...]:
+    def _pictures(self, request: DecoderRequest, inputs: DecoderInputs) -> ImagePipelineOutput:
         """Run the loop and decode."""
         plan, source, shape = request.plan, request.source, inputs.sample.shape
         with self._steps(len(plan.schedule), inputs.conditioning, request.options) as on_step:
@@ -231,8 +233,7 @@ class DecoderPipeline(DiffusionPipeline):
         rows = zip(self._texts_of_pictures(request), picture_seeds(source, shape[0]), strict=True)
         facts = {**request.given, **self._facts(plan)}
         metadata = [{**texts, **seed, **facts} for texts, seed in rows]
-        output = ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
-        return request.options.returned(output)
+        return ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
 
     def _texts_of_pictures(self, request: DecoderRequest) -> list[dict[str, Any]]:
         """Return what the metadata of each picture says of its texts."""

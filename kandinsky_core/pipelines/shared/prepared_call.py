@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import update_wrapper
+from collections.abc import Callable, Iterable
+from functools import cache, update_wrapper
 from inspect import Signature, cleandoc, signature
 from textwrap import fill
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -36,13 +36,13 @@ def prepared_call(
     call.__signature__ = arguments.replace(return_annotation=Signature.empty)  # type: ignore[attr-defined]
     call.__name__ = "__call__"
     call.__qualname__ = prepare.__qualname__.replace("prepare", "__call__")
-    call.__doc__ = _documentation(prepare)
+    call.__doc__ = _documentation(prepare.__doc__ or "", arguments.parameters)
     return call
 
 
-def _documentation(prepare: Callable[..., Any]) -> str:
-    own = cleandoc(prepare.__doc__ or "")
-    names = [name for name in signature(prepare).parameters if f"\n    {name}: " not in own]
+def _documentation(written: str, arguments: Iterable[str]) -> str:
+    own = cleandoc(written)
+    names = [name for name in arguments if f"\n    {name}: " not in own]
     shared = [_entry(name, ARGUMENTS[name]) for name in names if name in ARGUMENTS]
     errors = [_entry(*error) for error in ERRORS.items()]
     head = "Check the arguments as `prepare` does, and run what it returns."
@@ -51,5 +51,6 @@ def _documentation(prepare: Callable[..., Any]) -> str:
     )
 
 
+@cache  # wrapping takes most of the time that a class statement spends here
 def _entry(name: str, text: str) -> str:
     return fill(f"{name}: {text}", _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)

@@ -193,11 +193,12 @@ def test_a_decoder_runs_when_the_prior_has_made_its_embeddings() -> None:
     request = decoder.prepare(EmbedsToCome(2), seed=0, num_inference_steps=2)  # type: ignore[arg-type]
     assert (request.count, request.embeds) == (2, None)
     embeds = np.ones((2, WIDTH), np.float32)
-    assert len(decoder.run(request, embeds, embeds).images) == 2  # type: ignore[union-attr]
-    with pytest.raises(InvalidInputError, match="image_embeds is missing"):
+    made = decoder.with_embeds(request, embeds, embeds)
+    assert len(decoder.run(made).images) == 2  # type: ignore[union-attr]
+    with pytest.raises(InvalidInputError, match="embeddings are to come"):
         decoder.run(request)
     with pytest.raises(InvalidInputError, match=r"image_embeds has shape \(1, 6\), expected \(2"):
-        decoder.run(request, embeds[:1], embeds[:1])
+        decoder.with_embeds(request, embeds[:1], embeds[:1])
 
 
 def test_prompts_that_have_been_checked_pass() -> None:
