@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> None:
     """
     from kandinsky_cli.input_pictures import item_of
     from kandinsky_cli.make_pictures import call_halves, make
+    from kandinsky_core.texts.prompts import Prompts
     from kandinsky_core.validation import real_number
 
     items = [item_of(word) for word in options.items]
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     def draw(pipeline: Any, words: CheckedWords) -> Any:
         def embed() -> Any:
             return pipeline.prior_pipe.interpolate(
-                [item if isinstance(item, str) else item.picture for item in items],
+                [item if isinstance(item, Prompts) else item.picture for item in items],
                 options.weights,
                 num_images_per_prompt=words.count,
                 num_inference_steps=options.prior_steps,
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
         inputs = {"prompt": ""} if pipeline.decoder_pipe.reads_text else {}
         return call_halves(options, pipeline, words, embed, inputs)
 
-    records = [item if isinstance(item, str) else item.record for item in items]
+    records = [item.texts[0] if isinstance(item, Prompts) else item.record for item in items]
     make(options, load, draw, {"items": records, "weights": options.weights})
 
 

@@ -23,7 +23,7 @@ from kandinsky_core.schedulers import UnCLIPScheduler
 from kandinsky_core.seam.networks import ImageEncoder, PriorDenoiser, TextEncoder
 from kandinsky_core.texts.clip_tokenizer import ClipTokenizer
 from kandinsky_core.texts.prompts import Prompts
-from kandinsky_core.validation import as_batch, one_of, positive_int, real_number
+from kandinsky_core.validation import as_batch, negatives_for, one_of, positive_int, real_number
 
 __all__ = ["KandinskyV22PriorPipeline"]
 
@@ -196,13 +196,13 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         count = positive_int("num_images_per_prompt", num_images_per_prompt)
         # One source for all runs: the reference's generator runs on, and so does ours.
         source = as_generators(generator, seed, count)
+        negatives = negatives_for([""], negative_prior_prompt)
 
-        def run(text: str) -> KandinskyPriorPipelineOutput:
+        def run(text: str | Prompts) -> KandinskyPriorPipelineOutput:
             # Of this class: a child may want a picture for each text.
             request = KandinskyV22PriorPipeline.prepare(
                 self,
-                text,
-                negative_prompt=negative_prior_prompt,
+                Prompts(Prompts.check(text).texts, negatives),
                 num_images_per_prompt=count,
                 num_inference_steps=num_inference_steps,
                 generator=source,
@@ -211,8 +211,8 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             )
             return self.make(request)
 
-        def embed(item: str | FloatArray) -> FloatArray:
-            if isinstance(item, str):
+        def embed(item: Prompts | FloatArray) -> FloatArray:
+            if isinstance(item, Prompts):
                 return run(item).image_embeds
             return np.repeat(self._encode_pixels(item), count, axis=0)
 
@@ -223,7 +223,10 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         )
 
     def _negative_of_mix(
-        self, negative_prompt: str, run: Callable[[str], KandinskyPriorPipelineOutput], count: int
+        self,
+        negative_prompt: str,
+        run: Callable[[str | Prompts], KandinskyPriorPipelineOutput],
+        count: int,
     ) -> FloatArray:
         """Return the unconditional embeddings of `interpolate`, [count, D].
 
@@ -232,17 +235,19 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         last = run(negative_prompt)
         return last.negative_image_embeds if negative_prompt == "" else last.image_embeds
 
-    def _items(self, images_and_prompts: Sequence[Any]) -> list[str | FloatArray]:
-        """Check what to mix: texts as they are, pictures as CLIP's pixels [1, 3, S, S]."""
+    def _items(self, images_and_prompts: Sequence[Any]) -> list[Prompts | FloatArray]:
+        """Check what to mix; pictures become CLIP's pixels [1, 3, S, S]."""
         if isinstance(images_and_prompts, str) or not isinstance(images_and_prompts, Sequence):
             raise InvalidInputError("images_and_prompts: give a list of texts and pictures")
         if not images_and_prompts:
             raise InvalidInputError("images_and_prompts is empty: give at least one")
         items = [
-            item if isinstance(item, str) else self._pixels("images_and_prompts", item)
+            Prompts.check(item)
+            if isinstance(item, (str, Prompts))
+            else self._pixels("images_and_prompts", item)
             for item in images_and_prompts
         ]
-        if any(len(item) != 1 for item in items if not isinstance(item, str)):
+        if any(len(item) != 1 for item in items):
             raise InvalidInputError("images_and_prompts: a batch of pictures: give one an item")
         return items
 

@@ -95,7 +95,10 @@ class KandinskyV22PriorEmb2EmbPipeline(KandinskyV22PriorPipeline):
         return np.concatenate([self._pixels("image", item) for item in items])
 
     def _negative_of_mix(
-        self, negative_prompt: str, run: Callable[[str], KandinskyPriorPipelineOutput], count: int
+        self,
+        negative_prompt: str,
+        run: Callable[[str | Prompts], KandinskyPriorPipelineOutput],
+        count: int,
     ) -> FloatArray:
         return run(negative_prompt).image_embeds if negative_prompt else self.zero_embeds(count)
 

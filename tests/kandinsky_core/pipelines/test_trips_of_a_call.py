@@ -134,6 +134,15 @@ def test_kandinsky_3_checks_each_argument_once(task: str) -> None:
     assert counts == {"texts": 2, "generators": 1, "plans": 1, "schedules": 1} | PICTURES[task]
 
 
+def test_interpolation_checks_each_text_once() -> None:
+    prior = combined_pipeline().prior_pipe
+    words: list[Any] = ["a", Prompts.check("b"), GREY]  # one has been checked before
+    with counting() as counts:
+        prior.interpolate(words, [0.5, 0.25, 0.25], seed=0, negative_prior_prompt="c")
+    runs = 3  # of "a", of "b", and of the empty negative prompt
+    assert counts == {"texts": 3, "generators": 1, "prior schedules": runs}
+
+
 def run_command(
     monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, pipe: Any, *words: str
 ) -> Counter[str]:
