@@ -169,20 +169,18 @@ class DecoderPipeline(DiffusionPipeline):
         Raises:
             InvalidInputError: The number of generators, pictures or latents is wrong.
         """
+        shape = (count, *plan.latent_shape)
         request = DecoderRequest(
             plan=plan,
             options=options,
             count=count,
             source=as_generators(generator, seed, count),
-            latents=None if latents is None else self._check_latents(latents, plan, count),
+            latents=None if latents is None else as_batch("latents", latents, shape),
             **checked,
         )
         for name, rows in request.pictures.items():
             require_even_shares(name, rows, count)
         return request
-
-    def _check_latents(self, latents: Any, plan: DecoderPlan, count: int) -> FloatArray:
-        return as_batch("latents", latents, (count, *plan.latent_shape))
 
     def run(self, request: DecoderRequest) -> ImagePipelineOutput | tuple[Any, ...]:
         """Make the pictures of a call that `prepare` has checked.
@@ -199,9 +197,9 @@ class DecoderPipeline(DiffusionPipeline):
         """Make the pictures as `run` does, and return an object whatever the caller wants."""
         return self._pictures(request, self._inputs(request, self._conditioning(request)))
 
+    @abstractmethod
     def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
         """Return what the UNet reads beside the latents, the unconditional rows first."""
-        raise NotImplementedError
 
     def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
         """Return what goes into the loop: noise, unless a task begins with something else."""

@@ -18,7 +18,10 @@ Result = TypeVar("Result")
 
 
 class CallRequest(Generic[Result]):
-    """Base of the checked calls; running one returns a `Result`."""
+    """Base of the checked calls; running one returns a `Result`.
+
+    A request is run once: its generators are at work then, and run on.
+    """
 
     __slots__ = ()
 
