@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import load_image
 from kandinsky_core.pictures.metadata import file_record
-from kandinsky_core.validation import as_prompts
+from kandinsky_core.texts.prompts import Prompts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,14 +43,14 @@ class InputPicture:
             raise InvalidInputError(f"{flag}: {error}") from error
 
 
-def item_of(word: str) -> str | InputPicture:
+def item_of(word: str) -> Prompts | InputPicture:
     """Return the text or the picture that an item of `kandinsky interpolate` names.
 
     Raises:
         InvalidInputError: The text is empty, or there is no such picture.
     """
     if not word.startswith(_IMAGE):
-        return as_prompts("ITEM", word.removeprefix(_TEXT))[0]
+        return Prompts.check(word.removeprefix(_TEXT), name="ITEM")
     try:
         return InputPicture.open("ITEM", word.removeprefix(_IMAGE))
     except InvalidInputError as error:

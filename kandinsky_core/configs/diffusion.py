@@ -114,6 +114,11 @@ class UNet2DConditionConfig(NetworkConfig):
         return self.addition_embed_type == "text_image"
 
     @property
+    def family(self) -> str:
+        """The models that the network belongs to: Kandinsky `2.1` or `2.2`."""
+        return "2.1" if self.takes_text else "2.2"
+
+    @property
     def image_embed_dim(self) -> int:
         """Width of the image embeddings.
 

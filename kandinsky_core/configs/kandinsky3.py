@@ -59,6 +59,11 @@ class Kandinsky3UNetConfig(NetworkConfig):
         return self.in_channels - self.out_channels
 
     @property
+    def family(self) -> str:
+        """The models that the network belongs to: Kandinsky `3`."""
+        return "3"
+
+    @property
     def kind(self) -> str:
         """The task that the network was trained for: `decoder` or `inpaint`."""
         return "inpaint" if self.image_latents else "decoder"

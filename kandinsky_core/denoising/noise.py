@@ -93,7 +93,8 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
 
     Args:
         generator: None, a `Generator`, an integer, a `torch.Generator` of the CPU, or a list of
-            these with one for each picture.
+            these with one for each picture. Those of a call under way, `SeededGenerators`, pass as
+            they are.
         seed: None, an integer, or a list of integers with one for each picture: short for fresh
             generators. With both None, a fresh seed comes from the operating system.
         count: Number of pictures.
@@ -104,6 +105,8 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
     """
     if generator is not None and seed is not None:
         raise InvalidInputError("generator= and seed= are both given: give one of them")
+    if isinstance(generator, SeededGenerators):
+        return generator
     name, given = ("seed", seed) if generator is None else ("generator", generator)
     if given is None:
         # the stream depends on 32 bits only, and a seed of 32 bits is easy to type again

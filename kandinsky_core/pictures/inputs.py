@@ -21,7 +21,16 @@ from kandinsky_core.errors import InvalidInputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["as_array", "as_hints", "as_images", "as_masks", "eight_bit", "load_image", "padded"]
+__all__ = [
+    "as_array",
+    "as_hints",
+    "as_images",
+    "as_masks",
+    "eight_bit",
+    "has_white",
+    "load_image",
+    "padded",
+]
 
 _CHANNELS = (1, 3, 4)
 _LUMINANCE = np.array([[0.299], [0.587], [0.114]], np.float32)  # PIL's weights, from ITU-R 601
@@ -122,6 +131,14 @@ def as_masks(name: str, value: Any, height: int, width: int) -> FloatArray:
     """
     found = [_mask(name, item, height, width) for item in _items(name, value, is_mask=True)]
     return (_stacked(found) >= 0.5).astype(np.float32)
+
+
+def has_white(mask: Image.Image) -> bool:
+    """Return whether a picture, taken for a mask, has a pixel that `as_masks` takes for white.
+
+    This needs no size: a mask without one is refused before there is a model that says the size.
+    """
+    return bool(np.asarray(eight_bit(mask).convert("L")).max() >= 0.5 * 255)
 
 
 def padded(array: FloatArray, height: int, width: int) -> FloatArray:

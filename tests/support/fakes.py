@@ -76,6 +76,7 @@ class FakeUNetConfig(SimpleNamespace):
 
     takes_text = UNet2DConditionConfig.takes_text
     takes_hint = UNet2DConditionConfig.takes_hint
+    family = UNet2DConditionConfig.family
     latent_channels = UNet2DConditionConfig.latent_channels
     image_latents = UNet2DConditionConfig.image_latents
     image_embed_dim = UNet2DConditionConfig.image_embed_dim

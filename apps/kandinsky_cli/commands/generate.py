@@ -30,12 +30,12 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         KandinskyError: See `make`.
     """
-    from kandinsky_cli.make_pictures import call_options, make
+    from kandinsky_cli.make_pictures import call_arguments, make
 
     make(
         options,
         load,
-        lambda pipeline, seeds: pipeline(options.prompt, **call_options(options, seeds)),
+        lambda pipeline, words: pipeline(**call_arguments(options, words)),
         {"flash": True} if options.flash else {},
     )
 

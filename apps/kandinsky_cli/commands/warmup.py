@@ -97,8 +97,7 @@ def run(options: argparse.Namespace) -> None:
     with compile_only():
         pipeline = load(options)
     if options.scheduler is not None:
-        decoder = getattr(pipeline, "decoder_pipe", pipeline)
-        decoder.scheduler = scheduler_by_name(options.scheduler, decoder.scheduler.config)
+        pipeline.scheduler = scheduler_by_name(options.scheduler, pipeline.scheduler.config)
     with nullcontext() if options.json else _printed():
         made = [entry for entries in _compile(options, pipeline) for entry in entries]
     if options.json:
