@@ -10,11 +10,19 @@ import torch
 
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
-from kandinsky_core.configs import NetworkConfig
+from kandinsky_core.configs import (
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    MultilingualCLIPConfig,
+    NetworkConfig,
+    PriorTransformerConfig,
+    UNet2DConditionConfig,
+    VQModelConfig,
+)
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 
-__all__ = ["COMPONENTS", "TorchNetwork"]
+__all__ = ["CLASSES", "TorchNetwork"]
 
 _INPUT_SCALE = ROW_FIELDS.index("input_scale")
 
@@ -202,12 +210,12 @@ def _array(tensor: Any) -> FloatArray:
     return values
 
 
-# class name in model_index.json -> component
-COMPONENTS: dict[str, type[TorchNetwork]] = {
-    "CLIPTextModelWithProjection": TorchTextEncoder,
-    "CLIPVisionModelWithProjection": TorchImageEncoder,
-    "MultilingualCLIP": TorchMultilingualTextEncoder,
-    "PriorTransformer": TorchPrior,
-    "UNet2DConditionModel": TorchDenoiser,
-    "VQModel": TorchAutoencoder,
+CLASSES: Mapping[type[NetworkConfig], type[TorchNetwork]] = {
+    CLIPTextConfig: TorchTextEncoder,
+    CLIPVisionConfig: TorchImageEncoder,
+    MultilingualCLIPConfig: TorchMultilingualTextEncoder,
+    PriorTransformerConfig: TorchPrior,
+    UNet2DConditionConfig: TorchDenoiser,
+    VQModelConfig: TorchAutoencoder,
 }
+"""The component of each network that `kandinsky verify` compares; it refuses Kandinsky 3's."""

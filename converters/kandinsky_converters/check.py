@@ -13,7 +13,7 @@ from kandinsky_converters.layouts.numbers import NUMPY, cast
 from kandinsky_converters.parts import Part, Source
 from kandinsky_converters.sources import REPORT, open_source
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.errors import CheckpointError
 

@@ -13,15 +13,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.file_names import NATIVE, PICKLE_STEMS, SAFE_STEMS
 from kandinsky_core.errors import CheckpointError
 
 __all__ = ["SafetensorsFiles", "find_weight_files"]
 
-# Names that diffusers and transformers give to weight files, in the order of preference.
-_STEMS = ("diffusion_pytorch_model", "model")
-_PICKLES = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
-# What `kandinsky convert` writes for one framework.
-_NATIVE = ("kandinsky_jax.safetensors", "kandinsky_mindspore.ckpt")
+# In the order of preference.
+_STEMS = tuple(dict.fromkeys(SAFE_STEMS.values()))
+_PICKLES = tuple(dict.fromkeys(f"{stem}.bin" for stem in PICKLE_STEMS.values()))
 
 _DTYPES: Mapping[str, Any] = {
     "F64": "<f8",
@@ -152,7 +151,7 @@ def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
         ):
             if index.is_file():
                 return _shards(index)
-    for name in _NATIVE:
+    for name in NATIVE.values():
         if not variant and (folder / name).is_file():
             return [folder / name]
     pickles = [name for name in _PICKLES if (folder / name).is_file()]

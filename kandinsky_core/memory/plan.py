@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from kandinsky_core.checkpoints.unused_tensors import TIED, UNUSED
+from kandinsky_core.configs.networks import NETWORKS, tied_tensors, unused_tensors
 from kandinsky_core.seam.dtypes import component_dtype
 from kandinsky_core.seam.tensors import ComponentSource, Tensors
 
@@ -25,9 +24,6 @@ _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
 }
-# The one network that can be read block by block, and whose tensors these are.
-_IN_BLOCKS = "T5EncoderModel"
-_BLOCK = re.compile(r"encoder\.block\.(\d+)\.(?!.*relative_attention_bias)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +57,15 @@ class ComponentMemory:
             CheckpointError: The files are missing or damaged.
         """
         counts = dict(_counts(source.class_name, source.tensors()))
+        pattern = NETWORKS[source.class_name].blocks
         blocks: Counter[str] = Counter()
         for tensor, count in counts.items():
-            if source.class_name == _IN_BLOCKS and (match := _BLOCK.match(tensor)):
+            if pattern is not None and (match := pattern.match(tensor)):
                 blocks[match[1]] += count
         return cls(
             name=name,
             class_name=source.class_name,
-            dtype=component_dtype(name, dtype, source.class_name),
+            dtype=component_dtype(source.class_name, dtype),
             parameters=sum(counts.values()),
             block_parameters=max(blocks.values(), default=None),
         )
@@ -85,7 +82,7 @@ class ComponentMemory:
 
     def in_dtype(self, dtype: str) -> ComponentMemory:
         """Return the same network of a pipeline that is asked for another dtype."""
-        return replace(self, dtype=component_dtype(self.name, dtype, self.class_name))
+        return replace(self, dtype=component_dtype(self.class_name, dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +147,7 @@ def readable_size(size: int) -> str:
 
 def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int]]:
     """Yield how many numbers each tensor holds that becomes a weight."""
-    unused, twins = UNUSED.get(class_name, {}), TIED.get(class_name, {})
+    unused, twins = unused_tensors(class_name), tied_tensors(class_name)
     names = {_published_name(name): name for name in tensors.names()}
     for published, name in names.items():
         if published not in unused and twins.get(published) not in names:
