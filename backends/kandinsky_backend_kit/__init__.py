@@ -1,1 +1,1 @@
-"""What every backend builds on: tiling, replaceable weights, parts of T5, memory of the host."""
+"""What every backend builds on: the guided step, tiling, weights, T5 in parts, host memory."""

@@ -13,12 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_converters.layouts.accounting import Audit, audit
 from kandinsky_converters.layouts.layouts import LAYOUTS, Relabelled, with_layout
-from kandinsky_converters.layouts.numbers import CODES, NUMPY, cast, refuse_non_finite
+from kandinsky_converters.layouts.numbers import cast, refuse_non_finite
 from kandinsky_converters.manifests import manifests, recognise
 from kandinsky_converters.output import new_folder
 from kandinsky_converters.parts import Part, Source
@@ -36,6 +34,7 @@ from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.configs.networks import NETWORKS, unused_tensors
 from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
 from kandinsky_core.seam.dtypes import component_dtype, dtype_name
+from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
 from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["Conversion", "Record", "convert"]
@@ -197,7 +196,7 @@ class _Job:
         )
         self._tensors: Tensors = with_layout(modern, target)
         self._modern = modern
-        code = None if dtype is None else CODES[component_dtype(part.class_name, dtype)]
+        code = None if dtype is None else BY_NAME[component_dtype(part.class_name, dtype)].code
         self._specs = {}
         for name in self._tensors.names():
             shape, stored = self._tensors.spec(name)
@@ -206,10 +205,7 @@ class _Job:
     @property
     def size(self) -> int:
         """Bytes to write, but for the names."""
-        return sum(
-            math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
-            for shape, dtype in self._specs.values()
-        )
+        return sum(math.prod(shape) * STORED[dtype].size for shape, dtype in self._specs.values())
 
     def run(
         self,
@@ -227,7 +223,7 @@ class _Job:
         with refuse_non_finite(self.part.name, " and ".join(dtypes)) as check:
 
             def read(name: str) -> Array:
-                values = cast(self._tensors.read(name), NUMPY[self._specs[name][1]])
+                values = cast(self._tensors.read(name), STORED[self._specs[name][1]].numpy)
                 check(name, values)
                 if on_tensor is not None:
                     on_tensor(self.part.name, values.nbytes)
@@ -281,8 +277,7 @@ class _Job:
 
 def _write_null_embedding(folder: Path, values: Array) -> dict[str, str]:
     """Of one axis, it is the same in every layout; it keeps its dtype."""
-    code = next(code for code, dtype in NUMPY.items() if dtype == values.dtype)
-    specs = {NULL_EMBEDDING: (values.shape, code)}
+    specs = {NULL_EMBEDDING: (values.shape, BY_NAME[values.dtype.name].code)}
     digest = write_safetensors(
         folder / NULL_EMBEDDING_FILE, specs, lambda _: values, {"format": "pt"}
     )

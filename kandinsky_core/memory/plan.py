@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 
 from kandinsky_core.configs.networks import NETWORKS, tied_tensors, unused_tensors
 from kandinsky_core.seam.dtypes import component_dtype
+from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
 from kandinsky_core.seam.tensors import ComponentSource, Tensors
 
 __all__ = ["ComponentMemory", "MemoryPlan", "readable_size", "stored_size"]
 
-_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_STORED_SIZES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 # What files converted for JAX or MindSpore call the last part of a name.
 _LEAVES = {
     "beta": "bias",
@@ -73,12 +72,16 @@ class ComponentMemory:
     @property
     def size(self) -> int:
         """Bytes of all weights."""
-        return self.parameters * _SIZES[self.dtype]
+        return self.parameters * BY_NAME[self.dtype].size
 
     @property
     def block_size(self) -> int | None:
         """Bytes of the largest block; None where the network is read as a whole only."""
-        return None if self.block_parameters is None else self.block_parameters * _SIZES[self.dtype]
+        return (
+            None
+            if self.block_parameters is None
+            else self.block_parameters * BY_NAME[self.dtype].size
+        )
 
     def in_dtype(self, dtype: str) -> ComponentMemory:
         """Return the same network of a pipeline that is asked for another dtype."""
@@ -134,7 +137,8 @@ class MemoryPlan:
 def stored_size(tensors: Tensors) -> int:
     """Return the bytes of all values in the files."""
     specs = map(tensors.spec, tensors.names())
-    return sum(math.prod(shape) * _STORED_SIZES.get(dtype, 1) for shape, dtype in specs)
+    sizes = {code: entry.size for code, entry in STORED.items()}
+    return sum(math.prod(shape) * sizes.get(dtype, 1) for shape, dtype in specs)
 
 
 def readable_size(size: int) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = [
     "DTYPES",
@@ -35,6 +36,7 @@ _ALIASES = {
     "fp32": "float32",
     "half": "float16",
 }
+_OF_MINDSPORE = {entry.mindspore: entry.name for entry in STORED.values()}
 
 
 def dtype_name(dtype: Any) -> str:
@@ -67,7 +69,7 @@ def _object_name(dtype: Any) -> str:
         return dtype.__name__
     name = getattr(dtype, "name", None)
     text = name if isinstance(name, str) else str(dtype)  # torch.float16 prints as its own name
-    return {"Float32": "float32", "Float16": "float16", "BFloat16": "bfloat16"}.get(text, text)
+    return _OF_MINDSPORE.get(text, text)
 
 
 def chosen_dtype(*given: Any) -> Any:

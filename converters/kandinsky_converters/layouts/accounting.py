@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from kandinsky_core.configs.networks import tied_tensors, unused_tensors
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["Audit", "account", "audit", "modern_name"]
 
 MAX_NAMES_SHOWN = 8
-FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
+FLOATING = frozenset(code for code, entry in STORED.items() if entry.floating)
 
 # Conversions made before May 2023 (diffusers PR #3387) name MoVQ's attention layers so.
 _LEGACY_ATTENTION = re.compile(r"(.*\.attentions\.\d+\.)(query|key|value|proj_attn)\.(\w+)")
