@@ -45,8 +45,18 @@ class _Denoiser(MindSporeNetwork):
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
     ) -> MindSporeRun:
-        """See `kandinsky_core.seam.networks.Denoiser.begin`."""
+        """See `kandinsky_core.seam.networks.Denoiser.begin`.
+
+        Raises:
+            InvalidInputError: Height or width of a UNet's sample is no multiple of `size_multiple`
+                (8 for the published models): the skips of odd levels would not fit, in the
+                reference either.
+        """
+        self._check(sample)
         return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def _check(self, sample: FloatArray) -> None:
+        """Refuse a sample that the network cannot take."""
 
     def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
         """Compute what does not depend on the step, from tensors and as tensors by name."""
@@ -82,28 +92,13 @@ class MindSporeUNet(_Denoiser):
 
     _compiles_on_cpu = True
 
-    def begin(
-        self,
-        sample: FloatArray,
-        conditioning: Mapping[str, Array],
-        guidance_scale: float,
-        *,
-        rule: StepRule = PLAIN_RULE,
-        kept: Kept | None = None,
-    ) -> MindSporeRun:
-        """See `kandinsky_core.seam.networks.Denoiser.begin`.
-
-        Raises:
-            InvalidInputError: Height or width is no multiple of `size_multiple` (8 for the
-                published models): the skips of odd levels would not fit, in the reference either.
-        """
+    def _check(self, sample: FloatArray) -> None:
         height, width = sample.shape[2:]
         multiple = self.config.size_multiple
         if height % multiple or width % multiple:
             raise InvalidInputError(
                 f"latents are {height} x {width}; the UNet needs multiples of {multiple}"
             )
-        return super().begin(sample, conditioning, guidance_scale, rule=rule, kept=kept)
 
     def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
         return unet_form(self._cell, self.config)
