@@ -26,10 +26,10 @@ import numpy as np
 
 from benchmarks.memory import PeakMemory
 from benchmarks.turns import machine
-from kandinsky_converters.layouts.numbers import CODES
 from kandinsky_converters.manifests import manifests
 from kandinsky_converters.writers import write_safetensors
 from kandinsky_core.arrays import Array
+from kandinsky_core.seam.dtypes import DTYPES
 
 UNET = "kandinsky-2-2-decoder/unet"
 MIB = 2**20
@@ -147,7 +147,7 @@ def main() -> None:
     if options.step:
         sys.stdout.write(json.dumps(run_step(options.step, options.folder)) + "\n")
         return
-    assert set(CODES) >= {dtype for *_, dtype in LOADS.values()}
+    assert set(DTYPES) >= {dtype for *_, dtype in LOADS.values()}
     folder = options.folder / "convert-benchmark"
     found: dict[str, Any] = {"machine": machine(), **limits()}
     try:

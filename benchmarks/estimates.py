@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
-import jax
 from benchmarks.full_size import component
-from kandinsky_core.configs import NETWORK_CONFIGS
-from kandinsky_jax.backend import _CLASSES
+from kandinsky_core.configs import NETWORKS
+from kandinsky_jax.backend import CLASSES
 from kandinsky_jax.layers import attention, winograd
 from kandinsky_jax.weights.load import abstract_network
 
@@ -71,8 +71,8 @@ class Abstract:
 
     def __init__(self, part: str) -> None:
         source = component(f"kandinsky-2-2-{part}", "2.2")
-        config: Any = NETWORK_CONFIGS[source.class_name].from_dict(source.config)
-        module = _CLASSES[source.class_name][1]
+        config: Any = NETWORKS[source.class_name].config.from_dict(source.config)
+        module = CLASSES[type(config)][0]
         self.config = config
         self._graph, self._state = nnx.split(abstract_network(module, config, dtype=jnp.float32))
 

@@ -21,11 +21,11 @@ import torch
 import transformers
 from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
 
+from kandinsky_core.seam.stored_dtypes import STORED
 from tools.published import PUBLISHED, Published
 
 FOLDER = Path(__file__).parents[1] / "converters/kandinsky_converters/manifests"
-_CODES = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}
-# safetensors writes larger types first, and tensors of one type in the order of their names.
+# safetensors writes larger types first, and of one type in the order of names.
 _ORDER = ("I64", "F32", "F16")
 
 Tensors = dict[str, tuple[str, list[int]]]
@@ -102,7 +102,7 @@ def header_bytes(tensors: Tensors) -> int:
     start = 0
     for name in sorted(tensors, key=lambda name: (_ORDER.index(tensors[name][0]), name)):
         dtype, shape = tensors[name]
-        end = start + math.prod(shape) * {"I64": 8, "F32": 4, "F16": 2}[dtype]
+        end = start + math.prod(shape) * STORED[dtype].size
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
         start = end
     return len(json.dumps(header, separators=(",", ":")))
@@ -111,8 +111,7 @@ def header_bytes(tensors: Tensors) -> int:
 def check(name: str, published: Published, tensors: Tensors) -> None:
     """Compare a network with the known facts of its published file, and end if one differs."""
     found = {"tensors": len(tensors), "parameters": count(tensors)}
-    sizes = {"I64": 8, "F32": 4, "F16": 2}
-    data = sum(sizes[dtype] * math.prod(shape) for dtype, shape in tensors.values())
+    data = sum(STORED[dtype].size * math.prod(shape) for dtype, shape in tensors.values())
     length = header_bytes(tensors)
     # The writer of early 2023 added `length % 8` blanks, in place of `-length % 8`.
     padding = length % 8 if published.version == "2.1" else -length % 8

@@ -8,7 +8,7 @@ from typing import Any
 from kandinsky_cli.model_parts import Absent, open_prior, open_weights
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import HubOptions
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import BackendUnavailableError, ModelNotFoundError
 from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_size
 from kandinsky_core.seam.backend import DeviceMemory
@@ -54,7 +54,7 @@ def describe_memory(
     missing: dict[str, str] = {}
     for prefix, checkpoint in _halves(subject, parts, hub, missing):
         for name, component in checkpoint.components.items():
-            if component.class_name not in NETWORK_CONFIGS:
+            if component.class_name not in NETWORKS:
                 continue
             try:
                 open_weights(component)

@@ -1,1 +1,1 @@
-"""Code that backends share: tiling, replaceable weights, parts of T5, memory of the host."""
+"""Code that all backends share: the guided step, tiling, replaceable weights, T5, host memory."""

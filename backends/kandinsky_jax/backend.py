@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 from flax import nnx
 
-import jax
+from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
     CLIPTextConfig,
@@ -19,7 +21,7 @@ from kandinsky_core.configs import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
-from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.backend import BackendReport, DeviceMemory
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
@@ -55,23 +57,19 @@ from kandinsky_jax.programs.cache import enable_compilation_cache
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.weights.load import abstract_network, load_network
 
-__all__ = ["JaxBackend"]
+__all__ = ["CLASSES", "JaxBackend"]
 
-# class name in model_index.json -> config, network, component
-_CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork]]] = {
-    "CLIPTextModelWithProjection": (CLIPTextConfig, CLIPTextModelWithProjection, JaxTextEncoder),
-    "CLIPVisionModelWithProjection": (
-        CLIPVisionConfig,
-        CLIPVisionModelWithProjection,
-        JaxImageEncoder,
-    ),
-    "Kandinsky3UNet": (Kandinsky3UNetConfig, Kandinsky3UNet, JaxKandinsky3Denoiser),
-    "MultilingualCLIP": (MultilingualCLIPConfig, MultilingualCLIP, JaxMultilingualTextEncoder),
-    "PriorTransformer": (PriorTransformerConfig, PriorTransformer, JaxPrior),
-    "T5EncoderModel": (T5Config, T5EncoderModel, JaxT5TextEncoder),
-    "UNet2DConditionModel": (UNet2DConditionConfig, UNet2DConditionModel, JaxDenoiser),
-    "VQModel": (VQModelConfig, VQModel, JaxAutoencoder),
+CLASSES: Mapping[type[NetworkConfig], tuple[type[nnx.Module], type[JaxNetwork]]] = {
+    CLIPTextConfig: (CLIPTextModelWithProjection, JaxTextEncoder),
+    CLIPVisionConfig: (CLIPVisionModelWithProjection, JaxImageEncoder),
+    Kandinsky3UNetConfig: (Kandinsky3UNet, JaxKandinsky3Denoiser),
+    MultilingualCLIPConfig: (MultilingualCLIP, JaxMultilingualTextEncoder),
+    PriorTransformerConfig: (PriorTransformer, JaxPrior),
+    T5Config: (T5EncoderModel, JaxT5TextEncoder),
+    UNet2DConditionConfig: (UNet2DConditionModel, JaxDenoiser),
+    VQModelConfig: (VQModel, JaxAutoencoder),
 }
+"""The Flax module of each network of `kandinsky_core.configs.NETWORKS`, and its component."""
 
 
 class JaxBackend:
@@ -101,12 +99,8 @@ class JaxBackend:
 
         Within `compile_only` no weight is read: the component only compiles its programs.
         """
-        if source.class_name not in _CLASSES:
-            raise ConfigError(
-                f"the JAX backend has no {source.class_name}; it has {', '.join(_CLASSES)}"
-            )
-        config_class, module_class, component_class = _CLASSES[source.class_name]
-        config = config_class.from_dict(source.config)
+        config = read_config(source, "JAX")
+        module_class, component_class = CLASSES[type(config)]
         place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
         with explain_out_of_memory(place.name, loading=True):

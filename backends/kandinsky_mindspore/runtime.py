@@ -16,20 +16,18 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from kandinsky_core.configs import NETWORKS
+
 __all__ = ["LOCK", "load_mindspore", "mindone_class", "mindone_module"]
 
 # Two threads that issue MindSpore operations at once crash the process, whatever they compute.
 LOCK = threading.RLock()
 
+# Where mindone has the classes of a library.
 _MODULES = {
-    "CLIPTextModelWithProjection": "mindone.transformers",
-    "CLIPVisionModelWithProjection": "mindone.transformers",
-    "Kandinsky3UNet": "mindone.diffusers",
-    "MultilingualCLIP": "mindone.diffusers.pipelines.kandinsky.text_encoder",
-    "PriorTransformer": "mindone.diffusers",
-    "T5EncoderModel": "mindone.transformers",
-    "UNet2DConditionModel": "mindone.diffusers",
-    "VQModel": "mindone.diffusers",
+    "diffusers": "mindone.diffusers",
+    "kandinsky": "mindone.diffusers.pipelines.kandinsky.text_encoder",
+    "transformers": "mindone.transformers",
 }
 
 
@@ -49,9 +47,9 @@ def mindone_class(name: str) -> Any:
     """Return a model class of mindone; the first call imports for seconds.
 
     Raises:
-        KeyError: This backend does not use that class.
+        KeyError: There is no such network in `kandinsky_core.configs.NETWORKS`.
     """
-    module = mindone_module(_MODULES[name])
+    module = mindone_module(_MODULES[NETWORKS[name].library])
     with LOCK, _quiet():  # the module imports what it is asked for
         return getattr(module, name)
 

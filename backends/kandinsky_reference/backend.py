@@ -15,11 +15,11 @@ from diffusers.pipelines import kandinsky
 from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.backend import BackendReport, DeviceMemory
 from kandinsky_core.seam.registry import require_packages
-from kandinsky_reference.components import COMPONENTS, TorchNetwork
+from kandinsky_reference.components import CLASSES, TorchNetwork
 
 __all__ = ["ReferenceBackend"]
 
@@ -40,11 +40,11 @@ class ReferenceBackend:
         """See `kandinsky_core.seam.backend.Backend.load`."""
         if device not in (None, "cpu"):
             raise InvalidInputError(f"device={device!r}: the reference runs on the CPU only")
-        config = NETWORK_CONFIGS[source.class_name].from_dict(source.config)
+        config = NETWORKS[source.class_name].config.from_dict(source.config)
         network = getattr(_library(source.library), source.class_name).from_pretrained(
             source.folder, torch_dtype=getattr(torch, dtype), variant=source.variant
         )
-        return COMPONENTS[source.class_name](network, config)
+        return CLASSES[type(config)](network, config)
 
     def pictures(
         self,

@@ -9,13 +9,14 @@ import numpy as np
 
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_converters.layouts.accounting import audit
-from kandinsky_converters.layouts.numbers import NUMPY, cast
+from kandinsky_converters.layouts.numbers import cast
 from kandinsky_converters.parts import Part, Source
 from kandinsky_converters.sources import REPORT, open_source
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["check"]
 
@@ -97,7 +98,7 @@ def _compare(source: Part, converted: Part) -> Iterator[str]:
         if new not in theirs:
             yield f"{new} is missing"
             continue
-        dtype = NUMPY[converted.tensors.spec(theirs[new])[1]]
+        dtype = STORED[converted.tensors.spec(theirs[new])[1]].numpy
         mine = cast(source.tensors.read(old), dtype)
         other = cast(converted.tensors.read(theirs[new]), dtype)
         different = int(np.count_nonzero(_bits(mine) != _bits(other)))

@@ -9,7 +9,8 @@ from typing import Any
 from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_converters.parts import Part
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING, Component, read_json
+from kandinsky_core.checkpoints.checkpoint import Component, read_json
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING_FILE, PICKLE_STEMS
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
 from kandinsky_core.checkpoints.torch_files import TorchFile
@@ -18,7 +19,7 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["open_component"]
 
-_PICKLES = ("diffusion_pytorch_model{}.bin", "pytorch_model{}.bin")
+_PICKLES = tuple(dict.fromkeys(f"{stem}{{}}.bin" for stem in PICKLE_STEMS.values()))
 
 
 def open_component(component: Component) -> Part:
@@ -29,7 +30,7 @@ def open_component(component: Component) -> Part:
     """
     files, tensors = _open(component.folder, component.variant)
     null = component.null_embedding()
-    path = component.folder / f"{NULL_EMBEDDING}.safetensors"
+    path = component.folder / NULL_EMBEDDING_FILE
     return Part(
         name=component.name,
         class_name=component.class_name,

@@ -13,12 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kandinsky_converters.inventory.expected import expected_tensors
-from kandinsky_converters.layouts.accounting import UNUSED, Audit, audit
+from kandinsky_converters.layouts.accounting import Audit, audit
 from kandinsky_converters.layouts.layouts import LAYOUTS, Relabelled, with_layout
-from kandinsky_converters.layouts.numbers import CODES, NUMPY, cast, refuse_non_finite
+from kandinsky_converters.layouts.numbers import cast, refuse_non_finite
 from kandinsky_converters.manifests import manifests, recognise
 from kandinsky_converters.output import new_folder
 from kandinsky_converters.parts import Part, Source
@@ -26,24 +24,22 @@ from kandinsky_converters.sources import REPORT, open_source
 from kandinsky_converters.writers import write_mindspore, write_safetensors
 from kandinsky_core import __version__
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import (
+    NATIVE,
+    NULL_EMBEDDING,
+    NULL_EMBEDDING_FILE,
+    SAFE_STEMS,
+)
 from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.configs.networks import NETWORKS, unused_tensors
 from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
 from kandinsky_core.seam.dtypes import component_dtype, dtype_name
+from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["FILE_NAMES", "Conversion", "Record", "convert"]
+__all__ = ["Conversion", "Record", "convert"]
 
 FORMAT = 1  # of conversion.json
-FILE_NAMES = {"jax": "kandinsky_jax.safetensors", "mindspore": "kandinsky_mindspore.ckpt"}
-"""The weight file of a component in a layout of ours; diffusers' depends on the library."""
-
-_TRANSFORMERS = (
-    "CLIPTextModelWithProjection",
-    "CLIPVisionModelWithProjection",
-    "MultilingualCLIP",
-    "T5EncoderModel",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +197,7 @@ class _Job:
         )
         self._tensors: Tensors = with_layout(modern, target)
         self._modern = modern
-        code = None if dtype is None else CODES[component_dtype(part.name, dtype, part.class_name)]
+        code = None if dtype is None else BY_NAME[component_dtype(part.class_name, dtype)].code
         self._specs = {}
         for name in self._tensors.names():
             shape, stored = self._tensors.spec(name)
@@ -210,10 +206,7 @@ class _Job:
     @property
     def size(self) -> int:
         """Bytes to write, but for the names."""
-        return sum(
-            math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
-            for shape, dtype in self._specs.values()
-        )
+        return sum(math.prod(shape) * STORED[dtype].size for shape, dtype in self._specs.values())
 
     def run(
         self,
@@ -231,7 +224,7 @@ class _Job:
         with refuse_non_finite(self.part.name, " and ".join(dtypes)) as check:
 
             def read(name: str) -> Array:
-                values = cast(self._tensors.read(name), NUMPY[self._specs[name][1]])
+                values = cast(self._tensors.read(name), STORED[self._specs[name][1]].numpy)
                 check(name, values)
                 if on_tensor is not None:
                     on_tensor(self.part.name, values.nbytes)
@@ -246,12 +239,12 @@ class _Job:
 
     def _write(self, own: Path, read: Callable[[str], Array]) -> tuple[str, str]:
         if self._target == "mindspore":
-            name = FILE_NAMES["mindspore"]
+            name = NATIVE["mindspore"]
             return write_mindspore(own / name, self._specs, read), name
         if self._target == "jax":
-            name, metadata = FILE_NAMES["jax"], {"kandinsky_layout": "jax"}
+            name, metadata = NATIVE["jax"], {"kandinsky_layout": "jax"}
         else:
-            stem = "model" if self.part.class_name in _TRANSFORMERS else "diffusion_pytorch_model"
+            stem = SAFE_STEMS[NETWORKS[self.part.class_name].library]
             name, metadata = f"{stem}.safetensors", {"format": "pt"}
         return write_safetensors(own / name, self._specs, read, metadata), name
 
@@ -260,7 +253,7 @@ class _Job:
     ) -> Record:
         part = self.part
         sources = {path.name: digests[path].result() for path in part.files}
-        known = recognise(part.class_name, self._modern, UNUSED.get(part.class_name, ()))
+        known = recognise(part.class_name, self._modern, unused_tensors(part.class_name))
         published = {
             digest
             for manifest in manifests()
@@ -285,10 +278,11 @@ class _Job:
 
 def _write_null_embedding(folder: Path, values: Array) -> dict[str, str]:
     """Of one axis, it is the same in every layout; it keeps its dtype."""
-    name = f"{NULL_EMBEDDING}.safetensors"
-    code = next(code for code, dtype in NUMPY.items() if dtype == values.dtype)
-    specs = {NULL_EMBEDDING: (values.shape, code)}
-    return {name: write_safetensors(folder / name, specs, lambda _: values, {"format": "pt"})}
+    specs = {NULL_EMBEDDING: (values.shape, BY_NAME[values.dtype.name].code)}
+    digest = write_safetensors(
+        folder / NULL_EMBEDDING_FILE, specs, lambda _: values, {"format": "pt"}
+    )
+    return {NULL_EMBEDDING_FILE: digest}
 
 
 def _copy_others(half: Source, folder: Path) -> None:

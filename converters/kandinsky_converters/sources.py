@@ -12,23 +12,13 @@ from kandinsky_converters.originals.model import open_original_source
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, read_json
 from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, resolve_model
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 
 __all__ = ["REPORT", "open_source"]
 
 REPORT = "conversion.json"
 _WEIGHTLESS = ("feature_extractor", "image_processor", "scheduler", "tokenizer")
-# The folder's name in a pipeline for each network.
-_FOLDERS = {
-    "CLIPTextModelWithProjection": "text_encoder",
-    "CLIPVisionModelWithProjection": "image_encoder",
-    "Kandinsky3UNet": "unet",
-    "MultilingualCLIP": "text_encoder",
-    "PriorTransformer": "prior",
-    "T5EncoderModel": "text_encoder",
-    "UNet2DConditionModel": "unet",
-    "VQModel": "movq",
-}
 
 
 def open_source(
@@ -169,9 +159,9 @@ def _single_component(folder: Path) -> Component | None:
     class_name = config.get("_class_name") or (
         names[0] if isinstance(names, list) and names else ""
     )
-    if class_name not in _FOLDERS:
+    if class_name not in NETWORKS:
         return None
-    return Component(_FOLDERS[class_name], "", class_name, folder)
+    return Component(NETWORKS[class_name].folder, "", class_name, folder)
 
 
 def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING, NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.other_layouts import other_layouts
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
 from kandinsky_core.errors import CheckpointError, ModelNotFoundError
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["NULL_EMBEDDING", "Checkpoint", "Component", "read_json"]
-
-NULL_EMBEDDING = "null_embedding"
-"""The one tensor, and but for `.safetensors` the name of the file, beside the weights of a UNet."""
+__all__ = ["Checkpoint", "Component", "read_json"]
 
 _CONFIG_NAMES = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 
@@ -61,7 +59,7 @@ class Component:
         Raises:
             CheckpointError: The file is damaged or does not fit the network.
         """
-        path = self.folder / f"{NULL_EMBEDDING}.safetensors"
+        path = self.folder / NULL_EMBEDDING_FILE
         if not path.is_file():
             return None
         file = SafetensorsFiles([path])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import NATIVE, NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.other_layouts import other_layouts
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
@@ -111,9 +111,7 @@ def _download(repo: str, part: str, options: HubOptions, components: Iterable[st
         patterns += [f"{component}/*model{infix}.safetensors"]
         patterns += [f"{component}/*model{infix}-?????-of-?????.safetensors"]
         patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
-        patterns += [f"{component}/{NULL_EMBEDDING}.safetensors"]
-        patterns += [f"{component}/kandinsky_jax.safetensors"]
-        patterns += [f"{component}/kandinsky_mindspore.ckpt"]
+        patterns += [f"{component}/{name}" for name in (NULL_EMBEDDING_FILE, *NATIVE.values())]
     folder = _snapshot(repo, options, patterns, hidden=not components)
     if (folder / "model_index.json").is_file():
         return folder

@@ -12,31 +12,18 @@ Here a tensor larger than 512 MB is cut into consecutive values of the same tag,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
-__all__ = ["TYPES", "MindSporeFile", "encode_header"]
+__all__ = ["MindSporeFile", "encode_header"]
 
-TYPES: Mapping[str, tuple[str, Any]] = {
-    "BFloat16": ("BF16", ml_dtypes.bfloat16),
-    "Bool": ("BOOL", "?"),
-    "Float16": ("F16", "<f2"),
-    "Float32": ("F32", "<f4"),
-    "Float64": ("F64", "<f8"),
-    "Int16": ("I16", "<i2"),
-    "Int32": ("I32", "<i4"),
-    "Int64": ("I64", "<i8"),
-    "Int8": ("I8", "i1"),
-    "UInt8": ("U8", "u1"),
-}
-"""For each of MindSpore's names of a dtype that of safetensors and NumPy's."""
+_CODES = {entry.mindspore: entry.code for entry in STORED.values()}
 
 _VARINT, _BYTES = 0, 2  # wire types
 _VALUE = 1  # field of Checkpoint
@@ -83,7 +70,7 @@ class MindSporeFile:
     def read(self, name: str) -> Array:
         """See `Tensors.read`; the array is a copy, since values in the file are not aligned."""
         shape, code = self._specs[name]
-        dtype = next(dtype for known, dtype in TYPES.values() if known == code)
+        dtype = STORED[code].numpy
         parts = [self._map[start:end] for start, end in self._pieces[name]]
         values: Array = np.concatenate(parts).view(dtype).reshape(shape)
         return values
@@ -97,8 +84,7 @@ class MindSporeFile:
                 raise ValueError("it holds something else than values")
             self._add(start, stop)
         for name, (shape, code) in self._specs.items():
-            dtype = next(dtype for known, dtype in TYPES.values() if known == code)
-            size = np.dtype(dtype).itemsize
+            size = STORED[code].size
             for side in shape:
                 size *= side
             if size != sum(stop - start for start, stop in self._pieces[name]):
@@ -116,9 +102,9 @@ class MindSporeFile:
                 dims.append(_varint(self._map, at, to)[0])
             elif number == _TYPE:
                 text = self._text(at, to)
-                if text not in TYPES:
+                if text not in _CODES:
                     raise ValueError(f"{name!r} is of type {text!r}")
-                code = TYPES[text][0]
+                code = _CODES[text]
             elif number == _CONTENT:
                 content = at, to
         spec = () if dims == [0] else tuple(dims), code  # MindSpore writes a scalar so

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.file_names import NATIVE, PICKLE_STEMS, SAFE_STEMS
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["SafetensorsFiles", "find_weight_files"]
 
-# Names that diffusers and transformers give to weight files, in the order of preference.
-_STEMS = ("diffusion_pytorch_model", "model")
-_PICKLES = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
-# What `kandinsky convert` writes for one framework.
-_NATIVE = ("kandinsky_jax.safetensors", "kandinsky_mindspore.ckpt")
-
-_DTYPES: Mapping[str, Any] = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": ml_dtypes.bfloat16,
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "i1",
-    "U8": "u1",
-    "BOOL": "?",
-}
+# In the order of preference.
+_STEMS = tuple(dict.fromkeys(SAFE_STEMS.values()))
+_PICKLES = tuple(dict.fromkeys(f"{stem}.bin" for stem in PICKLE_STEMS.values()))
 
 
 class SafetensorsFiles:
@@ -95,9 +81,9 @@ class SafetensorsFiles:
             CheckpointError: The dtype is one that no checkpoint of Kandinsky has.
         """
         path, (shape, code), start = self._owner[name], self._specs[name], self._starts[name]
-        if code not in _DTYPES:
-            raise CheckpointError(f"{path}: tensor {name!r} is {code}; known: {', '.join(_DTYPES)}")
-        dtype = np.dtype(_DTYPES[code])
+        if code not in STORED:
+            raise CheckpointError(f"{path}: tensor {name!r} is {code}; known: {', '.join(STORED)}")
+        dtype = STORED[code].numpy
         if path not in self._maps:
             self._maps[path] = np.memmap(path, np.uint8, mode="c")
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
@@ -154,7 +140,7 @@ def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
         ):
             if index.is_file():
                 return _shards(index)
-    for name in _NATIVE:
+    for name in NATIVE.values():
         if not variant and (folder / name).is_file():
             return [folder / name]
     pickles = [name for name in _PICKLES if (folder / name).is_file()]

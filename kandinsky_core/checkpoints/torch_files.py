@@ -12,27 +12,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.torch_pickle import Storage, StridedTensor, read_pickle
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["TorchFile"]
 
-_DTYPES: dict[str, Any] = {
-    "BF16": ml_dtypes.bfloat16,
-    "BOOL": "?",
-    "F16": "<f2",
-    "F32": "<f4",
-    "F64": "<f8",
-    "I16": "<i2",
-    "I32": "<i4",
-    "I64": "<i8",
-    "I8": "i1",
-    "U8": "u1",
-}
 _DEPTH = 4  # of dicts in dicts; the originals of Kandinsky 3 have two
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
@@ -85,7 +73,7 @@ class TorchFile:
     def read(self, name: str) -> Array:
         """See `Tensors.read`; the array is a window into the file where the values are aligned."""
         tensor = self._tensors[name]
-        dtype = np.dtype(_DTYPES[tensor.storage.dtype])
+        dtype = STORED[tensor.storage.dtype].numpy
         if self._map is None:
             self._map = np.asarray(np.memmap(self.path, np.uint8, mode="c"))
         start, size = self._storages[tensor.storage.key]
@@ -127,7 +115,7 @@ class TorchFile:
     def _check(self, name: str, tensor: StridedTensor) -> None:
         """Refuse a tensor that exceeds its storage, or whose storage is not whole."""
         storage: Storage = tensor.storage
-        itemsize = np.dtype(_DTYPES[storage.dtype]).itemsize
+        itemsize = STORED[storage.dtype].size
         _, size = self._storages.get(storage.key, (0, -1))
         if size != storage.count * itemsize:
             raise CheckpointError(

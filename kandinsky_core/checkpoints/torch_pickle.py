@@ -14,29 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
-__all__ = ["ALLOWED", "STORAGE_DTYPES", "Storage", "StridedTensor", "read_pickle"]
+__all__ = ["ALLOWED", "Storage", "StridedTensor", "read_pickle"]
 
-STORAGE_DTYPES: Mapping[str, str] = {
-    "BFloat16Storage": "BF16",
-    "BoolStorage": "BOOL",
-    "ByteStorage": "U8",
-    "CharStorage": "I8",
-    "DoubleStorage": "F64",
-    "FloatStorage": "F32",
-    "HalfStorage": "F16",
-    "IntStorage": "I32",
-    "LongStorage": "I64",
-    "ShortStorage": "I16",
-}
-"""The safetensors dtype of each kind of storage."""
+_STORAGE_DTYPES = {entry.torch: entry.code for entry in STORED.values()}
 
 ALLOWED = frozenset(
     {
         "collections OrderedDict",
         "torch._utils _rebuild_parameter",
         "torch._utils _rebuild_tensor_v2",
-        *(f"torch {name}" for name in STORAGE_DTYPES),
+        *(f"torch {name}" for name in _STORAGE_DTYPES),
     }
 )
 """The names that a pickle may hold, as 'module name'."""
@@ -167,7 +156,7 @@ class _Machine:
         kind, storage_type, key, _device, count = self.pop()[:5]
         if kind != "storage" or not isinstance(storage_type, _Name) or not isinstance(key, str):
             raise TypeError("no storage")
-        dtype = STORAGE_DTYPES[storage_type.text.removeprefix("torch ")]
+        dtype = _STORAGE_DTYPES[storage_type.text.removeprefix("torch ")]
         self.stack.append(Storage(key, dtype, _count(count)))
 
     def put(self, argument: Any) -> None:

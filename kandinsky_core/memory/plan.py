@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from kandinsky_core.checkpoints.unused_tensors import TIED, UNUSED
+from kandinsky_core.configs.networks import NETWORKS, tied_tensors, unused_tensors
 from kandinsky_core.seam.dtypes import component_dtype
+from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
 from kandinsky_core.seam.tensors import ComponentSource, Tensors
 
 __all__ = ["ComponentMemory", "MemoryPlan", "readable_size", "stored_size"]
 
-_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_STORED_SIZES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 # What files converted for JAX or MindSpore call the last part of a name.
 _LEAVES = {
     "beta": "bias",
@@ -25,9 +23,6 @@ _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
 }
-# The one network that can be read block by block, and whose tensors these are.
-_IN_BLOCKS = "T5EncoderModel"
-_BLOCK = re.compile(r"encoder\.block\.(\d+)\.(?!.*relative_attention_bias)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +57,15 @@ class ComponentMemory:
             CheckpointError: The files are missing or damaged.
         """
         counts = dict(_counts(source.class_name, source.tensors()))
+        pattern = NETWORKS[source.class_name].blocks
         blocks: Counter[str] = Counter()
         for tensor, count in counts.items():
-            if source.class_name == _IN_BLOCKS and (match := _BLOCK.match(tensor)):
+            if pattern is not None and (match := pattern.match(tensor)):
                 blocks[match[1]] += count
         return cls(
             name=name,
             class_name=source.class_name,
-            dtype=component_dtype(name, dtype, source.class_name),
+            dtype=component_dtype(source.class_name, dtype),
             parameters=sum(counts.values()),
             block_parameters=max(blocks.values(), default=None),
         )
@@ -77,16 +73,20 @@ class ComponentMemory:
     @property
     def size(self) -> int:
         """Bytes of all weights."""
-        return self.parameters * _SIZES[self.dtype]
+        return self.parameters * BY_NAME[self.dtype].size
 
     @property
     def block_size(self) -> int | None:
         """Bytes of the largest block; None where the network is read as a whole only."""
-        return None if self.block_parameters is None else self.block_parameters * _SIZES[self.dtype]
+        return (
+            None
+            if self.block_parameters is None
+            else self.block_parameters * BY_NAME[self.dtype].size
+        )
 
     def in_dtype(self, dtype: str) -> ComponentMemory:
         """Return the same network of a pipeline that is asked for another dtype."""
-        return replace(self, dtype=component_dtype(self.name, dtype, self.class_name))
+        return replace(self, dtype=component_dtype(self.class_name, dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,8 @@ class MemoryPlan:
 def stored_size(tensors: Tensors) -> int:
     """Return the bytes of all values in the files."""
     specs = map(tensors.spec, tensors.names())
-    return sum(math.prod(shape) * _STORED_SIZES.get(dtype, 1) for shape, dtype in specs)
+    sizes = {code: entry.size for code, entry in STORED.items()}
+    return sum(math.prod(shape) * sizes.get(dtype, 1) for shape, dtype in specs)
 
 
 def readable_size(size: int) -> str:
@@ -151,7 +152,7 @@ def readable_size(size: int) -> str:
 
 def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int]]:
     """Yield how many numbers each tensor holds that becomes a weight."""
-    unused, twins = UNUSED.get(class_name, {}), TIED.get(class_name, {})
+    unused, twins = unused_tensors(class_name), tied_tensors(class_name)
     names = {_published_name(name): name for name in tensors.names()}
     for published, name in names.items():
         if published not in unused and twins.get(published) not in names:

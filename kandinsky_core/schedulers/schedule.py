@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +12,44 @@ from numpy.typing import NDArray
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule, Threshold
 
-__all__ = ["ROW_FIELDS", "Schedule", "make_rows", "step"]
+__all__ = ["ROW_FIELDS", "Row", "Schedule", "make_rows", "step"]
 
-ROW_FIELDS = (
-    "x0_from_sample",
-    "x0_from_output",
-    "x0_clip",
-    "mean_from_x0",
-    "mean_from_sample",
-    "mean_from_previous_x0",
-    "noise_scale",
-    "mean_from_output",
-    "input_scale",
-    "log2_deviation_low",
-    "log2_deviation_high",
-    "kept_from_original",
-    "kept_from_noise",
-)
+
+class Row(NamedTuple):
+    """The numbers of one step by their names, in the order of the columns of `Schedule.rows`."""
+
+    x0_from_sample: Any
+    x0_from_output: Any
+    x0_clip: Any
+    mean_from_x0: Any
+    mean_from_sample: Any
+    mean_from_previous_x0: Any
+    noise_scale: Any
+    mean_from_output: Any
+    input_scale: Any
+    log2_deviation_low: Any
+    log2_deviation_high: Any
+    kept_from_original: Any
+    kept_from_noise: Any
+
+    @classmethod
+    def of(cls, row: Any) -> Row:
+        """Name the numbers of a row.
+
+        Args:
+            row: [13], an array of NumPy, JAX (traced, too) or MindSpore, or a list of numbers.
+
+        Raises:
+            ValueError: It has more or fewer numbers: a traced index past the end would silently
+                read the last one.
+        """
+        if len(row) != len(ROW_FIELDS):
+            raise ValueError(f"a row has {len(ROW_FIELDS)} numbers, not {len(row)}")
+        # By index: to iterate over a traced array would put another operation into the program.
+        return cls(*(row[column] for column in range(len(ROW_FIELDS))))
+
+
+ROW_FIELDS = Row._fields
 _KEPT_COLUMNS = [ROW_FIELDS.index(name) for name in ("kept_from_original", "kept_from_noise")]
 
 
@@ -119,26 +140,32 @@ def step(
         ValueError: The row and `ROW_FIELDS` differ in length (a traced index past the end would
             silently read the last number).
     """
-    if len(row) != len(ROW_FIELDS):
-        raise ValueError(f"a row has {len(ROW_FIELDS)} numbers, not {len(row)}")
-    x0 = row[0] * sample + row[1] * output
-    x0 = _thresholded(x0, threshold, sort) if threshold is not None else x0.clip(-row[2], row[2])
-    result = row[3] * x0 + row[4] * sample + row[7] * output
+    named = Row.of(row)
+    x0 = named.x0_from_sample * sample + named.x0_from_output * output
+    if threshold is None:
+        x0 = x0.clip(-named.x0_clip, named.x0_clip)
+    else:
+        x0 = _thresholded(x0, threshold, sort)
+    result = (
+        named.mean_from_x0 * x0 + named.mean_from_sample * sample + named.mean_from_output * output
+    )
     if previous_x0 is not None:
-        result = result + row[5] * previous_x0
+        result = result + named.mean_from_previous_x0 * previous_x0
     if noise is not None:
-        scale = row[6] if variance is None else row[6] * _deviation(row, variance)
+        scale = named.noise_scale
+        if variance is not None:
+            scale = scale * _deviation(named, variance)
         result = result + scale * noise
     if kept is not None:
-        original = row[11] * kept.original + row[12] * kept.noise
+        original = named.kept_from_original * kept.original + named.kept_from_noise * kept.noise
         result = kept.mask * original + (1 - kept.mask) * result
     return result.astype(sample.dtype), x0.astype(sample.dtype)
 
 
-def _deviation(row: Any, variance: Any) -> Any:
+def _deviation(row: Row, variance: Any) -> Any:
     """Return the deviation that a learned variance in [-1, 1] stands for."""
     share = (variance + 1) / 2
-    return 2.0 ** (share * row[10] + (1 - share) * row[9])
+    return 2.0 ** (share * row.log2_deviation_high + (1 - share) * row.log2_deviation_low)
 
 
 def _thresholded(x0: Any, threshold: Threshold, sort: Any) -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-import jax
+from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
 from kandinsky_core.arrays import Array, FloatArray
-from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_jax.components.network import JaxNetwork, to_channels_last
@@ -22,7 +22,12 @@ from kandinsky_jax.weights.load import jax_dtype
 
 __all__ = ["JaxDenoiser", "JaxPrior", "JaxRun"]
 
-_INPUT_SCALE = ROW_FIELDS.index("input_scale")
+_FUNCTIONS = ArrayFunctions(
+    concatenate=jnp.concatenate,
+    split_channels=lambda array, count: jnp.split(array, [count], axis=-1),
+    halve=lambda array: jnp.split(array, 2),
+    sort=jnp.sort,
+)
 
 
 class JaxDenoiser(JaxNetwork):
@@ -115,25 +120,21 @@ class JaxDenoiser(JaxNetwork):
                 kept: dict[str, Any] | None,
             ) -> tuple[Any, Any]:
                 network: Any = nnx.merge(graph, weights)
-                shown = row[_INPUT_SCALE] * sample
-                rows = jnp.concatenate([shown, shown]) if guided else shown
-                times = jnp.broadcast_to(timestep, rows.shape[:1])
-                output = network(rows.astype(dtype), times, prepared).astype(jnp.float32)
-                # The UNet's second half of channels is about the variance; the prior has none.
-                output, variance = jnp.split(output, [sample.shape[-1]], axis=-1)
-                if guided:
-                    unconditional, conditional = jnp.split(output, 2)
-                    output = unconditional + guidance_scale * (conditional - unconditional)
-                    variance = jnp.split(variance, 2)[1]
-                return step(
+
+                def predict(rows: Any) -> Any:
+                    times = jnp.broadcast_to(timestep, rows.shape[:1])
+                    return network(rows.astype(dtype), times, prepared).astype(jnp.float32)
+
+                return guided_step(
+                    _FUNCTIONS,
+                    predict,
                     row,
                     sample,
-                    output,
                     previous_x0,
                     to_channels_last(noise),
-                    variance=variance if rule.learned_variance else None,
-                    threshold=rule.threshold,
-                    sort=jnp.sort,
+                    channels=sample.shape[-1],
+                    guidance_scale=guidance_scale if guided else None,
+                    rule=rule,
                     kept=None if kept is None else Kept(**kept),
                 )
 

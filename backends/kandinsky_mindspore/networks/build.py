@@ -9,15 +9,12 @@ from typing import Any
 
 from mindspore.nn.utils import no_init_parameters
 
-from kandinsky_converters.layouts.accounting import UNUSED
-from kandinsky_core.configs import Kandinsky3UNetConfig, NetworkConfig
+from kandinsky_core.configs import Kandinsky3UNetConfig, MultilingualCLIPConfig, NetworkConfig
+from kandinsky_core.configs.networks import unused_tensors
 from kandinsky_mindspore.networks.kandinsky3_unet import build_kandinsky3_unet
 from kandinsky_mindspore.runtime import mindone_class, mindone_module
 
 __all__ = ["build_network"]
-
-# Parts that mindone runs though nothing reads what they give, and that so get no weights.
-_UNUSED_CELLS = {"MultilingualCLIP": ("transformer.pooler",)}
 
 
 def build_network(config: NetworkConfig) -> Any:
@@ -40,10 +37,9 @@ def build_network(config: NetworkConfig) -> Any:
             network = network_class(**{**config.FIXED, **fields})
         else:
             network = network_class(config_class(**fields))
-    for path in _UNUSED_CELLS.get(config.CLASS_NAME, ()):
-        parent, _, name = path.rpartition(".")
-        setattr(dict(network.cells_and_names())[parent], name, None)
-    for name in UNUSED.get(config.CLASS_NAME, ()):
+    if isinstance(config, MultilingualCLIPConfig):
+        network.transformer.pooler = None  # mindone would run it, though nothing reads its result
+    for name in unused_tensors(config.CLASS_NAME):
         _drop_parameter(network, name)
     network.set_train(False)
     return network

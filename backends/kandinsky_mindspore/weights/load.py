@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
+import mindspore as ms
 import numpy as np
 
-import mindspore as ms
 from kandinsky_converters.layouts.accounting import account
 from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_converters.layouts.leaf_rules import MINDSPORE_RULES
 from kandinsky_converters.layouts.numbers import cast, refuse_non_finite
 from kandinsky_core.arrays import Array
+from kandinsky_core.seam.stored_dtypes import BY_NAME
 from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["fill_network", "owned", "parameters_by_name"]
@@ -55,5 +55,4 @@ def parameters_by_name(network: Any) -> dict[str, Any]:
 
 def owned(array: Array, dtype: str) -> Array:
     """Return an array that MindSpore may keep and write into; file windows are not copied."""
-    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
-    return np.require(cast(array, kind), requirements=("C", "ALIGNED", "WRITEABLE"))
+    return np.require(cast(array, BY_NAME[dtype].numpy), requirements=("C", "ALIGNED", "WRITEABLE"))

@@ -1,7 +1,7 @@
 """Accounts for every tensor of a checkpoint before any is read.
 
 What a network expects and what the files hold must match one to one, but for tensors that are
-known to be unused (`UNUSED`, with the reason) and names that old files spell differently.
+known to be unused (the table of networks says why) and names that old files spell differently.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kandinsky_core.checkpoints.unused_tensors import TIED, UNUSED
+from kandinsky_core.configs.networks import tied_tensors, unused_tensors
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["TIED", "UNUSED", "Audit", "account", "audit", "modern_name"]
+__all__ = ["Audit", "account", "audit", "modern_name"]
 
 MAX_NAMES_SHOWN = 8
-FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
+FLOATING = frozenset(code for code, entry in STORED.items() if entry.floating)
 
 # Names of MoVQ's attention layers in conversions made before May 2023 (diffusers PR #3387).
 _LEGACY_ATTENTION = re.compile(r"(.*\.attentions\.\d+\.)(query|key|value|proj_attn)\.(\w+)")
@@ -73,8 +74,8 @@ def account(
 
 def audit(network: str, expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> Audit:
     """Do what `account` does, and report faults instead of raising them."""
-    unused = UNUSED.get(network, {})
-    twins = TIED.get(network, {})
+    unused = unused_tensors(network)
+    twins = tied_tensors(network)
     names = list(tensors.names())
     used: dict[str, str] = {}
     ignored: dict[str, str] = {}

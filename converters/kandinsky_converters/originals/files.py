@@ -10,7 +10,7 @@ from kandinsky_converters.originals.configs import original_config
 from kandinsky_converters.originals.tensors import KINDS, OriginalTensors, kind_of
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Part, Source
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.torch_files import TorchFile
 from kandinsky_core.errors import CheckpointError
 
