@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from kandinsky_converters.layouts.accounting import UNUSED
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
@@ -24,6 +23,7 @@ from kandinsky_core.configs import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_core.configs.networks import unused_tensors
 from kandinsky_jax.layers import winograd
 from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
 from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
@@ -262,7 +262,7 @@ def test_names_and_shapes_of_the_published_models(name: str) -> None:
             model = model_class(model_class.config_class(**config))
         else:
             model = model_class.from_config(config)
-    unused = UNUSED.get(model_class.__name__, {})
+    unused = unused_tensors(model_class.__name__)
     theirs = {
         tensor: tuple(value.shape)
         for tensor, value in model.state_dict().items()
