@@ -23,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.checkpoints.json_files import load_json
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.checkpoints.torch_files import TorchFile
 from kandinsky_core.errors import CheckpointError, InvalidInputError
@@ -208,7 +209,7 @@ def _scale_of(file: Path) -> float | None:
             found = None if text is None else json.loads(text)
         beside = file.with_name(_PEFT_CONFIG)
         if found is None and file.name.startswith("adapter_model") and beside.is_file():
-            found = json.loads(beside.read_text(encoding="utf-8"))
+            found = load_json(beside)
         if found is None:
             return None
         plain = {key.rpartition(".")[2]: value for key, value in found.items()}

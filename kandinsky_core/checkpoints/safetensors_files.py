@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.file_identity import file_identity
+from kandinsky_core.checkpoints.json_files import load_json
 from kandinsky_core.errors import CheckpointError
 
 __all__ = ["SafetensorsFiles", "find_weight_files"]
@@ -58,6 +61,7 @@ class SafetensorsFiles:
     layout = "diffusers"
 
     def __init__(self, files: Sequence[Path]) -> None:
+        self._identities = {path: file_identity(path) for path in files}
         self._owner: dict[str, Path] = {}
         self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._starts: dict[str, int] = {}
@@ -73,6 +77,19 @@ class SafetensorsFiles:
                 self._owner[name] = path
                 self._specs[name] = shape, dtype
                 self._starts[name] = start
+
+    def unchanged(self) -> bool:
+        """Tell whether all files are still those whose headers were read."""
+        return all(file_identity(path) == known for path, known in self._identities.items())
+
+    def again(self) -> Self:
+        """Return the same tensors as if opened anew: the headers are shared, the mappings are not.
+
+        So whoever keeps this object, for its headers, keeps no mapped file in memory.
+        """
+        other = copy.copy(self)
+        other._maps = {}
+        return other
 
     def names(self) -> Iterable[str]:
         """Return every tensor name."""
@@ -171,7 +188,7 @@ def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        table = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        table = load_json(index)["weight_map"]
         names = sorted(set(table.values()))
         missing = [name for name in names if not (index.parent / name).is_file()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING, Checkpoint, Component
-from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING, Component
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.configs import NETWORK_CONFIGS
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.memory.check import require_room
@@ -36,7 +37,7 @@ _TOKENIZERS: Mapping[str, type[Any]] = {
 
 
 def load_components(
-    model: str | Path,
+    model: str | Path | OpenedModel,
     *,
     part: str,
     names: Sequence[str],
@@ -65,9 +66,7 @@ def load_components(
     }
     dtypes = _by_component("dtype", dtype, names)
     wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]
-    folder = resolve_model(model, part, options, wanted)
-    checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant, part=part)
-    sources = checkpoint.require(wanted)
+    sources = OpenedModel.of(model, part, options).components(wanted)
     networks = {
         name: source for name, source in sources.items() if source.class_name in NETWORK_CONFIGS
     }
