@@ -52,13 +52,11 @@ class SafetensorsFiles:
         files: The shards, in any order.
 
     Attributes:
-        layout: `diffusers`, or `jax` where the file says that it was converted so.
+        metadata: What the last file's header says besides its tensors.
 
     Raises:
         CheckpointError: A file is truncated or no safetensors, or two files hold the same name.
     """
-
-    layout = "diffusers"
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._identities = {path: file_identity(path) for path in files}
@@ -66,8 +64,9 @@ class SafetensorsFiles:
         self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._starts: dict[str, int] = {}
         self._maps: dict[Path, Array] = {}
+        self.metadata: dict[str, str] = {}
         for path in files:
-            entries, self.layout = _read_header(path)
+            entries, self.metadata = _read_header(path)
             for name, (shape, dtype, start) in entries.items():
                 if name in self._owner:
                     raise CheckpointError(
@@ -77,6 +76,11 @@ class SafetensorsFiles:
                 self._owner[name] = path
                 self._specs[name] = shape, dtype
                 self._starts[name] = start
+
+    @property
+    def layout(self) -> str:
+        """`diffusers`, or `jax` where the file says that it was converted so."""
+        return self.metadata.get("kandinsky_layout", "diffusers")
 
     def unchanged(self) -> bool:
         """Tell whether all files are still those whose headers were read."""
@@ -120,8 +124,10 @@ class SafetensorsFiles:
         return np.require(values.reshape(shape), requirements="A")
 
 
-def _read_header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str, int]], str]:
-    """Return shape, dtype and position in the file of each tensor, and their layout."""
+def _read_header(
+    path: Path,
+) -> tuple[dict[str, tuple[tuple[int, ...], str, int]], dict[str, str]]:
+    """Return shape, dtype and position in the file of each tensor, and the metadata."""
     try:
         with safe_open(path, framework="np"):  # checks all of it against the file's size
             pass
@@ -133,12 +139,12 @@ def _read_header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str, int]
             f"{path} cannot be read as safetensors ({error}): the file is damaged or was not "
             "downloaded whole; fetch it again"
         ) from error
-    layout = header.pop("__metadata__", {}).get("kandinsky_layout", "diffusers")
+    metadata = header.pop("__metadata__", {})
     entries = {
         name: (tuple(entry["shape"]), entry["dtype"], 8 + length + entry["data_offsets"][0])
         for name, entry in header.items()
     }
-    return entries, layout
+    return entries, metadata
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
