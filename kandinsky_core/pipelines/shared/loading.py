@@ -140,7 +140,7 @@ def _light(source: Component) -> Any:
     if source.class_name.endswith("Scheduler"):
         return scheduler_from_config(source.config)
     if source.name == "image_processor":
-        return source.config
+        return dict(source.config)
     raise ConfigError(
         f"component {source.name!r} is a {source.class_name}, which is not supported; "
         f"networks: {', '.join(NETWORK_CONFIGS)}; tokenizers: {', '.join(_TOKENIZERS)}"
