@@ -144,7 +144,8 @@ def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
     """Open both halves of the model, once for all backends.
 
     Raises:
-        InvalidInputError: The model has no prior.
+        InvalidInputError: The model is of Kandinsky 3, which has no prior.
+        KandinskyError: A half cannot be found, or its index is damaged.
     """
     from kandinsky_core.checkpoints.hub import HubOptions
     from kandinsky_core.checkpoints.opened_model import OpenedModel
