@@ -15,6 +15,8 @@ from typing import Any, Self
 
 from kandinsky_cli.lora_option import lora_words
 from kandinsky_cli.picture_options import PROGRAM
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.noise import SeededGenerators, as_generators
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
@@ -129,14 +131,16 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
     loading = ("mesh", "local_files_only", "text_encoder_loading", "offload")
     given = _given(options, *names, *loading)
+    model: str | OpenedModel = options.model
     if hasattr(pipeline, "pipeline_class"):
-        pipeline = pipeline.pipeline_class(options.model, **given)
+        model = OpenedModel.of(options.model, pipeline.part, HubOptions.among(given))
+        pipeline = pipeline.pipeline_class(model)
     if not issubclass(pipeline, CombinedPipeline):
         wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
         if wrong:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
             raise InvalidInputError(f"{flags}: {options.model} has no prior, leave them out")
-    loaded = pipeline.from_pretrained(options.model, **given)
+    loaded = pipeline.from_pretrained(model, **given)
     if options.movq_tile_size is not None:
         loaded.movq.enable_tiling(options.movq_tile_size)
     return loaded

@@ -27,7 +27,6 @@ _WAYS = {
 
 
 def describe_memory(
-    subject: str,
     parts: Sequence[Checkpoint],
     hub: HubOptions,
     *,
@@ -38,8 +37,7 @@ def describe_memory(
     """Return how much memory the networks take in the pipeline that makes pictures from text.
 
     Args:
-        subject: The model's name.
-        parts: What it holds.
+        parts: What the model holds.
         hub: For the prior that it names.
         dtype: What a pipeline would be asked for; None is float32.
         backend: Whose device is asked; None takes the one that is installed, if any is.
@@ -52,7 +50,7 @@ def describe_memory(
     memory = _device_memory(backend, device)
     networks: list[ComponentMemory] = []
     missing: dict[str, str] = {}
-    for prefix, checkpoint in _halves(subject, parts, hub, missing):
+    for prefix, checkpoint in _halves(parts, hub, missing):
         for name, component in checkpoint.components.items():
             if component.class_name not in NETWORKS:
                 continue
@@ -93,14 +91,14 @@ def _device_memory(backend: str | None, device: str | None) -> DeviceMemory | No
 
 
 def _halves(
-    subject: str, parts: Sequence[Checkpoint], hub: HubOptions, missing: dict[str, str]
+    parts: Sequence[Checkpoint], hub: HubOptions, missing: dict[str, str]
 ) -> Iterator[tuple[str, Checkpoint]]:
     """Yield the prior, if there is one, and a decoder; each with the prefix of its components."""
     priors = [part for part in parts if "Prior" in part.pipeline_class]
     decoders = [part for part in parts if part not in priors]
     if not priors:
         try:
-            prior = open_prior(subject, hub)
+            prior = open_prior(decoders[0], hub)
         except ModelNotFoundError as error:
             missing["prior"] = str(error)
         else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
-from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, resolve_model
+from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import ModelNotFoundError
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import find_prior
 from kandinsky_core.seam.tensors import Tensors
@@ -33,29 +34,27 @@ def open_parts(subject: str, hub: HubOptions) -> list[Checkpoint]:
     """
     root = EMBEDDED.get(subject) or Path(subject)
     others = [part for part in _OTHER_DECODERS if (root / part / "model_index.json").is_file()]
-    folders = dict.fromkeys(
-        resolve_model(subject, part, hub, ()) for part in ("prior", "decoder", *others)
-    )  # one folder, unless the model's folder holds several
-    found = [Checkpoint.open(folder, name=subject, variant=hub.variant) for folder in folders]
-    folder = found[0].folder
-    if (folder / "model_index.json").is_file():
-        return found
-    found += [Checkpoint.open(folder, name=subject, part=part) for part in _OTHER_UNETS]
+    decoder = OpenedModel.of(subject, "decoder", hub)
+    if decoder.checkpoint.has_index:
+        parts = [OpenedModel.of(decoder, part, hub) for part in ("prior", "decoder", *others)]
+        # One folder, unless the model's folder holds several.
+        return list({part.folder: part.checkpoint for part in parts}.values())
+    found = [decoder.checkpoint]
+    found += [Checkpoint.open(decoder.folder, name=subject, part=part) for part in _OTHER_UNETS]
     return [checkpoint for checkpoint in found if _has_unet(checkpoint)] or found[:1]
 
 
-def open_prior(subject: str, hub: HubOptions) -> Checkpoint | None:
+def open_prior(decoder: Checkpoint, hub: HubOptions) -> Checkpoint | None:
     """Open the prior that a decoder names, or that lies beside it; None where there is none.
 
     Raises:
         ModelNotFoundError: The decoder names a prior that is neither here nor on the hub.
     """
     try:
-        name = find_prior(subject, "decoder", asdict(hub))
+        name = find_prior(decoder, "decoder")
     except ModelNotFoundError:
         return None
-    folder = resolve_model(name, "prior", replace(hub, revision=None), ())
-    return Checkpoint.open(folder, name=name, variant=hub.variant)
+    return OpenedModel.of(name, "prior", replace(hub, revision=None)).checkpoint
 
 
 def open_weights(component: Component) -> Tensors | None:

@@ -40,6 +40,7 @@ from kandinsky_jax.components.kandinsky3_denoise import JaxKandinsky3Denoiser
 from kandinsky_jax.components.network import JaxNetwork
 from kandinsky_jax.components.t5_streaming import StreamedT5TextEncoder
 from kandinsky_jax.components.tiled_form import worth_tiling
+from kandinsky_jax.components.turns import Turns
 from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
 from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
 from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
@@ -92,6 +93,7 @@ class JaxBackend:
         self.compilations = CompilationLog()
         # A network that is loaded again, perhaps for each text, finds its programs here.
         self._programs: dict[Any, dict[Any, Program]] = {}
+        self._turns = Turns()
         self.cache_folder = enable_compilation_cache()
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> JaxNetwork:
@@ -111,7 +113,9 @@ class JaxBackend:
             )
         programs = self._programs.setdefault((config, dtype, place), {})
         log = self.compilations
-        component = component_class(module, config, place=place, log=log, programs=programs)
+        component = component_class(
+            module, config, place=place, log=log, programs=programs, turns=self._turns
+        )
         if isinstance(component, JaxDenoiser):
             component.winograd = self._tiles(module_class, config, place)
         return component

@@ -49,7 +49,8 @@ __all__ = ["CLASSES", "COMPILE_VARIABLE", "MindSporeBackend"]
 
 COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
 
-# One for the device of the process: the halves of a pipeline are loaded by backends of their own.
+# A fact of the process, as its one device is: the network that was used last stays there after its
+# run, so that it must make room for those of other pipelines too, whose backends are other objects.
 _TURN = Turn()
 
 CLASSES: Mapping[type[NetworkConfig], type[MindSporeNetwork]] = {

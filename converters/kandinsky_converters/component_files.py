@@ -9,8 +9,9 @@ from typing import Any
 from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_converters.parts import Part
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import Component, read_json
+from kandinsky_core.checkpoints.checkpoint import Component
 from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING_FILE, PICKLE_STEMS
+from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
 from kandinsky_core.checkpoints.torch_files import TorchFile

@@ -10,8 +10,10 @@ from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.files import open_originals
 from kandinsky_converters.originals.model import open_original_source
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
-from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, read_json
-from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, resolve_model
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
+from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, local_folder
+from kandinsky_core.checkpoints.json_files import read_json
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 
@@ -52,10 +54,10 @@ def open_source(
     elif path.is_file():
         found = [open_originals(str(source), [path], components)]
     elif not path.is_dir() or (path / "model_index.json").is_file():
-        folder = resolve_model(source, "decoder", options, ())
-        found = [_model(str(source), "", folder, options, components)]
+        found = [_named_model(source, options, components)]
     elif halves := _subfolders(path, "model_index.json"):
-        found = [_model(str(source), half.name, half, options, components) for half in halves]
+        opened = {half.name: Checkpoint.open(half, variant=options.variant) for half in halves}
+        found = [_model(str(source), half, opened[half], components) for half in opened]
     else:
         found = _folder_without_index(str(source), path, components)
     available = [name for item in found for name in item.available]
@@ -72,16 +74,21 @@ def _subfolders(folder: Path, holding: str) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{holding}"))
 
 
-def _model(
-    name: str, half: str, folder: Path, options: HubOptions, wanted: Sequence[str]
-) -> Source:
-    """A folder with a model_index.json; the rest of it is fetched where it lies on the hub."""
-    index = Checkpoint.open(folder, variant=options.variant)
+def _named_model(name: str | Path, options: HubOptions, wanted: Sequence[str]) -> Source:
+    """A folder with a model_index.json, fetched where it lies on the hub."""
+    opened = OpenedModel.of(name, "decoder", options)
+    if local_folder(name) is None:
+        names = _wanted(opened.checkpoint.components, wanted)
+        opened.fetch(names)
+        without = [part for part in names if not _has_weights(opened.folder / part)]
+        fetch_pickles(str(name), options, without)
+    return _model(str(name), "", opened.checkpoint, wanted)
+
+
+def _model(name: str, half: str, index: Checkpoint, wanted: Sequence[str]) -> Source:
+    """A folder with a model_index.json whose files are all on this machine."""
+    folder = index.folder
     names = _wanted(index.components, wanted)
-    if name not in EMBEDDED and not Path(name).expanduser().is_dir():
-        folder = resolve_model(name, "decoder", options, names)
-        fetch_pickles(name, options, [part for part in names if not _has_weights(folder / part)])
-        index = Checkpoint.open(folder, variant=options.variant)
     index.require(names)
     parts = [
         open_component(index.components[part])
@@ -161,7 +168,7 @@ def _single_component(folder: Path) -> Component | None:
     )
     if class_name not in NETWORKS:
         return None
-    return Component(NETWORKS[class_name].folder, "", class_name, folder)
+    return ConfiguredComponent(NETWORKS[class_name].folder, "", class_name, folder, settings=config)
 
 
 def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING, NULL_EMBEDDING_FILE
+from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.other_layouts import other_layouts
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
 from kandinsky_core.errors import CheckpointError, ModelNotFoundError
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["Checkpoint", "Component", "read_json"]
+__all__ = ["Checkpoint", "Component", "ConfiguredComponent"]
 
+_INDEX = "model_index.json"
 _CONFIG_NAMES = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Component:
-    """One entry of `model_index.json`."""
+    """One entry of `model_index.json`; its config and the headers of its weights are read once."""
 
     name: str
     library: str
@@ -31,7 +33,7 @@ class Component:
     folder: Path
     variant: str | None = None
 
-    @property
+    @cached_property
     def config(self) -> dict[str, Any]:
         """The content of the component's config file.
 
@@ -47,7 +49,20 @@ class Component:
         )
 
     def tensors(self) -> Tensors:
-        """Open the weight files; see `SafetensorsFiles` and `MindSporeFile`."""
+        """Open the weight files; see `SafetensorsFiles` and `MindSporeFile`.
+
+        Only the first call reads their headers, unless a file has been replaced in the meantime:
+        a text encoder that is loaded for each new text may find another one hours later.
+
+        Raises:
+            CheckpointError: The files are missing or damaged.
+        """
+        if not self._opened.unchanged():
+            del self.__dict__["_opened"]
+        return self._opened.again()
+
+    @cached_property
+    def _opened(self) -> SafetensorsFiles | MindSporeFile:
         files = find_weight_files(self.folder, self.variant)
         if files[0].suffix == ".ckpt":
             return MindSporeFile(files[0])
@@ -70,6 +85,22 @@ class Component:
                 "config.json says (cross_attention_dim): take the file that belongs to the weights"
             )
         return file.read(NULL_EMBEDDING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredComponent(Component):
+    """A component whose config is known, be it from its file or from elsewhere.
+
+    Attributes:
+        settings: The config.
+    """
+
+    settings: Mapping[str, Any]
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """A copy of the settings."""
+        return dict(self.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +140,7 @@ class Checkpoint:
             ModelNotFoundError: The folder has no `model_index.json`, nor original files.
             CheckpointError: The index is no JSON object.
         """
-        index_file = folder / "model_index.json"
+        index_file = folder / _INDEX
         if not index_file.is_file():
             for layout in other_layouts():
                 found: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
@@ -127,6 +158,11 @@ class Checkpoint:
             if not key.startswith("_") and _names_component(value)
         }
         return cls(folder, name or str(folder), str(index.get("_class_name")), components)
+
+    @property
+    def has_index(self) -> bool:
+        """Whether it is in diffusers' layout, where an index lists the components."""
+        return (self.folder / _INDEX).is_file()
 
     def require(self, names: Iterable[str]) -> dict[str, Component]:
         """Return components by name.
@@ -149,21 +185,6 @@ class Checkpoint:
                 "model_index.json names: copy or download the checkpoint whole"
             )
         return {name: self.components[name] for name in names}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. The last of duplicate keys wins, as published configs need.
-
-    Raises:
-        CheckpointError: The file cannot be read or holds no JSON object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds {type(value).__name__}, not a JSON object")
-    return value
 
 
 def _names_component(value: Any) -> bool:

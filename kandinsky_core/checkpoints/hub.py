@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,15 @@ from kandinsky_core.checkpoints.file_names import NATIVE, NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.other_layouts import other_layouts
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
-__all__ = ["EMBEDDED", "HubOptions", "connected_prior", "fetch_pickles", "resolve_model"]
+__all__ = [
+    "EMBEDDED",
+    "HubOptions",
+    "connected_prior",
+    "fetch_components",
+    "fetch_pickles",
+    "local_folder",
+    "resolve_model",
+]
 
 # Models that the wheel carries. Each folder holds a `prior` and a `decoder`.
 EMBEDDED = {"shapes": Path(__file__).parents[1] / "models" / "shapes"}
@@ -67,8 +75,8 @@ def resolve_model(
             "or a hub id (owner/name)"
         )
     text = str(name)
-    folder = EMBEDDED.get(text) or Path(text).expanduser()
-    if text and folder.is_dir():
+    folder = local_folder(name)
+    if folder is not None:
         return folder / part if (folder / part / "model_index.json").is_file() else folder
     if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") != 1:
         raise ModelNotFoundError(
@@ -76,6 +84,40 @@ def resolve_model(
             f"({', '.join(EMBEDDED)})"
         )
     return _download(text, part, options, components)
+
+
+def local_folder(name: str | Path) -> Path | None:
+    """Return the folder that a name stands for on this machine, before any part of it is chosen.
+
+    Returns:
+        None where there is no such folder, so that the name can only be a hub id.
+    """
+    text = str(name)
+    folder = EMBEDDED.get(text) or Path(text).expanduser()
+    return folder if text and folder.is_dir() else None
+
+
+def fetch_components(
+    repo: str, part: str, options: HubOptions, components: Iterable[str], *, at: Path
+) -> Path:
+    """Fetch more of a repository whose index is on this machine already.
+
+    Args:
+        repo: The hub id.
+        part: See `resolve_model`.
+        options: Those that fetched the index.
+        components: Names of the components.
+        at: The folder of the index. The same commit is fetched, whatever its branch holds by now.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelNotFoundError: The hub cannot deliver them.
+    """
+    if at.parent.name == "snapshots":  # the hub's cache names its folders after commits
+        options = replace(options, revision=at.name)
+    return _download(repo, part, options, components)
 
 
 def fetch_pickles(repo: str, options: HubOptions, components: Iterable[str]) -> None:

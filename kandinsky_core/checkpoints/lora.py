@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.checkpoints.json_files import load_json
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.checkpoints.torch_files import TorchFile
 from kandinsky_core.errors import CheckpointError, InvalidInputError
@@ -97,7 +97,7 @@ def read_lora(path: str | Path) -> dict[str, Adapter]:
             f"{file} is no LoRA of a UNet or prior that is known here: {len(unknown)} tensors do "
             f"not belong to one ({some})"
         )
-    scale = _scale_of(file)
+    scale = _scale_of(file, getattr(tensors, "metadata", {}))
     return {
         f"{name}.weight": _adapter(file, name, parts, tensors, scale)
         for name, parts in layers.items()
@@ -199,17 +199,15 @@ def _adapter(
     return Adapter(down, up, 1.0 if scale is None else scale)
 
 
-def _scale_of(file: Path) -> float | None:
+def _scale_of(file: Path, metadata: Mapping[str, str]) -> float | None:
     """alpha / r of a whole file, which PEFT keeps beside it and diffusers in its header."""
     found: Any = None
     try:
-        if file.suffix == ".safetensors":
-            with safe_open(file, framework="np") as opened:
-                text = (opened.metadata() or {}).get("lora_adapter_metadata")
-            found = None if text is None else json.loads(text)
+        text = metadata.get("lora_adapter_metadata")
+        found = None if text is None else json.loads(text)
         beside = file.with_name(_PEFT_CONFIG)
         if found is None and file.name.startswith("adapter_model") and beside.is_file():
-            found = json.loads(beside.read_text(encoding="utf-8"))
+            found = load_json(beside)
         if found is None:
             return None
         plain = {key.rpartition(".")[2]: value for key, value in found.items()}
@@ -220,5 +218,5 @@ def _scale_of(file: Path) -> float | None:
             )
         rank = float(plain["r"])
         return float(plain["lora_alpha"]) / (rank**0.5 if plain.get("use_rslora") else rank)
-    except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{file} has settings that cannot be read: {error!r}") from error

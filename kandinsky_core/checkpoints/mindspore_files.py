@@ -12,12 +12,15 @@ Here a tensor larger than 512 MB is cut into consecutive values of the same tag,
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.file_identity import file_identity
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
@@ -46,18 +49,29 @@ class MindSporeFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._identity = file_identity(path)
         self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._pieces: dict[str, list[tuple[int, int]]] = {}  # start and end of the values
         try:
             if path.stat().st_size == 0:
                 raise ValueError("it is empty")
-            self._map: Array = np.asarray(np.memmap(path, np.uint8, mode="c"))
+            self._map: Array = _mapped(path)
             self._index()
         except (OSError, ValueError, IndexError, KeyError) as error:
             raise CheckpointError(
                 f"{path} cannot be read as MindSpore's ({error}): the file is damaged, encrypted, "
                 "or was not copied whole"
             ) from error
+
+    def unchanged(self) -> bool:
+        """Tell whether the file is still the one that was read."""
+        return file_identity(self.path) == self._identity
+
+    def again(self) -> Self:
+        """Return the same tensors as if opened anew: what was found is shared, the mapping not."""
+        other = copy.copy(self)
+        other._map = _mapped(self.path)
+        return other
 
     def names(self) -> Iterable[str]:
         """See `Tensors.names`."""
@@ -114,6 +128,10 @@ class MindSporeFile:
 
     def _text(self, start: int, stop: int) -> str:
         return self._map[start:stop].tobytes().decode("utf-8")
+
+
+def _mapped(path: Path) -> Array:
+    return np.asarray(np.memmap(path, np.uint8, mode="c"))
 
 
 def encode_header(name: str, shape: tuple[int, ...], dtype: str, content_size: int) -> bytes:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.file_identity import file_identity
 from kandinsky_core.checkpoints.file_names import NATIVE, PICKLE_STEMS, SAFE_STEMS
+from kandinsky_core.checkpoints.json_files import load_json
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
@@ -36,22 +39,22 @@ class SafetensorsFiles:
         files: The shards, in any order.
 
     Attributes:
-        layout: `diffusers`, or `jax` where the file says that it was converted so.
+        metadata: What the last file's header says besides its tensors.
 
     Raises:
         CheckpointError: A file is truncated or no safetensors file, or two files hold the same
             name.
     """
 
-    layout = "diffusers"
-
     def __init__(self, files: Sequence[Path]) -> None:
+        self._identities = {path: file_identity(path) for path in files}
         self._owner: dict[str, Path] = {}
         self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._starts: dict[str, int] = {}
         self._maps: dict[Path, Array] = {}
+        self.metadata: dict[str, str] = {}
         for path in files:
-            entries, self.layout = _read_header(path)
+            entries, self.metadata = _read_header(path)
             for name, (shape, dtype, start) in entries.items():
                 if name in self._owner:
                     raise CheckpointError(
@@ -61,6 +64,24 @@ class SafetensorsFiles:
                 self._owner[name] = path
                 self._specs[name] = shape, dtype
                 self._starts[name] = start
+
+    @property
+    def layout(self) -> str:
+        """`diffusers`, or `jax` where the file says that it was converted so."""
+        return self.metadata.get("kandinsky_layout", "diffusers")
+
+    def unchanged(self) -> bool:
+        """Tell whether all files are still those whose headers were read."""
+        return all(file_identity(path) == known for path, known in self._identities.items())
+
+    def again(self) -> Self:
+        """Return the same tensors as if opened anew: the headers are shared, the mappings are not.
+
+        So whoever keeps this object, for its headers, keeps no mapped file in memory.
+        """
+        other = copy.copy(self)
+        other._maps = {}
+        return other
 
     def names(self) -> Iterable[str]:
         """Return every tensor name."""
@@ -91,8 +112,10 @@ class SafetensorsFiles:
         return np.require(values.reshape(shape), requirements="A")
 
 
-def _read_header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str, int]], str]:
-    """Return shape, dtype and position in the file of each tensor, and their layout."""
+def _read_header(
+    path: Path,
+) -> tuple[dict[str, tuple[tuple[int, ...], str, int]], dict[str, str]]:
+    """Return shape, dtype and position in the file of each tensor, and the metadata."""
     try:
         with safe_open(path, framework="np"):  # this checks the header against the file's size
             pass
@@ -104,12 +127,12 @@ def _read_header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str, int]
             f"{path} cannot be read as safetensors ({error}): the file is damaged or was not "
             "downloaded whole; fetch it again"
         ) from error
-    layout = header.pop("__metadata__", {}).get("kandinsky_layout", "diffusers")
+    metadata = header.pop("__metadata__", {})
     entries = {
         name: (tuple(entry["shape"]), entry["dtype"], 8 + length + entry["data_offsets"][0])
         for name, entry in header.items()
     }
-    return entries, layout
+    return entries, metadata
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -159,7 +182,7 @@ def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        table = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        table = load_json(index)["weight_map"]
         names = sorted(set(table.values()))
         missing = [name for name in names if not (index.parent / name).is_file()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kandinsky_core.checkpoints.checkpoint import Checkpoint
-from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.kandinsky2_1.combined import (
     KandinskyCombinedPipeline,
@@ -52,7 +52,7 @@ class _AutoPipeline:
         )
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, **options: Any) -> Any:
+    def from_pretrained(cls, model: str | Path | OpenedModel, **options: Any) -> Any:
         """Load the pipeline of a checkpoint.
 
         Args:
@@ -63,17 +63,20 @@ class _AutoPipeline:
             CheckpointError: The checkpoint is of a class that does not do this task.
             KandinskyError: As for the pipeline's own `from_pretrained`.
         """
-        return cls.pipeline_class(model, **options).from_pretrained(model, **options)
+        opened = OpenedModel.of(model, cls.part, HubOptions.among(options))
+        return cls.pipeline_class(opened).from_pretrained(opened, **options)
 
     @classmethod
-    def pipeline_class(cls, model: str | Path, **options: Any) -> type[DiffusionPipeline]:
+    def pipeline_class(
+        cls, model: str | Path | OpenedModel, **options: Any
+    ) -> type[DiffusionPipeline]:
         """Return the pipeline's class; arguments and errors are those of `from_pretrained`."""
-        folder = resolve_model(model, cls.part, HubOptions.among(options), ())
-        found = Checkpoint.open(folder, name=str(model), part=cls.part).pipeline_class
+        opened = OpenedModel.of(model, cls.part, HubOptions.among(options))
+        found = opened.pipeline_class
         if found not in cls.pipelines:
             hint = "; it is a prior: give its decoder instead" if "Prior" in found else ""
             raise CheckpointError(
-                f"{model} is a {found}, which makes no pictures {cls.task}{hint}; "
+                f"{opened.name} is a {found}, which makes no pictures {cls.task}{hint}; "
                 f"supported: {', '.join(cls.pipelines)}"
             )
         return cls.pipelines[found]

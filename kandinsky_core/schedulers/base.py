@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+from kandinsky_core.checkpoints.json_files import load_json
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
 from kandinsky_core.schedulers.betas import alphas_cumprod, beta_table, without_terminal_signal
 from kandinsky_core.schedulers.coefficients import variance_preserving
@@ -169,7 +170,7 @@ class Scheduler(ABC):
             path = resolve_model(path, "decoder", HubOptions(), [subfolder])
         file = Path(path, subfolder or "", CONFIG_NAME)
         try:
-            config = json.loads(file.read_text(encoding="utf-8"))
+            config = load_json(file)
         except FileNotFoundError:
             raise CheckpointError(f"there is no {file}: give the folder that holds it") from None
         except ValueError as error:

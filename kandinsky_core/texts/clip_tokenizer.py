@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kandinsky_core.checkpoints.checkpoint import read_json
+from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from kandinsky_cli.commands import generate
-from kandinsky_core.pipelines.shared import loading
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from tests.kandinsky_cli.run import Runner
 from tests.support.backends import BACKENDS, needs
 from tests.support.damage import edit_json, edit_tensors, truncate
@@ -229,7 +229,7 @@ def test_weights_that_do_not_fit_on_every_backend(
 def test_unknown_backend_is_refused_before_loading(
     kandinsky: Runner, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "resolve_model", lambda *_: pytest.fail("model was looked for"))
+    monkeypatch.setattr(OpenedModel, "components", lambda *_: pytest.fail("model was looked for"))
     line = said(kandinsky("generate", "a", "--backend", "torch"), workplace)
     assert "there is no backend 'torch': choose one of jax" in line
 

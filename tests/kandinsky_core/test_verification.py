@@ -86,7 +86,9 @@ class Library:
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backends of any name; `installed` and `reference` say what the defaults are."""
 
-    def results(options: Namespace, library: Any, given: Any) -> tuple[dict[str, Any], Any]:
+    def results(
+        options: Namespace, library: Any, halves: Any, given: Any
+    ) -> tuple[dict[str, Any], Any]:
         off = 0.1 if library.name == "bad" else 0.0
         one = np.ones((1, 4))
         return {"prior": (one,), "unet": (one + off,), "picture": (one + off,)}, given
@@ -114,7 +116,7 @@ def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 def verify(**given: Any) -> int:
     defaults = {"dtype": "float32", "steps": 1, "json": False, "model": "shapes"}
-    defaults |= {"against": None, "backends": None, "converted": None}
+    defaults |= {"against": None, "backends": None, "converted": None, "prior": None}
     return command.run(Namespace(**defaults | given))
 
 

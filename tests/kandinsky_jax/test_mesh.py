@@ -15,9 +15,9 @@ pytest.importorskip("flax")
 from jax.sharding import PartitionSpec
 
 from kandinsky_core import KandinskyV22PriorPipeline, get_backend
+from kandinsky_core.checkpoints import opened_model
 from kandinsky_core.configs import Kandinsky3UNetConfig, T5Config
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
-from kandinsky_core.pipelines.shared import loading
 from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
 from kandinsky_jax.networks.movq import VQModel
 from kandinsky_jax.networks.prior import PriorTransformer
@@ -47,7 +47,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(*_: Any, **__: Any) -> Any:
         raise AssertionError("the model was touched before the mistake was seen")
 
-    monkeypatch.setattr(loading, "resolve_model", resolve)
+    monkeypatch.setattr(opened_model, "resolve_model", resolve)
 
 
 @pytest.mark.parametrize("mesh", ["", "8", "data", "data=", "data=0", "data=-1", "data=2.5"])

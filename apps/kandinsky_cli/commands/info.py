@@ -170,7 +170,7 @@ def describe_model(options: argparse.Namespace) -> dict[str, Any]:
         found[checkpoint.pipeline_class] = {**named, **components}
     asked = {name: getattr(options, name) for name in ("dtype", "backend", "device")}
     if any(value is not None for value in asked.values()):
-        found["memory"] = describe_memory(options.subject, parts, hub, **asked)
+        found["memory"] = describe_memory(parts, hub, **asked)
     return found
 
 

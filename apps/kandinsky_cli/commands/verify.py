@@ -6,14 +6,15 @@ import argparse
 import gc
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 
 if TYPE_CHECKING:
+    from kandinsky_core.checkpoints.opened_model import OpenedModel
     from kandinsky_core.verification import Comparison
 
 __all__ = ["add_parser", "run"]
@@ -92,11 +93,12 @@ def run(options: argparse.Namespace) -> int:
     positive_int("--steps", options.steps)
     compared, against = _choose(options.backends, options.against)
     libraries = {name: _library(name) for name in (against, *compared)}
+    halves = _open(options)
     # One model at a time is in memory; what the reference gave stays as arrays.
-    expected, given = _results(options, libraries[against], None)
+    expected, given = _results(options, libraries[against], halves, None)
     rows: list[Comparison] = []
     for name in compared:
-        got, _ = _results(options, libraries[name], given)
+        got, _ = _results(options, libraries[name], halves, given)
         rows += [compare(part, name, against, got[part], expected[part], dtype) for part in got]
     versions = {name: dict(library.report().versions) for name, library in libraries.items()}
     _print(options, rows, versions)
@@ -142,22 +144,40 @@ def _library(name: str) -> Any:
     return get_reference(name) if name == _REFERENCE else get_backend(name)
 
 
-def _results(options: argparse.Namespace, library: Any, given: Any) -> tuple[dict[str, Any], Any]:
-    """Run one backend: each component on `given` inputs, then the whole."""
+def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
+    """Open both halves of the model, once for all backends.
 
-    from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+    Raises:
+        InvalidInputError: The model is of Kandinsky 3, which has no prior.
+        KandinskyError: A half cannot be found, or its index is damaged.
+    """
+    from kandinsky_core.checkpoints.hub import HubOptions
+    from kandinsky_core.checkpoints.opened_model import OpenedModel
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
-    from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
-    from kandinsky_core.verification import PICTURE, inputs, outputs
+    from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, find_prior
 
-    hub = {name: getattr(options, name) for name in ("revision", "variant", "local_files_only")}
-    chosen = AutoPipelineForText2Image.pipeline_class(options.model, **hub)
-    if not issubclass(chosen, CombinedPipeline):
+    hub = HubOptions.among(vars(options))
+    part = AutoPipelineForText2Image.part
+    decoder = OpenedModel.of(options.model, part, hub)
+    if not issubclass(AutoPipelineForText2Image.pipeline_class(decoder), CombinedPipeline):
         raise InvalidInputError(
             f"{options.model} is of Kandinsky 3, and verify compares those of Kandinsky 2.1 and 2.2"
         )
-    pipeline: Any = chosen.from_pretrained(
-        options.model, prior=options.prior, backend=library, dtype=options.dtype, **hub
+    prior = options.prior or find_prior(decoder.checkpoint, part)
+    of_prior = OpenedModel.of(prior, "prior", replace(hub, revision=None))
+    return {"decoder": decoder, "prior": of_prior}
+
+
+def _results(
+    options: argparse.Namespace, library: Any, halves: Mapping[str, OpenedModel], given: Any
+) -> tuple[dict[str, Any], Any]:
+    """Run one backend: each component on `given` inputs, then the whole."""
+
+    from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
+    from kandinsky_core.verification import PICTURE, inputs, outputs
+
+    pipeline: Any = AutoPipelineForText2Image.from_pretrained(
+        halves["decoder"], prior=halves["prior"], backend=library, dtype=options.dtype
     )
     pipeline.set_progress_bar_config(disable=True)
     size = pipeline.decoder_pipe.default_size
@@ -173,9 +193,7 @@ def _results(options: argparse.Namespace, library: Any, given: Any) -> tuple[dic
     }
     if library.name == _REFERENCE:
         # The picture is diffusers' own: its pipeline, schedulers, tokenizer, random numbers.
-        settings = HubOptions.among(vars(options))
-        names = {"decoder": options.model, "prior": pipeline.prior_pipe.origin["model"]}
-        folders = {part: resolve_model(model, part, settings, ()) for part, model in names.items()}
+        folders = {part: model.folder for part, model in halves.items()}
         pictures = library.pictures(folders, pipeline.networks, options.seed, **request)
     else:
         pictures = pipeline(**request, seed=options.seed, output_type="np").images

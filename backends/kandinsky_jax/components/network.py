@@ -15,7 +15,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.dtypes import safe_dtype
-from kandinsky_jax.components.turns import TURNS, Holder
+from kandinsky_jax.components.turns import Holder, Turns
 from kandinsky_jax.placement.places import Place
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.weights.load import abstract_network, jax_dtype
@@ -33,6 +33,7 @@ class JaxNetwork(ReplaceableWeights):
         place: Where the weights lie.
         log: The backend's compilation log.
         programs: Those of networks with other weights and all else alike, which this one shares.
+        turns: Shared by the networks of which one at a time is on a device, once offloaded.
     """
 
     backend_name = "jax"
@@ -45,6 +46,7 @@ class JaxNetwork(ReplaceableWeights):
         place: Place,
         log: CompilationLog,
         programs: dict[Any, Program] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -54,6 +56,7 @@ class JaxNetwork(ReplaceableWeights):
         self._log = log
         self._offloaded = False
         self._programs = {} if programs is None else programs
+        self._turns = Turns() if turns is None else turns
 
     @property
     def dtype(self) -> str:
@@ -121,7 +124,7 @@ class JaxNetwork(ReplaceableWeights):
             return self._place.shapes(self._weights)
         if not self._offloaded:
             return self._weights
-        TURNS.take(self._place.name, holder)
+        self._turns.take(self._place.name, holder)
         return self._place.put_weights(self._weights)
 
 

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Hashable
 from typing import Protocol
 
-__all__ = ["TURNS", "Holder", "Turns"]
+__all__ = ["Holder", "Turns"]
 
 
 class Holder(Protocol):
@@ -20,6 +20,7 @@ class Holder(Protocol):
 class Turns:
     """Knows for each device which run holds weights there; another network's turn ends that.
 
+    A backend has one of these: its networks take turns with each other.
     A run that is over is nobody's: its copy went with it.
     """
 
@@ -34,7 +35,3 @@ class Turns:
             before.leave()
         if holder is not None:
             self._holders[place] = weakref.ref(holder)
-
-
-TURNS = Turns()
-"""One for all, as the halves of a pipeline are loaded by backends of their own."""

@@ -19,7 +19,7 @@ from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.files import PROJECTIONS, open_originals
 from kandinsky_converters.parts import Part, Source
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 from kandinsky_core.seam.tensors import Tensors
@@ -101,17 +101,6 @@ class OriginalComponent(Component):
         return self.part.null_embedding
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Settings(Component):
-    """A component that is its config."""
-
-    settings: Mapping[str, Any]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return dict(self.settings)
-
-
 def open_model(folder: Path, name: str, part: str) -> Checkpoint | None:
     """See `kandinsky_core.checkpoints.other_layouts`."""
     place = folder / _WEIGHTS if (folder / _WEIGHTS).is_dir() else folder
@@ -123,7 +112,7 @@ def open_model(folder: Path, name: str, part: str) -> Checkpoint | None:
     settings = variant.scheduler
     found: list[Component] = [
         _lazy("unet", "Kandinsky3UNet", place, lambda: _original(place, variant.unet, "unet")),
-        _Settings("scheduler", "", settings["_class_name"], place, settings=settings),
+        ConfiguredComponent("scheduler", "", settings["_class_name"], place, settings=settings),
         _lazy("movq", "VQModel", place, lambda: _original(place, _MOVQ, "movq")),
     ]
     if (encoder / "config.json").is_file():

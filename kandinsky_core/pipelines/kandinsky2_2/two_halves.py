@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
-from kandinsky_core.checkpoints.hub import HubOptions, connected_prior, resolve_model
+from kandinsky_core.checkpoints.hub import HubOptions, connected_prior
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import ConfigError, InvalidInputError, ModelNotFoundError
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_room_for_halves
@@ -16,6 +17,8 @@ from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
+from kandinsky_core.seam.backend import Backend
+from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.prompts import Prompts
 
 __all__ = ["CombinedPipeline", "CombinedRequest", "find_prior"]
@@ -116,10 +119,12 @@ class CombinedPipeline(DiffusionPipeline):
     @classmethod
     def from_pretrained(
         cls,
-        model: str | Path,
+        model: str | Path | OpenedModel,
         *,
-        prior: str | Path | None = None,
+        prior: str | Path | OpenedModel | None = None,
         prior_revision: str | None = None,
+        backend: str | Backend | None = None,
+        mesh: Any = None,
         **options: Any,
     ) -> Self:
         """Load both halves.
@@ -129,6 +134,8 @@ class CombinedPipeline(DiffusionPipeline):
                 `prior` serves as both.
             prior: The prior, where the decoder does not name it (in its README's front matter).
             prior_revision: Revision of the prior; `revision` is the decoder's alone.
+            backend: As for every pipeline's `from_pretrained`; one object loads both halves.
+            mesh: Likewise.
             **options: As for every pipeline's `from_pretrained`.
 
         Raises:
@@ -144,22 +151,29 @@ class CombinedPipeline(DiffusionPipeline):
         decoder_ready = {
             name: ready[name] for name in cls.decoder_class.component_names if name in ready
         }
-        prior_name = prior or find_prior(model, cls.decoder_class.part, options)
+        chosen = chosen_backend(backend, mesh, options.get("device"))
+        options["backend"] = chosen
         shared = {**options, "revision": prior_revision}
+        of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
         # A prior that is not there shows before gigabytes of decoder are fetched and read.
-        Checkpoint.open(resolve_model(prior_name, "prior", HubOptions.among(shared), ()))
+        of_prior = OpenedModel.of(
+            prior or find_prior(of_decoder.checkpoint, cls.decoder_class.part),
+            KandinskyV22PriorPipeline.part,
+            HubOptions.among(shared),
+        )
         # Neither is loaded where the device does not hold both.
         require_room_for_halves(
-            Half(cls.decoder_class, model, options, decoder_ready),
-            Half(KandinskyV22PriorPipeline, prior_name, shared, prior_ready, _PRIOR_PREFIX),
+            chosen,
+            Half(cls.decoder_class, of_decoder, options, decoder_ready),
+            Half(KandinskyV22PriorPipeline, of_prior, shared, prior_ready, _PRIOR_PREFIX),
         )
-        decoder = cls.decoder_class.from_pretrained(model, **options, **decoder_ready)
-        first = KandinskyV22PriorPipeline.from_pretrained(prior_name, **shared, **prior_ready)
+        decoder = cls.decoder_class.from_pretrained(of_decoder, **options, **decoder_ready)
+        first = KandinskyV22PriorPipeline.from_pretrained(of_prior, **shared, **prior_ready)
         pipeline = cls(
             **decoder.components,
             **{_PRIOR_PREFIX + name: value for name, value in first.components.items()},
         )
-        named = {"prior": prior, "prior_revision": prior_revision}
+        named = {"prior": prior and of_prior.name, "prior_revision": prior_revision}
         given = {name: str(value) for name, value in named.items() if value is not None}
         pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | given
         pipeline.prior_pipe.origin = first.origin
@@ -252,20 +266,24 @@ def _texts(request: CombinedRequest) -> list[dict[str, str | None]]:
     ]
 
 
-def find_prior(model: str | Path, part: str, options: dict[str, Any]) -> str:
-    """Return the prior that belongs to a decoder.
+def find_prior(decoder: Checkpoint, part: str) -> str:
+    """Return the name of the prior that belongs to a decoder.
+
+    Args:
+        decoder: The decoder.
+        part: Its own folder's name, where a folder beside it may be the prior.
 
     Raises:
         ModelNotFoundError: The decoder names none.
     """
-    decoder = resolve_model(model, part, HubOptions.among(options), ())
-    both = decoder.parent / "prior" / "model_index.json"
-    found = connected_prior(decoder)
-    if found is None and decoder.name == part and both.is_file():
+    folder = decoder.folder
+    both = folder.parent / "prior" / "model_index.json"
+    found = connected_prior(folder)
+    if found is None and folder.name == part and both.is_file():
         found = str(both.parent)
     if found is None:
         raise ModelNotFoundError(
-            f"{model} names no prior (a `prior:` entry in its README.md): "
+            f"{decoder.name} names no prior (a `prior:` entry in its README.md): "
             "give one with prior=, a folder or a hub id"
         )
     return found

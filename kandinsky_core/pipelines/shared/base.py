@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import Checkpoint
-from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.loop import OnStep, progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
@@ -57,7 +57,7 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
     @classmethod
     def from_pretrained(
         cls,
-        model: str | Path,
+        model: str | Path | OpenedModel,
         *,
         backend: str | Backend | None = None,
         mesh: Any = None,
@@ -129,7 +129,8 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             force_download=force_download,
         )
         if cls is DiffusionPipeline:
-            cls = cls._named_by(model, options)
+            model = OpenedModel.of(model, cls.part, options)
+            cls = cls._named_by(model)
         unknown = sorted(set(components) - set(cls.component_names))
         if unknown:
             raise InvalidInputError(
@@ -158,22 +159,22 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             offload=offload,
         )
         pipeline = cls(**loaded)
-        named = {"model": str(model), "revision": revision, "variant": variant}
+        name = model.name if isinstance(model, OpenedModel) else model
+        named = {"model": str(name), "revision": revision, "variant": variant}
         pipeline.origin = {name: value for name, value in named.items() if value is not None}
         return pipeline
 
     @classmethod
-    def _named_by(cls, model: str | Path, options: HubOptions) -> type[Self]:
+    def _named_by(cls, model: OpenedModel) -> type[Self]:
         """Return the class in a checkpoint's model_index.json.
 
         Raises:
             CheckpointError: There is no such pipeline.
         """
-        folder = resolve_model(model, cls.part, options, ())
-        name = Checkpoint.open(folder, name=str(model), part=cls.part).pipeline_class
+        name = model.pipeline_class
         made = public(name) if name in HOMES else None
         if not (isinstance(made, type) and issubclass(made, cls)):
-            raise CheckpointError(f"{model} is a {name}, which is no pipeline of this library")
+            raise CheckpointError(f"{model.name} is a {name}, which is no pipeline of this library")
         return made
 
     @classmethod

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoints.checkpoint import Component
 from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
-from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.memory.check import require_room
@@ -37,7 +38,7 @@ _TOKENIZERS: Mapping[str, type[Any]] = {
 
 
 def load_components(
-    model: str | Path,
+    model: str | Path | OpenedModel,
     *,
     part: str,
     names: Sequence[str],
@@ -66,9 +67,7 @@ def load_components(
     }
     dtypes = _by_component("dtype", dtype, names)
     wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]
-    folder = resolve_model(model, part, options, wanted)
-    checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant, part=part)
-    sources = checkpoint.require(wanted)
+    sources = OpenedModel.of(model, part, options).components(wanted)
     networks = {name: source for name, source in sources.items() if source.class_name in NETWORKS}
     light = {name: _light(source) for name, source in sources.items() if name not in networks}
     check(
@@ -140,7 +139,7 @@ def _light(source: Component) -> Any:
     if source.class_name.endswith("Scheduler"):
         return scheduler_from_config(source.config)
     if source.name == "image_processor":
-        return source.config
+        return dict(source.config)
     raise ConfigError(
         f"component {source.name!r} is a {source.class_name}, which is not supported; "
         f"networks: {', '.join(NETWORKS)}; tokenizers: {', '.join(_TOKENIZERS)}"

@@ -15,7 +15,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from kandinsky_core import AutoPipelineForText2Image, KandinskyV22Pipeline, get_backend
-from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, read_json
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.errors import (
     CheckpointError,
     ConfigError,

@@ -1,0 +1,110 @@
+"""A model that was found by its name once and is handed on to everything that loads from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoints.hub import HubOptions, fetch_components, local_folder, resolve_model
+
+__all__ = ["OpenedModel"]
+
+
+class OpenedModel:
+    """A model whose name has been resolved and whose index has been read.
+
+    Loading from a hub takes two steps: the index says which pipeline the model is for, and only
+    then are the components fetched that this pipeline wants. This object does both without
+    resolving the name a second time.
+
+    Args:
+        name: What the user called it.
+        part: Which half or variant of it this is; see `resolve_model`.
+        options: How to fetch from the hub.
+        checkpoint: Its index.
+
+    Attributes:
+        name: As given.
+        part: As given.
+        checkpoint: As given, or opened anew where fetching has brought another folder.
+    """
+
+    def __init__(
+        self, name: str | Path, part: str, options: HubOptions, checkpoint: Checkpoint
+    ) -> None:
+        self.name, self.part, self.checkpoint = name, part, checkpoint
+        self._options = options
+        self._on_hub = local_folder(name) is None
+        self._fetched: set[str] = set()
+
+    @classmethod
+    def of(cls, model: str | Path | OpenedModel, part: str, options: HubOptions) -> OpenedModel:
+        """Return an opened model as it is, and open what is given by its name.
+
+        Args:
+            model: An embedded model's name, a folder, a hub id, or an opened model.
+            part: `prior`, `decoder`, `inpaint`, `controlnet` or `flash`.
+            options: How to fetch from the hub; an opened model has its own.
+
+        Raises:
+            InvalidInputError: The name is neither text nor a path.
+            ModelNotFoundError: There is no such model.
+            CheckpointError: Its index is damaged.
+        """
+        if isinstance(model, OpenedModel):
+            return model._for_part(part)
+        folder = resolve_model(model, part, options, ())
+        return cls(model, part, options, _open(folder, model, part, options))
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies on this machine."""
+        return self.checkpoint.folder
+
+    @property
+    def pipeline_class(self) -> str:
+        """The name of the pipeline that it says it is for."""
+        return self.checkpoint.pipeline_class
+
+    def fetch(self, names: Iterable[str]) -> None:
+        """Bring the files of components to this machine, as far as they are not here.
+
+        Raises:
+            ModelNotFoundError: The hub cannot deliver them.
+        """
+        missing = [name for name in names if name not in self._fetched]
+        if not self._on_hub or not missing:
+            return
+        folder = fetch_components(
+            str(self.name), self.part, self._options, missing, at=self.checkpoint.folder
+        )
+        self._fetched.update(missing)
+        # What an index does not list may have been found only now.
+        if folder != self.folder or not self.checkpoint.has_index:
+            self.checkpoint = _open(folder, self.name, self.part, self._options)
+
+    def components(self, names: Iterable[str]) -> dict[str, Component]:
+        """Return components by name, fetched.
+
+        Raises:
+            ModelNotFoundError: The hub cannot deliver them.
+            CheckpointError: The model has no such component, or lacks its folder.
+        """
+        names = list(names)
+        self.fetch(names)
+        return self.checkpoint.require(names)
+
+    def _for_part(self, part: str) -> OpenedModel:
+        """Return this model where its name means the same folder for another part."""
+        if part == self.part:
+            return self
+        whole = self._on_hub or self.folder == local_folder(self.name)
+        within = self.folder / part / "model_index.json"
+        if whole and self.checkpoint.has_index and (self._on_hub or not within.is_file()):
+            return self
+        return type(self).of(self.name, part, self._options)
+
+
+def _open(folder: Path, name: str | Path, part: str, options: HubOptions) -> Checkpoint:
+    return Checkpoint.open(folder, name=str(name), variant=options.variant, part=part)
