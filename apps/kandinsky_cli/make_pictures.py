@@ -42,7 +42,7 @@ __all__ = [
 # Runs the prior; its generators run on in the decoder.
 Embed = Callable[[], Mapping[str, Any]]
 
-_CELL = 8  # pixels, of the latents of published models
+_CELL = 8  # pixels along a side of a latent cell, in published models
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,10 @@ def make(
     """Make the pictures, write them, and print where they are.
 
     Args:
-        options: Of the command.
-        load: Gives a pipeline, of Kandinsky 2 one with a `prior_pipe` and a `decoder_pipe`.
+        options: The command's options.
+        load: Loads a pipeline; for Kandinsky 2 it has a `prior_pipe` and a `decoder_pipe`.
         draw: Makes pictures with that pipeline, one for each generator.
-        facts: What the metadata holds besides what the pipeline says, in its place if need be.
+        facts: Entries to add to the pipeline's metadata; they replace entries of the same name.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained` and the pipeline's call.
@@ -147,7 +147,7 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
 
 
 def call_arguments(options: argparse.Namespace, words: CheckedWords) -> dict[str, Any]:
-    """Return the keyword arguments for a pipeline's call; what is not given is its default."""
+    """Return the keyword arguments for a pipeline's call; options not given keep its defaults."""
     given = {
         "prompt": words.prompts,
         "num_images_per_prompt": words.count,
@@ -177,8 +177,8 @@ def call_halves(
     """Run prior and decoder for a task that no combined pipeline does.
 
     Args:
-        options: Of the command.
-        pipeline: Has a `decoder_pipe`.
+        options: The command's options.
+        pipeline: A pipeline with a `decoder_pipe`.
         words: Prompts and generators.
         embed: Runs the prior.
         inputs: Further arguments for the decoder.

@@ -39,7 +39,7 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["Conversion", "Record", "convert"]
 
-FORMAT = 1  # of conversion.json
+FORMAT = 1  # version of conversion.json's format
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +205,7 @@ class _Job:
 
     @property
     def size(self) -> int:
-        """Bytes to write, but for the names."""
+        """Bytes to write, without the names of the tensors."""
         return sum(math.prod(shape) * STORED[dtype].size for shape, dtype in self._specs.values())
 
     def run(
@@ -277,7 +277,10 @@ class _Job:
 
 
 def _write_null_embedding(folder: Path, values: Array) -> dict[str, str]:
-    """Of one axis, it is the same in every layout; it keeps its dtype."""
+    """Write the null embedding; with its one axis it is the same in every layout.
+
+    It keeps its dtype.
+    """
     specs = {NULL_EMBEDDING: (values.shape, BY_NAME[values.dtype.name].code)}
     digest = write_safetensors(
         folder / NULL_EMBEDDING_FILE, specs, lambda _: values, {"format": "pt"}

@@ -20,8 +20,8 @@ __all__ = ["write_mindspore", "write_safetensors"]
 
 Specs = Mapping[str, tuple[tuple[int, ...], str]]  # shape and safetensors dtype by name
 
-ALIGNMENT = 64  # bytes; at such addresses JAX takes a mapped file on a CPU as it is
-_PIECE = 512 << 20  # bytes; larger tensors are cut in a .ckpt, as MindSpore does itself
+ALIGNMENT = 64  # bytes; JAX on a CPU uses mapped values at such addresses without a copy
+_PIECE = 512 << 20  # bytes; a .ckpt cuts larger tensors into pieces, as MindSpore's own do
 
 
 def write_safetensors(

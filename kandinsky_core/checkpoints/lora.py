@@ -200,7 +200,7 @@ def _adapter(
 
 
 def _scale_of(file: Path, metadata: Mapping[str, str]) -> float | None:
-    """alpha / r of a whole file, which PEFT keeps beside it and diffusers in its header."""
+    """Return alpha / r of a whole file: PEFT keeps it beside the file, diffusers in the header."""
     found: Any = None
     try:
         text = metadata.get("lora_adapter_metadata")

@@ -21,7 +21,7 @@ from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["TorchFile"]
 
-_DEPTH = 4  # of dicts in dicts; the originals of Kandinsky 3 have two
+_DEPTH = 4  # how deep dicts may nest; the originals of Kandinsky 3 have two levels
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 

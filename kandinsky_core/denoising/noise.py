@@ -95,8 +95,8 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
         generator: None, a `Generator`, an integer, a `torch.Generator` of the CPU, or a list of
             these with one for each picture. Those of a call under way, `SeededGenerators`, pass as
             they are.
-        seed: None, an integer, or a list of integers with one for each picture: short for fresh
-            generators. With both None, a fresh seed comes from the operating system.
+        seed: None, an integer, or a list of integers with one for each picture. A seed is short for
+            a fresh generator. With both None, a fresh seed comes from the operating system.
         count: Number of pictures.
 
     Raises:

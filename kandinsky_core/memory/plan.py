@@ -14,7 +14,7 @@ from kandinsky_core.seam.tensors import ComponentSource, Tensors
 
 __all__ = ["ComponentMemory", "MemoryPlan", "readable_size", "stored_size"]
 
-# What files converted for JAX or MindSpore call the last part of a name.
+# The last part of a name in files converted for JAX or MindSpore -> PyTorch's name for it.
 _LEAVES = {
     "beta": "bias",
     "embedding": "weight",
@@ -77,7 +77,7 @@ class ComponentMemory:
 
     @property
     def block_size(self) -> int | None:
-        """Bytes of the largest block; None where the network is read as a whole only."""
+        """Bytes of the largest block; None where the network cannot be read block by block."""
         return (
             None
             if self.block_parameters is None
@@ -85,7 +85,7 @@ class ComponentMemory:
         )
 
     def in_dtype(self, dtype: str) -> ComponentMemory:
-        """Return the same network of a pipeline that is asked for another dtype."""
+        """Return the same network in a pipeline that is asked for another dtype."""
         return replace(self, dtype=component_dtype(self.class_name, dtype))
 
 
@@ -151,7 +151,7 @@ def readable_size(size: int) -> str:
 
 
 def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int]]:
-    """Yield how many numbers each tensor holds that becomes a weight."""
+    """Yield the name of each tensor that becomes a weight, and how many numbers it holds."""
     unused, twins = unused_tensors(class_name), tied_tensors(class_name)
     names = {_published_name(name): name for name in tensors.names()}
     for published, name in names.items():

@@ -104,7 +104,7 @@ def pinned_dtype(class_name: str, dtype: str) -> str:
 
 
 def safe_dtype(class_name: str, dtype: str) -> str:
-    """Return the dtype that a network computes in when it is asked for `dtype`; log another one."""
+    """Return the dtype that a network computes in when asked for `dtype`; log it if it differs."""
     entry = NETWORKS.get(class_name)
     chosen = dtype if entry is None else entry.instead.get(dtype, dtype)
     if chosen != dtype:

@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     compared, against = _choose(options.backends, options.against)
     libraries = {name: _library(name) for name in (against, *compared)}
     halves = _open(options)
-    # One model at a time is in memory; what the reference gave stays as arrays.
+    # One model at a time is in memory; the outputs of the reference stay as arrays.
     expected, given = _results(options, libraries[against], halves, None)
     rows: list[Comparison] = []
     for name in compared:
@@ -171,7 +171,7 @@ def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
 def _results(
     options: argparse.Namespace, library: Any, halves: Mapping[str, OpenedModel], given: Any
 ) -> tuple[dict[str, Any], Any]:
-    """Run one backend: each component on `given` inputs, then the whole."""
+    """Run one backend: each component on `given` inputs, then the whole pipeline."""
 
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
     from kandinsky_core.verification import PICTURE, inputs, outputs
@@ -192,7 +192,7 @@ def _results(
         "prior_num_inference_steps": _PRIOR_STEPS,
     }
     if library.name == _REFERENCE:
-        # The picture is diffusers' own: its pipeline, schedulers, tokenizer, random numbers.
+        # diffusers makes the picture with its own pipeline, schedulers, tokenizer, random numbers
         folders = {part: model.folder for part, model in halves.items()}
         pictures = library.pictures(folders, pipeline.networks, options.seed, **request)
     else:

@@ -20,7 +20,7 @@ _ROWS = 16
 
 
 def all_finite(array: Array) -> bool:
-    """Tell whether no value is NaN or infinite. Needs no memory to speak of."""
+    """Tell whether no value is NaN or infinite. It needs hardly any memory."""
     stored = BY_NAME.get(array.dtype.name)
     if stored is None or not stored.floating:
         return True
