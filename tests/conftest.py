@@ -70,12 +70,23 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first the files of most slow tests, so that no long one is left for the end, alone."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out, and put first the files that have most of them.
+
+    Files of many slow tests are long without those too, and no long one is left for the end, alone.
+    `-m` has the last word, and a test that is named by its node id always runs.
+    """
     slow: dict[Path, list[bool]] = defaultdict(list)
     for item in items:
-        slow[item.path].append(item.get_closest_marker("slow") is not None)
+        slow[item.path].append(_is_slow(item))
     items.sort(key=lambda item: -fmean(slow[item.path]))
+    if not config.option.markexpr and not any("::" in named for named in config.args):
+        config.hook.pytest_deselected(items=[item for item in items if _is_slow(item)])
+        items[:] = [item for item in items if not _is_slow(item)]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 def _take_own_cores() -> None:
