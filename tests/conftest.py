@@ -30,9 +30,9 @@ _PERSONAL = (
     "KANDINSKY_BACKEND",
     "TRANSFORMERS_OFFLINE",
 )
-# Most of what tests on JAX do is compiling, and small programs need no optimising by LLVM: the first
-# picture of the embedded model takes two thirds of the time so. Tests of the wheel and of the
-# README's first command run without this.
+# Most of what tests on JAX do is compiling, and small programs need no optimising by LLVM: without
+# it the first picture of the embedded model takes two thirds of the time. Tests of the wheel and of
+# the README's first command run without this.
 _OPTIMISATION = "--xla_backend_optimization_level"
 _HUB = pytest.StashKey[FakeHub]()
 
