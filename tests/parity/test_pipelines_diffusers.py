@@ -63,7 +63,10 @@ def pairs(folders: dict[str, Path], backend_of: Callable[[str], Any]) -> dict[st
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "shapes": ("shapes", {"prompt": PROMPTS[0], "height": 64, "width": 64}),
-    "shapes, negative": ("shapes", {"prompt": PROMPTS[0], "negative_prompt": "green square"}),
+    "shapes, negative": (
+        "shapes",
+        {"prompt": PROMPTS[0], "negative_prompt": "green square", "height": 64, "width": 64},
+    ),
     "shapes, odd size": ("shapes", {"prompt": PROMPTS[0], "height": 61, "width": 90}),
     "random": ("random", RANDOM | {"prompt": PROMPTS[1]}),
     "batch of 3": ("random", RANDOM | {"prompt": list(PROMPTS), "height": 24, "width": 40}),
@@ -135,8 +138,8 @@ def test_one_generator_for_each_picture(pairs: dict[str, tuple[Any, Any]]) -> No
     request: dict[str, Any] = RANDOM | {
         "prompt": PROMPTS[1],
         "num_images_per_prompt": 3,
-        "height": 32,
-        "width": 32,
+        "height": 24,
+        "width": 40,
         "num_inference_steps": 3,
         "prior_num_inference_steps": 3,
         "output_type": "np",
