@@ -60,7 +60,9 @@ def test_the_folder_says_the_family(auto: str, family: str, roots: dict[str, Pat
     ("task", "half"),
     [("Pipeline", "decoder"), ("Img2ImgPipeline", "decoder"), ("InpaintPipeline", "inpaint")],
 )
-def test_the_other_familys_folder_is_refused(task: str, half: str, roots: dict[str, Path]) -> None:
+def test_the_folder_of_the_other_family_is_refused(
+    task: str, half: str, roots: dict[str, Path]
+) -> None:
     """Before any weights are read."""
     ours, theirs = getattr(kandinsky, f"Kandinsky{task}"), getattr(kandinsky, f"KandinskyV22{task}")
     with pytest.raises(CheckpointError, match=r"is a KandinskyV22.* without text_encoder, token"):

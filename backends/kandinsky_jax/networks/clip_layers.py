@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flax import nnx
-
 from jax import Array
+
 from kandinsky_core.configs import CLIPTextConfig, CLIPVisionConfig
 from kandinsky_jax.layers.attention import merge_heads, split_heads
 from kandinsky_jax.layers.layers import LayerNorm, Layers, Linear, gelu, quick_gelu
@@ -36,7 +36,7 @@ class ClipAttention(nnx.Module):
 
 
 class ClipMlp(nnx.Module):
-    """[B,T,H] -> [B,T,H]."""
+    """The feed-forward part of a block: [B,T,H] -> [B,T,H]."""
 
     def __init__(
         self, width: int, inner: int, *, activation: Callable[[Array], Array], layers: Layers
@@ -50,7 +50,7 @@ class ClipMlp(nnx.Module):
 
 
 class ClipLayer(nnx.Module):
-    """One block; both sublayers add to their input."""
+    """One block: attention and feed-forward, each added to its input."""
 
     def __init__(self, config: CLIPTextConfig | CLIPVisionConfig, *, layers: Layers) -> None:
         width, epsilon = config.hidden_size, config.layer_norm_eps

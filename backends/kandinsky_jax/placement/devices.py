@@ -1,8 +1,9 @@
-"""JAX's devices by the names that users of other frameworks know."""
+"""Finds JAX's devices by the names that users of other frameworks know."""
 
 from __future__ import annotations
 
 import jax
+
 from kandinsky_core.errors import BackendUnavailableError
 
 __all__ = ["default_device", "device_name", "device_platform", "find_device"]
@@ -23,7 +24,7 @@ def device_name(device: jax.Device) -> str:
 
 
 def device_platform(name: str) -> str:
-    """Return JAX's name of a kind of device: `gpu` for `cuda`; with an index it is no kind."""
+    """Return JAX's name for a kind of device, `gpu` for `cuda`; a name with an index stays."""
     kind = name.lower()
     return _PLATFORMS.get(kind, kind)
 
