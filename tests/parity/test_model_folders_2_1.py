@@ -16,6 +16,7 @@ diffusers = pytest.importorskip("diffusers")
 import kandinsky_core as kandinsky  # noqa: E402
 from kandinsky_cli.main import main  # noqa: E402
 from kandinsky_converters.convert import convert  # noqa: E402
+from kandinsky_core.checkpoints.checkpoint import Checkpoint  # noqa: E402
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles  # noqa: E402
 from kandinsky_core.errors import CheckpointError, ConfigError  # noqa: E402
 from kandinsky_core.pictures.metadata import read_metadata  # noqa: E402
@@ -173,7 +174,7 @@ def test_bug_33_misaligned_weights_are_read(roots: dict[str, Path], tmp_path: Pa
     latents = np.random.default_rng(0).standard_normal((1, 4, 8, 8), np.float32)
     pictures = []
     for model in (folder, roots[""] / "decoder"):
-        source = kandinsky.checkpoint.Checkpoint.open(model).components["movq"]
+        source = Checkpoint.open(model).components["movq"]
         pictures.append(kandinsky.get_backend("jax").load(source, "float32").decode(latents))
     np.testing.assert_array_equal(*pictures)
 
