@@ -80,9 +80,10 @@ def record(path: Path) -> dict[str, str]:
     ["img2img", *(pytest.param(command, marks=pytest.mark.slow) for command in COMMANDS[1:])],
 )
 def test_picture_holds_the_command_that_remakes_it(
-    kandinsky: Runner, workplace: Path, pictures: Path, command: str
+    kandinsky: Runner, workplace: Path, pictures: Path, shallow: Path, command: str
 ) -> None:
     words = [*words_for(command, pictures), *FEW, "--seed", "7", "--scheduler", "euler-ancestral"]
+    words += ["--model", str(shallow)]
     code, output, error = kandinsky(command, *words, "--output", "a.png")
     assert (code, error) == (0, "")
     assert output.startswith("a.png  seed 7, 64x64, jax on ")

@@ -127,7 +127,7 @@ def run_prior_twin(model: Any, dtype: str, *inputs: Any) -> jax.Array:
 @pytest.mark.parametrize(
     ("config", "shape"),
     [
-        pytest.param(tiny.UNET, (1, 8, 8), id="small"),
+        pytest.param(tiny.UNET, (1, 8, 8), id="small", marks=pytest.mark.slow),
         pytest.param(tiny.UNET, (3, 6, 10), id="small, three"),
         # Four levels of three blocks, nine input channels, other groups and head width.
         pytest.param(tiny.UNET_DEEP, (2, 16, 24), id="deep", marks=pytest.mark.slow),
@@ -140,7 +140,7 @@ def test_unet(config: dict[str, Any], shape: tuple[int, int, int]) -> None:
     check(tiny.relative_error(ours, run_unet(model, *inputs)), UNET_TOLERANCE)
 
 
-@pytest.mark.parametrize("lengths", [[77], [77, 5, 1]])
+@pytest.mark.parametrize("lengths", [pytest.param([77], marks=pytest.mark.slow), [77, 5, 1]])
 def test_prior(lengths: list[int]) -> None:
     model = tiny.prior(tiny.PRIOR)
     inputs = prior_input(lengths)
@@ -158,7 +158,7 @@ def test_prior_post_processing() -> None:
 @pytest.mark.parametrize(
     ("config", "shape"),
     [
-        pytest.param(tiny.MOVQ, (1, 8, 8), id="small"),
+        pytest.param(tiny.MOVQ, (1, 8, 8), id="small", marks=pytest.mark.slow),
         pytest.param(tiny.MOVQ, (3, 3, 5), id="small, three, odd"),
         pytest.param(tiny.MOVQ_DEEP, (2, 3, 5), id="deep", marks=pytest.mark.slow),
     ],
@@ -171,11 +171,18 @@ def test_movq_decode(config: dict[str, Any], shape: tuple[int, int, int]) -> Non
     check(tiny.relative_error(channels_first(ours), theirs), MOVQ_TOLERANCE)
 
 
-def test_movq_decode_by_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(tiny.MOVQ, id="small"),
+        pytest.param(tiny.MOVQ_DEEP, id="deep", marks=pytest.mark.slow),
+    ],
+)
+def test_movq_decode_by_bands(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """As wide networks decode on a CPU: more rows than a band, and no whole number of bands."""
     monkeypatch.setattr(winograd, "WIDE", 1)
-    model = tiny.movq(tiny.MOVQ_DEEP)
-    latents = normal(2, tiny.MOVQ_DEEP["latent_channels"], 9, 5)
+    model = tiny.movq(config)
+    latents = normal(2, config["latent_channels"], 9, 5)
     network = twin(model)
     assert network.decoder.up_blocks[0].upsamplers[0].conv.bands
     ours = nnx.jit(lambda net, z: net.decode(z))(network, to_jax(latents))
@@ -186,7 +193,7 @@ def test_movq_decode_by_bands(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("config", "shape"),
     [
-        pytest.param(tiny.MOVQ, (1, 16, 16), id="small"),
+        pytest.param(tiny.MOVQ, (1, 16, 16), id="small", marks=pytest.mark.slow),
         pytest.param(tiny.MOVQ, (3, 17, 22), id="small, three, odd"),
         pytest.param(tiny.MOVQ_DEEP, (2, 24, 40), id="deep", marks=pytest.mark.slow),
     ],
