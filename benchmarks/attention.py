@@ -13,10 +13,10 @@ import argparse
 import sys
 from unittest import mock
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jax
 from benchmarks.timing import fastest
 from benchmarks.turns import add_dtypes
 from kandinsky_jax.layers import attention

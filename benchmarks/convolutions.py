@@ -76,10 +76,10 @@ def measure(shape: Shape, dtype: str, lowest: int, repeats: int) -> tuple[float,
 
 
 def _seconds(shape: Shape, layers: Any, repeats: int) -> float:
+    import jax
     import jax.numpy as jnp
     from flax import nnx
 
-    import jax
     from kandinsky_jax.layers.layers import Conv
 
     side, width, wide, doubled = shape

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
-import jax
 from benchmarks.full_size import component
 from kandinsky_core.configs import NETWORK_CONFIGS
 from kandinsky_jax.backend import _CLASSES

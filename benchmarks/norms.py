@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable
 from unittest import mock
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jax
 from benchmarks.timing import fastest
 from kandinsky_jax.layers import group_statistics
 from kandinsky_jax.layers.layers import silu

@@ -23,9 +23,9 @@ def matmul_rate(framework: str, dtype: str, side: int = 4096, repeats: int = 5) 
 
 
 def _jax(dtype: str, side: int) -> Any:
+    import jax
     import jax.numpy as jnp
 
-    import jax
     from kandinsky_jax.layers.products import product
 
     square = jax.jit(lambda a: product(a, a))

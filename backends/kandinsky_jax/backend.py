@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 from flax import nnx
 
-import jax
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
     CLIPTextConfig,

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from jax.sharding import Mesh
 
-import jax
 import kandinsky_core as kandinsky
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_core import AutoPipelineForText2Image, KandinskyV22PriorPipeline, get_backend

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
-import jax
 from kandinsky_core import AutoPipelineForText2Image, Kandinsky3Pipeline
 from kandinsky_jax.backend import JaxBackend
 from kandinsky_jax.components.denoise import JaxRun

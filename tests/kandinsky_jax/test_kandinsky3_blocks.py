@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("flax")
 
+import jax
 import jax.numpy as jnp
 
-import jax
 from kandinsky_jax.layers import attention
 from kandinsky_jax.layers.layers import Layers
 from kandinsky_jax.networks.kandinsky3_blocks import UpConv

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-import jax
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_jax.layers import attention
 from kandinsky_jax.layers.layers import (

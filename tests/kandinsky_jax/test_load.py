@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 from flax import nnx
 
-import jax
 from kandinsky_core.configs import PriorTransformerConfig, VQModelConfig
 from kandinsky_core.errors import CheckpointError
 from kandinsky_jax.networks.movq import VQModel

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("jax")
 
+import jax
 import jax.numpy as jnp
 
-import jax
 from kandinsky_jax.layers import products
 from kandinsky_jax.layers.attention import attend
 from kandinsky_jax.layers.winograd import (

@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("flax")
 
+import jax
 import jax.numpy as jnp
 
-import jax
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_core import DDPMScheduler, get_backend
 from kandinsky_core.checkpoints.hub import EMBEDDED

@@ -14,12 +14,13 @@ from kandinsky_mindspore.runtime import load_mindspore
 
 ms = load_mindspore()
 
+from mindspore import ops  # noqa: E402
+
 from kandinsky_core.seam.compilations import CompilationLog  # noqa: E402
 from kandinsky_mindspore.components import denoise  # noqa: E402
 from kandinsky_mindspore.cpu import cpu_ops  # noqa: E402
 from kandinsky_mindspore.networks import attention  # noqa: E402
 from kandinsky_mindspore.placement import devices  # noqa: E402
-from mindspore import ops  # noqa: E402
 from tests.support.fake_npu import UNET, component, error, replace_kernel, unet_output  # noqa: E402
 
 

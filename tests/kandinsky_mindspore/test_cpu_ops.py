@@ -14,10 +14,10 @@ from kandinsky_mindspore.runtime import load_mindspore
 
 ms = load_mindspore()
 
+from mindspore import mint, ops  # noqa: E402
 from mindspore.ops.auto_generate import gen_ops_prim  # noqa: E402
 
 from kandinsky_mindspore.cpu import cpu_ops  # noqa: E402
-from mindspore import mint, ops  # noqa: E402
 
 ULP = float(np.finfo(np.float32).eps)
 

@@ -10,11 +10,11 @@ import logging
 from importlib import import_module
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-import jax
 from kandinsky_converters.layouts.accounting import UNUSED
 from kandinsky_core.configs import (
     CLIPTextConfig,

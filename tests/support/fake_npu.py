@@ -18,6 +18,8 @@ from kandinsky_mindspore.runtime import load_mindspore
 
 ms = load_mindspore()
 
+from mindspore import ops  # noqa: E402
+
 from kandinsky_core.configs import (  # noqa: E402
     PriorTransformerConfig,
     UNet2DConditionConfig,
@@ -27,7 +29,6 @@ from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
 from kandinsky_mindspore.cpu import cpu_ops  # noqa: E402
 from kandinsky_mindspore.networks import build as networks  # noqa: E402
 from kandinsky_mindspore.placement import devices  # noqa: E402
-from mindspore import ops  # noqa: E402
 from tests.support.dict_tensors import DictTensors  # noqa: E402
 
 __all__ = [

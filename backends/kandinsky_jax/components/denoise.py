@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-import jax
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.seam.compile_only import compiling_only

@@ -6,10 +6,10 @@ import gc
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
-import jax
 from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
 from kandinsky_core.arrays import Array
 from kandinsky_core.seam.compilations import CompilationLog

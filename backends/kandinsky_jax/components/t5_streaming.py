@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-import jax
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import T5Config

@@ -8,10 +8,10 @@ import math
 from collections import Counter
 from typing import Any
 
-from flax import nnx
-
 import jax
+from flax import nnx
 from jax import Array
+
 from kandinsky_core.configs import NetworkConfig
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only

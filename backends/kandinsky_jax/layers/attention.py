@@ -10,10 +10,10 @@ import functools
 import math
 from typing import Protocol
 
-import jax.numpy as jnp
-
 import jax
+import jax.numpy as jnp
 from jax import Array
+
 from kandinsky_jax.layers.products import wide_product
 
 __all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-
-import jax
 from jax import Array
 
 __all__ = ["group_normalised"]

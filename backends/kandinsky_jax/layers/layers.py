@@ -8,13 +8,13 @@ when the mean is large).
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
-import jax
-from jax import Array
 from kandinsky_jax.layers.attention import AttentionFunction
 from kandinsky_jax.layers.group_statistics import group_normalised
 from kandinsky_jax.layers.products import matmul_precision, product

@@ -6,10 +6,9 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-
-import jax
 from jax import Array
 
 __all__ = ["matmul_precision", "multiplies_bfloat16", "product", "wide_product"]

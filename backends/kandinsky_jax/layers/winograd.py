@@ -19,11 +19,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-
-import jax
 from jax import Array
+
 from kandinsky_jax.layers.products import wide_product
 
 __all__ = [

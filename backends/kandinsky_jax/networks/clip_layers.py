@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flax import nnx
-
 from jax import Array
+
 from kandinsky_core.configs import CLIPTextConfig, CLIPVisionConfig
 from kandinsky_jax.layers.attention import merge_heads, split_heads
 from kandinsky_jax.layers.layers import LayerNorm, Layers, Linear, gelu, quick_gelu

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
-from jax import Array
 from kandinsky_core.configs import CLIPVisionConfig
 from kandinsky_jax.layers.attention import AttentionFunction, attend
 from kandinsky_jax.layers.layers import Conv, Embedding, LayerNorm, Layers, Linear

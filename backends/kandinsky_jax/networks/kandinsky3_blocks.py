@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-
 from jax import Array
+
 from kandinsky_core.configs import Kandinsky3UNetConfig
 from kandinsky_jax.layers.attention import merge_heads, split_heads
 from kandinsky_jax.layers.group_statistics import group_normalised

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
-from jax import Array
 from kandinsky_core.configs import Kandinsky3UNetConfig
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_jax.layers.attention import AttentionFunction, attend

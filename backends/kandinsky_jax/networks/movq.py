@@ -6,9 +6,9 @@ import functools
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
-from jax import Array
 from kandinsky_core.configs import VQModelConfig
 from kandinsky_jax.layers.attention import AttentionFunction, attend
 from kandinsky_jax.layers.layers import Conv, GroupNorm, Layers, silu

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import nnx
-
 from jax import Array
+
 from kandinsky_jax.layers.attention import split_heads
 from kandinsky_jax.layers.layers import Conv, GroupNorm, Layers, Linear, silu, upsample_nearest
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
-from jax import Array
 from kandinsky_core.configs import MultilingualCLIPConfig
 from kandinsky_jax.layers.attention import AttentionFunction, attend, merge_heads, split_heads
 from kandinsky_jax.layers.layers import Embedding, LayerNorm, Layers, Linear, gelu

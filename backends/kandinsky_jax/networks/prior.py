@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
-from jax import Array
 from kandinsky_core.configs import PriorTransformerConfig
 from kandinsky_jax.layers.attention import AttentionFunction, attend, merge_heads, split_heads
 from kandinsky_jax.layers.layers import (

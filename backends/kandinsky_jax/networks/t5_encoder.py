@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
-import jax
-from jax import Array
 from kandinsky_backend_kit.t5_positions import relative_buckets
 from kandinsky_core.configs import T5Config
 from kandinsky_jax.layers.attention import AttentionFunction, attend, merge_heads, split_heads

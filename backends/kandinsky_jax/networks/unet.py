@@ -6,9 +6,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import Array
 from jax.typing import DTypeLike
 
-from jax import Array
 from kandinsky_core.configs import UNet2DConditionConfig
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_jax.layers.attention import AttentionFunction, attend

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
-
 from jax import Array
+
 from kandinsky_core.configs import UNet2DConditionConfig
 from kandinsky_jax.layers.attention import merge_heads, split_heads
 from kandinsky_jax.layers.layers import (

@@ -12,8 +12,8 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-
 from jax import Array
+
 from kandinsky_core.configs import UNet2DConditionConfig
 from kandinsky_jax.layers.layers import Conv, Identity, LayerNorm, Layers, Linear, silu
 

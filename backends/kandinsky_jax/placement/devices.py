@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+
 from kandinsky_core.errors import BackendUnavailableError
 
 __all__ = ["default_device", "device_name", "device_platform", "find_device"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
+
 from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_core.errors import DeviceMemoryError
 from kandinsky_core.seam.backend import DeviceMemory

@@ -6,10 +6,10 @@ import math
 import re
 from typing import Any
 
+import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-import jax
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_jax.placement.sharding import MODEL_AXIS
 

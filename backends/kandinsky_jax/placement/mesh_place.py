@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-import jax
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_jax.placement.devices import device_platform

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import jax
 import numpy as np
 
-import jax
 from kandinsky_core.arrays import Array
 from kandinsky_jax.placement.devices import device_name, find_device
 

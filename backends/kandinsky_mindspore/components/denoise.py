@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 import mindspore as ms
+import numpy as np
+from mindspore import mint, ops
+
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
@@ -19,7 +20,6 @@ from kandinsky_mindspore.networks.kandinsky3_unet import kandinsky3_form, prepar
 from kandinsky_mindspore.networks.unet_forms import unet_form
 from kandinsky_mindspore.programs.program import CompiledFunction
 from kandinsky_mindspore.runtime import LOCK
-from mindspore import mint, ops
 
 __all__ = ["MindSporeKandinsky3UNet", "MindSporePrior", "MindSporeRun", "MindSporeUNet"]
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 
-import mindspore as ms
 from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compilations import CompilationLog

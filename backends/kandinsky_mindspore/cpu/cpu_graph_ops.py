@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mindspore.ops.auto_generate import gen_ops_def, gen_ops_prim
-from mindspore.ops.function import array_func, nn_func
-
 import mindspore as ms
 from mindspore import mint, ops
+from mindspore.ops.auto_generate import gen_ops_def, gen_ops_prim
+from mindspore.ops.function import array_func, nn_func
 
 __all__ = ["Compiling"]
 

@@ -17,12 +17,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import mindspore as ms
 import numpy as np
+from mindspore import ops
 from mindspore.ops import functional_overload
 from mindspore.ops.auto_generate import gen_ops_prim
-
-import mindspore as ms
-from mindspore import ops
 
 __all__ = ["KERNELS", "install"]
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import mindspore as ms
-from kandinsky_mindspore.runtime import mindone_module
 from mindspore import mint, ops
+
+from kandinsky_mindspore.runtime import mindone_module
 
 __all__ = [
     "FusedAddedKVAttention",

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import mindspore as ms
-from kandinsky_core.configs import Kandinsky3UNetConfig
 from mindspore import mint, nn, ops
+
+from kandinsky_core.configs import Kandinsky3UNetConfig
 
 __all__ = ["build_kandinsky3_unet", "kandinsky3_form", "prepare_text"]
 

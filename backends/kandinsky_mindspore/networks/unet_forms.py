@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kandinsky_core.configs import UNet2DConditionConfig
 from mindspore import mint
+
+from kandinsky_core.configs import UNet2DConditionConfig
 
 __all__ = ["unet_form"]
 

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import mindspore as ms
+
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.seam.dtypes import safe_dtype
 

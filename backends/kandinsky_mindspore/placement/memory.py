@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import mindspore as ms
+
 from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_core.seam.backend import DeviceMemory
 

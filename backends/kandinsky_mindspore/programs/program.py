@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import mindspore as ms
+
 from kandinsky_core.seam.compilations import CompilationLog
 
 __all__ = ["CompiledFunction"]

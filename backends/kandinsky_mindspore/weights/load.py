@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import mindspore as ms
 import ml_dtypes
 import numpy as np
 
-import mindspore as ms
 from kandinsky_converters.layouts.accounting import account
 from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_converters.layouts.leaf_rules import MINDSPORE_RULES

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 
-import mindspore as ms
 from kandinsky_core.arrays import Array
 from kandinsky_mindspore.weights.load import owned, parameters_by_name
 
