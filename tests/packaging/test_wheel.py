@@ -47,6 +47,8 @@ TESTS = (
     "kandinsky_core/texts/test_clip_tokenizer.py",
     "kandinsky_core/checkpoints/test_safetensors_files.py",
 )
+# What these compile for other sizes, tasks and numbers says no more about versions.
+LEFT_OUT = ("a_new_shape", "with_pictures", "picture_of_a_batch")
 
 
 def test_oldest_versions_are_the_lower_bounds() -> None:
@@ -143,7 +145,9 @@ def test_jax_alone(wheel: Path, versions: str, tmp_path: Path) -> None:
     there = Environment(tmp_path)
     constraints = ["-c", str(OLDEST)] if versions == "oldest" else []
     there.install(*constraints, f"{wheel}[jax]", *RUNNER)
-    assert " passed" in there.check("python", *QUICK, *(f"tests/{name}" for name in TESTS))
+    others = " and ".join(f"not {name}" for name in LEFT_OUT)
+    tests = (f"tests/{name}" for name in TESTS)
+    assert " passed" in there.check("python", *QUICK, "-k", others, *tests)
     there.check_example()
 
 
