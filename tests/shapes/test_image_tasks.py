@@ -30,6 +30,10 @@ BACKENDS = [
 ]
 
 
+# MindSpore's pictures are JAX's (tested), and take ten times as long on a CPU.
+FASTEST = pytest.mark.parametrize("backend", ["jax"], indirect=True)
+
+
 @pytest.fixture(scope="module", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -91,10 +95,11 @@ def test_a_green_square_is_painted_into_the_masked_half(load: Any) -> None:
 
 
 @pytest.mark.slow
-def test_many_pictures_are_repainted(load: Any, backend: str) -> None:
+@needs("jax")
+@FASTEST
+def test_many_pictures_are_repainted(load: Any) -> None:
     pipe = load("AutoPipelineForInpainting")
-    # MindSpore's pictures are JAX's (tested), and take ten times as long on a CPU
-    prompts = repaint_prompts(24 if backend == "jax" else 4, seed=1)
+    prompts = repaint_prompts(24, seed=1)
     right, psnr = [], []
     for seed, prompt in enumerate(prompts):
         before, mask = drawn(prompt.before), np.zeros((SIDE, SIDE), np.float32)
@@ -145,8 +150,10 @@ def test_the_hint_fixes_the_outline_and_the_prompt_the_colour(load: Any) -> None
 
 
 @pytest.mark.slow
-def test_many_hints(load: Any, backend: str) -> None:
-    check_hints(load, 32 if backend == "jax" else 8, 50, seed=2, chance=CHANCE)
+@needs("jax")
+@FASTEST
+def test_many_hints(load: Any) -> None:
+    check_hints(load, 32, 50, seed=2, chance=CHANCE)
 
 
 @pytest.mark.slow
