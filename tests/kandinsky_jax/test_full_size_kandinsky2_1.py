@@ -6,6 +6,7 @@ On MindSpore see `test_convert_mindspore.py`, which does this for every publishe
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ NETWORKS = {
 }
 
 
+@cache
 def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     config = published_config(name)
     network = abstract_network(_CLASSES[config.CLASS_NAME][1], config, dtype=jnp.float32)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -32,6 +33,7 @@ NETWORKS: dict[str, Any] = {
 MOVQ_CODEBOOK = 16384 * 4  # quantize.embedding.weight: stored, counted by the hub, never used
 
 
+@cache
 def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     network = abstract_network(NETWORKS[name], published_config(name), dtype=jnp.float32)
     return expected_shapes(network)
