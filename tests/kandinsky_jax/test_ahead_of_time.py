@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,21 @@ def backend() -> Any:
     return get_backend("jax")
 
 
-def load(name: str, backend: Any) -> Any:
-    pipe = getattr(kandinsky, name).from_pretrained("shapes", backend=backend)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+@pytest.fixture
+def load(shallow: Path) -> Callable[[str, Any], Any]:
+    def loaded(name: str, backend: Any) -> Any:
+        pipe = getattr(kandinsky, name).from_pretrained(shallow, backend=backend)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    return loaded
 
 
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=() if name == NOT_SLOW else pytest.mark.slow) for name in OF_TASK],
 )
-def test_decoders(name: str, backend: Any) -> None:
+def test_decoders(name: str, backend: Any, load: Callable[[str, Any], Any]) -> None:
     pipe, log = load(name, backend), backend.compilations
     pipe.compile(16, 32, 2)
     before = len(log)
@@ -60,7 +65,7 @@ def test_decoders(name: str, backend: Any) -> None:
     assert pipe.compile(16, 32, 2) == []
 
 
-def test_a_combined_pipeline_and_its_picture(backend: Any) -> None:
+def test_a_combined_pipeline_and_its_picture(backend: Any, load: Callable[[str, Any], Any]) -> None:
     """The programs compiled ahead are those that calls use, and compiling changes no network."""
     pipe, log = load("KandinskyV22CombinedPipeline", backend), backend.compilations
     found = pipe.compile(16, 32)
@@ -83,7 +88,9 @@ def test_a_combined_pipeline_and_its_picture(backend: Any) -> None:
         np.testing.assert_array_equal(picture, expected.images)
 
 
-def test_no_weight_is_read_to_compile(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_weight_is_read_to_compile(
+    backend: Any, monkeypatch: pytest.MonkeyPatch, load: Callable[[str, Any], Any]
+) -> None:
     """And the programs are those of networks that are there, kept on the host or not."""
 
     def refuse(*_: Any, **__: Any) -> Any:
@@ -104,7 +111,9 @@ def test_no_weight_is_read_to_compile(backend: Any, monkeypatch: pytest.MonkeyPa
     assert backend.compilations[before:] == []
 
 
-def test_another_threads_call_computes_meanwhile(backend: Any) -> None:
+def test_another_threads_call_computes_meanwhile(
+    backend: Any, load: Callable[[str, Any], Any]
+) -> None:
     pipe = load("KandinskyV22Pipeline", backend)
     request = {**SIZE, "num_inference_steps": 1, "output_type": "latent", "seed": 0}
     found: list[Any] = []
@@ -116,7 +125,9 @@ def test_another_threads_call_computes_meanwhile(backend: Any) -> None:
     assert np.abs(found[0]).max() > 0.1
 
 
-def test_programs_are_shared_by_what_differs_in_weights_alone(backend: Any) -> None:
+def test_programs_are_shared_by_what_differs_in_weights_alone(
+    backend: Any, load: Callable[[str, Any], Any]
+) -> None:
     request = {**SIZE, "num_inference_steps": 1, "output_type": "latent", "seed": 0}
     first, second = (load("KandinskyV22Pipeline", backend) for _ in range(2))
     expected = first(*EMBEDS, **request).images

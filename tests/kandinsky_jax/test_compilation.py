@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from kandinsky_core import AutoPipelineForText2Image, get_backend, scheduler_by_
 
 
 @pytest.fixture(scope="module")
-def pipe() -> Any:
-    pipeline = AutoPipelineForText2Image.from_pretrained("shapes", backend="jax")
+def pipe(shallow: Path) -> Any:
+    pipeline = AutoPipelineForText2Image.from_pretrained(shallow, backend="jax")
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -150,9 +151,9 @@ def varied_picture_requests(task: str) -> list[dict[str, Any]]:
     ],
 )
 def test_twenty_varied_requests_with_pictures_compile_one_step(
-    task: str, compiled_by_jax: list[str]
+    task: str, compiled_by_jax: list[str], shallow: Path
 ) -> None:
-    pipe = getattr(kandinsky, task).from_pretrained("shapes", backend="jax")
+    pipe = getattr(kandinsky, task).from_pretrained(shallow, backend="jax")
     pipe.set_progress_bar_config(disable=True)
     log, requests = pipe.unet.compilations, varied_picture_requests(task)
     pipe(**requests[0], height=48, width=32)

@@ -56,7 +56,8 @@ np.savez(sys.argv[3], images=images, again=again, weight=weight, said=said)
 
 
 def environment(devices: int) -> dict[str, str]:
-    return os.environ | {"XLA_FLAGS": f"{DIVIDE}{devices}", "PYTHONPATH": str(ROOT)}
+    flags = f"{os.environ['XLA_FLAGS']} {DIVIDE}{devices}"
+    return os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
 
 
 def on_eight_devices(marks: str) -> None:

@@ -35,7 +35,7 @@ def measure(folder: Path, *cases: str) -> dict[str, Any]:
     """What `offloading_samples` sees."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2",
     }
     command = [sys.executable, "-m", "tests.kandinsky_jax.offloading_samples", str(folder), *cases]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

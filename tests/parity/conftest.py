@@ -1,8 +1,14 @@
-"""The reference runs on one thread: small networks gain nothing from more, and waiting costs."""
+"""What tests against the reference share: small models on disk, and one backend of each kind.
+
+The reference runs on one thread: small networks gain nothing from more, and waiting costs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +17,14 @@ import pytest
 def _one_thread() -> None:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def backend_of() -> Callable[[str], Any]:
+    """Give the backend of a name: the same one to all, whose pipelines share their programs."""
+    from kandinsky_core import get_backend
+
+    return cache(get_backend)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
 TEXTS = ("a red circle on a blue background", "a green square", "low quality", "two yellow stars")
-MOVQ = tiny.MOVQ_DEEP | {"latent_channels": 4, "vq_embed_dim": 4}
+MOVQ = tiny.MOVQ_DEEP | {"latent_channels": 4, "layers_per_block": 1, "vq_embed_dim": 4}
 
 
 def tokenizer() -> Any:

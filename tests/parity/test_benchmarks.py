@@ -107,6 +107,7 @@ def test_parts_of_a_step_are_timed_both_ways() -> None:
         assert all(seconds > 0 for seconds in convolutions.measure(shape, "bfloat16", 4, 1))
 
 
+@pytest.mark.slow
 @needs("jax")
 def test_operations_are_those_of_the_reference() -> None:
     """Those that PyTorch counts on the reference, but for what a loop needs only once."""

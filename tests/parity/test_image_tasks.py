@@ -7,7 +7,7 @@ to image takes height for width there, and no Kandinsky pipeline scales its inpu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ diffusers = pytest.importorskip("diffusers")
 import kandinsky_core as kandinsky  # noqa: E402
 from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
-from tests.support.backends import BACKENDS  # noqa: E402
+from tests.support.backends import BACKENDS, needs  # noqa: E402
 
 PICTURE_TOLERANCE = 1e-4  # the project promises 1e-3
 IMG2IMG = "KandinskyV22Img2ImgPipeline"
@@ -39,7 +39,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def load(backend: str, random_root: Path) -> Any:
+def load(backend: str, random_root: Path, backend_of: Callable[[str], Any]) -> Any:
     """Load the reference and ours, once each."""
     roots = {"random": random_root, "shapes": EMBEDDED["shapes"]}
     loaded: dict[tuple[str, str], tuple[Any, Any]] = {}
@@ -48,7 +48,9 @@ def load(backend: str, random_root: Path) -> Any:
         if (task, model) not in loaded:
             theirs = getattr(diffusers, task).from_pretrained(roots[model] / HALVES[task])
             theirs.to(dtype=torch.float32)
-            ours = getattr(kandinsky, task).from_pretrained(roots[model], backend=backend)
+            ours = getattr(kandinsky, task).from_pretrained(
+                roots[model], backend=backend_of(backend)
+            )
             for pipe in (theirs, ours):
                 pipe.set_progress_bar_config(disable=True)
             loaded[task, model] = theirs, ours
@@ -249,21 +251,39 @@ class _Euler(diffusers.EulerDiscreteScheduler):  # type: ignore[misc]
         return super().add_noise(original, noise / self.init_noise_sigma, timesteps)
 
 
+SWAPPED = [
+    (task, scheduler)
+    for task in (INPAINT, IMG2IMG)
+    for scheduler in ("DPMSolverMultistepScheduler", "EulerDiscreteScheduler")
+]
+
+
 @pytest.mark.parametrize(
-    ("task", "name"),
+    ("backend", "task", "name"),
     [
-        (INPAINT, "DPMSolverMultistepScheduler"),
-        pytest.param(IMG2IMG, "DPMSolverMultistepScheduler", marks=pytest.mark.slow),
-        pytest.param(INPAINT, "EulerDiscreteScheduler", marks=pytest.mark.slow),
-        (IMG2IMG, "EulerDiscreteScheduler"),
+        pytest.param("jax", *SWAPPED[-1], marks=needs("jax")),
+        pytest.param("mindspore", *SWAPPED[0], marks=needs("mindspore")),
     ],
+    indirect=["backend"],
+    scope="module",
 )
 def test_swapped_scheduler(load: Any, task: str, name: str) -> None:
+    """Schedulers are core's, so each kind is tried on one backend; slow tests try all."""
+    swap_scheduler(load, task, name, 32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "name"), SWAPPED)
+def test_any_swapped_scheduler(load: Any, task: str, name: str) -> None:
+    swap_scheduler(load, task, name, 64)
+
+
+def swap_scheduler(load: Any, task: str, name: str, size: int) -> None:
     theirs, ours = load(task, "shapes")
     before = theirs.scheduler, ours.scheduler
     euler = name.startswith("Euler") and task == INPAINT
     scheduler = _Euler if euler else getattr(diffusers, name)
-    request: dict[str, Any] = {"height": 64, "width": 64, "image": picture(64, 64)}
+    request: dict[str, Any] = {"height": size, "width": size, "image": picture(64, 64)}
     request |= {"strength": 0.8} if task == IMG2IMG else {"mask_image": half_mask(64, 64)}
     theirs.scheduler = scheduler.from_config(theirs.scheduler.config)
     ours.scheduler = getattr(kandinsky, name).from_config(ours.scheduler.config)

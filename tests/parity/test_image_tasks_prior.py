@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def roots(random_root: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def priors(backend: str, roots: dict[str, Path]) -> Any:
+def priors(backend: str, roots: dict[str, Path], backend_of: Callable[[str], Any]) -> Any:
     """Load both priors of the reference and ours, which share their networks."""
     loaded: dict[str, Any] = {}
 
@@ -42,7 +43,7 @@ def priors(backend: str, roots: dict[str, Path]) -> Any:
             theirs = diffusers.KandinskyV22PriorPipeline.from_pretrained(roots[model] / "prior")
             theirs.to(dtype=torch.float32)
             ours = kandinsky.KandinskyV22PriorPipeline.from_pretrained(
-                roots[model], backend=backend
+                roots[model], backend=backend_of(backend)
             )
             loaded[model] = theirs, ours
         pair = tuple(
@@ -177,7 +178,9 @@ QUICK = ("img2img", "inpaint")
     "case",
     [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in COMBINED],
 )
-def test_combined_tasks(backend: str, roots: dict[str, Path], case: str) -> None:
+def test_combined_tasks(
+    backend: str, roots: dict[str, Path], backend_of: Callable[[str], Any], case: str
+) -> None:
     task, half, request = COMBINED[case]
     prior = diffusers.KandinskyV22PriorPipeline.from_pretrained(roots["random"] / "prior")
     decoder = getattr(diffusers, f"KandinskyV22{task}Pipeline").from_pretrained(
@@ -187,7 +190,7 @@ def test_combined_tasks(backend: str, roots: dict[str, Path], case: str) -> None
         **decoder.components, **{f"prior_{k}": v for k, v in prior.components.items()}
     )
     auto = {"Img2Img": "AutoPipelineForImage2Image", "Inpaint": "AutoPipelineForInpainting"}[task]
-    ours = getattr(kandinsky, auto).from_pretrained(roots["random"], backend=backend)
+    ours = getattr(kandinsky, auto).from_pretrained(roots["random"], backend=backend_of(backend))
     for pipe in (theirs, ours):
         pipe.set_progress_bar_config(disable=True)
     options = {"height": 32, "width": 32, "num_inference_steps": 8, "prior_num_inference_steps": 3}

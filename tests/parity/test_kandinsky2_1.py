@@ -9,6 +9,7 @@ Measured: pictures differ by up to 6e-6 with a guidance of 1.5, 2e-5 with 4.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def load(backend: str, multilingual_root: Path) -> Any:
+def load(backend: str, multilingual_root: Path, backend_of: Callable[[str], Any]) -> Any:
     """Load the reference and ours, once each."""
     loaded: dict[str, tuple[Any, Any]] = {}
 
@@ -59,7 +60,7 @@ def load(backend: str, multilingual_root: Path) -> Any:
             if task == PRIOR:
                 theirs.tokenizer = fast_clip_tokenizer(multilingual_root / "prior")
             ours = getattr(kandinsky, task).from_pretrained(
-                multilingual_root / FOLDERS[task], backend=backend
+                multilingual_root / FOLDERS[task], backend=backend_of(backend)
             )
             for pipe in (theirs, ours):
                 pipe.set_progress_bar_config(disable=True)

@@ -1,13 +1,13 @@
-"""ai-forever's files of Kandinsky 3.1 loaded as they are: text to image, inpainting, Flash.
+"""What ai-forever's weights of Kandinsky 3.1 make: text to image, inpainting, Flash.
 
-diffusers does none of this. The reference is the sampling as `kandinsky3_reference` transcribes it,
-around PyTorch's networks: T5, the UNet with the texts as that code has them, MoVQ.
+From their files, and with smaller networks put together. diffusers does none of this. The reference
+is the sampling as `kandinsky3_reference` transcribes it, around PyTorch's networks: T5, the UNet
+with the texts as that code has them, MoVQ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,16 +18,17 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
-from tests.parity import tiny  # noqa: E402
+from kandinsky_core.texts.t5_tokenizer import T5Tokenizer  # noqa: E402
+from tests.parity import random_models_3, tiny  # noqa: E402
 from tests.parity.original_kandinsky3 import (  # noqa: E402
     MOVQ,
     UNET,
     null_embedding,
     save_repository,
 )
-from tests.parity.random_models_3 import TEXTS, tokenizer  # noqa: E402
+from tests.parity.random_models_3 import TEXTS  # noqa: E402
 from tests.support import kandinsky3_reference as reference  # noqa: E402
-from tests.support.backends import needs  # noqa: E402
+from tests.support.backends import BACKENDS, needs  # noqa: E402
 
 # The project promises 1e-3. Random weights multiply the last bits, which depend on the number of
 # threads too: between 1e-5 and 1e-4 were seen.
@@ -38,44 +39,87 @@ HEIGHT, WIDTH = 64, 128
 SHAPE = (4, HEIGHT // 8, WIDTH // 8)
 
 
+FILES = [
+    pytest.param(f"{name}, files", marks=[needs(name), pytest.mark.slow])
+    for name in ("jax", "mindspore")
+]
+# Put together from small networks, and loaded from files, which tell the published depth alone.
+every_form = pytest.mark.parametrize("form", [*BACKENDS, *FILES], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def form(request: pytest.FixtureRequest) -> tuple[str, bool]:
+    """A backend, and whether all comes from files."""
+    backend, _, files = request.param.partition(", ")
+    return backend, bool(files)
+
+
 @pytest.fixture(scope="module")
-def parts() -> Any:
+def parts(form: tuple[str, bool]) -> Any:
     """PyTorch's networks."""
-    flash = tiny.kandinsky3_unet(UNET)
+    config = UNET if form[1] else tiny.KANDINSKY3_UNET_SHALLOW
+    flash = tiny.kandinsky3_unet(config)
     flash.conv_out.weight *= 0.3
     return SimpleNamespace(
         unets={
-            "kandinsky3": tiny.kandinsky3_unet(UNET),
+            "kandinsky3": tiny.kandinsky3_unet(config),
             "kandinsky3_flash": flash,
-            "kandinsky3_inpainting": tiny.kandinsky3_inpainting_unet(UNET),
+            "kandinsky3_inpainting": tiny.kandinsky3_inpainting_unet(config),
         },
-        movq=tiny.movq(MOVQ),
+        movq=tiny.movq(MOVQ if form[1] else random_models_3.MOVQ),
         text_encoder=tiny.t5(tiny.T5),
-        tokenizer=tokenizer(),
+        tokenizer=random_models_3.tokenizer(),
+        null_embedding=null_embedding(config["cross_attention_dim"]),
     )
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, parts: Any) -> Path:
-    folder = tmp_path_factory.mktemp("Kandinsky3.1")
-    save_repository(
-        folder / "weights", parts.unets, parts.movq, parts.text_encoder, parts.tokenizer
-    )
-    return folder
+def load(
+    form: tuple[str, bool], parts: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Any]:
+    """Load our pipeline of a name, from the files or put together from its parts."""
+    folder, backend = tmp_path_factory.mktemp("Kandinsky3.1"), kandinsky.get_backend(form[0])
+    if form[1]:
+        save_repository(
+            folder / "weights", parts.unets, parts.movq, parts.text_encoder, parts.tokenizer
+        )
 
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("jax", marks=needs("jax")),
-        pytest.param("mindspore", marks=[needs("mindspore"), pytest.mark.slow]),
-    ],
-)
-def load(repository: Path, request: pytest.FixtureRequest) -> Callable[[str], Any]:
     def loaded(name: str) -> Any:
-        pipe = getattr(kandinsky, name).from_pretrained(repository, backend=request.param)
+        pipeline = getattr(kandinsky, name)
+        if form[1]:
+            pipe = pipeline.from_pretrained(folder, backend=backend)
+        else:
+            pipe = pipeline(**components(name))
         pipe.set_progress_bar_config(disable=True)
         return pipe
+
+    def components(name: str) -> dict[str, Any]:
+        parts.tokenizer.save_pretrained(folder)
+        unet, scheduler = {
+            "Kandinsky3Pipeline": ("kandinsky3", kandinsky.Kandinsky3Scheduler()),
+            "Kandinsky3FlashPipeline": ("kandinsky3_flash", kandinsky.Kandinsky3FlashScheduler()),
+            "Kandinsky3InpaintPipeline": (
+                "kandinsky3_inpainting",
+                kandinsky.Kandinsky3Scheduler(percentile=0.95),
+            ),
+        }[name]
+        channels = {"in_channels": 9, "out_channels": 4} if "Inpaint" in name else {}
+        return {
+            "tokenizer": T5Tokenizer.from_pretrained(folder),
+            "text_encoder": network(parts.text_encoder),
+            "unet": network(parts.unets[unet], **channels),
+            "scheduler": scheduler,
+            "movq": network(parts.movq),
+            "null_embedding": parts.null_embedding,
+        }
+
+    def network(model: Any, **changes: Any) -> Any:
+        tensors = tiny.tensors_of(model)
+        config = tiny.config_dict(model) | changes
+        source = SimpleNamespace(
+            class_name=type(model).__name__, config=config, tensors=lambda: tensors, name="model"
+        )
+        return backend.load(source, "float32")
 
     return loaded
 
@@ -106,7 +150,7 @@ def predictor(
         rows.append(context_of(parts, unet, ids_of(parts, negative, len(ids)), length))
     elif weight:
         nothing, seen = torch.zeros_like(context), torch.zeros_like(mask)
-        nothing[0, 0], seen[0, 0] = torch.from_numpy(null_embedding()), True
+        nothing[0, 0], seen[0, 0] = torch.from_numpy(parts.null_embedding), True
         rows.append((nothing, seen))
 
     def run(x: Any, time: int, row: tuple[Any, Any]) -> Any:
@@ -145,15 +189,19 @@ def check(got: Any, expected: Any) -> None:
     assert expected.std() > 0.01, "a flat picture proves nothing"
 
 
-# The first negative prompt is cut at its prompt's number of tokens, the second one is shorter.
-NEGATIVES = [None, f"{TEXTS[3]} and {TEXTS[0]}", "low"]
+@every_form
+def test_text_to_image(load: Any, parts: Any) -> None:
+    text_to_image(load, parts, None)
 
 
-@pytest.mark.parametrize(
-    "negative",
-    [None, *(pytest.param(text, marks=pytest.mark.slow, id=text) for text in NEGATIVES[1:])],
-)
-def test_text_to_image(load: Any, parts: Any, negative: str | None) -> None:
+# The first one is cut at its prompt's number of tokens, the second one is shorter.
+@pytest.mark.slow
+@pytest.mark.parametrize("negative", [f"{TEXTS[3]} and {TEXTS[0]}", "low"])
+def test_text_to_image_with_a_negative_prompt(load: Any, parts: Any, negative: str) -> None:
+    text_to_image(load, parts, negative)
+
+
+def text_to_image(load: Any, parts: Any, negative: str | None) -> None:
     predict = predictor(parts, parts.unets["kandinsky3"], TEXTS[1], negative, 3.0)
     times = reference.times_of(STEPS)
     expected = reference.sample(predict, drawing(7, 2), times, 0.99)
@@ -173,7 +221,7 @@ def test_text_to_image(load: Any, parts: Any, negative: str | None) -> None:
     assert output.metadata[1]["negative_prompt"] == negative
 
 
-@pytest.mark.slow
+@every_form
 def test_flash(load: Any, parts: Any) -> None:
     unet = parts.unets["kandinsky3_flash"]
     predict = predictor(parts, unet, TEXTS[0], None, 0)
@@ -196,9 +244,17 @@ def picture_and_mask() -> tuple[Any, Any]:
     return rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), mask
 
 
+@every_form
+def test_inpainting(load: Any, parts: Any) -> None:
+    inpainting(load, parts, None)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("negative", [None, pytest.param("low quality", id="negative")])
-def test_inpainting(load: Any, parts: Any, negative: str | None) -> None:
+def test_inpainting_with_a_negative_prompt(load: Any, parts: Any) -> None:
+    inpainting(load, parts, "low quality")
+
+
+def inpainting(load: Any, parts: Any, negative: str | None) -> None:
     image, mask = picture_and_mask()
     pixels = torch.from_numpy(image / np.float32(127.5) - 1).permute(2, 0, 1)[None].float()
     grey = pixels.masked_fill(torch.from_numpy(mask).bool(), 0)
@@ -207,10 +263,11 @@ def test_inpainting(load: Any, parts: Any, negative: str | None) -> None:
     unet = parts.unets["kandinsky3_inpainting"]
     predict = predictor(parts, unet, TEXTS[0], negative, 4.0, extra)
     times = reference.times_of(STEPS)
-    expected = reference.sample(predict, drawing(9, 1), times, 0.95)
+    expected = reference.sample(predict, drawing(9, 2), times, 0.95)
     pipe = load("Kandinsky3InpaintPipeline")
     request = {"image": image, "mask_image": mask, "negative_prompt": negative, "seed": 9}
     request |= {"height": HEIGHT, "width": WIDTH, "num_inference_steps": STEPS}
+    request |= {"num_images_per_prompt": 2}
     got = pipe(TEXTS[0], **request, output_type="np").images
     check(got, pictures(parts, expected.astype(np.float32)))
     pasted = pipe(TEXTS[0], **request, output_type="np", paste_back=True).images[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def pair(folder: Path, request: pytest.FixtureRequest) -> Any:
+def pair(folder: Path, request: pytest.FixtureRequest, backend_of: Callable[[str], Any]) -> Any:
     """Loads the reference's and our pipeline of a name."""
 
     def load(name: str) -> tuple[Any, Any]:
         theirs = getattr(diffusers, name).from_pretrained(folder)
-        ours = getattr(kandinsky, name).from_pretrained(folder, backend=request.param)
+        ours = getattr(kandinsky, name).from_pretrained(folder, backend=backend_of(request.param))
         for pipe in (theirs, ours):
             pipe.set_progress_bar_config(disable=True)
         return theirs, ours
@@ -109,7 +110,6 @@ def test_several_prompts_keep_their_masks(pair: Any) -> None:
     assert seen["mask"].sum(axis=1).tolist() == [0] * 4 + [lengths[0]] * 2 + [lengths[1]] * 2
 
 
-@pytest.mark.slow
 def test_image_to_image(pair: Any) -> None:
     theirs, ours = pair("Kandinsky3Img2ImgPipeline")
     pixels = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)

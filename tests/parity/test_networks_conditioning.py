@@ -105,7 +105,7 @@ def test_each_part_of_the_conditioning_counts(backend: Any, config: dict[str, An
     """Another hint, masked picture or mask changes the prediction, and `condition` replaces it."""
     model = tiny.unet(tiny.UNET | config)
     network = twin(backend, model)
-    sample, conditioning = normal(1, 4, 8, 8), conditioning_of(tiny.UNET | config, 1, 8, 8)
+    sample, conditioning = normal(2, 4, 6, 10), conditioning_of(tiny.UNET | config, 2, 6, 10)
 
     run = network.begin(sample, conditioning, 1.0)
     run.step(500, OUTPUT, None)
@@ -123,8 +123,8 @@ def test_each_part_of_the_conditioning_counts(backend: Any, config: dict[str, An
 def test_what_is_kept_is_put_back_after_each_step(backend: Any) -> None:
     """Through a run, against NumPy: noised as the row says, where the mask is 1."""
     network = twin(backend, tiny.unet(tiny.UNET | NINE))
-    sample, conditioning = normal(2, 4, 8, 8), conditioning_of(tiny.UNET | NINE, 4, 8, 8)
-    original, noise = normal(2, 4, 8, 9)[..., :8], normal(2, 4, 8, 10)[..., :8]
+    sample, conditioning = normal(2, 4, 6, 10), conditioning_of(tiny.UNET | NINE, 4, 6, 10)
+    original, noise = normal(2, 4, 6, 11)[..., :10], normal(2, 4, 6, 12)[..., :10]
     mask = conditioning["image_latents"][:2, 4:]
     (row,) = make_rows(1, x0_from_output=0.5, x0_clip=1, mean_from_x0=0.8, mean_from_sample=0.3)
     kept_row = row + make_rows(1, kept_from_original=0.6, kept_from_noise=0.8, input_scale=0)[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,13 @@ def reference(root: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def pairs(folders: dict[str, Path]) -> dict[str, tuple[Any, Any]]:
+def pairs(folders: dict[str, Path], backend_of: Callable[[str], Any]) -> dict[str, tuple[Any, Any]]:
     """The reference and ours, for random weights and for `shapes`."""
     loaded = {}
     for name, folder in folders.items():
-        ours = kandinsky.AutoPipelineForText2Image.from_pretrained(folder, backend="jax")
+        ours = kandinsky.AutoPipelineForText2Image.from_pretrained(
+            folder, backend=backend_of("jax")
+        )
         ours.set_progress_bar_config(disable=True)
         loaded[name] = (reference(folder), ours)
     return loaded

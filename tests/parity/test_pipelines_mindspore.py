@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ PROMPT = "a large red circle on a blue background"
 
 
 @pytest.fixture(scope="module")
-def pipes() -> dict[str, Any]:
+def pipes(backend_of: Callable[[str], Any]) -> dict[str, Any]:
     """The combined pipeline of each library."""
     loaded = {}
     for backend in ("jax", "mindspore"):
-        pipe = kandinsky.AutoPipelineForText2Image.from_pretrained("shapes", backend=backend)
+        pipe = kandinsky.AutoPipelineForText2Image.from_pretrained(
+            "shapes", backend=backend_of(backend)
+        )
         pipe.set_progress_bar_config(disable=True)
         assert (pipe.backend, pipe.device, pipe.dtype) == (backend, "cpu", "float32")
         loaded[backend] = pipe
