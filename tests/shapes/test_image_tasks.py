@@ -22,7 +22,7 @@ LEAST_OVERLAP = 0.8  # intersection over union with the hint
 # Shares promised by the project; of a few pictures this many more may be wrong by chance.
 RIGHT, CHANCE = 0.9, 2
 STEPS = 25
-
+BATCH = 8
 
 BACKENDS = [
     pytest.param("jax", marks=needs("jax")),
@@ -100,12 +100,20 @@ def test_a_green_square_is_painted_into_the_masked_half(load: Any) -> None:
 def test_many_pictures_are_repainted(load: Any) -> None:
     pipe = load("AutoPipelineForInpainting")
     prompts = repaint_prompts(24, seed=1)
-    right, psnr = [], []
-    for seed, prompt in enumerate(prompts):
-        before, mask = drawn(prompt.before), np.zeros((SIDE, SIDE), np.float32)
+    befores = [drawn(prompt.before) for prompt in prompts]
+    masks = np.zeros((len(prompts), SIDE, SIDE), np.float32)
+    for mask, prompt in zip(masks, prompts, strict=True):
         left, top, right_side, bottom = (round(SIDE * part) for part in prompt.box)
         mask[top:bottom, left:right_side] = 1
-        (image,) = pipe(prompt.text, before, mask, num_inference_steps=50, seed=seed).images
+    images: list[Image.Image] = []
+    for start in range(0, len(prompts), BATCH):
+        some = slice(start, start + BATCH)
+        texts = [prompt.text for prompt in prompts[some]]
+        seeds = range(start, start + len(texts))
+        request = {"num_inference_steps": 50, "seed": seeds}
+        images += pipe(texts, befores[some], masks[some], **request).images
+    right, psnr = [], []
+    for prompt, before, image in zip(prompts, befores, images, strict=True):
         verdict = check(judge(image), Prompt(prompt.text, prompt.after))
         right.append(all(verdict[name] for name in ("colour", "ground", "kind", "position")))
         cells = np.kron(kept_cells(prompt.box, SIDE, SIDE)[0], np.ones((4, 4))) == 1
