@@ -1,1 +1,1 @@
-"""Speed, side by side with the alternative: `python -m benchmarks`."""
+"""Measures speed and memory beside PyTorch diffusers: `python -m benchmarks`."""

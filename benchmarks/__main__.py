@@ -1,10 +1,11 @@
-"""Kandinsky 2.2 at full size with random weights, ours beside PyTorch diffusers.
+"""Compares our backends with PyTorch diffusers on Kandinsky 2.2, full size, random weights.
 
     python -m benchmarks
     python -m benchmarks --cases unet --sizes 512 768 --dtypes float32 bfloat16 --json unet.json
 
-Every measurement runs in a process of its own, the sides in turns. Ratios are to eager diffusers in
-the same dtype; the share is what ours computes of what the fastest matrix product would.
+Every measurement runs in a process of its own, and the sides take turns. Ratios are to eager
+diffusers in the same dtype. The share compares our rate of operations with the rate of the fastest
+matrix product.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SIDES = {
     "diffusers channels-last": "torch",
     "diffusers compiled": "torch",
 }
-"""What is compared, and the package that it needs; `jax plain` leaves convolutions to XLA."""
+"""The sides and the package that each needs; `jax plain` leaves convolutions to XLA."""
 REFERENCE = "diffusers"
 OPTIONAL = ("diffusers compiled",)
 """PyTorch's compiler does not work everywhere."""
@@ -66,7 +67,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
-    """Run all that is asked for and return it, for the table and as JSON."""
+    """Run all cases that the options name, and return their figures for the table and as JSON."""
     sides = [side for side in options.sides if find_spec(SIDES[side]) is not None]
     found: dict[str, Any] = {"model": options.model, "machine": machine(), "rows": []}
     for name, dtype, size in product(options.cases, options.dtypes, options.sizes):
@@ -95,14 +96,14 @@ def _row(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _related(entry: dict[str, Any]) -> dict[str, Any]:
-    """Add ratios, and what the arithmetic says."""
+    """Add to each side its ratio to the reference, and to ours its share of the matrix product."""
     rows: Mapping[str, Any] = entry["sides"]
     flops = rows.get("jax", {}).get("flops")
     rates = [row["matmul_rate"] for row in rows.values() if "matmul_rate" in row]
     for side, row in rows.items():
         if REFERENCE in rows:
             row["ratio"] = row["seconds_per_step"] / rows[REFERENCE]["seconds_per_step"]
-        if side == "jax" and flops and rates:  # the others may take more operations for the same
+        if side == "jax" and flops and rates:  # other sides may need more operations
             row["share_of_matmul"] = flops / row["seconds_per_step"] / max(rates)
     return entry
 

@@ -1,10 +1,10 @@
-"""Attention of the full-size 2.2 networks: all heads at once, and one after the other as on a CPU.
+"""Compares attention with all heads at once and head by head, in the full-size 2.2 networks.
 
     python -m benchmarks.attention --dtypes float32 bfloat16
 
-Of the UNet with the guidance batch of two, and of MoVQ's decoder; the fastest of some calls counts.
-Each call asks the system for its scores anew, which a whole step does only once: in there less is
-gained.
+It times the UNet's attentions, with the guidance batch of two, and the one of MoVQ's decoder. The
+fastest of some calls counts. Each call asks the system anew for the memory of its scores; a whole
+step asks only once, so it gains less.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.timing import fastest
 from benchmarks.turns import add_dtypes
 from kandinsky_jax.layers import attention
 
-# Batch, queries, heads, width of a head; keys are as many, and ten of the picture's embedding.
+# Batch, queries, heads, width of a head. There are as many keys, and in the UNet ten more.
 CASES = {
     "UNet, 512 px, 32 x 32 cells": (2, 1024, 12, 64),
     "UNet, 512 px, 16 x 16 cells": (2, 256, 18, 64),
@@ -34,7 +34,7 @@ REPEATS = 5
 
 
 def measure(batch: int, queries: int, heads: int, width: int, dtype: str) -> tuple[float, float]:
-    """Return the seconds of both ways."""
+    """Return the seconds with all heads at once, and head by head."""
     draw = np.random.default_rng(0).standard_normal
     keys = queries + (IMAGE_TOKENS if heads > 1 else 0)
     query, key, value = (

@@ -1,4 +1,4 @@
-"""Timing a component on one of our backends, through the seam that pipelines use."""
+"""Times a component on one of our backends, through the seam that pipelines use."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def measure(
 
 
 def _jax_facts(network: Any) -> dict[str, Any]:
-    """What the compiler counts of the program that did the work, and the device's memory."""
-    # What runs once for a request, or for the weights, is no part of a step.
+    """Return the operations that the compiler counts in a step, and the device's peak memory."""
+    # Programs that run once for a request, or for the weights, are no part of a step.
     programs = [
         program for key, program in network._programs.items() if key not in ("prepare", "tiles")
     ]

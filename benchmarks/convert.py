@@ -1,10 +1,11 @@
-"""Memory and time of converting and loading the full-size Kandinsky 2.2 UNet, random weights.
+"""Measures memory and time of converting and loading the full-size Kandinsky 2.2 UNet.
 
     python -m benchmarks.convert --folder DIR
 
-DIR needs 25 GB; what is written there is removed at the end. Each step runs in a process of its
-own. `peak MiB` is anonymous memory beyond that after the imports: windows into files do not count.
-A load's `x read` is its time over that of `cat FILE > /dev/null`, both with a warm cache.
+DIR needs 25 GB; the files there have random weights and are removed at the end. Each step runs in a
+process of its own. `peak MiB` is the growth of anonymous memory since the imports: windows into
+files do not count. A load's `x read` is its time divided by the time of `cat FILE > /dev/null`,
+both with a warm cache.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ import numpy as np
 
 from benchmarks.memory import PeakMemory
 from benchmarks.turns import machine
-from kandinsky_converters.layouts.numbers import CODES
 from kandinsky_converters.manifests import manifests
 from kandinsky_converters.writers import write_safetensors
 from kandinsky_core.arrays import Array
+from kandinsky_core.seam.dtypes import DTYPES
 
 UNET = "kandinsky-2-2-decoder/unet"
 MIB = 2**20
-# step -> (what it converts or loads, target layout or backend, dtype)
+# step -> (the folder that it converts or loads, target layout or backend, dtype)
 CONVERSIONS = {
     "to jax": ("original", "jax", None),
     "to jax, bfloat16": ("original", "jax", "bfloat16"),
@@ -51,7 +52,7 @@ LOADS = {
 
 
 def make_original(folder: Path) -> None:
-    """Write a folder with the UNet alone, as a conversion of it would be."""
+    """Write a folder with the UNet alone, as a conversion would."""
     manifest = next(entry for entry in manifests("2.2") if entry.name == UNET)
     (folder / "unet").mkdir(parents=True)
     config = {"_class_name": manifest.class_name, **manifest.config}
@@ -120,7 +121,7 @@ def _load(folder: Path, source: str, backend: str, dtype: str) -> dict[str, Any]
 
 
 def _seconds_to_read(path: Path) -> float:
-    """The faster of two, the first of which warms the cache."""
+    """Read a file twice, which warms the cache, and return the seconds of the faster time."""
     found = []
     for _ in range(2):
         start = time.perf_counter()
@@ -130,7 +131,7 @@ def _seconds_to_read(path: Path) -> float:
 
 
 def limits() -> Mapping[str, float]:
-    """MiB of all weights in float32, and of the largest tensor."""
+    """Return the MiB of all weights in float32, and of the largest tensor."""
     manifest = next(entry for entry in manifests("2.2") if entry.name == UNET)
     sizes = [4 * math.prod(shape) for _, shape in manifest.tensors.values()]
     return {"weights_mib": sum(sizes) / MIB, "largest_mib": max(sizes) / MIB}
@@ -146,7 +147,7 @@ def main() -> None:
     if options.step:
         sys.stdout.write(json.dumps(run_step(options.step, options.folder)) + "\n")
         return
-    assert set(CODES) >= {dtype for *_, dtype in LOADS.values()}
+    assert set(DTYPES) >= {dtype for *_, dtype in LOADS.values()}
     folder = options.folder / "convert-benchmark"
     found: dict[str, Any] = {"machine": machine(), **limits()}
     try:

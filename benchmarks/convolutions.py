@@ -1,9 +1,9 @@
-"""The 3 x 3 convolutions of the full-size 2.2 UNet on JAX: XLA's own, and those of `winograd`.
+"""Compares XLA's 3 x 3 convolutions with `winograd`, in the full-size 2.2 UNet on JAX.
 
     python -m benchmarks.convolutions --size 512 --dtype bfloat16
 
-By resolution, with the guidance batch of two. Of each shape the fastest of some calls counts, as
-often as the shape occurs in one step.
+The table has a row for each resolution, with the guidance batch of two. For each shape the fastest
+of some calls counts, as often as the shape occurs in one step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.full_size import CASES, component
 from benchmarks.timing import fastest
 
-# Rows and columns of the result, channels in, channels out, whether the picture is doubled before.
+# Rows (and columns) of the result, channels in, channels out, whether the picture is doubled first.
 Shape = tuple[int, int, int, bool]
 
 
@@ -57,11 +57,11 @@ def _block(side: int, width: int, wide: int, *, doubled: bool = False) -> Iterat
 
 
 def measure(shape: Shape, dtype: str, lowest: int, repeats: int) -> tuple[float, float]:
-    """Return the seconds of either way.
+    """Return the seconds of XLA's form and of ours.
 
     Args:
-        shape: Of the convolution.
-        dtype: Of kernel and pictures.
+        shape: The shape of the convolution.
+        dtype: The dtype of kernel and pictures.
         lowest: Rows of the level that keeps its kernels.
         repeats: Calls that are timed.
     """

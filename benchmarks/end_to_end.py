@@ -1,13 +1,13 @@
-"""From a prompt to a picture with the whole of Kandinsky 2.2, ours beside PyTorch diffusers.
+"""Times the whole way from a prompt to a picture with Kandinsky 2.2, beside PyTorch diffusers.
 
     python -m benchmarks.end_to_end --model medium --size 256
     python -m benchmarks.end_to_end --model full --size 512 --steps 10 --prior-steps 5
 
 `medium` and `full` are written first with random weights, 5 and 22 GB in float32, and removed at
-the end; `shapes` is the embedded model, and a folder that holds `prior` and `decoder` is taken as
-it is. Every side is a process of its own: it loads the prior, embeds a prompt twice, drops it,
-loads the decoder, and draws twice. So the largest half has to fit, and not the whole; the first
-picture compiles, the second does not.
+the end. `shapes` is the embedded model. A folder that holds `prior` and `decoder` is taken as it
+is. Every side is a process of its own: it loads the prior, embeds a prompt twice, drops the prior,
+loads the decoder, and draws twice. So memory has to hold the larger half and not the whole model.
+The first picture compiles, the second does not.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SIDES = {
     "diffusers channels-last": "diffusers",
     "diffusers compiled": "diffusers",
 }
-"""What is compared, and the package that it needs."""
+"""The sides that can be compared, and the package that each needs."""
 REFERENCE = "diffusers"
 DEFAULT_SIDES = ("jax", "diffusers")
 PROMPT = "a red circle on a blue background"
@@ -80,7 +80,7 @@ def _theirs(side: str, dtype: str) -> tuple[Callable[[Path, str], Any], dict[str
 
 
 def pictures(options: argparse.Namespace) -> dict[str, Any]:
-    """Make two pictures in this process, and tell what each stage took."""
+    """Make two pictures in this process, and return the seconds of each stage."""
     ours = not options.side.startswith("diffusers")
     load, packages = (_ours if ours else _theirs)(options.side, options.dtypes[0])
     folder = Path(options.model)
@@ -128,7 +128,7 @@ def compare(options: argparse.Namespace, model: str) -> dict[str, Any]:
 
 
 def _row(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The best and the median picture of a side; the first one with what it loads and compiles."""
+    """Summarise a side: its best and median picture, its loading, its first picture, its memory."""
 
     def total(run: dict[str, Any], *stages: str) -> float:
         return sum(float(run[f"{part} {stage}"]) for part in PARTS for stage in stages)

@@ -1,11 +1,11 @@
-"""What Kandinsky 2.2 would take on accelerators that were not at hand: estimates, not measurements.
+"""Estimates the seconds of Kandinsky 2.2 on accelerators that nobody here has measured.
 
     python -m benchmarks.estimates --sizes 512 768 1024
 
-The operations are XLA's own count of our networks, traced without weights. A call takes at least as
-long as its operations at the device's peak rate in half precision, and as reading its weights once;
-activations are left out. No program reaches the peak: the last column takes the share that
-published figures of JAX diffusion models come to.
+XLA itself counts the operations of our networks, which are traced without weights. A call takes at
+least as long as its operations at the device's peak rate in half precision, and as reading its
+weights once; activations are left out. No program reaches the peak: the last column takes the share
+of it that published figures of JAX diffusion models reach.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from benchmarks.full_size import component
-from kandinsky_core.configs import NETWORK_CONFIGS
-from kandinsky_jax.backend import _CLASSES
+from kandinsky_core.configs import NETWORKS
+from kandinsky_jax.backend import CLASSES
 from kandinsky_jax.layers import attention, winograd
 from kandinsky_jax.weights.load import abstract_network
 
-# Teraflops in half precision and gigabytes a second, of one chip: what its vendor says, of the last
-# one those who rent it out.
+# Teraflops in half precision and gigabytes a second of one chip, as its vendor gives them. For the
+# last chip the figures come from companies that rent it out.
 DEVICES = {
     "TPU v5e": (197, 819),
     "TPU v5p": (459, 2765),
@@ -36,9 +36,9 @@ DEVICES = {
     "Ascend 910B": (280, 800),
 }
 SHARE = 0.3
-"""Of the peak: maxdiffusion's Wan 2.1 on v5p-8, 135.9 of 459 TFLOP/s a device (its README)."""
+"""Share of the peak: maxdiffusion's README gives 135.9 of 459 TFLOP/s for Wan 2.1 on v5p-8."""
 HALF_PRECISION = 2  # bytes of a weight
-FULL_PRECISION = 6  # products of half precision that one of float32 takes, in which MoVQ computes
+FULL_PRECISION = 6  # products in half precision for one in float32, the dtype of MoVQ
 STEPS, PRIOR_STEPS = 50, 25
 
 
@@ -47,11 +47,11 @@ class Call:
     """One call of a network.
 
     Attributes:
-        name: For the table.
-        count: How many of them a picture takes.
-        flops: Of one.
+        name: The name in the table.
+        count: How many such calls a picture takes.
+        flops: Operations of one call.
         weights: Parameters of the network.
-        passes: Products of half precision to each of its own.
+        passes: Products in half precision for each of its own.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Call:
     passes: int = 1
 
     def seconds(self, teraflops: float, gigabytes: float) -> float:
-        """Return what all of them take at these rates."""
+        """Return the seconds of all such calls at these rates."""
         arithmetic = self.passes * self.flops / (teraflops * 1e12)
         return self.count * max(arithmetic, HALF_PRECISION * self.weights / (gigabytes * 1e9))
 
@@ -71,8 +71,8 @@ class Abstract:
 
     def __init__(self, part: str) -> None:
         source = component(f"kandinsky-2-2-{part}", "2.2")
-        config: Any = NETWORK_CONFIGS[source.class_name].from_dict(source.config)
-        module = _CLASSES[source.class_name][1]
+        config: Any = NETWORKS[source.class_name].config.from_dict(source.config)
+        module = CLASSES[type(config)][0]
         self.config = config
         self._graph, self._state = nnx.split(abstract_network(module, config, dtype=jnp.float32))
 
@@ -83,7 +83,7 @@ class Abstract:
         return run
 
     def shapes(self, method: str, *values: Any) -> Any:
-        """Return what a method would give."""
+        """Return the shapes of a method's result."""
         return jax.eval_shape(self._run(method), self._state, *values)
 
     def lower(self, method: str, *values: Any) -> Any:
@@ -98,16 +98,16 @@ class Abstract:
 
 
 def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-    """Return what stands for an array."""
+    """Return a shape and a dtype that stand for an array."""
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
 def calls(size: int) -> list[Call]:
-    """Count all that a picture takes: guidance on, no negative prompt, default steps.
+    """Count all calls of a picture: guidance on, no negative prompt, default steps.
 
-    Of a denoiser that is a step alone. What depends on the conditioning only is computed once.
+    For a denoiser only its steps count; the work that all steps share is done once.
     """
-    # XLA counts the body of a loop once, and long attention is a loop, as are a CPU's doublings.
+    # XLA counts the body of a loop once. Long attention is a loop, and so is a CPU's doubling.
     scores = {"MAX_SCORES": sys.maxsize, "HEAD_SCORES": sys.maxsize}
     with mock.patch.multiple(attention, **scores), mock.patch.object(winograd, "WIDE", sys.maxsize):
         return _calls(size)

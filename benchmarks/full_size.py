@@ -1,4 +1,4 @@
-"""The components of Kandinsky 2.2 with random weights, and the calls that are timed."""
+"""Makes components of Kandinsky 2.2 with random weights, and names the calls that are timed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ GUIDANCE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One call.
+    """One call that is timed.
 
     Attributes:
-        name: On the command line and in the table.
+        name: The name on the command line.
         component: The manifest's name of the network.
         sized: Whether the size of the picture matters.
-        summary: For the table.
+        summary: The words in the table.
     """
 
     name: str
@@ -51,7 +51,7 @@ CASES = {
 class RandomTensors:
     """Weights that keep activations of order one: a `kandinsky_core.seam.tensors.Tensors`.
 
-    One pool of numbers serves all tensors: drawing a billion takes longer than what is measured.
+    One pool of numbers serves all tensors: drawing a billion takes longer than the measurement.
     """
 
     layout = "diffusers"
@@ -81,7 +81,7 @@ class RandomTensors:
 
 @dataclass(frozen=True, slots=True)
 class RandomComponent:
-    """A `kandinsky_core.seam.tensors.ComponentSource`."""
+    """A `kandinsky_core.seam.tensors.ComponentSource` with random weights."""
 
     class_name: str
     config: Mapping[str, Any]
@@ -92,7 +92,7 @@ class RandomComponent:
 
 
 def component(name: str, model: str) -> RandomComponent:
-    """Return a component of the published size, or of the embedded model's.
+    """Return a component in the published size, or in the size of the embedded model.
 
     Args:
         name: Its name in the manifests.

@@ -1,4 +1,4 @@
-"""How much memory of its own a process takes meanwhile: windows into files do not count."""
+"""Watches how much memory of its own a process takes; windows into files do not count."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _INTERVAL = 0.002  # seconds
 
 
 class PeakMemory:
-    """Watches in a `with` statement; Linux only.
+    """Watches the memory of this process within a `with` statement; Linux only.
 
     Attributes:
-        peak: MiB beyond those at the start, at most.
-        kept: MiB beyond those at the start, at the end.
+        peak: The largest growth since the start, in MiB.
+        kept: The growth from the start to the end, in MiB.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class PeakMemory:
 
 
 def _anonymous_memory() -> float:
-    """MiB."""
+    """Return the anonymous memory of this process in MiB."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) / 1024

@@ -1,10 +1,10 @@
-"""A UNet on a CPU, by MindSpore and by PyTorch diffusers: loading it, and its guided steps.
+"""Compares MindSpore and PyTorch diffusers on a CPU: loading a UNet, and its guided steps.
 
     python -m benchmarks.mindspore_cpu --model medium --turns 3
 
-MindSpore runs twice, operator by operator and compiled. All sides load one checkpoint of random
-weights, which is written first (700 MB for `medium`, in a temporary folder), each in a process of
-its own, in turns. Prints a table with ratios to diffusers, and JSON with `--json`.
+MindSpore runs twice, operator by operator and compiled. A checkpoint of random weights is written
+first (700 MB for `medium`, in a temporary folder). All sides load it, in turns, each in a process
+of its own. The command prints a table with ratios to diffusers, or JSON with `--json`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kandinsky_core.checkpoints.hub import EMBEDDED
 
 PUBLISHED = Path(__file__).parents[1] / "tests" / "data" / "configs" / "2.2" / "unet.json"
 SIDES = ("diffusers", "mindspore", "mindspore compiled")
-# The side of the latents, and what changes in which config.
+# model -> (its config, the fields that change in it, the side of the latents)
 MODELS: dict[str, tuple[Path, dict[str, Any], int]] = {
     "shapes": (EMBEDDED["shapes"] / "decoder" / "unet" / "config.json", {}, 16),
     "medium": (PUBLISHED, {"block_out_channels": [128, 256, 384, 512]}, 32),
@@ -77,7 +77,7 @@ def measure_mindspore(folder: Path, latent: int, repeats: int, compiled: bool) -
 
     os.environ["KANDINSKY_MINDSPORE_DEVICE"] = "cpu"
     backend: Any = get_backend("mindspore", compile=compiled)
-    mindone_class("UNet2DConditionModel")  # importing it is not loading
+    mindone_class("UNet2DConditionModel")  # the import is no part of the load
     source = SimpleNamespace(
         class_name="UNet2DConditionModel",
         config=json.loads((folder / "config.json").read_text(encoding="utf-8")),
@@ -131,7 +131,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
-    """One side, in its own process."""
+    """Measure one side in this process."""
     latent = MODELS[options.model][2]
     if options.side == "diffusers":
         return measure_diffusers(options.folder, latent, options.repeats)
@@ -140,7 +140,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compare(options: argparse.Namespace) -> dict[str, Any]:
-    """All sides in turns, with ratios to diffusers."""
+    """Run all sides in turns, and return their figures with ratios to diffusers."""
     at_start = machine()
     words = ["--model", options.model, "--repeats", str(options.repeats), "--folder"]
     with tempfile.TemporaryDirectory(prefix="kandinsky-benchmark-") as folder:

@@ -1,9 +1,9 @@
-"""MoVQ in tiles: what memory the whole picture would take, and how far the pictures differ.
+"""Compares MoVQ in tiles with MoVQ in one piece: its memory, and how far the pictures differ.
 
     python -m benchmarks.movq_tiles
 
-The memory is what XLA plans for decoding with the full-size MoVQ of 2.2, which is compiled and not
-run. The pictures are of `shapes`, sixteen in one, encoded and decoded whole and in tiles.
+The memory is XLA's plan for decoding in one piece with the full-size MoVQ of 2.2, which is compiled
+and not run. The pictures come from `shapes`, sixteen in one, and are decoded whole and in tiles.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACROSS = 4  # pictures to a row
 
 
 def planned_gib(size: int) -> float:
-    """Return what decoding one picture takes besides the weights."""
+    """Return the GiB that decoding one picture takes besides the weights."""
     side = size // 8
     compiled = Abstract("decoder/movq").lower("decode", array(1, side, side, 4)).compile()
     return float(compiled.memory_analysis().temp_size_in_bytes / 2**30)
@@ -40,7 +40,7 @@ def pictures(pipe: Any) -> Any:
 
 
 def main() -> None:
-    """Print both."""
+    """Print the planned memory and the differences of the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sizes", nargs="+", type=int, default=[512, 1024, 2048], metavar="PX")
     options = parser.parse_args()

@@ -1,8 +1,9 @@
-"""Group norms on the maps of the full-size 2.2 UNet: sums at once, and in steps as on a CPU.
+"""Compares group norms that sum at once and in steps, on the maps of the full-size 2.2 UNet.
 
     python -m benchmarks.norms
 
-Normalising and SiLU with the guidance batch of two, in float32; the fastest of some calls counts.
+A call normalises and applies SiLU, with the guidance batch of two, in float32. The fastest of some
+calls counts. On a CPU the library sums in steps.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ REPEATS = 15
 
 
 def measure(means: Callable[..., jax.Array], x: jax.Array) -> float:
-    """Return the seconds of a norm that takes its means so."""
+    """Return the seconds of a norm that computes its means by this function."""
 
     def run(x: jax.Array) -> jax.Array:
         return silu(group_statistics.group_normalised(x, groups=GROUPS, epsilon=EPSILON))

@@ -1,4 +1,4 @@
-"""How fast a machine multiplies matrices: what all other rates are shares of."""
+"""Measures how fast a machine multiplies matrices; other rates are given as shares of that."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def matmul_rate(framework: str, dtype: str, side: int = 4096, repeats: int = 5) 
 
     Args:
         framework: `jax` or `torch`.
-        dtype: Of factors and result.
+        dtype: The dtype of factors and result.
         side: Rows and columns.
-        repeats: Products timed, after one that is not.
+        repeats: Products that are timed, after a first one that is not.
     """
     multiply = _jax(dtype, side) if framework == "jax" else _torch(dtype, side)
     return float(2 * side**3 / fastest(multiply, repeats))

@@ -1,13 +1,13 @@
-"""From the start of a process to its first picture: nothing compiled yet, and all of it kept.
+"""Times a process from its start to its first picture, with an empty and with a full cache.
 
     python -m benchmarks.restart --model medium
     python -m benchmarks.restart --model full --size 512 --steps 2
 
-`cold` starts with an empty compilation cache, `restart` with what `cold` left, and `warmed up`
-with what `kandinsky warmup` left in an empty one. Each is a process of its own. `medium` and `full`
-are Kandinsky 2.2 with random weights, 5 and 22 GB in float32, which are written first and removed
-at the end; `shapes` is the embedded model. What is there of the steps' own time is the same for
-all, so few of them show the most.
+`cold` starts with an empty compilation cache, `restart` with the cache that `cold` left, and
+`warmed up` with the cache that `kandinsky warmup` filled. Each is a process of its own. `medium`
+and `full` are Kandinsky 2.2 with random weights, 5 and 22 GB in float32, which are written first
+and removed at the end; `shapes` is the embedded model. All sides spend the same time on their
+steps, so few steps show the difference best.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.whole_model import MODELS, add_model, write_model
 
 
 def first_picture(options: argparse.Namespace) -> dict[str, Any]:
-    """Make one picture in this process, and tell where the time goes."""
+    """Make one picture in this process, and return the seconds of each stage."""
     from kandinsky_core import AutoPipelineForText2Image, get_backend
 
     stages = {"start and imports": time.time() - options.started}
@@ -61,7 +61,7 @@ def _started(command: list[str], cache: Path) -> Any:
 
 
 def _compare(options: argparse.Namespace, model: str, folder: Path) -> dict[str, Any]:
-    """Run everything, `turns` times round."""
+    """Run all sides, `turns` times round, and return the fastest run of each."""
     words = ["--model", model, "--dtype", options.dtype]
     size = [] if options.size is None else ["--size", str(options.size)]
     picture = [sys.executable, "-m", "benchmarks.restart", *words, *size]
@@ -92,7 +92,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Make a picture (in a child process), or compare."""
+    """Make a picture (in a child process), or compare all sides."""
     options = _arguments()
     if options.started is not None:
         finish_side(first_picture(options))

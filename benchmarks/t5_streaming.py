@@ -1,11 +1,11 @@
-"""Memory and time of encoding a prompt with Kandinsky 3's text encoder, read block by block.
+"""Measures memory and time of Kandinsky 3's text encoder when it is read block by block.
 
     python -m benchmarks.t5_streaming --folder DIR
 
-Full width, random weights, in the published precision (float16, `wo` float32): 21 GB in DIR for all
-32 blocks, 0.7 for each; what is written there is removed at the end. Each backend runs in a process
-of its own, which encodes one prompt and then three. `peak MiB` is anonymous memory beyond that
-after the imports: windows into files, which the system may drop, do not count.
+The encoder has full width and random weights in the published precision (float16, `wo` float32).
+All 32 blocks take 21 GB in DIR, each block 0.7 GB; these files are removed at the end. Each backend
+runs in a process of its own, which encodes one prompt and then three. `peak MiB` is the growth of
+anonymous memory since the imports: windows into files, which the system may drop, do not count.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ SIDES = {
 
 
 def published() -> Manifest:
-    """The tensors of the published text encoder."""
+    """Return the manifest of the published text encoder."""
     return next(entry for entry in manifests("3.0") if entry.name == TEXT_ENCODER)
 
 
 def make_folder(folder: Path, layers: int) -> None:
-    """Write the component, cut to so many blocks."""
+    """Write the text encoder, cut to so many blocks."""
     manifest = published()
     folder.mkdir(parents=True)
     config = {**manifest.config, "num_layers": layers}
@@ -54,7 +54,7 @@ def make_folder(folder: Path, layers: int) -> None:
         if not name.startswith("encoder.block.") or int(name.split(".")[2]) < layers
     }
     rng = np.random.default_rng(0)
-    # Enough for a tensor many times over: random numbers for all would take longer than the rest.
+    # Tensors repeat these numbers: to draw numbers for all would take longer than the benchmark.
     noise = (rng.standard_normal(2**22, np.float32) / 64).astype(np.float16)
 
     def random(name: str) -> Array:
@@ -66,7 +66,7 @@ def make_folder(folder: Path, layers: int) -> None:
 
 
 def run_side(side: str, folder: Path) -> dict[str, Any]:
-    """Encode one prompt, then three."""
+    """Encode one prompt, then three, and return seconds and memory."""
     from kandinsky_core import get_backend
     from kandinsky_core.checkpoints.checkpoint import Component
 
@@ -93,7 +93,7 @@ def run_side(side: str, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what is installed, and print a table or JSON."""
+    """Run all sides whose framework is installed, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="0.7 GB of room for each block")
     parser.add_argument("--layers", type=int, default=32, help="blocks (32, all)")

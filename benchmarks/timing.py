@@ -1,4 +1,4 @@
-"""Timing one call."""
+"""Times one call."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["fastest"]
 
 
 def fastest(call: Callable[[], object], repeats: int) -> float:
-    """Return the seconds of the fastest of several calls, behind one that may compile.
+    """Return the seconds of the fastest of several calls, after a first one that may compile.
 
     Args:
-        call: Ends when its result is there.
+        call: A function that returns only when its result is there.
         repeats: Calls that count.
     """
     call()

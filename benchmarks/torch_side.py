@@ -1,4 +1,4 @@
-"""Timing the same components in PyTorch diffusers: eager, channels-last, compiled."""
+"""Times the same components in PyTorch diffusers: eager, channels-last, compiled."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["measure"]
 def measure(
     case: Case, model: str, form: str, dtype: str, size: int, repeats: int
 ) -> dict[str, Any]:
-    """Time a first call, which compiles where it is asked to, and `repeats` further ones.
+    """Time a first call, which compiles if `form` says so, and `repeats` further ones.
 
     Args:
-        case: What to call.
+        case: The call.
         model: `2.2` or `shapes`.
         form: `eager`, `channels_last` or `compiled`, which is channels-last too.
-        dtype: Of weights and inputs.
+        dtype: The dtype of weights and inputs.
         size: Pixels of a side.
         repeats: Timed calls.
     """
@@ -55,7 +55,7 @@ def measure(
 
 
 def _built(source: RandomComponent, kind: Any, device: str) -> Any:
-    """The module on the device, filled with random numbers."""
+    """Return the module on the device, filled with random numbers."""
     import diffusers
     import torch
     import transformers

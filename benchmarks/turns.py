@@ -1,6 +1,6 @@
-"""Running the sides of a benchmark in turns, each in a process of its own.
+"""Runs the sides of a benchmark in turns, each in a process of its own.
 
-So neither profits from a warmer machine, and what one allocates is no burden to the other.
+So no side profits from a warmer machine, and no side carries the memory of another.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def add_dtypes(parser: argparse.ArgumentParser) -> None:
-    """Add the option of all commands that run in several dtypes."""
+    """Add the option that all commands with several dtypes share."""
     parser.add_argument(
         "--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16", "float16"]
     )
@@ -40,7 +40,7 @@ def add_dtypes(parser: argparse.ArgumentParser) -> None:
 def add_comparison(
     parser: argparse.ArgumentParser, sides: Collection[str], default: Sequence[str]
 ) -> None:
-    """Add the options of all commands that compare sides in dtypes."""
+    """Add the options that all commands share which compare sides in dtypes."""
     add_dtypes(parser)
     parser.add_argument("--sides", nargs="+", choices=sides, default=list(default), metavar="SIDE")
     parser.add_argument("--turns", type=int, default=2, help="processes of each side (2)")
@@ -65,15 +65,15 @@ def run_in_turns(
     """Run `python -m module --side S ...` for every side, `turns` times round.
 
     Args:
-        module: Of the benchmark.
-        sides: What is compared.
+        module: The module of the benchmark.
+        sides: The sides that are compared.
         words: The other arguments.
         turns: Processes of each side.
         optional: Sides that do not work everywhere. One that fails is left out, and the error
             output says so.
 
     Returns:
-        What each process told by `finish_side`, by side.
+        For each side the results that its processes gave to `finish_side`.
 
     Raises:
         CalledProcessError: Another side failed.
@@ -93,13 +93,13 @@ def run_in_turns(
 
 
 def finish_side(result: dict[str, Any]) -> None:
-    """Tell the parent process what was measured, with the memory that this process took."""
+    """Send the result to the parent process, with the peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(json.dumps(result | {"peak_gib": round(peak, 2)}) + "\n")
 
 
 def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The best and the median step of a side's runs, its first compilation, its largest memory."""
+    """Summarise a side's runs: best and median step, first compilation, largest memory."""
     steps = [step for run in runs for step in run["steps"]]
     return {
         "seconds_per_step": min(steps),
@@ -111,7 +111,7 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Where and how undisturbed: processor, cores, and the load average of the last minute."""
+    """Describe the machine: processor, cores, and the load average of the last minute."""
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -120,5 +120,5 @@ def machine() -> dict[str, Any]:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """The installed version of each package."""
+    """Return the installed version of each package."""
     return {package: version(package) for package in packages}

@@ -1,4 +1,4 @@
-"""The whole of Kandinsky 2.2 in a folder, with random weights, at full size or smaller."""
+"""Writes the whole of Kandinsky 2.2 with random weights, at full size or smaller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kandinsky_core.checkpoints.hub import EMBEDDED
 
 __all__ = ["MODELS", "add_model", "write_model"]
 
-# What is smaller than in the published model.
+# model -> the fields of each config that are smaller than in the published model
 MODELS: dict[str, dict[str, dict[str, Any]]] = {
     "full": {},
     "medium": {
@@ -31,14 +31,14 @@ LENGTH = 77  # tokens of a prompt
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which model, where it is written, and how large its pictures are."""
+    """Add the options for the model, its folder, and the size of its pictures."""
     parser.add_argument("--model", default="medium", help="shapes, medium (default), full, or DIR")
     parser.add_argument("--folder", type=Path, help="where the model is written (temporary)")
     parser.add_argument("--size", type=int, help="pixels of a side (the model's)")
 
 
 def write_model(name: str, folder: Path) -> Path:
-    """Write a decoder and a prior in diffusers' layout; all but the networks is of `shapes`."""
+    """Write a decoder and a prior in diffusers' layout; all other files come from `shapes`."""
     for part, networks in PARTS.items():
         shutil.copytree(
             EMBEDDED["shapes"] / part, folder / part, ignore=lambda path, names: _weights(names)

@@ -1,7 +1,7 @@
-"""A picture with the calls that mindone's documentation makes for Kandinsky 2.2.
+"""Makes a picture with the calls that mindone's documentation shows for Kandinsky 2.2.
 
-Against mindone only the import and the models' names are new. The backend is the one installed;
-`KANDINSKY_BACKEND=mindspore` or `jax` chooses where both are.
+Compared with mindone, only the import and the models' names differ. The script takes the backend
+that is installed; where both are, `KANDINSKY_BACKEND=mindspore` or `jax` chooses one.
 
     python examples/mindone_kandinsky_2_2.py
     python examples/mindone_kandinsky_2_2.py --prior kandinsky-community/kandinsky-2-2-prior \\
@@ -18,7 +18,7 @@ try:
     import mindspore as ms
 
     float16 = ms.float16
-except ImportError:  # with JAX alone; a dtype's name says the same
+except ImportError:  # MindSpore is missing; a dtype's name serves too
     float16 = "float16"
 
 

@@ -1,6 +1,6 @@
 """Kandinsky text-to-image on JAX and MindSpore, behind the names that diffusers' users know.
 
-Importing this package loads no framework; names are resolved when first used.
+Importing this package loads no framework: a name is resolved when it is first used.
 """
 
 from __future__ import annotations

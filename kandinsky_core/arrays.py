@@ -1,4 +1,4 @@
-"""Types of the arrays that go through the whole library."""
+"""Types of the arrays that all parts of the library pass to each other."""
 
 from __future__ import annotations
 

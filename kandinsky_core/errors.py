@@ -1,7 +1,7 @@
 """One exception class for each kind of failure that a user can mend.
 
 Every message is one line: what was given, what is allowed, what to do. The command line
-prints it and exits with code 2; from Python the class says what to catch.
+prints it and exits with code 2; in Python the class says what to catch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ModelNotFoundError(CheckpointError):
 
 
 class BackendUnavailableError(KandinskyError, ImportError):
-    """A backend was asked for whose packages or devices this machine lacks."""
+    """This machine lacks the packages or the devices of the backend that was asked for."""
 
 
 class DeviceMemoryError(KandinskyError, MemoryError):

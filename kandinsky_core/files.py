@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writes a file so that its path never holds an incomplete one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["replace_file"]
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block succeeds.
+    """Yield a temporary path beside `path`, which replaces `path` when the block succeeds.
 
     Raises:
         OSError: The folder cannot be made or written.

@@ -61,7 +61,7 @@ HOMES = {
 
 
 def public(name: str) -> Any:
-    """Import what a public name stands for.
+    """Import the class or function that a public name stands for.
 
     Raises:
         KeyError: There is no such name.

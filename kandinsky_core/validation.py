@@ -1,4 +1,4 @@
-"""Checks of arguments, made before anything heavy starts."""
+"""Checks of a caller's arguments, made before anything heavy starts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def positive_int(name: str, value: Any) -> int:
-    """Return a whole number of at least 1.
+    """Return an argument that must be a whole number of at least 1.
 
     Raises:
-        InvalidInputError: Anything else.
+        InvalidInputError: The value is anything else.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise InvalidInputError(f"{name}={value!r}: give a whole number of at least 1")
@@ -28,10 +28,10 @@ def positive_int(name: str, value: Any) -> int:
 
 
 def real_number(name: str, value: Any) -> float:
-    """Return a finite number.
+    """Return an argument that must be a finite number.
 
     Raises:
-        InvalidInputError: Anything else.
+        InvalidInputError: The value is anything else.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidInputError(f"{name}={value!r}: give a number")
@@ -46,10 +46,10 @@ def real_number(name: str, value: Any) -> float:
 
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> str:
-    """Return a value that is one of the allowed ones.
+    """Return an argument that must be one of the allowed values.
 
     Raises:
-        InvalidInputError: It is not.
+        InvalidInputError: The value is none of them.
     """
     if value not in allowed:
         raise InvalidInputError(f"{name}={value!r}: choose one of {', '.join(allowed)}")
@@ -60,7 +60,7 @@ def as_prompts(name: str, value: Any) -> list[str]:
     """Return a text or a sequence of texts as a list.
 
     Raises:
-        InvalidInputError: It is neither, or empty.
+        InvalidInputError: The value is neither, or it is an empty sequence.
     """
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not texts:
@@ -70,7 +70,7 @@ def as_prompts(name: str, value: Any) -> list[str]:
         raise InvalidInputError(f"{name} must hold texts only, found {wrong[0]!r}")
     for text in texts:
         if any("\ud800" <= letter <= "\udfff" for letter in text):
-            # What Python makes of bytes in a command line that are no UTF-8.
+            # Python turns bytes of a command line that are no UTF-8 into such letters.
             raise InvalidInputError(f"{name}={text!r} is no valid Unicode text: give it as UTF-8")
     return list(texts)
 
@@ -105,7 +105,8 @@ def as_batch(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray
         shape: Expected shape; None where any size will do.
 
     Raises:
-        InvalidInputError: It is None, converts to no array, or to one of another or no size.
+        InvalidInputError: The value is None, converts to no array, or gives an array that is empty
+            or of another shape.
     """
     wanted = ", ".join("any" if size is None else str(size) for size in shape)
     if value is None:

@@ -1,7 +1,7 @@
-"""The same inputs through two backends, compared component by component.
+"""Compares two backends component by component, with the same inputs; `kandinsky verify` uses it.
 
-Each component of the one is fed what the same component of the other was fed, so that an error
-shows where it arises; the picture at the end shows what all of them add up to.
+A component of one backend gets the same inputs as the component of the other, so that an error
+shows where it arises. The picture at the end shows what all errors add up to.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from kandinsky_core.seam.networks import Denoiser
 
 __all__ = ["TOLERANCES", "Comparison", "compare", "inputs", "outputs"]
 
-# dtype -> relative error of a component, largest difference of a picture in [0, 1]. Half precision
-# differs by its own rounding, which the networks multiply.
+# dtype -> relative error of a component, largest difference of a picture in [0, 1]. In half
+# precision each value is rounded, and the networks multiply the error.
 TOLERANCES: Mapping[str, tuple[float, float]] = {
     "float32": (1e-5, 1e-3),
     "bfloat16": (1e-1, 0.5),
@@ -29,23 +29,23 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {
 PICTURE = "picture"
 _GUIDANCE = 4.0
 _TIMESTEP = 500.0
-# A row that returns the network's guided output as it is.
+# A row with which a step returns the network's guided output as it is.
 _PLAIN = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One component of one backend against the reference.
+    """How far one component of one backend lies from the reference.
 
     Attributes:
         component: `text_encoder` (the prior's), `multilingual` (the text encoder of a decoder that
             reads texts), `prior`, `unet`, ..., or `picture`.
-        backend: What was compared.
-        reference: With what.
-        max_abs: Largest difference.
-        relative: L2 norm of the difference over that of the reference.
-        psnr: Decibels; of the picture only.
-        tolerance: Of `max_abs` for the picture, else of `relative`.
+        backend: Name of the backend that was compared.
+        reference: Name of the reference.
+        max_abs: Largest absolute difference.
+        relative: L2 norm of the difference, divided by the L2 norm of the reference.
+        psnr: Peak signal-to-noise ratio in decibels; None for all but the picture.
+        tolerance: Largest `max_abs` that passes for the picture, largest `relative` for the others.
     """
 
     component: str
@@ -64,10 +64,10 @@ class Comparison:
 
 
 def inputs(pipeline: Any, prompt: str, height: int, width: int) -> dict[str, tuple[Any, ...]]:
-    """Return what each component of a combined pipeline is to be fed, the same on every backend.
+    """Return the inputs for each component of a combined pipeline, the same on every backend.
 
     Args:
-        pipeline: The reference; prior and UNet get what its text encoders give.
+        pipeline: The reference; prior and UNet get the outputs of its text encoders.
         prompt: The prompt.
         height: Pixels.
         width: Pixels.
@@ -103,7 +103,7 @@ def inputs(pipeline: Any, prompt: str, height: int, width: int) -> dict[str, tup
 
 
 def _multilingual_conditioning(decoder: Any, prompt: str) -> dict[str, Array]:
-    """What a UNet reads beside image embeddings, the unconditional rows first."""
+    """Return the texts that a UNet reads beside image embeddings, unconditional rows first."""
     encoded = [decoder.text_encoder.encode(*decoder.tokenizer([text])) for text in ("", prompt)]
     return {
         "text_embeds": np.concatenate([embeds for embeds, _ in encoded]),
@@ -114,7 +114,7 @@ def _multilingual_conditioning(decoder: Any, prompt: str) -> dict[str, Array]:
 def outputs(
     pipeline: Any, given: Mapping[str, tuple[Any, ...]]
 ) -> Iterator[tuple[str, tuple[Array, ...]]]:
-    """Run each component of a combined pipeline alone; yields its name and what it gives."""
+    """Run each component of a combined pipeline alone; yield its name and its outputs."""
     prior, decoder = pipeline.prior_pipe, pipeline.decoder_pipe
     multilingual = {"multilingual": decoder.text_encoder.encode} if decoder.reads_text else {}
     runs: dict[str, Callable[..., Any]] = {
@@ -139,7 +139,7 @@ def compare(
     expected: Sequence[Array],
     dtype: str,
 ) -> Comparison:
-    """Measure how far results lie from the reference's; of several the worst counts."""
+    """Measure how far outputs lie from the reference's; the worst of several outputs counts."""
     pairs = [
         (np.asarray(mine, np.float64), np.asarray(theirs, np.float64))
         for mine, theirs in zip(got, expected, strict=True)

@@ -154,3 +154,11 @@ def hub(pytestconfig: pytest.Config) -> Iterator[FakeHub]:
 def model(tmp_path: Path) -> Path:
     """A copy of the embedded model, free to be damaged."""
     return Path(shutil.copytree(EMBEDDED["shapes"], tmp_path / "model"))
+
+
+@pytest.fixture(scope="session")
+def shallow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model with fewer layers and random weights, for what any weights show."""
+    from tests.support.shallow_shapes import write_shallow_shapes
+
+    return write_shallow_shapes(tmp_path_factory.mktemp("shallow") / "shapes")

@@ -26,7 +26,7 @@ PROMPTS = (
     "a green triangle at the top on a white background",
 )
 SEED = 0
-SIDE = 64  # pixels, of the model
+SIDE = 64  # pixels of the model's pictures
 ZOOM = 3
 HEADING = 28  # pixels
 Pictures = npt.NDArray[np.float32]  # [prompt, height, width, 3] in [0, 1]

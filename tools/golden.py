@@ -1,4 +1,4 @@
-"""Stores what PyTorch diffusers makes of the embedded model, for tests without PyTorch.
+"""Stores pictures that PyTorch diffusers makes with `shapes`, for tests without PyTorch.
 
 python -m tools.golden tests/data/golden.npz
 """

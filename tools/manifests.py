@@ -1,9 +1,9 @@
 """Writes the manifests of the published checkpoints: `python -m tools.manifests`.
 
-Each network is built from its published config on torch's meta device, which costs no memory, and
-what results is compared with what is known of the published file: how many tensors and values it
-has, how long its header is, and so how large the file is. Facts that do not agree end the program.
-Needs the `test` extra.
+Each network is built from its published config on torch's meta device, which costs no memory. The
+result is compared with the known facts of the published file: how many tensors and values it has,
+how long its header is, and so how large the file is. The program ends when a fact does not agree.
+It needs the `test` extra.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import torch
 import transformers
 from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
 
+from kandinsky_core.seam.stored_dtypes import STORED
 from tools.published import PUBLISHED, Published
 
 FOLDER = Path(__file__).parents[1] / "converters/kandinsky_converters/manifests"
-_CODES = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}
 # safetensors writes larger types first, and of one type in the order of names.
 _ORDER = ("I64", "F32", "F16")
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def tensors_of(published: Published) -> Tensors:
-    """Dtype and shape of each stored tensor."""
+    """Return dtype and shape of each stored tensor."""
     with torch.device("meta"):
         network = build(published.class_name, published.config)
     tensors = {}
@@ -71,7 +71,7 @@ def tensors_of(published: Published) -> Tensors:
 
 
 def build(class_name: str, config: Mapping[str, Any]) -> Any:
-    """The network of a class, with random or no weights."""
+    """Build the network of a class, with random weights or none."""
     if class_name == "MultilingualCLIP":
         return MultilingualCLIP(MCLIPConfig(**config))
     if "out_channels" in config and class_name == "Kandinsky3UNet":
@@ -83,7 +83,7 @@ def build(class_name: str, config: Mapping[str, Any]) -> Any:
 
 
 def _inpainting_unet(config: dict[str, Any]) -> Any:
-    """With more channels in than out, which diffusers' class cannot say."""
+    """Build a UNet with more channels in than out, which diffusers' class cannot make."""
     channels = config.pop("in_channels")
     network = diffusers.Kandinsky3UNet(in_channels=config.pop("out_channels"), **config)
     first = network.conv_in
@@ -92,29 +92,28 @@ def _inpainting_unet(config: dict[str, Any]) -> Any:
 
 
 def count(tensors: Tensors) -> int:
-    """Floating-point values."""
+    """Return the number of floating-point values."""
     return sum(math.prod(shape) for dtype, shape in tensors.values() if dtype != "I64")
 
 
 def header_bytes(tensors: Tensors) -> int:
-    """Length of the JSON that safetensors writes, before it is padded."""
+    """Return the length of the JSON that safetensors writes, before it is padded."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     start = 0
     for name in sorted(tensors, key=lambda name: (_ORDER.index(tensors[name][0]), name)):
         dtype, shape = tensors[name]
-        end = start + math.prod(shape) * {"I64": 8, "F32": 4, "F16": 2}[dtype]
+        end = start + math.prod(shape) * STORED[dtype].size
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
         start = end
     return len(json.dumps(header, separators=(",", ":")))
 
 
 def check(name: str, published: Published, tensors: Tensors) -> None:
-    """Compare with what is known of the published file."""
+    """Compare a network with the known facts of its published file, and end if one differs."""
     found = {"tensors": len(tensors), "parameters": count(tensors)}
-    sizes = {"I64": 8, "F32": 4, "F16": 2}
-    data = sum(sizes[dtype] * math.prod(shape) for dtype, shape in tensors.values())
+    data = sum(STORED[dtype].size * math.prod(shape) for dtype, shape in tensors.values())
     length = header_bytes(tensors)
-    # The writer of 2023's first half added `length % 8` blanks, where up to eight were due.
+    # The writer of early 2023 added `length % 8` blanks, in place of `-length % 8`.
     padding = length % 8 if published.version == "2.1" else -length % 8
     if published.header_bytes is not None:
         found["header_bytes"] = 8 + length + padding

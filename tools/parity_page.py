@@ -20,7 +20,7 @@ HEADER = ("component", "backend", "max abs", "relative", "PSNR", "tolerance")
 
 
 def main(page: Path) -> None:
-    """Measure, and put the figures in the place of the old ones."""
+    """Measure, and replace the old figures by the new ones."""
     command = [*COMMAND.split(), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     start, end = (re.escape(mark) for mark in MARKS)
@@ -35,7 +35,7 @@ def main(page: Path) -> None:
 
 
 def figures(found: dict[str, Any]) -> str:
-    """Return the table, and with what it was measured."""
+    """Return the table, and the versions and the machine that it was measured with."""
     packages = {
         name: number for library in found["versions"].values() for name, number in library.items()
     }

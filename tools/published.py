@@ -1,6 +1,6 @@
-"""What is known of the published checkpoints: configs, counts, sizes and digests.
+"""Known facts of the published checkpoints: configs, counts, sizes and digests.
 
-The sources are the fact sheets of the project, which say how each was confirmed.
+They come from the fact sheets of the project, which say how each fact was confirmed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class Published:
     """One component of one repository.
 
     Attributes:
-        version: Of Kandinsky.
-        class_name: Of the network.
-        config: What is in config.json and concerns the network.
-        tensors: How many are stored.
-        parameters: Floating-point values.
-        dtype: In which they are stored.
-        kept_in_float32: Endings of the names of those that are stored in float32 all the same.
-        header_bytes: Of the safetensors file: where its data begins.
+        version: The version of Kandinsky.
+        class_name: The class of the network.
+        config: The fields of config.json that concern the network.
+        tensors: How many tensors are stored.
+        parameters: How many floating-point values they have.
+        dtype: The dtype in which they are stored.
+        kept_in_float32: Endings of tensors' names; a tensor with such a name is stored in float32.
+        header_bytes: The position in the safetensors file where its data begins.
         bytes: Size of the safetensors file.
         buffers: Stored integers that the class no longer has.
         files: SHA-256 of each file by its name on the hub.
@@ -383,7 +383,7 @@ PUBLISHED: Mapping[str, Published] = {
         dtype="F16",
         kept_in_float32=(".wo.weight",),
     ),
-    # The original's 1068 tensors with the three of its projection.
+    # The original has 1068 tensors, and its projection has three more.
     "Kandinsky3.1/kandinsky3_inpainting": Published(
         version="3.1",
         class_name="Kandinsky3UNet",
@@ -392,7 +392,7 @@ PUBLISHED: Mapping[str, Published] = {
         parameters=3_038_571_460 + 16_785_408,
     ),
 }
-"""Each component whose tensors are known, by repository of `kandinsky-community` and folder.
+"""Each component whose tensors are known, by its repository of `kandinsky-community` and folder.
 
-Or, where only ai-forever published it, by its repository and file.
+A component that only ai-forever published stands here by its repository and file.
 """

@@ -2,10 +2,10 @@
 
     python -m pytest -p tools.test_times
 
-The table has a line for each file: its seconds, and of them those in which JAX traced and compiled,
-PyTorch ran a reference, and a test waited for a subprocess. What is left is MindSpore, NumPy and
-Python. The column `cpu` holds the seconds of all cores, subprocesses included, which stay the same
-on a busy machine.
+The table has a line for each file: all its seconds, then the seconds in which JAX traced and
+compiled, PyTorch ran a reference, and a test waited for a subprocess. The rest is MindSpore, NumPy
+and Python. The column `cpu` holds the seconds of all cores, subprocesses included, which stay the
+same on a busy machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _by_file: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
 
 
 def _timed(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with its seconds counted, those of calls within it once."""
+    """Return the function with its seconds counted; a call within a call counts once."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if kind in _open:
@@ -71,7 +71,7 @@ def _watch() -> None:
 
 
 def _cpu() -> float:
-    """Seconds of this process and of its children that have ended."""
+    """Return the CPU seconds of this process and of its children that have ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
@@ -92,7 +92,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Put the seconds so far into the report, which a process of its own may have made."""
+    """Put the seconds so far into the report, which may travel to another process."""
     report = yield
     _watch()
     now = _cpu()

@@ -1,1 +1,1 @@
-"""The command line `kandinsky`."""
+"""The command line program `kandinsky`."""

@@ -1,4 +1,4 @@
-"""Pictures that a command is given by path or URL."""
+"""Loads the pictures that a command gets by path or URL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import load_image
 from kandinsky_core.pictures.metadata import file_record
-from kandinsky_core.validation import as_prompts
+from kandinsky_core.texts.prompts import Prompts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +21,7 @@ _IMAGE, _TEXT = "image:", "text:"
 
 @dataclass(frozen=True, slots=True)
 class InputPicture:
-    """A picture, and what the metadata of those made from it says of it."""
+    """A picture, and its record for the metadata of the pictures that are made from it."""
 
     picture: Image.Image
     record: dict[str, str]
@@ -31,11 +31,11 @@ class InputPicture:
         """Load a picture.
 
         Args:
-            flag: Where the path was given, for the error.
+            flag: Option that gave the path, for the error.
             path: Path or URL.
 
         Raises:
-            InvalidInputError: It is not there, or no picture.
+            InvalidInputError: The file is not there, or it is no picture.
         """
         try:
             return cls(load_image(path), file_record(path))
@@ -43,14 +43,14 @@ class InputPicture:
             raise InvalidInputError(f"{flag}: {error}") from error
 
 
-def item_of(word: str) -> str | InputPicture:
-    """Return what an item of `kandinsky interpolate` names: a text or a picture.
+def item_of(word: str) -> Prompts | InputPicture:
+    """Return the text or the picture that an item of `kandinsky interpolate` names.
 
     Raises:
-        InvalidInputError: It is an empty text, or there is no such picture.
+        InvalidInputError: The text is empty, or there is no such picture.
     """
     if not word.startswith(_IMAGE):
-        return as_prompts("ITEM", word.removeprefix(_TEXT))[0]
+        return Prompts.check(word.removeprefix(_TEXT), name="ITEM")
     try:
         return InputPicture.open("ITEM", word.removeprefix(_IMAGE))
     except InvalidInputError as error:
@@ -58,7 +58,7 @@ def item_of(word: str) -> str | InputPicture:
 
 
 def word_for(item: str | Mapping[str, str]) -> str:
-    """Return the word of the command line for an item as the metadata holds it."""
+    """Return the command line's word for an item that the metadata holds."""
     if isinstance(item, Mapping):
         return _IMAGE + item["path"]
     return _TEXT + item if item.startswith((_IMAGE, _TEXT, "-")) else item

@@ -1,4 +1,4 @@
-"""What `--lora` says."""
+"""Reads the value of the option `--lora`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: it parses the words, runs a command, and prints an error as one line."""
+"""The entry of the command line: parses the words, runs a command, prints an error as one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kandinsky_core.errors import KandinskyError
 
 __all__ = ["main"]
 
-# A command imports what is heavy when it runs, so that --help is instant.
+# A command imports heavy packages only when it runs, so that --help is instant.
 _COMMANDS: Mapping[str, Any] = {
     "generate": generate,
     "img2img": img2img,
@@ -40,11 +40,11 @@ _COMMANDS: Mapping[str, Any] = {
     "convert": convert,
     "warmup": warmup,
 }
-_INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+_INTERRUPTED = 130  # shells report this status for a program that Ctrl-C ended
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a mistake in one line; argparse puts the usage before it."""
+    """A parser that reports a mistake in one line; argparse's own prints the usage before it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: Words after the program's name; those of the process when None.
+        arguments: Words after the program's name; None takes the words of the process.
 
     Returns:
         0 when all went well, 1 when `verify` found a difference, 2 after an error that the user

@@ -1,4 +1,4 @@
-"""What all commands share that make pictures: from the options to the files."""
+"""The way from a command's options to picture files, for all picture-making commands."""
 
 from __future__ import annotations
 
@@ -9,33 +9,77 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kandinsky_cli.lora_option import lora_words
 from kandinsky_cli.picture_options import PROGRAM
-from kandinsky_core.denoising.noise import as_generators, picture_seeds
+from kandinsky_core.denoising.noise import SeededGenerators, as_generators
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pictures.metadata import save_image
+from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbedsToCome
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.schedulers import scheduler_by_name
 from kandinsky_core.seam.dtypes import dtype_name
-from kandinsky_core.validation import as_prompts, negatives_for, one_of, positive_int, real_number
+from kandinsky_core.texts.prompts import Prompts
+from kandinsky_core.validation import one_of, positive_int, real_number
 
-__all__ = ["call_halves", "call_options", "check_tile_size", "load_model", "make", "quiet"]
+__all__ = [
+    "CheckedWords",
+    "call_arguments",
+    "call_halves",
+    "check_tile_size",
+    "load_model",
+    "make",
+    "quiet",
+]
 
-# What the prior gives, from the generators that run on in the decoder.
-Embed = Callable[[Any], Mapping[str, Any]]
+# Runs the prior; its generators run on in the decoder.
+Embed = Callable[[], Mapping[str, Any]]
 
 _CELL = 8  # pixels, of the latents of published models
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedWords:
+    """The words of a command that make values: checked once, before a model is loaded.
+
+    A call takes them in this form and does not check them again.
+
+    Attributes:
+        prompts: The prompt and the negative prompt; an empty one where a task has none.
+        source: A generator for each picture. A command that runs two halves hands it to both.
+    """
+
+    prompts: Prompts
+    source: SeededGenerators
+
+    @classmethod
+    def check(cls, options: argparse.Namespace, seeds: Sequence[int]) -> Self:
+        """Refuse the words that no model takes.
+
+        Raises:
+            InvalidInputError: A word is of the wrong kind or range.
+        """
+        prompt = getattr(options, "prompt", "")
+        prompts = Prompts.check(prompt, options.negative_prompt, name="PROMPT")
+        source = as_generators(None, seeds, len(seeds))
+        _check_numbers_and_names(options)
+        return cls(prompts, source)
+
+    @property
+    def count(self) -> int:
+        """Number of pictures to make."""
+        return len(self.source.seeds)
 
 
 def make(
     options: argparse.Namespace,
     load: Callable[[argparse.Namespace], Any],
-    draw: Callable[[Any, list[int]], ImagePipelineOutput],
+    draw: Callable[[Any, CheckedWords], ImagePipelineOutput],
     facts: Mapping[str, Any],
 ) -> None:
     """Make the pictures, write them, and print where they are.
@@ -43,14 +87,14 @@ def make(
     Args:
         options: Of the command.
         load: Gives a pipeline, of Kandinsky 2 one with a `prior_pipe` and a `decoder_pipe`.
-        draw: Makes pictures with that pipeline, one for each seed.
+        draw: Makes pictures with that pipeline, one for each generator.
         facts: What the metadata holds besides what the pipeline says, in its place if need be.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained` and the pipeline's call.
     """
     seeds = choose_seeds(options.seed, options.num_images)
-    _check(options, seeds)
+    words = CheckedWords.check(options, seeds)
     paths = choose_paths(options.output, seeds)
     start = time.perf_counter()
     pipeline = load(options)
@@ -58,13 +102,12 @@ def make(
     for lora, weight in lora_words(options.lora):
         pipeline.load_lora_weights(lora, weight)
     if options.scheduler is not None:
-        decoder = getattr(pipeline, "decoder_pipe", pipeline)
-        decoder.scheduler = scheduler_by_name(options.scheduler, decoder.scheduler.config)
+        pipeline.scheduler = scheduler_by_name(options.scheduler, pipeline.scheduler.config)
         facts = {**facts, "scheduler_name": options.scheduler}
     if options.text_encoder_loading is not None:
         facts = {**facts, "text_encoder_loading": options.text_encoder_loading}
     loaded = time.perf_counter()
-    output = draw(pipeline, seeds)
+    output = draw(pipeline, words)
     done = time.perf_counter()
     program = f"{PROGRAM} {options.command}"
     written = []
@@ -99,10 +142,12 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
     return loaded
 
 
-def call_options(options: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Any]:
+def call_arguments(options: argparse.Namespace, words: CheckedWords) -> dict[str, Any]:
     """Return the keyword arguments for a pipeline's call; what is not given is its default."""
     given = {
-        "negative_prompt": options.negative_prompt,
+        "prompt": words.prompts,
+        "num_images_per_prompt": words.count,
+        "generator": words.source,
         "height": options.height,
         "width": options.width,
         "num_inference_steps": options.steps,
@@ -110,8 +155,7 @@ def call_options(options: argparse.Namespace, seeds: Sequence[int]) -> dict[str,
         "prior_num_inference_steps": options.prior_steps,
         "prior_guidance_scale": options.prior_guidance_scale,
     }
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return {**chosen, "num_images_per_prompt": len(seeds), "seed": seeds}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -122,16 +166,16 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 def call_halves(
     options: argparse.Namespace,
     pipeline: Any,
-    seeds: Sequence[int],
+    words: CheckedWords,
     embed: Embed,
     inputs: Mapping[str, Any],
 ) -> ImagePipelineOutput:
-    """Run prior and decoder of a task that no combined pipeline does.
+    """Run prior and decoder for a task that no combined pipeline does.
 
     Args:
         options: Of the command.
         pipeline: Has a `decoder_pipe`.
-        seeds: One for each picture.
+        words: Prompts and generators.
         embed: Runs the prior.
         inputs: Further arguments for the decoder.
 
@@ -139,30 +183,27 @@ def call_halves(
         KandinskyError: See the calls of both.
     """
     decoder = pipeline.decoder_pipe
-    request = {
-        "height": options.height,
-        "width": options.width,
-        "num_inference_steps": options.steps,
-        "guidance_scale": options.guidance_scale,
-        "output_type": "pil",
-    }
     # A request that the decoder would refuse is refused before the prior runs.
-    decoder.plan(**request, strength=inputs.get("strength"))
-    source = as_generators(None, seeds, len(seeds))
-    embeds = embed(source.generators)
-    output = decoder(**embeds, **inputs, **request, generator=source.generators)
+    request = decoder.prepare(
+        **inputs,
+        image_embeds=EmbedsToCome(words.count),
+        height=options.height,
+        width=options.width,
+        num_inference_steps=options.steps,
+        guidance_scale=options.guidance_scale,
+        generator=words.source,
+    )
+    output = decoder.run(decoder.with_embeds(request, **embed()))
     facts = {
         "negative_prompt": options.negative_prompt,
         "prior_num_inference_steps": options.prior_steps,
         "prior_guidance_scale": options.prior_guidance_scale,
     }
-    own = picture_seeds(source, len(seeds))  # the decoder took the generators for used ones
-    rows = zip(output.metadata, own, strict=True)
-    return ImagePipelineOutput(output.images, [{**found, **seed, **facts} for found, seed in rows])
+    return ImagePipelineOutput(output.images, [{**found, **facts} for found in output.metadata])
 
 
 def quiet(options: argparse.Namespace) -> bool:
-    """Return whether progress bars would disturb."""
+    """Return whether progress bars are switched off, as they would disturb the output."""
     return options.json or not sys.stderr.isatty()
 
 
@@ -215,7 +256,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _unused(paths: Sequence[Path]) -> list[Path]:
-    """Number the paths that exist already or come twice."""
+    """Add a number to each path that exists already or comes twice."""
     chosen: list[Path] = []
     for path in paths:
         candidate, number = path, 2
@@ -226,11 +267,8 @@ def _unused(paths: Sequence[Path]) -> list[Path]:
     return chosen
 
 
-def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
-    """Refuse what the pipeline would refuse, before anything is loaded."""
-    prompts = as_prompts("PROMPT", getattr(options, "prompt", ""))  # one task has none
-    negatives_for(prompts, options.negative_prompt)
-    as_generators(None, seeds, len(seeds))
+def _check_numbers_and_names(options: argparse.Namespace) -> None:
+    """Refuse numbers and names that no model takes."""
     for name in ("height", "width", "steps", "prior_steps"):
         if getattr(options, name) is not None:
             positive_int(f"--{name.replace('_', '-')}", getattr(options, name))
@@ -246,10 +284,10 @@ def _check(options: argparse.Namespace, seeds: Sequence[int]) -> None:
 
 
 def check_tile_size(options: argparse.Namespace) -> None:
-    """Refuse tiles that no published MoVQ could take.
+    """Refuse a tile size that no published MoVQ could take.
 
     Raises:
-        InvalidInputError: They are no whole number of latent cells, of 8 pixels each.
+        InvalidInputError: The size is no whole number of latent cells, which have 8 pixels a side.
     """
     size = options.movq_tile_size
     if size is not None and positive_int("--movq-tile-size", size) % _CELL:

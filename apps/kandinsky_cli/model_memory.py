@@ -1,4 +1,4 @@
-"""What `kandinsky info` says of memory: bytes of each network, and in all, against a device."""
+"""The part of `kandinsky info` about memory: bytes of each network and of all, against a device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from kandinsky_cli.model_parts import Absent, open_prior, open_weights
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import HubOptions
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import BackendUnavailableError, ModelNotFoundError
 from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_size
 from kandinsky_core.seam.backend import DeviceMemory
@@ -35,7 +35,7 @@ def describe_memory(
     backend: str | None,
     device: str | None,
 ) -> dict[str, Any]:
-    """Return what the networks take of the pipeline that makes pictures from text.
+    """Return how much memory the networks take in the pipeline that makes pictures from text.
 
     Args:
         subject: The model's name.
@@ -54,7 +54,7 @@ def describe_memory(
     missing: dict[str, str] = {}
     for prefix, checkpoint in _halves(subject, parts, hub, missing):
         for name, component in checkpoint.components.items():
-            if component.class_name not in NETWORK_CONFIGS:
+            if component.class_name not in NETWORKS:
                 continue
             try:
                 open_weights(component)
@@ -95,7 +95,7 @@ def _device_memory(backend: str | None, device: str | None) -> DeviceMemory | No
 def _halves(
     subject: str, parts: Sequence[Checkpoint], hub: HubOptions, missing: dict[str, str]
 ) -> Iterator[tuple[str, Checkpoint]]:
-    """Yield the prior, if there is one, and a decoder, with what their components' names begin."""
+    """Yield the prior, if there is one, and a decoder; each with the prefix of its components."""
     priors = [part for part in parts if "Prior" in part.pipeline_class]
     decoders = [part for part in parts if part not in priors]
     if not priors:
@@ -112,7 +112,7 @@ def _halves(
 
 
 def _totals(plan: MemoryPlan, memory: DeviceMemory | None) -> dict[str, int]:
-    """Return bytes by the ways of loading; the host holds what an accelerator does not."""
+    """Return bytes by the way of loading; the host holds the weights that are not on the device."""
     apart = memory is None or not memory.host
     found = {
         "resident_bytes": plan.ever,
@@ -124,7 +124,7 @@ def _totals(plan: MemoryPlan, memory: DeviceMemory | None) -> dict[str, int]:
 
 
 def memory_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `describe_memory` found as a table."""
+    """Yield the lines of a table with the findings of `describe_memory`."""
     yield f"memory ({found['note']}):"
     for name, part in found["components"].items():
         yield _line(name, part["dtype"], part["bytes"])
@@ -141,7 +141,7 @@ def memory_lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _verdict(way: str, found: Mapping[str, Any]) -> str:
-    """Say whether it fits, if that is known: on the host all networks are there at once."""
+    """Say whether the weights fit, if that is known; on the host all networks are there at once."""
     device = found.get("device")
     if device is None or (device["host"] and way == "one_at_a_time_bytes"):
         return ""

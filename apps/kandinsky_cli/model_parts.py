@@ -1,4 +1,4 @@
-"""The parts of a model that `kandinsky info` looks at, as far as they lie on this machine."""
+"""Opens the parts of a model for `kandinsky info`, as far as they lie on this machine."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from kandinsky_core.seam.tensors import Tensors
 __all__ = ["Absent", "open_parts", "open_prior", "open_weights"]
 
 _OTHER_DECODERS = ("inpaint", "controlnet")
-_OTHER_UNETS = ("flash", "inpaint")  # of ai-forever's folders
+_OTHER_UNETS = ("flash", "inpaint")  # ai-forever's folders hold these beside the decoder's
 _WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor")
 _FILES = ("*.safetensors*", "*.ckpt", "*.pt", "*.bin*")
 _SAFE = _FILES[:2]
 
 
 class Absent(Exception):
-    """Why the weights of a component cannot be looked at."""
+    """The weights of a component cannot be looked at; the message says why."""
 
 
 def open_parts(subject: str, hub: HubOptions) -> list[Checkpoint]:
-    """Open all models that a folder holds; of a model on the hub only the index is fetched.
+    """Open all models that a folder holds; for a model on the hub fetch only the index.
 
     Raises:
         ModelNotFoundError: There is no such model.
-        CheckpointError: Its index is damaged.
+        CheckpointError: The model's index is damaged.
     """
     root = EMBEDDED.get(subject) or Path(subject)
     others = [part for part in _OTHER_DECODERS if (root / part / "model_index.json").is_file()]
@@ -48,7 +48,7 @@ def open_prior(subject: str, hub: HubOptions) -> Checkpoint | None:
     """Open the prior that a decoder names, or that lies beside it; None where there is none.
 
     Raises:
-        ModelNotFoundError: It names one that is neither here nor on the hub.
+        ModelNotFoundError: The decoder names a prior that is neither here nor on the hub.
     """
     try:
         name = find_prior(subject, "decoder", asdict(hub))
@@ -59,11 +59,11 @@ def open_prior(subject: str, hub: HubOptions) -> Checkpoint | None:
 
 
 def open_weights(component: Component) -> Tensors | None:
-    """Read the headers of a component's files; None where it is of a kind without weights.
+    """Read the headers of a component's files; None for a kind of component without weights.
 
     Raises:
-        Absent: They are not here, or cannot be looked at.
-        CheckpointError: They are damaged.
+        Absent: The files are not here, or cannot be looked at.
+        CheckpointError: The files are damaged.
     """
     if any(word in component.class_name for word in _WITHOUT_WEIGHTS):
         if not component.folder.is_dir():
@@ -76,7 +76,7 @@ def open_weights(component: Component) -> Tensors | None:
         raise Absent("pickled, which `kandinsky convert` reads")
     try:
         return component.tensors()
-    except ModelNotFoundError as error:  # one file among others
+    except ModelNotFoundError as error:  # one of several files is missing
         raise Absent("not on this machine") from error
 
 

@@ -1,4 +1,4 @@
-"""Options that the commands share which make pictures."""
+"""The options that all picture-making commands share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = [
     "add_strength",
 ]
 
-PROGRAM = "kandinsky"  # and a command, in a picture's metadata: one command makes it again
+PROGRAM = "kandinsky"  # metadata holds it with a command: that command makes the picture again
 
 
 TWO_STAGES = {"steps": 100, "guidance_scale": 4.0, "prior_steps": 25, "prior_guidance_scale": 4.0}
-"""Defaults of the tasks that Kandinsky 2 alone does; of the others pipelines have their own."""
+"""Defaults of the tasks that only Kandinsky 2 does; for other tasks the pipelines have defaults."""
 
 
 def add_command(
@@ -28,45 +28,45 @@ def add_command(
     """Add a command that makes pictures; `words` are what its usage shows before the options."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
-        # Options first, as argparse would have it, lets one with several values take the words.
+        # argparse's usage shows options first; one with several values would take the words there
         usage=f"kandinsky {name} {words} [options]",
         help=summary,
-        description=f"{description} The pictures are written as PNG, with all that it takes to "
-        "make them again inside.",
+        description=f"{description} Each picture is written as a PNG file, which also holds the "
+        "settings that make it again.",
     )
     return parser
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
-    """Add what all tasks have in common: model, size, steps, guidance, seeds, output."""
+    """Add the options of all tasks: model, size, steps, guidance, seeds, output."""
     add_model_options(parser)
-    parser.add_argument("--negative-prompt", metavar="TEXT", help="what it shall not show")
+    parser.add_argument("--negative-prompt", metavar="TEXT", help="what the picture shall not show")
     parser.add_argument("--height", type=int, metavar="PX", help="height (default: the model's)")
     parser.add_argument("--width", type=int, metavar="PX", help="width (default: the model's)")
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="steps of the decoder (100; of Kandinsky 3 fewer)"
+        "--steps", type=int, metavar="N", help="steps of the decoder (100; fewer for Kandinsky 3)"
     )
     parser.add_argument(
-        "--guidance-scale", type=float, metavar="X", help="decoder's guidance (4; of Kandinsky 3 3)"
+        "--guidance-scale", type=float, metavar="X", help="decoder's guidance (4; Kandinsky 3: 3)"
     )
     parser.add_argument(
         "--lora",
         metavar="PATH[:WEIGHT]",
-        help="a LoRA of the UNet or the prior, and how much of it (1); several with commas between",
+        help="a LoRA for the UNet or the prior and its weight (1); several with commas between",
     )
     parser.add_argument(
         "--scheduler",
         metavar="NAME",
-        help="the decoder's: ddim, ddpm, dpm++, euler and others (default: the model's)",
+        help="scheduler of the decoder: ddim, ddpm, dpm++, euler and others (default: the model's)",
     )
     parser.add_argument("--prior-steps", type=int, metavar="N", help="steps of the prior (25)")
     parser.add_argument(
-        "--prior-guidance-scale", type=float, metavar="X", help="prior's guidance (4)"
+        "--prior-guidance-scale", type=float, metavar="X", help="guidance of the prior (default: 4)"
     )
     parser.add_argument(
         "--text-encoder-loading",
         metavar="WHEN",
-        help="of Kandinsky 3: on_demand (the default), resident, or streamed, block by block",
+        help="when Kandinsky 3's text encoder is loaded: on_demand (default), resident, streamed",
     )
     parser.add_argument(
         "--seed",
@@ -76,10 +76,10 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         help="one seed for each picture, or the first of consecutive ones (default: random)",
     )
     parser.add_argument(
-        "--num-images", type=int, metavar="N", help="pictures (default: one for each seed)"
+        "--num-images", type=int, metavar="N", help="pictures to make (default: one for each seed)"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="PATH", help="a .png file or a folder (default: here)"
+        "--output", type=Path, metavar="PATH", help=".png file or folder (default: current folder)"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -92,18 +92,28 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="`shapes` (embedded, the default), a folder, or a hub id such as "
         "kandinsky-community/kandinsky-2-2-decoder",
     )
-    parser.add_argument("--prior", metavar="MODEL", help="the prior, where the model names none")
-    parser.add_argument("--backend", help="jax or mindspore (default: the one installed)")
-    parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16")
-    parser.add_argument("--device", help="cpu, gpu, gpu:1, tpu (default: the backend's own)")
     parser.add_argument(
-        "--mesh", metavar="SIZES", help="jax: the devices that share the work, data=4,model=2"
+        "--prior", metavar="MODEL", help="the prior to use, where the model names none"
+    )
+    parser.add_argument("--backend", help="jax or mindspore (default: the one installed)")
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        help="dtype to compute in: float32 (default), bfloat16 or float16",
+    )
+    parser.add_argument(
+        "--device", help="device to run on: cpu, gpu, gpu:1 or tpu (default: the backend's choice)"
+    )
+    parser.add_argument(
+        "--mesh",
+        metavar="SIZES",
+        help="with jax: how many devices share the work, data=4,model=2 for example",
     )
     parser.add_argument(
         "--offload",
         action="store_true",
         default=None,
-        help="keep weights in host memory, and on the device one network at a time",
+        help="keep weights in host memory and only one network at a time on the device",
     )
     parser.add_argument(
         "--movq-tile-size",
@@ -112,19 +122,22 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="decode larger pictures in tiles of this size, for less memory (default: whole)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
-    parser.add_argument("--prior-revision", metavar="REVISION", help="the same of the prior")
+    parser.add_argument(
+        "--prior-revision", metavar="REVISION", help="branch, tag or commit of the prior on the hub"
+    )
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
     parser.add_argument(
-        "--local-files-only", action="store_true", help="use the cache, never the network"
+        "--local-files-only", action="store_true", help="use cached files, never the network"
     )
 
 
 def add_strength(parser: argparse.ArgumentParser, default: float) -> None:
-    """Add the option of the tasks that begin with a picture."""
+    """Add the option `--strength` of the tasks that begin with a picture."""
     parser.add_argument(
         "--strength",
         type=float,
         default=default,
         metavar="X",
-        help=f"how far to go from --image, above 0 and up to 1 ({default:g})",
+        help="how far the result may move away from --image, above 0 and up to 1 "
+        f"(default: {default:g})",
     )

@@ -1,1 +1,1 @@
-"""What every backend builds on: tiling, replaceable weights, parts of T5, memory of the host."""
+"""Code that all backends share: the guided step, tiling, replaceable weights, T5, host memory."""

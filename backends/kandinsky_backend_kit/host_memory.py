@@ -1,4 +1,4 @@
-"""How much memory the host has, without any package for it."""
+"""Reads how much memory the host has, without any package for it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _MEMINFO = Path("/proc/meminfo")  # Linux
 
 
 def host_memory(device: str = "cpu") -> DeviceMemory | None:
-    """Return what the host has, or None where the system does not tell.
+    """Return the host's memory in bytes, or None where the system does not tell it.
 
     Args:
-        device: The name of the device whose memory that is.
+        device: The name of the device that computes in this memory.
     """
     free: int | None
     try:
@@ -30,7 +30,7 @@ def host_memory(device: str = "cpu") -> DeviceMemory | None:
 
 
 def _from_linux() -> tuple[int, int]:
-    """Free is what can be had without swapping: files that are cached can be dropped."""
+    """Count as free all that can be had without swapping: cached files can be dropped."""
     lines = dict(line.split(":", 1) for line in _MEMINFO.read_text(encoding="ascii").splitlines())
     total, free = (1024 * int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
     return total, free

@@ -1,4 +1,4 @@
-"""Weights of a loaded network that can be replaced for a while, and put back exactly."""
+"""Replaces weights of a loaded network for a while, and puts the originals back exactly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ReplaceableWeights"]
 
 
 class ReplaceableWeights:
-    """What both backends' networks do alike; they say how to read and write."""
+    """Base of each backend's networks: it keeps the originals, a subclass reads and writes."""
 
     def __init__(self) -> None:
         self._originals: dict[str, Array] = {}
@@ -31,14 +31,14 @@ class ReplaceableWeights:
         """Replace weights, casting to the network's dtype."""
 
     def update_weights(self, values: Mapping[str, Array]) -> None:
-        """Replace weights, and keep what they were first.
+        """Replace weights, and keep the values that they had at first.
 
         Args:
-            values: By PyTorch's names, in its layout, of any floating dtype.
+            values: New weights by PyTorch's names, in its layout, of any floating dtype.
 
         Raises:
             KeyError: The network has no such weights.
-            ValueError: One is of another shape.
+            ValueError: A new weight has another shape than the network's.
         """
         present = self.read_weights(values)
         for name, array in values.items():
@@ -48,6 +48,6 @@ class ReplaceableWeights:
         self._write_weights(values)
 
     def restore_weights(self) -> None:
-        """Put back, bit for bit, what `update_weights` replaced."""
+        """Put back, bit for bit, the weights that `update_weights` replaced."""
         self._write_weights(self._originals)
         self._originals = {}

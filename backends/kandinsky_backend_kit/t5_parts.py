@@ -1,7 +1,7 @@
-"""A checkpoint of T5's encoder in parts, of which one at a time is read.
+"""Reads a checkpoint of T5's encoder part by part, so that a backend holds one block at a time.
 
-What is not a block is so little that it is computed here, in NumPy: the embedding of a text, what
-all blocks add to their scores, the last norm.
+All that is no block costs so little that it is computed here, in NumPy: the embedding of a text,
+the bias that all blocks add to their scores, and the last norm.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["T5Parts"]
 _EMBEDDING = "shared.weight"
 _NORM = "encoder.final_layer_norm.weight"
 _TABLE = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-_LOWEST = np.float32(-3e38)  # which bfloat16 holds too
+_LOWEST = np.float32(-3e38)  # bfloat16 holds it too
 
 
 class T5Parts:
-    """See the module.
+    """A T5 checkpoint: hands out its blocks one by one, and computes what lies around them.
 
     Args:
         tensors: The checkpoint, in any layout.
@@ -52,9 +52,9 @@ class T5Parts:
         return rows.astype(dtype).astype(np.float32)
 
     def score_bias(self, attention_mask: Array) -> FloatArray:
-        """Return what all blocks add to their scores: [B, L], True on tokens -> [B, N, L, L].
+        """Return the bias of the scores of all blocks: [B, L], True on tokens -> [B, N, L, L].
 
-        It is finite, so that scores of padding alone make equal weights.
+        The bias is finite, so that scores of padding alone make equal weights.
         """
         table = self._tensors.read(_TABLE).astype(np.float32)  # [buckets, N]
         farthest = self._config.relative_attention_max_distance
@@ -64,14 +64,14 @@ class T5Parts:
         return np.asarray(by_distance + hidden, np.float32)
 
     def block(self, index: int) -> Tensors:
-        """Return the tensors of a block, by their names in it; the table is no part of it."""
+        """Return the tensors of a block by their names in it, without the table of distances."""
         prefix = f"encoder.block.{index}."
         names = [name for name in self._tensors.names() if name.startswith(prefix)]
         chosen = {name.removeprefix(prefix): name for name in names if name != _TABLE}
         return Relabelled.renamed(self._tensors, chosen, "diffusers")
 
     def normalise(self, states: FloatArray) -> FloatArray:
-        """Do what comes after the last block: [B, L, H] -> [B, L, H]."""
+        """Apply the norm that follows the last block: [B, L, H] -> [B, L, H]."""
         power = np.square(states).mean(axis=-1, keepdims=True)
         scale = self._tensors.read(_NORM).astype(np.float32)
         normal = states / np.sqrt(power + self._config.layer_norm_epsilon) * scale

@@ -1,4 +1,4 @@
-"""Which of T5's learned numbers stands for a distance between two tokens."""
+"""Finds which of T5's learned numbers stands for a distance between two tokens."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["relative_buckets"]
 
 
 def relative_buckets(length: int, count: int, max_distance: int) -> NDArray[np.int32]:
-    """Return the bucket of each pair of positions, [L, L]: row the one that looks, column the seen.
+    """Return the bucket of each pair of positions, [L, L]: the row looks at the column.
 
-    Half of the buckets are for each direction. Of these, half are for the distances 0, 1, 2, ...;
-    the others widen with the logarithm of the distance (Raffel et al. 2020, section 2.1, and the
-    code of Mesh TensorFlow).
+    Each direction has half of the buckets. Half of a direction's buckets are for the distances
+    0, 1, 2, ...; the others widen with the logarithm of the distance (Raffel et al. 2020, section
+    2.1, and the code of Mesh TensorFlow).
 
     Args:
         length: Tokens L.
         count: Buckets, a multiple of 4.
-        max_distance: From which on all distances share a bucket.
+        max_distance: All distances from this one on share a bucket.
     """
     positions = np.arange(length)
     ahead = positions[None] - positions[:, None]

@@ -1,4 +1,4 @@
-"""Large pictures through MoVQ in tiles that overlap, for a fraction of the memory."""
+"""Converts large pictures with MoVQ in tiles that overlap, for a fraction of the memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["TiledAutoencoder"]
 
 
 class TiledAutoencoder:
-    """What the autoencoders of all backends do alike; they say how to convert what is given whole.
+    """Base of each backend's autoencoder: it tiles large pictures, a subclass converts one array.
 
     Attributes:
         tiling: How pictures are divided that are larger than a tile; None converts them whole.
@@ -34,22 +34,22 @@ class TiledAutoencoder:
 
     @property
     def scale_factor(self) -> int:
-        """Pixels to a latent cell along a side: each level but the last halves."""
+        """Pixels to a latent cell along a side: every level except the last halves the side."""
         return int(2 ** (len(self.config.block_out_channels) - 1))
 
     def enable_tiling(self, tile_size: int = 512, overlap: int | None = None) -> None:
         """Convert pictures that are larger than a tile piece by piece, and blend the pieces.
 
-        Memory is then that of one tile, whatever the picture's size. The result differs from that
-        of the whole picture, as MoVQ's norms and attention see a tile and not all of it.
+        A picture of any size then needs the memory of one tile. The result differs from a
+        conversion in one piece, because MoVQ's norms and attention see only a tile.
 
         Args:
             tile_size: Side of a tile in pixels.
-            overlap: Pixels that neighbours share, over which one passes into the other; a quarter
-                of a tile where none is given.
+            overlap: Pixels that neighbours share; over them one tile passes into the other. A
+                quarter of a tile where none is given.
 
         Raises:
-            InvalidInputError: One is no multiple of the pixels to a latent cell (8), or tiles
+            InvalidInputError: A size is no multiple of the pixels to a latent cell (8), or tiles
                 would overlap by more than half.
         """
         factor = self.scale_factor

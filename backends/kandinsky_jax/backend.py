@@ -1,12 +1,14 @@
-"""What the core sees of JAX."""
+"""The backend object through which the core loads networks with JAX."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 from flax import nnx
 
+from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
     CLIPTextConfig,
@@ -19,7 +21,7 @@ from kandinsky_core.configs import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
-from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.backend import BackendReport, DeviceMemory
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
@@ -55,23 +57,19 @@ from kandinsky_jax.programs.cache import enable_compilation_cache
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.weights.load import abstract_network, load_network
 
-__all__ = ["JaxBackend"]
+__all__ = ["CLASSES", "JaxBackend"]
 
-# class name in model_index.json -> config, network, component
-_CLASSES: dict[str, tuple[type[NetworkConfig], type[nnx.Module], type[JaxNetwork]]] = {
-    "CLIPTextModelWithProjection": (CLIPTextConfig, CLIPTextModelWithProjection, JaxTextEncoder),
-    "CLIPVisionModelWithProjection": (
-        CLIPVisionConfig,
-        CLIPVisionModelWithProjection,
-        JaxImageEncoder,
-    ),
-    "Kandinsky3UNet": (Kandinsky3UNetConfig, Kandinsky3UNet, JaxKandinsky3Denoiser),
-    "MultilingualCLIP": (MultilingualCLIPConfig, MultilingualCLIP, JaxMultilingualTextEncoder),
-    "PriorTransformer": (PriorTransformerConfig, PriorTransformer, JaxPrior),
-    "T5EncoderModel": (T5Config, T5EncoderModel, JaxT5TextEncoder),
-    "UNet2DConditionModel": (UNet2DConditionConfig, UNet2DConditionModel, JaxDenoiser),
-    "VQModel": (VQModelConfig, VQModel, JaxAutoencoder),
+CLASSES: Mapping[type[NetworkConfig], tuple[type[nnx.Module], type[JaxNetwork]]] = {
+    CLIPTextConfig: (CLIPTextModelWithProjection, JaxTextEncoder),
+    CLIPVisionConfig: (CLIPVisionModelWithProjection, JaxImageEncoder),
+    Kandinsky3UNetConfig: (Kandinsky3UNet, JaxKandinsky3Denoiser),
+    MultilingualCLIPConfig: (MultilingualCLIP, JaxMultilingualTextEncoder),
+    PriorTransformerConfig: (PriorTransformer, JaxPrior),
+    T5Config: (T5EncoderModel, JaxT5TextEncoder),
+    UNet2DConditionConfig: (UNet2DConditionModel, JaxDenoiser),
+    VQModelConfig: (VQModel, JaxAutoencoder),
 }
+"""The Flax module of each network of `kandinsky_core.configs.NETWORKS`, and its component."""
 
 
 class JaxBackend:
@@ -79,7 +77,7 @@ class JaxBackend:
 
     Args:
         mesh: See `kandinsky_jax.create`.
-        winograd: Likewise.
+        winograd: See `kandinsky_jax.create`.
 
     Attributes:
         compilations: Every compilation since the backend was made.
@@ -92,21 +90,17 @@ class JaxBackend:
         self._winograd = winograd
         self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
-        # A network that is loaded again, for each text perhaps, finds its programs.
+        # A network that is loaded again, perhaps for each text, finds its programs here.
         self._programs: dict[Any, dict[Any, Program]] = {}
         self.cache_folder = enable_compilation_cache()
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> JaxNetwork:
         """See `kandinsky_core.seam.backend.Backend.load`.
 
-        Within `compile_only` no weight is read: the component compiles its programs, no more.
+        Within `compile_only` no weight is read: the component only compiles its programs.
         """
-        if source.class_name not in _CLASSES:
-            raise ConfigError(
-                f"the JAX backend has no {source.class_name}; it has {', '.join(_CLASSES)}"
-            )
-        config_class, module_class, component_class = _CLASSES[source.class_name]
-        config = config_class.from_dict(source.config)
+        config = read_config(source, "JAX")
+        module_class, component_class = CLASSES[type(config)]
         place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
         with explain_out_of_memory(place.name, loading=True):
@@ -151,7 +145,7 @@ class JaxBackend:
     def _place(self, device: str | None) -> Place:
         if self._everywhere is None:
             return OneDevice(default_device() if device is None else find_device(device))
-        if device not in (None, self._everywhere.name):  # its name is what its networks give
+        if device not in (None, self._everywhere.name):  # its networks give this name as device
             raise InvalidInputError(
                 f"device={device!r} beside a mesh of devices, {self._everywhere.name}: give one of "
                 "the two"
@@ -159,7 +153,7 @@ class JaxBackend:
         return self._everywhere
 
     def memory(self, device: str | None = None) -> DeviceMemory | None:
-        """See `kandinsky_core.seam.backend.Backend.memory`; of a mesh nothing is said."""
+        """See `kandinsky_core.seam.backend.Backend.memory`; for a mesh it returns None."""
         place = self._place(device)
         return device_memory(place.device) if isinstance(place, OneDevice) else None
 

@@ -9,12 +9,12 @@ __all__ = ["create"]
 
 
 def create(*, compile: bool | None = None) -> Backend:
-    """Return the backend; what the entry point `mindspore` names.
+    """Return the MindSpore backend; the entry point `mindspore` names this function.
 
     Args:
-        compile: Let MindSpore compile the denoisers, once for each shape: seconds to minutes at the
-            first step, less time for all others. On a CPU that is done for the UNet in float32
-            only. None takes what the environment's `KANDINSKY_MINDSPORE_COMPILE` says (1 is yes).
+        compile: Whether MindSpore compiles the denoisers, once for each shape. The first step then
+            takes seconds to minutes more, all others less time. On a CPU only the UNet in float32
+            is compiled. None takes the environment's `KANDINSKY_MINDSPORE_COMPILE` (1 is yes).
 
     Raises:
         BackendUnavailableError: MindSpore or mindone is not installed, or the device that the

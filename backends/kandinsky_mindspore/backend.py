@@ -1,10 +1,12 @@
-"""What the core sees of MindSpore."""
+"""The backend object through which the core loads networks with MindSpore."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
     CLIPTextConfig,
@@ -17,7 +19,6 @@ from kandinsky_core.configs import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
-from kandinsky_core.errors import ConfigError
 from kandinsky_core.seam.backend import BackendReport, DeviceMemory
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.registry import require_packages
@@ -44,26 +45,24 @@ from kandinsky_mindspore.placement.memory import device_memory
 from kandinsky_mindspore.runtime import LOCK
 from kandinsky_mindspore.weights.load import fill_network
 
-__all__ = ["COMPILE_VARIABLE", "MindSporeBackend"]
+__all__ = ["CLASSES", "COMPILE_VARIABLE", "MindSporeBackend"]
 
 COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
 
 # One for the device of the process: the halves of a pipeline are loaded by backends of their own.
 _TURN = Turn()
 
-_CLASSES: dict[str, tuple[type[NetworkConfig], type[MindSporeNetwork]]] = {
-    config.CLASS_NAME: (config, component)
-    for config, component in (
-        (CLIPTextConfig, MindSporeTextEncoder),
-        (CLIPVisionConfig, MindSporeImageEncoder),
-        (Kandinsky3UNetConfig, MindSporeKandinsky3UNet),
-        (MultilingualCLIPConfig, MindSporeMultilingualTextEncoder),
-        (PriorTransformerConfig, MindSporePrior),
-        (T5Config, MindSporeT5TextEncoder),
-        (UNet2DConditionConfig, MindSporeUNet),
-        (VQModelConfig, MindSporeAutoencoder),
-    )
+CLASSES: Mapping[type[NetworkConfig], type[MindSporeNetwork]] = {
+    CLIPTextConfig: MindSporeTextEncoder,
+    CLIPVisionConfig: MindSporeImageEncoder,
+    Kandinsky3UNetConfig: MindSporeKandinsky3UNet,
+    MultilingualCLIPConfig: MindSporeMultilingualTextEncoder,
+    PriorTransformerConfig: MindSporePrior,
+    T5Config: MindSporeT5TextEncoder,
+    UNet2DConditionConfig: MindSporeUNet,
+    VQModelConfig: MindSporeAutoencoder,
 }
+"""The component of each network of `kandinsky_core.configs.NETWORKS`; mindone has its class."""
 
 
 class MindSporeBackend:
@@ -74,7 +73,7 @@ class MindSporeBackend:
 
     Attributes:
         compilations: Every compilation since the backend was made.
-        cache_folder: None: what is compiled ends with the process.
+        cache_folder: None, because compiled programs end with the process.
     """
 
     name = "mindspore"
@@ -90,24 +89,20 @@ class MindSporeBackend:
     ) -> MindSporeNetwork:
         """See `kandinsky_core.seam.backend.Backend.load`.
 
-        The first call settles the device of the process: `device`, else what the environment's
-        `KANDINSKY_MINDSPORE_DEVICE` says, else an NPU where there is one.
+        The first call settles the device of the process: `device`, else the environment's
+        `KANDINSKY_MINDSPORE_DEVICE`, else an NPU where there is one.
 
         Raises:
             BackendUnavailableError: There is no such device, or the process has another one.
             InvalidInputError: The device cannot compute in this dtype.
         """
-        if source.class_name not in _CLASSES:
-            raise ConfigError(
-                f"the MindSpore backend has no {source.class_name}; it has {', '.join(_CLASSES)}"
-            )
-        config_class, component_class = _CLASSES[source.class_name]
-        config = config_class.from_dict(source.config)
+        config = read_config(source, "MindSpore")
+        component_class = CLASSES[type(config)]
         with LOCK:
             place = select_device(device)
             dtype = network_dtype(source.class_name, dtype, place)
             cpu_ops.install()
-            self._turn.end()  # what is loaded now is used next
+            self._turn.end()  # the network that is loaded now is used next
             cell = build_network(config)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
             log = self.compilations if self.compile else None

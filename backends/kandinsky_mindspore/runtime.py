@@ -1,4 +1,4 @@
-"""MindSpore and mindone, imported quietly and called by one thread at a time."""
+"""Imports MindSpore and mindone quietly, and holds the lock that admits one thread at a time."""
 
 from __future__ import annotations
 
@@ -16,42 +16,40 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from kandinsky_core.configs import NETWORKS
+
 __all__ = ["LOCK", "load_mindspore", "mindone_class", "mindone_module"]
 
 # Two threads that issue MindSpore operations at once crash the process, whatever they compute.
 LOCK = threading.RLock()
 
+# Where mindone has the classes of a library.
 _MODULES = {
-    "CLIPTextModelWithProjection": "mindone.transformers",
-    "CLIPVisionModelWithProjection": "mindone.transformers",
-    "Kandinsky3UNet": "mindone.diffusers",
-    "MultilingualCLIP": "mindone.diffusers.pipelines.kandinsky.text_encoder",
-    "PriorTransformer": "mindone.diffusers",
-    "T5EncoderModel": "mindone.transformers",
-    "UNet2DConditionModel": "mindone.diffusers",
-    "VQModel": "mindone.diffusers",
+    "diffusers": "mindone.diffusers",
+    "kandinsky": "mindone.diffusers.pipelines.kandinsky.text_encoder",
+    "transformers": "mindone.transformers",
 }
 
 
 def load_mindspore() -> Any:
-    """Import MindSpore, whose logs then show errors only unless GLOG_v says otherwise."""
+    """Import MindSpore; its logs then show only errors, unless GLOG_v says otherwise."""
     with LOCK:
         if "mindspore" not in sys.modules:
             os.environ.setdefault("GLOG_v", "3")  # read once, by the C++ library and by Python
         with _quiet():
             mindspore = importlib.import_module("mindspore")
-        # MindSpore gives this name to a type of its own, which JAX then refuses.
+        # MindSpore gives this name to a type of its own, which JAX would then refuse.
         np.sctypeDict["bfloat16"] = ml_dtypes.bfloat16
         return mindspore
 
 
 def mindone_class(name: str) -> Any:
-    """Return a model class of mindone; the first one takes seconds to import.
+    """Return a model class of mindone; the first call imports for seconds.
 
     Raises:
-        KeyError: This backend does not use that class.
+        KeyError: There is no such network in `kandinsky_core.configs.NETWORKS`.
     """
-    module = mindone_module(_MODULES[name])
+    module = mindone_module(_MODULES[NETWORKS[name].library])
     with LOCK, _quiet():  # the module imports what it is asked for
         return getattr(module, name)
 
@@ -65,7 +63,7 @@ def mindone_module(name: str) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What these libraries print and warn of on import concerns models that are not used here."""
+    """Silence imports: these libraries print and warn about models that are not used here."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,6 +1,6 @@
-"""PyTorch diffusers behind the core's interfaces: what `kandinsky verify` compares with.
+"""PyTorch diffusers behind the core's interfaces, for `kandinsky verify` to compare with.
 
-Not a backend to make pictures with; it needs the `test` extra.
+It is no backend to make pictures with, and it needs the `test` extra.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["create"]
 
 
 def create() -> ReferenceBackend:
-    """Return the reference; what the entry point `diffusers` names.
+    """Return the reference backend; the entry point `diffusers` names this function.
 
     Raises:
         BackendUnavailableError: PyTorch, diffusers or transformers is not installed.

@@ -1,4 +1,4 @@
-"""Loads diffusers' own classes, and runs diffusers' own pipelines."""
+"""The reference backend: loads diffusers' own classes, and runs diffusers' own pipelines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from diffusers.pipelines import kandinsky
 from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.backend import BackendReport, DeviceMemory
 from kandinsky_core.seam.registry import require_packages
-from kandinsky_reference.components import COMPONENTS, TorchNetwork
+from kandinsky_reference.components import CLASSES, TorchNetwork
 
 __all__ = ["ReferenceBackend"]
 
@@ -40,11 +40,11 @@ class ReferenceBackend:
         """See `kandinsky_core.seam.backend.Backend.load`."""
         if device not in (None, "cpu"):
             raise InvalidInputError(f"device={device!r}: the reference runs on the CPU only")
-        config = NETWORK_CONFIGS[source.class_name].from_dict(source.config)
+        config = NETWORKS[source.class_name].config.from_dict(source.config)
         network = getattr(_library(source.library), source.class_name).from_pretrained(
             source.folder, torch_dtype=getattr(torch, dtype), variant=source.variant
         )
-        return COMPONENTS[source.class_name](network, config)
+        return CLASSES[type(config)](network, config)
 
     def pictures(
         self,
@@ -56,10 +56,11 @@ class ReferenceBackend:
         """Make pictures with diffusers' own pipelines, schedulers, tokenizer and random numbers.
 
         Args:
-            folders: Where `prior` and `decoder` lie.
-            networks: Of our combined pipeline, loaded with this backend; they are not loaded again.
-            seed: Of a PyTorch CPU generator.
-            **request: What the combined pipeline's call takes.
+            folders: The folders of `prior` and `decoder`.
+            networks: The networks of our combined pipeline, which this backend has loaded; they
+                are not loaded again.
+            seed: The seed of a PyTorch CPU generator.
+            **request: Arguments of the combined pipeline's call.
 
         Returns:
             float32 [B, height, width, 3] in [0, 1].
@@ -70,7 +71,7 @@ class ReferenceBackend:
             for name in tuple(ready)
             if name.startswith("prior_")
         }
-        name = Checkpoint.open(folders["decoder"]).pipeline_class  # which says the family
+        name = Checkpoint.open(folders["decoder"]).pipeline_class  # the name says the family
         family = name.removesuffix("Pipeline")
         prior_class, decoder_class, pipeline_class = (
             getattr(diffusers, made)
@@ -87,7 +88,7 @@ class ReferenceBackend:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", FutureWarning
-            )  # of what its own halves say to each other
+            )  # diffusers' own halves warn about each other
             images: FloatArray = pipeline(**request, generator=generator, output_type="np").images
         return images[:, : request["height"], : request["width"]]
 
@@ -103,5 +104,5 @@ class ReferenceBackend:
 
 def _library(name: str) -> Any:
     """Return the module that has the classes of a library in `model_index.json`."""
-    # `kandinsky` is what diffusers says of the text encoder that it keeps beside the pipelines.
+    # `kandinsky` is diffusers' word for the text encoder that it keeps beside the pipelines.
     return {"transformers": transformers, "kandinsky": kandinsky}.get(name, diffusers)

@@ -1,4 +1,4 @@
-"""diffusers' and transformers' networks, one call each, NumPy in and NumPy out."""
+"""diffusers' and transformers' networks behind the core's interfaces: NumPy in, NumPy out."""
 
 from __future__ import annotations
 
@@ -8,19 +8,32 @@ from typing import Any
 import numpy as np
 import torch
 
+from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
-from kandinsky_core.configs import NetworkConfig
-from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
+from kandinsky_core.configs import (
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    MultilingualCLIPConfig,
+    NetworkConfig,
+    PriorTransformerConfig,
+    UNet2DConditionConfig,
+    VQModelConfig,
+)
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 
-__all__ = ["COMPONENTS", "TorchNetwork"]
+__all__ = ["CLASSES", "TorchNetwork"]
 
-_INPUT_SCALE = ROW_FIELDS.index("input_scale")
+_FUNCTIONS = ArrayFunctions(
+    concatenate=np.concatenate,
+    split_channels=lambda array, count: np.split(array, [count], axis=1),
+    halve=lambda array: np.split(array, 2),
+    sort=np.sort,
+)
 
 
 class TorchNetwork:
-    """Base of the components."""
+    """Base of the components: a PyTorch network with its config."""
 
     backend_name = "diffusers"
     compilations = None
@@ -44,7 +57,7 @@ class TorchNetwork:
         raise NotImplementedError("the reference runs on the CPU, in the dtype it was loaded in")
 
     def offload(self) -> None:
-        """Nothing to do on the CPU."""
+        """Do nothing: on the CPU there is nothing to offload."""
 
     def _tensor(self, array: Array) -> Any:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
@@ -159,26 +172,22 @@ class TorchRun:
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """See `kandinsky_core.seam.networks.DenoisingRun.step`."""
-        guided = self._scale > 1
-        shown = row[_INPUT_SCALE] * self._sample
-        rows = np.concatenate([shown] * 2) if guided else shown
-        with torch.no_grad():
+
+        def predict(rows: FloatArray) -> FloatArray:
             tensor = self._denoiser._tensor(rows)
-            output = _array(self._denoiser.predict(tensor, timestep, self._conditioning))
-        output, variance = np.split(output, [shown.shape[1]], axis=1)
-        if guided:
-            unconditional, conditional = np.split(output, 2)
-            output = unconditional + np.float32(self._scale) * (conditional - unconditional)
-            variance = variance[len(output) :]
-        self._sample, self._previous_x0 = step(
+            with torch.no_grad():
+                return _array(self._denoiser.predict(tensor, timestep, self._conditioning))
+
+        self._sample, self._previous_x0 = guided_step(
+            _FUNCTIONS,
+            predict,
             row,
             self._sample,
-            output,
             self._previous_x0,
             noise,
-            variance=variance if self._rule.learned_variance else None,
-            threshold=self._rule.threshold,
-            sort=np.sort,
+            channels=self._sample.shape[1],
+            guidance_scale=np.float32(self._scale) if self._scale > 1 else None,
+            rule=self._rule,
             kept=self._kept,
         )
 
@@ -202,12 +211,12 @@ def _array(tensor: Any) -> FloatArray:
     return values
 
 
-# class name in model_index.json -> component
-COMPONENTS: dict[str, type[TorchNetwork]] = {
-    "CLIPTextModelWithProjection": TorchTextEncoder,
-    "CLIPVisionModelWithProjection": TorchImageEncoder,
-    "MultilingualCLIP": TorchMultilingualTextEncoder,
-    "PriorTransformer": TorchPrior,
-    "UNet2DConditionModel": TorchDenoiser,
-    "VQModel": TorchAutoencoder,
+CLASSES: Mapping[type[NetworkConfig], type[TorchNetwork]] = {
+    CLIPTextConfig: TorchTextEncoder,
+    CLIPVisionConfig: TorchImageEncoder,
+    MultilingualCLIPConfig: TorchMultilingualTextEncoder,
+    PriorTransformerConfig: TorchPrior,
+    UNet2DConditionConfig: TorchDenoiser,
+    VQModelConfig: TorchAutoencoder,
 }
+"""The component of each network that `kandinsky verify` compares; it refuses Kandinsky 3's."""

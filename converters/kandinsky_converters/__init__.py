@@ -1,1 +1,1 @@
-"""Names and layouts of published checkpoints, and how each backend's differ."""
+"""Converts checkpoints between the layouts of PyTorch, JAX, MindSpore and ai-forever's files."""

@@ -1,4 +1,4 @@
-"""Does a converted folder hold exactly what its source holds?"""
+"""Checks that a converted folder holds exactly the values of its source."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_converters.layouts.accounting import audit
-from kandinsky_converters.layouts.numbers import NUMPY, cast
+from kandinsky_converters.layouts.numbers import cast
 from kandinsky_converters.parts import Part, Source
 from kandinsky_converters.sources import REPORT, open_source
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["check"]
 
@@ -32,13 +33,13 @@ def check(
     Each tensor of the source is cast to the dtype of its copy first.
 
     Args:
-        source: What was converted; see `kandinsky_converters.sources.open_source`.
-        converted: What `convert` made of it, in any layout.
+        source: The model that was converted; see `kandinsky_converters.sources.open_source`.
+        converted: The folder that `convert` wrote, in any layout.
         options: How to fetch the source from the hub.
-        part: As it was given to `convert`.
+        part: The `part` that was given to `convert`.
 
     Yields:
-        What differs, one line each; nothing where all is equal.
+        One line for each difference; nothing where all is equal.
 
     Raises:
         CheckpointError: One of the two cannot be read, or `converted` is no conversion.
@@ -62,7 +63,7 @@ def check(
 
 
 def _compare_files(sources: Sequence[Source], converted: Source) -> Iterator[str]:
-    """Configs, tokenizers, schedulers and the card must be the same files."""
+    """Yield a line for each config, tokenizer, scheduler or card that is missing or differs."""
     names = {part.name for part in converted.parts}
     whole = Path("model_index.json") in converted.others
     wanted: dict[Path, bytes] = {}
@@ -97,7 +98,7 @@ def _compare(source: Part, converted: Part) -> Iterator[str]:
         if new not in theirs:
             yield f"{new} is missing"
             continue
-        dtype = NUMPY[converted.tensors.spec(theirs[new])[1]]
+        dtype = STORED[converted.tensors.spec(theirs[new])[1]].numpy
         mine = cast(source.tensors.read(old), dtype)
         other = cast(converted.tensors.read(theirs[new]), dtype)
         different = int(np.count_nonzero(_bits(mine) != _bits(other)))

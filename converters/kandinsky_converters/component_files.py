@@ -1,4 +1,4 @@
-"""The weight files of one component, of any layout and be they safe or pickles."""
+"""Opens the weight files of one component, whatever their layout, safetensors or pickles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_converters.parts import Part
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING, Component, read_json
+from kandinsky_core.checkpoints.checkpoint import Component, read_json
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING_FILE, PICKLE_STEMS
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
 from kandinsky_core.checkpoints.torch_files import TorchFile
@@ -18,18 +19,18 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["open_component"]
 
-_PICKLES = ("diffusion_pytorch_model{}.bin", "pytorch_model{}.bin")
+_PICKLES = tuple(dict.fromkeys(f"{stem}{{}}.bin" for stem in PICKLE_STEMS.values()))
 
 
 def open_component(component: Component) -> Part:
-    """Open the weight files of a component, be they safe or pickles, without reading a tensor.
+    """Open the weight files of a component, safetensors or pickles, without reading a tensor.
 
     Raises:
-        CheckpointError: They are missing, damaged, or do not go together.
+        CheckpointError: Files are missing, damaged, or do not belong together.
     """
     files, tensors = _open(component.folder, component.variant)
     null = component.null_embedding()
-    path = component.folder / f"{NULL_EMBEDDING}.safetensors"
+    path = component.folder / NULL_EMBEDDING_FILE
     return Part(
         name=component.name,
         class_name=component.class_name,
@@ -44,7 +45,7 @@ def open_component(component: Component) -> Part:
 
 
 def _open(folder: Path, variant: str | None) -> tuple[list[Path], _Opened]:
-    """The weight files of a component and what they hold, be they safe or pickles."""
+    """Return the weight files of a component, and their tensors as one set."""
     infix = f".{variant}" if variant else ""
     pickles = [folder / name.format(infix) for name in _PICKLES]
     pickles = [path for path in pickles if path.is_file()][:1]
@@ -52,7 +53,7 @@ def _open(folder: Path, variant: str | None) -> tuple[list[Path], _Opened]:
         files = find_weight_files(folder, variant)
     except CheckpointError:
         if any(folder.glob(f"*.safetensors.index{infix}.json")):
-            raise  # shards are missing: pickles beside them are no remedy
+            raise  # shards are missing, and pickles beside them would not replace them
         index = [folder / f"{name.format(infix)}.index.json" for name in _PICKLES]
         shards = next((_shards(path) for path in index if path.is_file()), [])
         files = pickles or shards
@@ -73,7 +74,7 @@ def _shards(index: Path) -> list[Path]:
 
 
 class _Opened:
-    """Several files as one set of tensors."""
+    """Several files, seen as one set of tensors."""
 
     def __init__(self, files: Sequence[Any]) -> None:
         self._owner: dict[str, Tensors] = {}

@@ -1,4 +1,4 @@
-"""From any source to any layout, tensor by tensor, every one of them accounted for."""
+"""Converts any source to any layout, tensor by tensor, and accounts for each tensor."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kandinsky_converters.inventory.expected import expected_tensors
-from kandinsky_converters.layouts.accounting import UNUSED, Audit, audit
+from kandinsky_converters.layouts.accounting import Audit, audit
 from kandinsky_converters.layouts.layouts import LAYOUTS, Relabelled, with_layout
-from kandinsky_converters.layouts.numbers import CODES, NUMPY, cast, refuse_non_finite
+from kandinsky_converters.layouts.numbers import cast, refuse_non_finite
 from kandinsky_converters.manifests import manifests, recognise
 from kandinsky_converters.output import new_folder
 from kandinsky_converters.parts import Part, Source
@@ -26,42 +24,41 @@ from kandinsky_converters.sources import REPORT, open_source
 from kandinsky_converters.writers import write_mindspore, write_safetensors
 from kandinsky_core import __version__
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import (
+    NATIVE,
+    NULL_EMBEDDING,
+    NULL_EMBEDDING_FILE,
+    SAFE_STEMS,
+)
 from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.configs.networks import NETWORKS, unused_tensors
 from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
 from kandinsky_core.seam.dtypes import component_dtype, dtype_name
+from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["FILE_NAMES", "Conversion", "Record", "convert"]
+__all__ = ["Conversion", "Record", "convert"]
 
 FORMAT = 1  # of conversion.json
-FILE_NAMES = {"jax": "kandinsky_jax.safetensors", "mindspore": "kandinsky_mindspore.ckpt"}
-"""The weight file of a component in a layout of ours; diffusers' depends on the library."""
-
-_TRANSFORMERS = (
-    "CLIPTextModelWithProjection",
-    "CLIPVisionModelWithProjection",
-    "MultilingualCLIP",
-    "T5EncoderModel",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What became of one network; a part of conversion.json.
+    """The record of one converted network; a part of conversion.json.
 
     Attributes:
-        class_name: Of the network; `class` in the file.
-        files: SHA-256 of the file written, by its name.
-        sources: SHA-256 of the files read, by their names.
-        known: Which published component has these tensors, or nothing.
-        published: Whether a file read is exactly a published one.
-        source_tensors: How many the source holds.
-        used: How many of them were written, be it in several parts, or to a file of their own.
-        ignored: Why each other one was left out.
-        tensors: How many the network's file holds.
-        parameters: Values in them.
-        dtypes: Theirs, as safetensors names them.
+        class_name: The network's class; `class` in the file.
+        files: SHA-256 of each file written, by its name.
+        sources: SHA-256 of each file read, by its name.
+        known: Name of the published component that has these tensors; None where none has.
+        published: Whether a file read equals a published file.
+        source_tensors: How many tensors the source holds.
+        used: How many of the source's tensors were written, in one or several parts or to a file of
+            their own.
+        ignored: Why each of the others was left out, by its name.
+        tensors: How many tensors the network's file holds.
+        parameters: How many values these tensors hold.
+        dtypes: Dtypes of these tensors, as safetensors names them.
     """
 
     class_name: str
@@ -79,14 +76,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """What was converted into one folder: conversion.json.
+    """The record of all that was converted into one folder: conversion.json.
 
     Attributes:
-        source: What the user called it.
+        source: The source as the user named it.
         target: One of `LAYOUTS`.
-        dtype: What was asked for; None keeps that of each tensor.
-        components: The networks by name.
-        versions: Of this library and NumPy.
+        dtype: Dtype that was asked for; None kept the dtype of each tensor.
+        components: The networks' records by component name.
+        versions: Versions of this library and of NumPy.
     """
 
     source: str
@@ -98,7 +95,7 @@ class Conversion:
     )
 
     def as_json(self) -> str:
-        """The content of conversion.json."""
+        """Return the content of conversion.json."""
         data: dict[str, Any] = {"format": FORMAT, **asdict(self)}
         for record in data["components"].values():
             record["class"] = record.pop("class_name")
@@ -116,30 +113,30 @@ def convert(
     part: str | None = None,
     on_tensor: Callable[[str, int], None] | None = None,
 ) -> dict[str, Conversion]:
-    """Convert a model.
+    """Convert a model to another layout.
 
-    Nothing is written before every tensor of every network is accounted for. The output is whole
-    or not there at all. At most one tensor is in memory.
+    Nothing is written before every tensor of every network is accounted for. The output folder is
+    complete or does not exist. At most one tensor is in memory.
 
     Args:
         source: See `kandinsky_converters.sources.open_source`.
         target: `diffusers`, `jax` or `mindspore`.
         output: The folder to make.
-        dtype: Of all networks but MoVQ, which is float32 at least always; None keeps what is
-            stored.
-        components: The only ones to convert; all when empty.
+        dtype: Dtype of all networks except MoVQ, which always has float32 at least. None keeps the
+            stored dtypes.
+        components: Names of the only components to convert; all when empty.
         options: How to fetch from the hub.
-        part: Which model of several a folder of originals is converted to, a whole one; see
+        part: Which of several models a folder of originals becomes, as a whole model; see
             `kandinsky_converters.originals.model.PARTS`.
-        on_tensor: Called with component and number of bytes after each tensor.
+        on_tensor: Called after each tensor, with the component and the number of bytes.
 
     Returns:
-        What was done, by subfolder of the output (empty where the source is a single model); each
-        is also written there as conversion.json.
+        The record of each folder, by subfolder of the output (empty where the source is a single
+        model). Each folder also holds its record as conversion.json.
 
     Raises:
         InvalidInputError: An option is wrong, or the output cannot be written.
-        CheckpointError: The source is damaged or does not fit; one message says all that is wrong.
+        CheckpointError: The source is damaged or does not fit; one message names all faults.
     """
     if target not in LAYOUTS:
         raise InvalidInputError(f"target {target!r}: choose {', '.join(LAYOUTS)}")
@@ -200,7 +197,7 @@ class _Job:
         )
         self._tensors: Tensors = with_layout(modern, target)
         self._modern = modern
-        code = None if dtype is None else CODES[component_dtype(part.name, dtype, part.class_name)]
+        code = None if dtype is None else BY_NAME[component_dtype(part.class_name, dtype)].code
         self._specs = {}
         for name in self._tensors.names():
             shape, stored = self._tensors.spec(name)
@@ -209,10 +206,7 @@ class _Job:
     @property
     def size(self) -> int:
         """Bytes to write, but for the names."""
-        return sum(
-            math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
-            for shape, dtype in self._specs.values()
-        )
+        return sum(math.prod(shape) * STORED[dtype].size for shape, dtype in self._specs.values())
 
     def run(
         self,
@@ -230,7 +224,7 @@ class _Job:
         with refuse_non_finite(self.part.name, " and ".join(dtypes)) as check:
 
             def read(name: str) -> Array:
-                values = cast(self._tensors.read(name), NUMPY[self._specs[name][1]])
+                values = cast(self._tensors.read(name), STORED[self._specs[name][1]].numpy)
                 check(name, values)
                 if on_tensor is not None:
                     on_tensor(self.part.name, values.nbytes)
@@ -245,12 +239,12 @@ class _Job:
 
     def _write(self, own: Path, read: Callable[[str], Array]) -> tuple[str, str]:
         if self._target == "mindspore":
-            name = FILE_NAMES["mindspore"]
+            name = NATIVE["mindspore"]
             return write_mindspore(own / name, self._specs, read), name
         if self._target == "jax":
-            name, metadata = FILE_NAMES["jax"], {"kandinsky_layout": "jax"}
+            name, metadata = NATIVE["jax"], {"kandinsky_layout": "jax"}
         else:
-            stem = "model" if self.part.class_name in _TRANSFORMERS else "diffusion_pytorch_model"
+            stem = SAFE_STEMS[NETWORKS[self.part.class_name].library]
             name, metadata = f"{stem}.safetensors", {"format": "pt"}
         return write_safetensors(own / name, self._specs, read, metadata), name
 
@@ -259,7 +253,7 @@ class _Job:
     ) -> Record:
         part = self.part
         sources = {path.name: digests[path].result() for path in part.files}
-        known = recognise(part.class_name, self._modern, UNUSED.get(part.class_name, ()))
+        known = recognise(part.class_name, self._modern, unused_tensors(part.class_name))
         published = {
             digest
             for manifest in manifests()
@@ -284,14 +278,15 @@ class _Job:
 
 def _write_null_embedding(folder: Path, values: Array) -> dict[str, str]:
     """Of one axis, it is the same in every layout; it keeps its dtype."""
-    name = f"{NULL_EMBEDDING}.safetensors"
-    code = next(code for code, dtype in NUMPY.items() if dtype == values.dtype)
-    specs = {NULL_EMBEDDING: (values.shape, code)}
-    return {name: write_safetensors(folder / name, specs, lambda _: values, {"format": "pt"})}
+    specs = {NULL_EMBEDDING: (values.shape, BY_NAME[values.dtype.name].code)}
+    digest = write_safetensors(
+        folder / NULL_EMBEDDING_FILE, specs, lambda _: values, {"format": "pt"}
+    )
+    return {NULL_EMBEDDING_FILE: digest}
 
 
 def _copy_others(half: Source, folder: Path) -> None:
-    """Configs, tokenizers, schedulers, the card."""
+    """Copy the files that are no weights: configs, tokenizers, schedulers, the card."""
     folder.mkdir(exist_ok=True)
     for path in half.others:
         assert half.folder is not None

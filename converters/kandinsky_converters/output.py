@@ -1,4 +1,4 @@
-"""A folder that is there whole or not at all."""
+"""Makes a folder so that its path never holds an incomplete one."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _LOCK = ".lock"
 
 @contextmanager
 def new_folder(path: Path, size: int) -> Iterator[Path]:
-    """Yield a folder beside `path` that takes its place when the block succeeds.
+    """Yield a folder beside `path`, which is renamed to `path` when the block succeeds.
 
-    What an earlier process left there when it was killed is removed first.
+    The remains of an earlier process that was killed are removed first.
 
     Args:
-        path: The folder to make. It must not exist, or be empty.
-        size: Bytes that will be written, for an early answer where the disk has not as many.
+        path: The folder to make. It must not exist, or must be empty.
+        size: Bytes that will be written; the disk's free room is compared with it at once.
 
     Raises:
-        InvalidInputError: It exists, cannot be made, another process is making it, or the disk has
-            not enough room, be it found out before or during the block.
+        InvalidInputError: The folder exists, cannot be made, or another process is making it. Or
+            the disk lacks room, which may show before or during the block.
     """
     path = path.absolute()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -45,7 +45,7 @@ def new_folder(path: Path, size: int) -> Iterator[Path]:
     try:
         yield partial
         _sync(partial)
-        partial.rename(path)  # with the lock in it: else another process might take it now
+        partial.rename(path)  # with the lock in it, or another process might take it now
         (path / _LOCK).unlink()
         _sync(path.parent)
     except BaseException as error:
@@ -58,7 +58,7 @@ def new_folder(path: Path, size: int) -> Iterator[Path]:
 
 
 def _take(partial: Path) -> int:
-    """Make the folder anew and hold its lock, which a killed process does not."""
+    """Make the folder anew and take its lock; a killed process no longer holds it."""
     import fcntl  # not on Windows
 
     partial.mkdir(exist_ok=True)

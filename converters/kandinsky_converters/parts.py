@@ -1,4 +1,4 @@
-"""What a source of a conversion consists of."""
+"""The data of a conversion's source: models and their networks."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Part:
     """One network of a source.
 
     Attributes:
-        name: Its folder's name, `unet` for example.
-        class_name: Of the network.
-        config: Its config.json.
+        name: Name of the network's folder, `unet` for example.
+        class_name: The network's class.
+        config: Content of its config.json.
         tensors: Its weights in diffusers' names and layout.
         files: The weight files.
-        folder: Where other files of it lie; None for an original.
+        folder: Folder with its other files; None for an original.
         source_count: How many tensors the files hold.
-        ignored: Why what the files hold besides is left out.
-        null_embedding: What Kandinsky 3 takes for no text, [cross_attention_dim], where the source
-            has it; kept in a file of its own, as diffusers does not know it.
+        ignored: Why other tensors of the files are left out, by their names.
+        null_embedding: The vector that Kandinsky 3 takes for an empty text, [cross_attention_dim];
+            None where the source has none. It gets a file of its own, which diffusers ignores.
     """
 
     name: str
@@ -45,16 +45,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A model folder, or one of several.
+    """One model to convert.
 
     Attributes:
-        name: What the user called it.
-        subfolder: Where its conversion goes in the output; empty for a single one.
-        folder: Where it lies; None for originals.
+        name: The model as the user named it.
+        subfolder: Subfolder of the output that its conversion goes to; empty for a single model.
+        folder: Folder of the model; None for originals.
         parts: Its networks, as far as they are wanted.
         others: Its other files, relative to `folder`.
         available: Names of all its networks.
-        made: Content of files that its conversion has besides, by their paths in it.
+        made: Content of further files that the conversion writes, by their paths in it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What can be converted: folders in diffusers' layout, our own, and ai-forever's files."""
+"""Opens a conversion's source: a folder in diffusers' layout or ours, or ai-forever's files."""
 
 from __future__ import annotations
 
@@ -12,23 +12,13 @@ from kandinsky_converters.originals.model import open_original_source
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, read_json
 from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, resolve_model
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 
 __all__ = ["REPORT", "open_source"]
 
 REPORT = "conversion.json"
 _WEIGHTLESS = ("feature_extractor", "image_processor", "scheduler", "tokenizer")
-# The folder's name in a pipeline for each network.
-_FOLDERS = {
-    "CLIPTextModelWithProjection": "text_encoder",
-    "CLIPVisionModelWithProjection": "image_encoder",
-    "Kandinsky3UNet": "unet",
-    "MultilingualCLIP": "text_encoder",
-    "PriorTransformer": "prior",
-    "T5EncoderModel": "text_encoder",
-    "UNet2DConditionModel": "unet",
-    "VQModel": "movq",
-}
 
 
 def open_source(
@@ -37,24 +27,24 @@ def open_source(
     components: Sequence[str] = (),
     part: str | None = None,
 ) -> list[Source]:
-    """Find out what a source is, and open the weight files, without reading a tensor.
+    """Find out what a source is and open its weight files, without reading a tensor.
 
     Args:
         source: A hub id, a folder, an original file, or an embedded model's name. A folder may
-            hold a model, several (its halves, `prior` and `decoder`), what we converted before,
+            hold a model, several models (the halves `prior` and `decoder`), an earlier conversion,
             one network, or original files.
         options: How to fetch from the hub.
-        components: Names of the only ones wanted; all when empty.
-        part: Which model of several in a folder, or repository, of originals, as
-            `originals.model.PARTS` names them. Without it they are taken as single networks.
+        components: Names of the only components wanted; all when empty.
+        part: Which of several models to take from a folder or repository of originals, as
+            `originals.model.PARTS` names them. Without it each file is taken as a single network.
 
     Returns:
-        One source, or one for each folder of several.
+        One source, or one for each folder of several models.
 
     Raises:
-        ModelNotFoundError: There is nothing of that name.
+        ModelNotFoundError: No model or file has that name.
         CheckpointError: Files are damaged, missing or of another model.
-        InvalidInputError: It has no such component.
+        InvalidInputError: The source has no such component.
     """
     path = EMBEDDED.get(str(source)) or Path(source).expanduser()
     if part is not None:
@@ -122,7 +112,7 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _others(folder: Path, names: Iterable[str], wanted: Sequence[str]) -> list[Path]:
-    """Everything but weights: configs, tokenizers, schedulers, the card."""
+    """Return all files that are no weights: configs, tokenizers, schedulers, the card."""
     files = [
         path.relative_to(folder)
         for name in names
@@ -141,7 +131,7 @@ def _is_light(path: Path) -> bool:
 
 
 def _folder_without_index(name: str, folder: Path, wanted: Sequence[str]) -> list[Source]:
-    """What we converted without the rest of its model, or original files."""
+    """Open a folder without an index: single converted networks, or original files."""
     places = {place.name: place for place in _subfolders(folder, REPORT)}
     if (folder / REPORT).is_file():
         places = {"": folder}
@@ -161,7 +151,7 @@ def _folder_without_index(name: str, folder: Path, wanted: Sequence[str]) -> lis
 
 
 def _single_component(folder: Path) -> Component | None:
-    """What the folder of one network holds, ai-forever's `flan_ul2_encoder` for example."""
+    """Return the network that a folder holds alone, as ai-forever's `flan_ul2_encoder` does."""
     if not (folder / "config.json").is_file():
         return None
     config = read_json(folder / "config.json")
@@ -169,9 +159,9 @@ def _single_component(folder: Path) -> Component | None:
     class_name = config.get("_class_name") or (
         names[0] if isinstance(names, list) and names else ""
     )
-    if class_name not in _FOLDERS:
+    if class_name not in NETWORKS:
         return None
-    return Component(_FOLDERS[class_name], "", class_name, folder)
+    return Component(NETWORKS[class_name].folder, "", class_name, folder)
 
 
 def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:
@@ -180,7 +170,7 @@ def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:
         name=name,
         subfolder="",
         folder=None,
-        # Without a folder its config is written anew, and nothing else there is copied.
+        # folder=None: its config is written anew, and no other file there is copied
         parts=[replace(open_component(component), folder=None)] if wants else [],
         others=(),
         available=[component.name],
@@ -188,7 +178,7 @@ def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:
 
 
 def _components(name: str, half: str, folder: Path, wanted: Sequence[str]) -> Source:
-    """The components that a conversion.json names."""
+    """Open the components that a conversion.json names."""
     named = read_json(folder / REPORT).get("components")
     if not isinstance(named, dict) or not all(isinstance(entry, dict) for entry in named.values()):
         raise CheckpointError(f"{folder / REPORT} is no report of a conversion")

@@ -1,4 +1,4 @@
-"""Writing weights tensor by tensor: at most one is in memory."""
+"""Writes weight files tensor by tensor, so that at most one tensor is in memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from kandinsky_converters.layouts.numbers import NUMPY
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.mindspore_files import TYPES, encode_header
+from kandinsky_core.checkpoints.mindspore_files import encode_header
+from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["write_mindspore", "write_safetensors"]
 
@@ -22,7 +22,6 @@ Specs = Mapping[str, tuple[tuple[int, ...], str]]  # shape and safetensors dtype
 
 ALIGNMENT = 64  # bytes; at such addresses JAX takes a mapped file on a CPU as it is
 _PIECE = 512 << 20  # bytes; larger tensors are cut in a .ckpt, as MindSpore does itself
-_MINDSPORE_TYPES = {code: name for name, (code, _) in TYPES.items()}
 
 
 def write_safetensors(
@@ -30,22 +29,22 @@ def write_safetensors(
 ) -> str:
     """Write a safetensors file whose tensors lie at multiples of 64 bytes.
 
-    The format allows no gaps, so the few tensors whose size is no such multiple come last; they
-    are at least at multiples of their own values' size, as long as a file has one dtype.
+    The format allows no gaps, so the few tensors whose size is no such multiple come last. They
+    lie at multiples of the size of their own values, as long as a file has one dtype.
 
     Args:
         path: The file.
-        specs: What shall be in it.
+        specs: Shape and dtype of each tensor to write.
         read: Gives the values of one tensor, in the dtype and shape of its spec.
-        metadata: Of the header.
+        metadata: Metadata for the header.
 
     Returns:
         The SHA-256 of the file.
     """
     sizes = {name: _size(*spec) for name, spec in specs.items()}
-    # Then by the size of a value, so that mixed dtypes stay aligned too.
+    # The second key is the size of a value, so that mixed dtypes stay aligned too.
     order = sorted(
-        specs, key=lambda name: (sizes[name] % ALIGNMENT > 0, -_itemsize(specs[name][1]), name)
+        specs, key=lambda name: (sizes[name] % ALIGNMENT > 0, -STORED[specs[name][1]].size, name)
     )
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     start = 0
@@ -68,15 +67,16 @@ def write_mindspore(path: Path, specs: Specs, read: Callable[[str], Array]) -> s
     with _Hashed(path) as file:
         for name, (shape, dtype) in specs.items():
             values = read(name).reshape(-1).view(np.uint8)
+            kind = STORED[dtype].mindspore
             for start in range(0, max(len(values), 1), _PIECE):
                 piece = values[start : start + _PIECE]
-                file.write(encode_header(name, shape, _MINDSPORE_TYPES[dtype], len(piece)))
+                file.write(encode_header(name, shape, kind, len(piece)))
                 file.write(piece)
     return file.digest
 
 
 class _Hashed:
-    """A file that is hashed as it is written, and on the disk when it is closed."""
+    """A file that is hashed while it is written; closing it waits until it is on the disk."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
@@ -103,9 +103,5 @@ class _Hashed:
         return self._hash.hexdigest()
 
 
-def _itemsize(dtype: str) -> int:
-    return int(np.dtype(NUMPY[dtype]).itemsize)
-
-
 def _size(shape: tuple[int, ...], dtype: str) -> int:
-    return _itemsize(dtype) * int(np.prod(shape, dtype=np.int64))
+    return STORED[dtype].size * int(np.prod(shape, dtype=np.int64))

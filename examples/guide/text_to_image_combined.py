@@ -1,7 +1,7 @@
 """Text to image in one call, as in diffusers' guide to Kandinsky.
 
-Against the guide only imports, model names and device lines are new,
-and options give sizes and steps.
+Compared with the guide, only imports, model names and device lines differ;
+options give sizes and steps.
 
     python examples/guide/text_to_image_combined.py
     python examples/guide/text_to_image_combined.py \\
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--backend", help="jax or mindspore (default: the one installed)")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
     parser.add_argument(
-        "--prompt", default="a large red circle on a blue background", help="what it shall show"
+        "--prompt", default="a large red circle on a blue background", help="the text to draw"
     )
     parser.add_argument("--size", type=int, default=64, help="height and width in pixels")
     parser.add_argument("--steps", type=int, default=25, help="steps of the decoder")

@@ -1,7 +1,7 @@
 """Inpainting in one call, as in diffusers' guide to Kandinsky 2.1.
 
-Against the guide only imports, model names and device lines are new,
-and options give sizes and steps.
+Compared with the guide, only imports, model names and device lines differ;
+options give sizes and steps.
 
     python examples/kandinsky2_1/inpainting_combined.py --dtype float16
     python examples/kandinsky2_1/inpainting_combined.py --model my/decoder --prior my/prior
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--backend", help="jax or mindspore (default: the one installed)")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
     parser.add_argument("--image", default=IMAGES / "circle.png", help="a path or URL")
-    parser.add_argument("--prompt", default="a hat", help="what it shall show, in any language")
+    parser.add_argument("--prompt", default="a hat", help="the text to draw, in any language")
     parser.add_argument("--size", type=int, default=768, help="height and width in pixels")
     parser.add_argument("--steps", type=int, default=100, help="steps of the decoder")
     parser.add_argument("--output", default="inpainting_combined.png", help="a .png file")

@@ -1,7 +1,7 @@
 """Text to image in one call, as in diffusers' guide to Kandinsky 2.1.
 
-Against the guide only imports, model names and device lines are new,
-and options give sizes and steps.
+Compared with the guide, only imports, model names and device lines differ;
+options give sizes and steps.
 
     python examples/kandinsky2_1/text_to_image_combined.py --dtype float16
     python examples/kandinsky2_1/text_to_image_combined.py --model my/decoder --prior my/prior
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--prompt",
         default="A alien cheeseburger creature eating itself, claymation, moody lighting",
-        help="what it shall show, in any language",
+        help="the text to draw, in any language",
     )
     parser.add_argument("--size", type=int, default=768, help="height and width in pixels")
     parser.add_argument("--steps", type=int, default=100, help="steps of the decoder")

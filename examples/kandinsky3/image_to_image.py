@@ -1,6 +1,6 @@
 """Image to image, as in diffusers' guide to Kandinsky 3.
 
-Against the guide only imports, model names and device lines are new, and options give sizes and
+Compared with the guide, only imports, model names and device lines differ; options give sizes and
 steps.
 
     python examples/kandinsky3/image_to_image.py --image sketch.png

@@ -1,6 +1,6 @@
 """Four steps of Flash, as in the README of ai-forever/Kandinsky-3.
 
-Against the README only the import and device lines are new, and options give the size.
+Compared with the README, only the import and device lines differ; an option gives the size.
 
     python examples/kandinsky3/readme_flash.py --model my/Kandinsky3.1
 """

@@ -1,6 +1,6 @@
 """Inpainting, as in the README of ai-forever/Kandinsky-3.
 
-Against the README only the import and device lines are new, and options give size and steps.
+Compared with the README, only the import and device lines differ; options give size and steps.
 
     python examples/kandinsky3/readme_inpainting.py --image photo.png
 """
@@ -44,7 +44,7 @@ def main() -> None:
     inp_pipe = get_inpainting_pipeline(device_map, dtype_map, model=options.model, backend=backend)
 
     image = load_image(options.image).resize((size, size))
-    mask = np.zeros((size, size), np.float32)  # 1 where it is repainted
+    mask = np.zeros((size, size), np.float32)  # 1 where the picture is repainted
     mask[: size // 2] = 1
     images = inp_pipe("A cute corgi lives in a house made out of sushi.", image, mask, steps=steps)
     image = images[0]

@@ -1,6 +1,6 @@
 """Text to image, as in the README of ai-forever/Kandinsky-3.
 
-Against the README only the import and device lines are new, and options give sizes and steps.
+Compared with the README, only the import and device lines differ; options give size and steps.
 
     python examples/kandinsky3/readme_text_to_image.py --model my/Kandinsky3.1
 """

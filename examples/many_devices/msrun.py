@@ -1,8 +1,8 @@
-"""Pictures divided among processes, each of which has one Ascend NPU.
+"""Divides the pictures to make among processes, each of which has one Ascend NPU.
 
     msrun --worker_num=8 --local_worker_num=8 --join=True --log_dir=logs msrun.py
 
-Every picture has a seed of its own, and so is the same however many processes there are.
+Every picture has a seed of its own, so it is the same whatever the number of processes.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Text to image with a depth map, as in Kandinsky 2.2's model card.
 
-Against the card only imports, model names and device lines are new,
-and options give sizes and steps.
+Compared with the card, only imports, model names and device lines differ;
+options give sizes and steps.
 
     python examples/model_card/controlnet.py
     python examples/model_card/controlnet.py \\
@@ -29,7 +29,7 @@ IMAGES = Path(__file__).parents[1] / "images"
 
 
 def luminance(image: Image.Image) -> dict[str, Image.Image]:
-    """Stand in for transformers' estimator: what is bright is near, as in a silhouette."""
+    """Stand in for transformers' estimator: bright pixels are near, as in a silhouette."""
     return {"depth": image.convert("L")}
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         "--estimator", help="a model of depth-estimation, Intel/dpt-large for example"
     )
     parser.add_argument(
-        "--prompt", default="a green star on a white background", help="what it shall show"
+        "--prompt", default="a green star on a white background", help="the text to draw"
     )
     parser.add_argument("--size", type=int, default=64, help="height and width in pixels")
     parser.add_argument("--steps", type=int, default=25, help="steps of the decoder")

@@ -1,1 +1,1 @@
-"""From a model's name to its tensors: the hub, files of all kinds, LoRA."""
+"""From a model's name to its tensors: the hub, weight files of all kinds, LoRA."""

@@ -1,4 +1,4 @@
-"""A diffusers-layout folder: which components it names, their classes, configs and files."""
+"""Reads a model folder in diffusers' layout: its components, their classes, configs and files."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING, NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.other_layouts import other_layouts
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
 from kandinsky_core.errors import CheckpointError, ModelNotFoundError
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["NULL_EMBEDDING", "Checkpoint", "Component", "read_json"]
-
-NULL_EMBEDDING = "null_embedding"
-"""The one tensor, and but for `.safetensors` the name of the file, beside the weights of a UNet."""
+__all__ = ["Checkpoint", "Component", "read_json"]
 
 _CONFIG_NAMES = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 
@@ -35,10 +33,10 @@ class Component:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The component's config file.
+        """The content of the component's config file.
 
         Raises:
-            CheckpointError: There is none, or it is no JSON object.
+            CheckpointError: There is no such file, or it holds no JSON object.
         """
         for name in _CONFIG_NAMES:
             if (self.folder / name).is_file():
@@ -56,12 +54,12 @@ class Component:
         return SafetensorsFiles(files)
 
     def null_embedding(self) -> Array | None:
-        """Read what Kandinsky 3 takes for no text, [cross_attention_dim], where it is there.
+        """Read the vector that Kandinsky 3 takes for an empty text, [cross_attention_dim], or None.
 
         Raises:
             CheckpointError: The file is damaged or does not fit the network.
         """
-        path = self.folder / f"{NULL_EMBEDDING}.safetensors"
+        path = self.folder / NULL_EMBEDDING_FILE
         if not path.is_file():
             return None
         file = SafetensorsFiles([path])
@@ -79,8 +77,8 @@ class Checkpoint:
     """A checkpoint folder in the layout that diffusers saves.
 
     Attributes:
-        folder: Where it lies.
-        name: What the user called it: a hub id, a path, or `shapes`.
+        folder: The folder.
+        name: The model as the user named it: a hub id, a path, or `shapes`.
         pipeline_class: `_class_name` of its `model_index.json`.
         components: Its components by name.
     """
@@ -99,13 +97,13 @@ class Checkpoint:
         variant: str | None = None,
         part: str = "decoder",
     ) -> Checkpoint:
-        """Read a folder's `model_index.json`, or see what else it may be.
+        """Read a folder's `model_index.json`, or recognise a folder of another layout.
 
         Args:
             folder: The folder.
-            name: What the user called it.
+            name: The model as the user named it.
             variant: Infix of the weight files.
-            part: Which model is meant of a folder that holds several, as ai-forever's do.
+            part: Which model to take from a folder that holds several, as ai-forever's do.
 
         Raises:
             ModelNotFoundError: The folder has no `model_index.json`, nor original files.
@@ -134,8 +132,8 @@ class Checkpoint:
         """Return components by name.
 
         Raises:
-            CheckpointError: The checkpoint names no such component, or lacks its folder; all
-                that is wrong stands in one message.
+            CheckpointError: The checkpoint names no such component, or lacks its folder. One
+                message names all such components.
         """
         names = list(names)
         unnamed = [name for name in names if name not in self.components]

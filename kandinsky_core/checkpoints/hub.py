@@ -1,4 +1,4 @@
-"""From a model's name to a folder: the embedded model, a local folder, or the hub."""
+"""Finds the folder of a model by its name: the embedded model, a local folder, or the hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import NATIVE, NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.other_layouts import other_layouts
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
@@ -19,11 +19,11 @@ EMBEDDED = {"shapes": Path(__file__).parents[1] / "models" / "shapes"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubOptions:
-    """How to fetch from the hub; the fields are `huggingface_hub`'s.
+    """Options for fetching from the hub; the fields are those of `huggingface_hub`.
 
     Attributes:
         revision: Branch, tag or commit.
-        variant: `fp16` fetches weight files of that infix only.
+        variant: Infix of the weight files; `fp16` fetches only files of that infix.
         cache_dir: Cache folder in place of the default one.
         token: Access token, or True for the stored one.
         local_files_only: Never touch the network.
@@ -59,7 +59,7 @@ def resolve_model(
 
     Raises:
         InvalidInputError: The name is neither text nor a path.
-        ModelNotFoundError: The name is none of these, or the hub cannot deliver it.
+        ModelNotFoundError: The name is none of these, or the hub cannot deliver the model.
     """
     if not isinstance(name, (str, Path)):
         raise InvalidInputError(
@@ -79,15 +79,15 @@ def resolve_model(
 
 
 def fetch_pickles(repo: str, options: HubOptions, components: Iterable[str]) -> None:
-    """Fetch the pickled weights of components that the hub has no others of.
+    """Fetch the pickled weights of components for which the hub has no other weights.
 
     Args:
         repo: A hub id whose other files are on this machine.
-        options: Those that fetched them.
+        options: The options with which those files were fetched.
         components: Names of the components; nothing is done where there are none.
 
     Raises:
-        ModelNotFoundError: The hub cannot deliver them.
+        ModelNotFoundError: The hub cannot deliver the files.
     """
     infix = f".{options.variant}" if options.variant else ""
     patterns = []
@@ -101,7 +101,7 @@ def fetch_pickles(repo: str, options: HubOptions, components: Iterable[str]) -> 
 def _download(repo: str, part: str, options: HubOptions, components: Iterable[str]) -> Path:
     """Fetch the index first, then only the files of the wanted components.
 
-    A repository without an index may be one of ai-forever's original files.
+    A repository without an index may hold ai-forever's original files.
     """
     infix = f".{options.variant}" if options.variant else ""
     patterns = ["model_index.json", "README.md"]
@@ -111,9 +111,7 @@ def _download(repo: str, part: str, options: HubOptions, components: Iterable[st
         patterns += [f"{component}/*model{infix}.safetensors"]
         patterns += [f"{component}/*model{infix}-?????-of-?????.safetensors"]
         patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
-        patterns += [f"{component}/{NULL_EMBEDDING}.safetensors"]
-        patterns += [f"{component}/kandinsky_jax.safetensors"]
-        patterns += [f"{component}/kandinsky_mindspore.ckpt"]
+        patterns += [f"{component}/{name}" for name in (NULL_EMBEDDING_FILE, *NATIVE.values())]
     folder = _snapshot(repo, options, patterns, hidden=not components)
     if (folder / "model_index.json").is_file():
         return folder
@@ -138,12 +136,12 @@ def _snapshot(repo: str, options: HubOptions, patterns: list[str], *, hidden: bo
                 tqdm_class=_bar(hidden=hidden),
             )
         )
-    except Exception as error:  # the HTTP library below, and so its errors, differ by version
+    except Exception as error:  # the HTTP library below and its errors differ by version
         raise ModelNotFoundError(f"model {repo!r}: {_reason(error, options)}") from error
 
 
 def _bar(*, hidden: bool) -> type[Any]:
-    """Return a tqdm that shows on a terminal only; left alone, the hub's shows in any log too."""
+    """Return a tqdm class that shows on a terminal only; the hub's own would fill logs too."""
     from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined]
     from tqdm.auto import tqdm
 
@@ -151,7 +149,7 @@ def _bar(*, hidden: bool) -> type[Any]:
 
     class Bar(tqdm):  # type: ignore[type-arg]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
-            settings.pop("name", None)  # of the hub's own class
+            settings.pop("name", None)  # only the hub's own class takes it
             super().__init__(*arguments, **{**settings, "disable": disable})
 
     return Bar
@@ -187,8 +185,8 @@ def _reason(error: Exception, options: HubOptions) -> str:
 def connected_prior(decoder: Path) -> str | None:
     """Return the prior that a decoder's README names in its front matter, or None.
 
-    A published decoder names a hub id. A relative path (`../prior`) is taken from the decoder's
-    folder, which lets a pair of local folders belong together.
+    A published decoder names a hub id. A relative path (`../prior`) starts at the decoder's folder,
+    so that a pair of local folders can belong together.
     """
     readme = decoder / "README.md"
     if not readme.is_file():

@@ -1,12 +1,12 @@
-"""Low-rank adapters of the UNet and the prior: reading their files, and merging them.
+"""Reads files of low-rank adapters (LoRA) for the UNet and the prior, and merges them.
 
-A file holds for some layers two small matrices, `down` [r, in] and `up` [out, r]; merged with
+A file holds two small matrices for some layers, `down` [r, in] and `up` [out, r]. Merged with
 weight s the layer's weight becomes W + s * (alpha / r) * up @ down, where alpha is r unless the
 file says otherwise. These forms of names are read, each with or without `unet.` or `prior.`
 before it:
 
     mid_block.attentions.0.processor.to_q_lora.down.weight     diffusers' processors, to 0.29
-    mid_block.attentions.0.to_q.lora.down.weight               its layers
+    mid_block.attentions.0.to_q.lora.down.weight               diffusers' layers
     mid_block.attentions.0.to_q.lora_A.weight                  PEFT; A is down, B is up
 """
 
@@ -48,11 +48,11 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """The change of one weight.
+    """The change of one weight, as two small matrices.
 
     Attributes:
-        down: float32 [r, in], or [r, in, height, width] of a convolution.
-        up: float32 [out, r], or [out, r, 1, 1].
+        down: float32 [r, in], or [r, in, height, width] for a convolution.
+        up: float32 [out, r], or [out, r, 1, 1] for a convolution.
         scale: alpha / r.
     """
 
@@ -61,7 +61,7 @@ class Adapter:
     scale: float
 
     def change(self, shape: tuple[int, ...]) -> FloatArray | None:
-        """What is added to a weight of `shape` [out, in, ...]; None where it does not fit."""
+        """Return what to add to a weight of `shape` [out, in, ...]; None if it does not fit."""
         rank = len(self.down)
         fits = (
             self.up.shape[:2] == (shape[0], rank)
@@ -75,18 +75,18 @@ class Adapter:
 
 
 def read_lora(path: str | Path) -> dict[str, Adapter]:
-    """Read a file.
+    """Read the adapters of a LoRA file.
 
     Args:
-        path: A .safetensors or .bin file, or a folder with one of the usual names.
+        path: A .safetensors or .bin file, or a folder that holds one under a usual name.
 
     Returns:
         Each adapter by the name of the weight that it changes, `....to_q.weight` for example.
 
     Raises:
         InvalidInputError: There is no such file.
-        CheckpointError: It is damaged, or holds anything but complete adapters of a known form; one
-            message names all that is wrong.
+        CheckpointError: The file is damaged, or holds anything but complete adapters of a known
+            form.
     """
     file = _find(Path(path).expanduser())
     tensors: Any = TorchFile(file) if file.suffix == ".bin" else SafetensorsFiles([file])
@@ -113,12 +113,13 @@ def merged_weights(
 
     Args:
         adapters: See `read_lora`.
-        weight: How much of the change.
-        read: Returns weights by their names, in PyTorch's layout; raises KeyError, with the names,
-            for those that there are not.
+        weight: Factor of the change.
+        read: Returns weights by their names, in PyTorch's layout. For weights that do not exist it
+            raises KeyError with their names.
 
     Raises:
-        CheckpointError: The network has no such layers, or of other shapes.
+        KeyError: The network has no such layers.
+        CheckpointError: The network's layers have other shapes.
     """
     present = read(adapters)
     merged, misfits = {}, []
@@ -151,7 +152,7 @@ def _find(path: Path) -> Path:
 
 
 def _sorted(tensors: Tensors) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """For each layer the names of its parts, and the names that are of no form."""
+    """Return for each layer the names of its parts, and the names that have no known form."""
     layers: dict[str, dict[str, str]] = {}
     unknown = []
     for name in tensors.names():

@@ -1,47 +1,34 @@
-"""MindSpore's `.ckpt` files, mapped and written without MindSpore.
+"""Maps and writes MindSpore's `.ckpt` files, without MindSpore.
 
-Such a file is one protobuf message, or several one after the other, which means the same:
+Such a file is one protobuf message, or several in a row, which mean the same:
 
     message Checkpoint  { repeated Value value = 1; }
     message Value       { required string tag = 1; optional TensorProto tensor = 2; }
     message TensorProto { repeated int64 dims = 1; required string tensor_type = 2;
                           required bytes tensor_content = 3; }
 
-A tensor larger than 512 MB is cut into consecutive values of the same tag, as MindSpore does.
+Here a tensor larger than 512 MB is cut into consecutive values of the same tag, as by MindSpore.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
-__all__ = ["TYPES", "MindSporeFile", "encode_header"]
+__all__ = ["MindSporeFile", "encode_header"]
 
-TYPES: Mapping[str, tuple[str, Any]] = {
-    "BFloat16": ("BF16", ml_dtypes.bfloat16),
-    "Bool": ("BOOL", "?"),
-    "Float16": ("F16", "<f2"),
-    "Float32": ("F32", "<f4"),
-    "Float64": ("F64", "<f8"),
-    "Int16": ("I16", "<i2"),
-    "Int32": ("I32", "<i4"),
-    "Int64": ("I64", "<i8"),
-    "Int8": ("I8", "i1"),
-    "UInt8": ("U8", "u1"),
-}
-"""For each of MindSpore's names of a dtype that of safetensors and NumPy's."""
+_CODES = {entry.mindspore: entry.code for entry in STORED.values()}
 
 _VARINT, _BYTES = 0, 2  # wire types
-_VALUE = 1  # of Checkpoint
-_TAG, _TENSOR = 1, 2  # of Value
-_DIMS, _TYPE, _CONTENT = 1, 2, 3  # of TensorProto
+_VALUE = 1  # field of Checkpoint
+_TAG, _TENSOR = 1, 2  # fields of Value
+_DIMS, _TYPE, _CONTENT = 1, 2, 3  # fields of TensorProto
 _CHECKSUM = 17  # bytes; MindSpore may append `crc_num` and ten digits
 
 
@@ -52,7 +39,7 @@ class MindSporeFile:
         path: The file.
 
     Raises:
-        CheckpointError: The file is damaged, encrypted, or none of MindSpore's.
+        CheckpointError: The file is damaged, encrypted, or no file of MindSpore.
     """
 
     layout = "mindspore"
@@ -81,9 +68,9 @@ class MindSporeFile:
         return self._specs[name]
 
     def read(self, name: str) -> Array:
-        """See `Tensors.read`; a copy, as the values lie at any address."""
+        """See `Tensors.read`; the array is a copy, since values in the file are not aligned."""
         shape, code = self._specs[name]
-        dtype = next(dtype for known, dtype in TYPES.values() if known == code)
+        dtype = STORED[code].numpy
         parts = [self._map[start:end] for start, end in self._pieces[name]]
         values: Array = np.concatenate(parts).view(dtype).reshape(shape)
         return values
@@ -97,15 +84,14 @@ class MindSporeFile:
                 raise ValueError("it holds something else than values")
             self._add(start, stop)
         for name, (shape, code) in self._specs.items():
-            dtype = next(dtype for known, dtype in TYPES.values() if known == code)
-            size = np.dtype(dtype).itemsize
+            size = STORED[code].size
             for side in shape:
                 size *= side
             if size != sum(stop - start for start, stop in self._pieces[name]):
                 raise ValueError(f"tensor {name!r} has more or fewer values than its shape says")
 
     def _add(self, start: int, stop: int) -> None:
-        """Note one value."""
+        """Note name, shape, dtype and place of one value."""
         parts = {number: (at, to) for number, _, at, to in _fields(self._map, start, stop)}
         if set(parts) != {_TAG, _TENSOR}:
             raise ValueError("it holds something else than tensors")
@@ -116,12 +102,12 @@ class MindSporeFile:
                 dims.append(_varint(self._map, at, to)[0])
             elif number == _TYPE:
                 text = self._text(at, to)
-                if text not in TYPES:
+                if text not in _CODES:
                     raise ValueError(f"{name!r} is of type {text!r}")
-                code = TYPES[text][0]
+                code = _CODES[text]
             elif number == _CONTENT:
                 content = at, to
-        spec = () if dims == [0] else tuple(dims), code  # so MindSpore writes a scalar
+        spec = () if dims == [0] else tuple(dims), code  # MindSpore writes a scalar so
         if self._specs.setdefault(name, spec) != spec or len(dims) > 8:
             raise ValueError(f"tensor {name!r} comes twice")
         self._pieces.setdefault(name, []).append(content)
@@ -131,12 +117,12 @@ class MindSporeFile:
 
 
 def encode_header(name: str, shape: tuple[int, ...], dtype: str, content_size: int) -> bytes:
-    """The bytes that stand before the values of a tensor or of a piece of one.
+    """Return the bytes that stand before the values of a tensor or of a piece of it.
 
     Args:
-        name: Of the tensor.
-        shape: Of the whole tensor.
-        dtype: MindSpore's name.
+        name: Name of the tensor.
+        shape: Shape of the whole tensor.
+        dtype: MindSpore's name of the dtype.
         content_size: Bytes of values that follow.
     """
     tensor = b"".join(_encode(_DIMS << 3 | _VARINT) + _encode(side) for side in shape or (0,))
@@ -148,7 +134,7 @@ def encode_header(name: str, shape: tuple[int, ...], dtype: str, content_size: i
 
 
 def _fields(data: Array, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type, and start and end of the content of each field of a message."""
+    """Yield number, wire type, and start and end of the content of each field of a message."""
     while start < end:
         key, start = _varint(data, start, end)
         kind = key & 7
@@ -166,7 +152,7 @@ def _fields(data: Array, start: int, end: int) -> Iterator[tuple[int, int, int, 
 
 
 def _varint(data: Array, start: int, end: int) -> tuple[int, int]:
-    """A number, and where what follows it begins."""
+    """Return a number and the position behind it."""
     number = 0
     for index in range(10):
         if start + index >= end:

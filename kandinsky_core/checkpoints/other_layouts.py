@@ -1,8 +1,8 @@
-"""Layouts of model folders besides diffusers': they register in the group `kandinsky.layouts`.
+"""Finds layouts of model folders other than diffusers'; they register in `kandinsky.layouts`.
 
-A layout is a module with two functions: `open_model(folder, name, part)` gives a `Checkpoint`, or
-None for a folder of another kind; `hub_patterns(part, components)` gives the files to fetch from a
-hub.
+A layout is a module with two functions. `open_model(folder, name, part)` returns a `Checkpoint`, or
+None for a folder of another kind. `hub_patterns(part, components)` returns patterns of the files to
+fetch from a hub.
 """
 
 from __future__ import annotations

@@ -1,49 +1,36 @@
-"""The weights of one component, mapped from safetensors files one tensor at a time."""
+"""Maps the weights of one component from its safetensors files, one tensor at a time."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.file_names import NATIVE, PICKLE_STEMS, SAFE_STEMS
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["SafetensorsFiles", "find_weight_files"]
 
-# Names that diffusers and transformers give to weight files, in the order of preference.
-_STEMS = ("diffusion_pytorch_model", "model")
-_PICKLES = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
-# What `kandinsky convert` writes for one framework.
-_NATIVE = ("kandinsky_jax.safetensors", "kandinsky_mindspore.ckpt")
-
-_DTYPES: Mapping[str, Any] = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": ml_dtypes.bfloat16,
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "i1",
-    "U8": "u1",
-    "BOOL": "?",
-}
+# In the order of preference.
+_STEMS = tuple(dict.fromkeys(SAFE_STEMS.values()))
+_PICKLES = tuple(dict.fromkeys(f"{stem}.bin" for stem in PICKLE_STEMS.values()))
 
 
 class SafetensorsFiles:
     """One or several safetensors files seen as one set of tensors.
 
     The files are mapped into memory copy-on-write: a tensor costs memory only where it is written
-    to, and the file never changes. A mapping lives as long as an array that `read` gave. Until
-    then its file may be renamed, replaced by another or deleted; who cuts it short or writes into
-    it changes or ends a process that uses it, as with every library that maps files.
+    to, and the file never changes. A mapping lives as long as an array that `read` gave. Meanwhile
+    its file may be renamed, replaced by another or deleted. But if someone truncates the file or
+    writes into it, a process that uses it changes its values or crashes, as with every library that
+    maps files.
 
     Args:
         files: The shards, in any order.
@@ -52,7 +39,8 @@ class SafetensorsFiles:
         layout: `diffusers`, or `jax` where the file says that it was converted so.
 
     Raises:
-        CheckpointError: A file is truncated or no safetensors, or two files hold the same name.
+        CheckpointError: A file is truncated or no safetensors file, or two files hold the same
+            name.
     """
 
     layout = "diffusers"
@@ -93,9 +81,9 @@ class SafetensorsFiles:
             CheckpointError: The dtype is one that no checkpoint of Kandinsky has.
         """
         path, (shape, code), start = self._owner[name], self._specs[name], self._starts[name]
-        if code not in _DTYPES:
-            raise CheckpointError(f"{path}: tensor {name!r} is {code}; known: {', '.join(_DTYPES)}")
-        dtype = np.dtype(_DTYPES[code])
+        if code not in STORED:
+            raise CheckpointError(f"{path}: tensor {name!r} is {code}; known: {', '.join(STORED)}")
+        dtype = STORED[code].numpy
         if path not in self._maps:
             self._maps[path] = np.memmap(path, np.uint8, mode="c")
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
@@ -106,7 +94,7 @@ class SafetensorsFiles:
 def _read_header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str, int]], str]:
     """Return shape, dtype and position in the file of each tensor, and their layout."""
     try:
-        with safe_open(path, framework="np"):  # checks all of it against the file's size
+        with safe_open(path, framework="np"):  # this checks the header against the file's size
             pass
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -136,10 +124,10 @@ def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
 
     Args:
         folder: The component's folder.
-        variant: `fp16` picks `diffusion_pytorch_model.fp16.safetensors` and its like.
+        variant: Infix: `fp16` picks `diffusion_pytorch_model.fp16.safetensors` and its like.
 
     Raises:
-        CheckpointError: There is none, a shard is missing, or only pickled weights are there.
+        CheckpointError: There is no such file, a shard is missing, or all weights are pickled.
     """
     infix = f".{variant}" if variant else ""
     for stem in _STEMS:
@@ -152,7 +140,7 @@ def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
         ):
             if index.is_file():
                 return _shards(index)
-    for name in _NATIVE:
+    for name in NATIVE.values():
         if not variant and (folder / name).is_file():
             return [folder / name]
     pickles = [name for name in _PICKLES if (folder / name).is_file()]

@@ -1,7 +1,7 @@
-"""Weights as PyTorch saves them (`.bin`, `.ckpt`, `.pt`, `.th`), mapped without PyTorch.
+"""Maps weight files that PyTorch saved (`.bin`, `.ckpt`, `.pt`, `.th`), without PyTorch.
 
-Such a file is a zip archive, nothing in it compressed: a pickle that describes the tensors, and one
-member of raw values for each storage. See `torch_pickle` for why reading one is safe.
+Such a file is a zip archive without compression. It holds a pickle that describes the tensors, and
+one member of raw values for each storage. `torch_pickle` explains why reading the pickle is safe.
 """
 
 from __future__ import annotations
@@ -12,27 +12,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.torch_pickle import Storage, StridedTensor, read_pickle
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["TorchFile"]
 
-_DTYPES: dict[str, Any] = {
-    "BF16": ml_dtypes.bfloat16,
-    "BOOL": "?",
-    "F16": "<f2",
-    "F32": "<f4",
-    "F64": "<f8",
-    "I16": "<i2",
-    "I32": "<i4",
-    "I64": "<i8",
-    "I8": "i1",
-    "U8": "u1",
-}
 _DEPTH = 4  # of dicts in dicts; the originals of Kandinsky 3 have two
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
@@ -40,17 +28,18 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 class TorchFile:
     """The tensors of one file, by name.
 
-    The names of a dict in a dict are joined by dots; of a tuple or list by their positions. What
-    is no tensor (an epoch, a version) is left out and listed in `others`.
+    Dots join the names of nested dicts; items of a tuple or list are named by their positions.
+    Entries that are no tensors (an epoch, a version) are left out and listed in `others`.
 
     Args:
         path: The file.
 
     Attributes:
-        others: Names of what the file holds and that is no tensor.
+        others: Names of the file's entries that are no tensors.
 
     Raises:
-        CheckpointError: The file is damaged or no such file, or its pickle asks for more than data.
+        CheckpointError: The file is damaged, is no such archive, or its pickle asks for more than
+            data.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,9 +71,9 @@ class TorchFile:
         return tensor.shape, tensor.storage.dtype
 
     def read(self, name: str) -> Array:
-        """See `Tensors.read`; a window into the mapped file where it is aligned."""
+        """See `Tensors.read`; the array is a window into the file where the values are aligned."""
         tensor = self._tensors[name]
-        dtype = np.dtype(_DTYPES[tensor.storage.dtype])
+        dtype = STORED[tensor.storage.dtype].numpy
         if self._map is None:
             self._map = np.asarray(np.memmap(self.path, np.uint8, mode="c"))
         start, size = self._storages[tensor.storage.key]
@@ -96,7 +85,7 @@ class TorchFile:
         return values
 
     def _read_members(self, archive: zipfile.ZipFile) -> Any:
-        """Note where the storages lie, and read the pickle."""
+        """Note the places of the storages, and read the pickle."""
         members = {PurePosixPath(item.filename): item for item in archive.infolist()}
         pickles = [name for name in members if name.name == "data.pkl"]
         if len(pickles) != 1 or len(members) != len(archive.infolist()):
@@ -124,9 +113,9 @@ class TorchFile:
             raise CheckpointError(f"{self.path} is refused: {error}") from error
 
     def _check(self, name: str, tensor: StridedTensor) -> None:
-        """A tensor must lie within its storage, and the storage be whole."""
+        """Refuse a tensor that exceeds its storage, or whose storage is not whole."""
         storage: Storage = tensor.storage
-        itemsize = np.dtype(_DTYPES[storage.dtype]).itemsize
+        itemsize = STORED[storage.dtype].size
         _, size = self._storages.get(storage.key, (0, -1))
         if size != storage.count * itemsize:
             raise CheckpointError(
@@ -145,7 +134,7 @@ class TorchFile:
 
 
 def _extent(file: Any, item: zipfile.ZipInfo, file_size: int) -> tuple[int, int]:
-    """Where the bytes of a member begin, and how many they are."""
+    """Return where the bytes of a member begin, and how many there are."""
     file.seek(item.header_offset)
     header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
     if header[0] != b"PK\x03\x04":
@@ -157,7 +146,7 @@ def _extent(file: Any, item: zipfile.ZipInfo, file_size: int) -> tuple[int, int]
 
 
 def _leaves(tree: Any, path: Path, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Every value of nested dicts, lists and tuples, with its name."""
+    """Yield every value of nested dicts, lists and tuples, with its name."""
     if isinstance(tree, (list, tuple)):
         tree = dict(enumerate(tree))
     if not isinstance(tree, dict):

@@ -1,9 +1,9 @@
-"""The pickles that PyTorch saves weights in, read without running anything they ask for.
+"""Reads the pickles that PyTorch saves weights in, without running anything they ask for.
 
-A pickle is a program for a small machine. This one knows the instructions that `torch.save` uses
-for tensors in dicts, lists and tuples, and builds such data of them. It imports nothing, calls
-nothing, sets no attribute, and looks nothing up but the names in `ALLOWED`; each stands for data
-here. Every other name and instruction is refused before anything has happened.
+A pickle is a program for a small machine. The machine here knows the instructions that `torch.save`
+uses for tensors in dicts, lists and tuples, and builds such data. It imports nothing, calls
+nothing, and sets no attribute. It looks up only the names in `ALLOWED`, each of which stands for
+data here. Every other name and instruction is refused before anything has happened.
 """
 
 from __future__ import annotations
@@ -14,40 +14,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 
-__all__ = ["ALLOWED", "STORAGE_DTYPES", "Storage", "StridedTensor", "read_pickle"]
+__all__ = ["ALLOWED", "Storage", "StridedTensor", "read_pickle"]
 
-STORAGE_DTYPES: Mapping[str, str] = {
-    "BFloat16Storage": "BF16",
-    "BoolStorage": "BOOL",
-    "ByteStorage": "U8",
-    "CharStorage": "I8",
-    "DoubleStorage": "F64",
-    "FloatStorage": "F32",
-    "HalfStorage": "F16",
-    "IntStorage": "I32",
-    "LongStorage": "I64",
-    "ShortStorage": "I16",
-}
-"""The safetensors dtype of each kind of storage."""
+_STORAGE_DTYPES = {entry.torch: entry.code for entry in STORED.values()}
 
 ALLOWED = frozenset(
     {
         "collections OrderedDict",
         "torch._utils _rebuild_parameter",
         "torch._utils _rebuild_tensor_v2",
-        *(f"torch {name}" for name in STORAGE_DTYPES),
+        *(f"torch {name}" for name in _STORAGE_DTYPES),
     }
 )
 """The names that a pickle may hold, as 'module name'."""
 
 _MARK = object()
-_LARGEST = 8 << 20  # bytes; that of the largest model here takes 0.2 MB, for its names
+_LARGEST = 8 << 20  # bytes; the largest model's pickle takes 0.2 MB, for the names of its tensors
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Values that lie outside the pickle."""
+    """Values that lie outside the pickle, in a file of their own."""
 
     key: str
     dtype: str
@@ -76,8 +65,8 @@ def read_pickle(data: bytes) -> Any:
         data: One pickle, whole.
 
     Raises:
-        CheckpointError: It asks for anything but data, or is damaged. The message does not say
-            which file.
+        CheckpointError: The pickle asks for anything but data, or is damaged. The message does not
+            name the file.
     """
     if len(data) > _LARGEST:
         raise CheckpointError(f"its pickle has {len(data):,} bytes; weights need far fewer")
@@ -93,7 +82,7 @@ def read_pickle(data: bytes) -> Any:
 
 
 class _Machine:
-    """The stack and the memo."""
+    """The machine that a pickle runs on, with its stack and its memo."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -111,28 +100,28 @@ class _Machine:
             raise CheckpointError(f"its pickle uses {name}, which weights have no need of")
 
     def pop(self) -> Any:
-        """The top of the stack, which must be a value."""
+        """Take the top of the stack, which must be a value."""
         value = self.stack.pop()
         if value is _MARK:
             raise ValueError("a mark in place of a value")
         return value
 
     def end(self) -> Any:
-        """The one value that is left."""
+        """Take the one value that is left on the stack."""
         value = self.pop()
         if self.stack:
             raise ValueError("values are left over")
         return value
 
     def pop_to_mark(self) -> list[Any]:
-        """The values above the last mark."""
+        """Take the values above the last mark."""
         values = []
         while (value := self.stack.pop()) is not _MARK:
             values.append(value)
         return values[::-1]
 
     def top(self, kind: type) -> Any:
-        """The top of the stack, which must be of a kind."""
+        """Return the top of the stack, which must be of a given type."""
         if not isinstance(self.stack[-1], kind):
             raise TypeError(f"{kind.__name__} expected")
         return self.stack[-1]
@@ -158,7 +147,7 @@ class _Machine:
         self.stack.append(_build(function.text, arguments))
 
     def attach(self, _: Any) -> None:
-        """Drop attributes: state dicts carry versions of their layers in one."""
+        """Drop attributes; a state dict has one with the versions of its layers."""
         state = self.pop()
         if not isinstance(self.stack[-1], dict) or not isinstance(state, dict):
             raise CheckpointError("its pickle gives attributes to what is no dict")
@@ -167,7 +156,7 @@ class _Machine:
         kind, storage_type, key, _device, count = self.pop()[:5]
         if kind != "storage" or not isinstance(storage_type, _Name) or not isinstance(key, str):
             raise TypeError("no storage")
-        dtype = STORAGE_DTYPES[storage_type.text.removeprefix("torch ")]
+        dtype = _STORAGE_DTYPES[storage_type.text.removeprefix("torch ")]
         self.stack.append(Storage(key, dtype, _count(count)))
 
     def put(self, argument: Any) -> None:

@@ -1,4 +1,4 @@
-"""How a network's config.json becomes a frozen dataclass; one mechanism for every network.
+"""Turns a network's config.json into a frozen dataclass, by one mechanism for every network.
 
 A field of a config.json is one of four things, and a class says which:
 - it varies between models: a dataclass field, with the rule its value must obey;
@@ -24,14 +24,14 @@ SHOWN_VALUE_LENGTH = 80  # a corrupted file may hold anything; a message stays o
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """What a field may hold, in words and as a function that raises `ValueError`."""
+    """The values that a field may hold, in words and as a function that raises `ValueError`."""
 
     allowed: str
     parse: Callable[[object], object]
 
 
 def spec(rule: Rule, default: object = dataclasses.MISSING) -> Any:
-    """A dataclass field that obeys `rule`; without a default the file must give it."""
+    """Declare a dataclass field that obeys `rule`; without a default the file must give it."""
     return dataclasses.field(default=default, metadata={"rule": rule})
 
 
@@ -44,7 +44,7 @@ def _parse_epsilon(value: object) -> float:
 
 
 def whole_number(low: int, high: int) -> Rule:
-    """An integer, both bounds included. JSON's true and 3.0 are none."""
+    """Allow integers, both bounds included. JSON's true and 3.0 are no integers."""
 
     def parse(value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -54,7 +54,7 @@ def whole_number(low: int, high: int) -> Rule:
     return Rule(f"a whole number from {low} to {high}", parse)
 
 
-# The upper bounds stand far above any model and well below what would hang a construction.
+# The upper bounds are far above any model's values, and low enough that no construction hangs.
 SIZE = whole_number(1, 2**20)
 COUNT = whole_number(1, 1000)
 TOKEN_ID = whole_number(0, 2**20)
@@ -62,7 +62,7 @@ EPSILON = Rule("a number between 0 and 1", _parse_epsilon)
 
 
 def one_of(*choices: str) -> Rule:
-    """Exactly one of the strings given."""
+    """Allow exactly the given strings."""
 
     def parse(value: object) -> object:
         if not isinstance(value, str) or value not in choices:
@@ -73,7 +73,7 @@ def one_of(*choices: str) -> Rule:
 
 
 def optional(rule: Rule) -> Rule:
-    """`None` or what `rule` allows."""
+    """Allow `None` and the values that `rule` allows."""
 
     def parse(value: object) -> object:
         return None if value is None else rule.parse(value)
@@ -82,7 +82,7 @@ def optional(rule: Rule) -> Rule:
 
 
 def list_of(rule: Rule) -> Rule:
-    """A list that is not empty, each item as `rule` allows; kept as a tuple."""
+    """Allow a list that is not empty, with items that `rule` allows; it is kept as a tuple."""
 
     def parse(value: object) -> object:
         if not isinstance(value, list | tuple) or not value:
@@ -93,7 +93,10 @@ def list_of(rule: Rule) -> Rule:
 
 
 class NetworkConfig:
-    """Base of the configs. Subclasses are `dataclass(frozen=True, kw_only=True, slots=True)`."""
+    """The base of all networks' configs.
+
+    Subclasses are `dataclass(frozen=True, kw_only=True, slots=True)`.
+    """
 
     __slots__ = ()
 
@@ -103,7 +106,7 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> Self:
-        """The config in a parsed config.json.
+        """Build the config from a parsed config.json.
 
         Raises:
             ConfigError: a field is unknown, missing, of the wrong type or out of range, or holds
@@ -165,7 +168,7 @@ def _fields(config_class: type[NetworkConfig]) -> tuple[dataclasses.Field[Any], 
 
 
 def _equal(given: object, allowed: object) -> bool:
-    # JSON's true is no 1: Python's equality alone would take one for the other.
+    # JSON's true is not 1, but Python's equality alone would take one for the other.
     return given == allowed and isinstance(given, bool) == isinstance(allowed, bool)
 
 

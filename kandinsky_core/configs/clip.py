@@ -1,8 +1,8 @@
 """Configs of the CLIP encoders that transformers saves.
 
-Old versions of transformers write every field of their base class, newer ones only those that
-differ from its defaults; so the defaults here are transformers' own, and the base class's fields,
-which concern text generation and training, are ignored by name.
+Old versions of transformers write every field of their base class. Newer versions write only the
+fields that differ from its defaults, so the defaults here are transformers' own. The base class's
+fields concern text generation and training; they are ignored by name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kandinsky_core.configs.base import (
 
 __all__ = ["GENERIC_FIELDS", "CLIPTextConfig", "CLIPVisionConfig"]
 
-# Every field that transformers 4.24 to 5.23 write for any model, and what concerns training.
+# Every field that transformers 4.24 to 5.23 write for any model, and the fields about training.
 GENERIC_FIELDS = frozenset(
     [
         "_attn_implementation_autoset",
@@ -107,7 +107,7 @@ class _CLIPEncoderConfig(NetworkConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CLIPTextConfig(_CLIPEncoderConfig):
-    """CLIP's text encoder with its projection into the space shared with images."""
+    """Config of CLIP's text encoder with its projection into the space shared with images."""
 
     CLASS_NAME: ClassVar[str] = "CLIPTextModelWithProjection"
     FIXED: ClassVar[Mapping[str, object]] = {"model_type": "clip_text_model"}
@@ -127,7 +127,7 @@ class CLIPTextConfig(_CLIPEncoderConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CLIPVisionConfig(_CLIPEncoderConfig):
-    """CLIP's image encoder with its projection into the space shared with text."""
+    """Config of CLIP's image encoder with its projection into the space shared with text."""
 
     CLASS_NAME: ClassVar[str] = "CLIPVisionModelWithProjection"
     FIXED: ClassVar[Mapping[str, object]] = {"model_type": "clip_vision_model"}

@@ -1,8 +1,8 @@
 """Configs of the networks that diffusers saves: the UNet, the prior and MoVQ.
 
-Field names, defaults and meanings are those of diffusers' classes of the same name. A field whose
-default there differs from what every published Kandinsky model sets has no default here, so that
-a file that omits it is refused rather than misread.
+Field names, defaults and meanings are those of diffusers' classes of the same name. A field has no
+default here where diffusers' default differs from the value in every published Kandinsky model. A
+file that omits such a field is refused rather than misread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ BOOKKEEPING = frozenset(
     {"_diffusers_version", "_name_or_path", "_commit_hash", "_use_default_values", "dropout"}
 )
 
-# Each conditioning of the UNet: what is added to the time embedding, and what makes its tokens.
+# For each value of `addition_embed_type` the `encoder_hid_dim_type` that belongs to it: the first
+# says what is added to the time embedding, the second what makes the tokens of the attention.
 _TOKENS_OF_EMBEDDING = {
     "image": "image_proj",
     "image_hint": "image_proj",
@@ -99,7 +100,7 @@ class UNet2DConditionConfig(NetworkConfig):
 
     @property
     def time_embed_dim(self) -> int:
-        """Width of the time embedding: four times the first level's."""
+        """Width of the time embedding: four times the width of the first level."""
         return 4 * self.block_out_channels[0]
 
     @property
@@ -113,8 +114,16 @@ class UNet2DConditionConfig(NetworkConfig):
         return self.addition_embed_type == "text_image"
 
     @property
+    def family(self) -> str:
+        """The models that the network belongs to: Kandinsky `2.1` or `2.2`."""
+        return "2.1" if self.takes_text else "2.2"
+
+    @property
     def image_embed_dim(self) -> int:
-        """Width of the image embeddings; `encoder_hid_dim` is that of texts where it reads them."""
+        """Width of the image embeddings.
+
+        In a UNet that reads texts `encoder_hid_dim` is the width of the texts.
+        """
         return self.cross_attention_dim if self.takes_text else self.encoder_hid_dim
 
     @property
@@ -124,7 +133,7 @@ class UNet2DConditionConfig(NetworkConfig):
 
     @property
     def image_latents(self) -> int:
-        """Channels that inpainting puts behind the sample: masked latents and the mask; else 0."""
+        """Channels that inpainting appends to the sample: masked latents and the mask; else 0."""
         return 0 if self.takes_hint else self.in_channels - self.latent_channels
 
     @property

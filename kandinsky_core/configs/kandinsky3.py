@@ -16,10 +16,11 @@ _MAX_LEVELS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kandinsky3UNetConfig(NetworkConfig):
-    """Field names, defaults and meanings are those of diffusers' Kandinsky3UNet.
+    """The UNet's config; field names, defaults and meanings are those of diffusers' Kandinsky3UNet.
 
-    But for `out_channels`, which diffusers has not: there the output has as many channels as the
-    input, and here too where a file omits the field. The UNet for inpainting has 9 and 4.
+    diffusers lacks the field `out_channels`: there the output has as many channels as the input.
+    The same holds here where a file omits the field. The UNet for inpainting reads 9 channels and
+    gives 4.
     """
 
     CLASS_NAME: ClassVar[str] = "Kandinsky3UNet"
@@ -44,18 +45,23 @@ class Kandinsky3UNetConfig(NetworkConfig):
 
     @property
     def init_channels(self) -> int:
-        """Width of the first and last convolution, and of the timestep's sinusoid."""
+        """Width of the first and the last convolution, and of the timestep's sinusoid."""
         return self.block_out_channels[0] // 2
 
     @property
     def latent_channels(self) -> int:
-        """Channels of a sample; the output has no others."""
+        """Channels of a sample; the output has exactly these."""
         return self.out_channels
 
     @property
     def image_latents(self) -> int:
-        """Channels that inpainting puts behind the sample: the mask and masked latents; else 0."""
+        """Channels that inpainting appends to the sample: the mask and masked latents; else 0."""
         return self.in_channels - self.out_channels
+
+    @property
+    def family(self) -> str:
+        """The models that the network belongs to: Kandinsky `3`."""
+        return "3"
 
     @property
     def kind(self) -> str:
@@ -71,7 +77,7 @@ class Kandinsky3UNetConfig(NetworkConfig):
         widths = self.block_out_channels
         if len(widths) > _MAX_LEVELS:
             raise self._refuse("block_out_channels", f"at most {_MAX_LEVELS} items")
-        # Within a residual block the width is half that of the wider of its ends.
+        # Inside a residual block the width is half the width of its wider end.
         if any(width % (2 * self.groups) for width in widths):
             raise self._refuse(
                 "block_out_channels",

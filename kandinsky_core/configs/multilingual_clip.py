@@ -22,10 +22,10 @@ __all__ = ["MultilingualCLIPConfig"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MultilingualCLIPConfig(NetworkConfig):
-    """Field names and meanings are those of transformers' XLMRobertaConfig.
+    """The encoder's config; field names and meanings are those of transformers' XLMRobertaConfig.
 
-    `layer_norm_eps` is 1e-5 where a file omits it, as XLM-RoBERTa was trained with; transformers'
-    own default is 1e-12.
+    Where a file omits `layer_norm_eps`, it is 1e-5, the value that XLM-RoBERTa was trained with;
+    transformers' own default is 1e-12.
     """
 
     CLASS_NAME: ClassVar[str] = "MultilingualCLIP"
@@ -62,7 +62,7 @@ class MultilingualCLIPConfig(NetworkConfig):
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> MultilingualCLIPConfig:
-        """See `NetworkConfig.from_dict`; two sizes go by either of two names."""
+        """See `NetworkConfig.from_dict`; a file may give two of the sizes under other names."""
         if isinstance(raw, Mapping):
             others = {
                 "transformerDimensions": raw.get("transformerDimSize"),

@@ -1,4 +1,4 @@
-"""Config of the text encoder of Kandinsky 3: the encoder of Flan-UL2, of the T5 family."""
+"""Config of the text encoder of Kandinsky 3: the encoder of Flan-UL2, a network of T5's family."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["T5Config"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class T5Config(NetworkConfig):
-    """Field names, defaults and meanings are those of transformers' T5Config.
+    """The encoder's config; field names, defaults and meanings are those of transformers' T5Config.
 
-    `feed_forward_proj` has no default here: transformers' own is the form of the first T5, which
-    these networks are not written for.
+    `feed_forward_proj` has no default here. transformers' default is the form of the first T5, for
+    which these networks are not written.
     """
 
     CLASS_NAME: ClassVar[str] = "T5EncoderModel"
     FIXED: ClassVar[Mapping[str, object]] = {"is_gated_act": True, "model_type": "t5"}
-    # `dense_act_fn` says again what `feed_forward_proj` says; the rest is the decoder's, or about
-    # training and generation.
+    # `dense_act_fn` repeats what `feed_forward_proj` says. The other fields concern the decoder,
+    # training or generation.
     IGNORED: ClassVar[frozenset[str]] = GENERIC_FIELDS | {
         "classifier_dropout",
         "dense_act_fn",
@@ -55,7 +55,7 @@ class T5Config(NetworkConfig):
 
     @property
     def inner_dim(self) -> int:
-        """Width of queries, keys and values, which need not be that of the states."""
+        """Width of queries, keys and values; it may differ from the width of the states."""
         return self.num_heads * self.d_kv
 
     def _check_together(self) -> None:

@@ -1,1 +1,1 @@
-"""The denoising loop, its noise, and PyTorch's random numbers."""
+"""The denoising loop, the noise that it draws, and PyTorch's random numbers."""

@@ -1,9 +1,9 @@
 """Random numbers: PyTorch's CPU normal stream, reproduced in NumPy.
 
 PyTorch draws from a Mersenne Twister (MT19937) that is seeded with the low 32 bits of the seed.
-A draw of 16 or more values takes one 24-bit uniform a value and turns blocks of 16 (8 pairs) into
-normals by Box-Muller in float32; where the count is no multiple of 16, the last 16 values are drawn
-again. A smaller draw goes value by value in float64 with 53-bit uniforms, and keeps the second
+A draw of 16 or more values takes one 24-bit uniform for each value. It turns blocks of 16 (8 pairs)
+into normals by Box-Muller in float32. Where the count is no multiple of 16, the last 16 values are
+drawn again. A smaller draw goes value by value in float64 with 53-bit uniforms; it keeps the second
 normal of a pair for the next small draw.
 
 Reference: PyTorch's `aten/src/ATen/native/cpu/DistributionTemplates.h` (`normal_fill`,
@@ -25,7 +25,7 @@ from kandinsky_core.errors import InvalidInputError
 
 __all__ = ["DEFAULT_SEED", "Generator"]
 
-DEFAULT_SEED = 67280421310721  # what a `torch.Generator` holds until it is seeded
+DEFAULT_SEED = 67280421310721  # the seed of a `torch.Generator` that nobody seeded
 
 _STATE_SIZE = 624
 _BLOCK = 16
@@ -38,17 +38,17 @@ _TWO_POW_MINUS_53 = 2.0**-53
 class Generator:
     """A stateful source of normal numbers, equal to `torch.Generator(device="cpu")` up to 1e-6.
 
-    `Generator(7)` and, as in PyTorch, `Generator("cpu").manual_seed(7)` are the same. Not safe to
-    share between threads that draw at the same time.
+    `Generator(7)` and `Generator("cpu").manual_seed(7)` are the same, as in PyTorch. Threads that
+    draw at the same time must not share a generator.
 
     Args:
-        seed: From -2**63 to 2**64 - 1; a negative one stands for itself plus 2**64, and only the
-            low 32 bits change the numbers, as in PyTorch. A string here is taken as `device`.
-        device: Only "cpu"; there so that calls written for PyTorch run. Where the pipeline runs
-            does not matter: the numbers are always made here.
+        seed: From -2**63 to 2**64 - 1. As in PyTorch, a negative seed stands for itself plus 2**64,
+            and only the low 32 bits change the numbers. A string here is taken as `device`.
+        device: Only "cpu"; it exists so that calls written for PyTorch run. The numbers are always
+            made on the CPU, wherever the pipeline runs.
 
     Attributes:
-        fresh: Whether nothing was drawn since it was seeded, so that its seed says all.
+        fresh: Whether nothing was drawn since it was seeded, so that its seed repeats its stream.
 
     Raises:
         InvalidInputError: The seed is not such an integer, or the device is not the CPU.
@@ -99,7 +99,7 @@ class Generator:
         """Draw standard normals as `torch.randn(shape, generator=...)` does.
 
         Args:
-            shape: Length or sizes; () gives an array of rank 0, a size of 0 draws nothing.
+            shape: Length or sizes. () gives an array of rank 0; a size of 0 draws nothing.
 
         Returns:
             float32 array of that shape, within 1e-6 of PyTorch's values.
@@ -126,7 +126,7 @@ class Generator:
         for start in range(0, out.size, _CHUNK):
             part = out[start : start + _CHUNK].reshape(-1, 2, _BLOCK // 2)  # [N] -> [blocks, 2, 8]
             raw = self._bits.random_raw(part.size).astype(np.uint32) & np.uint32(0xFFFFFF)
-            # 24 bits fit a signed integer, whose conversion to float is the faster one
+            # 24 bits fit a signed integer, which converts to float faster than an unsigned one
             uniform = raw.view(np.int32).astype(np.float32) * _TWO_POW_MINUS_24
             pairs = uniform.reshape(part.shape)
             first = np.float32(1) - pairs[:, 0]  # from (0, 1]: its logarithm is finite

@@ -1,4 +1,4 @@
-"""The denoising loop, written once for the prior and the decoder and for every backend."""
+"""The denoising loop, written once for the prior and the decoder, and for every backend."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["OnStep", "denoise", "require_finite"]
 
 
 class OnStep(Protocol):
-    """Called after each step; returns False to skip the remaining ones."""
+    """A function that the loop calls after each step."""
 
     def __call__(self, index: int, timestep: int, run: DenoisingRun) -> bool:
-        """Observe or change the run."""
+        """Observe or change the run; return False to skip the remaining steps."""
         ...
 
 
@@ -37,18 +37,18 @@ def denoise(
     on_step: OnStep | None = None,
     kept: Kept | None = None,
 ) -> FloatArray:
-    """Run a schedule.
+    """Denoise a sample: run the network once for each step of a schedule.
 
     Args:
         denoiser: The prior or the UNet.
         sample: Initial sample (B rows), at the noise of the schedule's first timestep.
-        schedule: One row a step.
+        schedule: The steps, one row for each.
         conditioning: See `Denoiser.begin`.
         guidance_scale: Weight of classifier-free guidance; off at 1 and below.
-        noise: Draws the next step's noise, of the sample's shape. Called once for each step where
-            the reference draws, in order, so that a seed gives the same stream.
-        on_step: Observer.
-        kept: What inpainting puts back after every step.
+        noise: Draws the next step's noise, of the sample's shape. It is called in order, once for
+            each step where the reference draws, so that a seed gives the same stream.
+        on_step: Called after each step.
+        kept: The part of the picture that inpainting puts back after every step.
 
     Returns:
         The denoised sample.
@@ -66,10 +66,11 @@ def denoise(
 
 
 def require_finite(values: Array, stage: str, dtype: str) -> None:
-    """Refuse NaN and infinity.
+    """Refuse the output of a stage that holds NaN or infinity.
 
     Raises:
-        NonFiniteError: Names the stage, the number of bad values, and the remedy.
+        NonFiniteError: A value is NaN or infinite. The message names the stage, the number of bad
+            values, and the remedy.
     """
     bad = values.size - int(np.isfinite(values).sum())
     if bad:
@@ -86,7 +87,7 @@ def require_finite(values: Array, stage: str, dtype: str) -> None:
 
 @contextmanager
 def progress(total: int, settings: Mapping[str, object]) -> Iterator[Callable[[], object]]:
-    """Show a tqdm bar; yields the function that moves it by one."""
+    """Show a tqdm bar and yield the function that moves it by one."""
     from tqdm.auto import tqdm
 
     settings = {**settings, "disable": True} if compiling_only() else settings

@@ -1,7 +1,8 @@
-"""Who draws the noise of which picture.
+"""Which generator draws the noise of which picture.
 
-One generator serves a whole batch in one draw, as in diffusers. A list of generators, one for each
-picture, gives every picture the noise that it would get alone, whatever the batch.
+A single generator draws the noise of a whole batch at once, as in diffusers. A list of generators
+holds one for each picture: then every picture gets the noise that it would get alone, whatever the
+batch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class SeededGenerators:
     Attributes:
         generators: One for the whole batch, or a tuple with one for each picture.
         seeds: Seed of each generator: one, or one for each picture.
-        fresh: Whether each began at its seed; else the seed alone does not repeat the picture.
+        fresh: Whether each generator began at its seed. If not, the seed alone does not repeat the
+            picture.
     """
 
     generators: Generator | tuple[Generator, ...]
@@ -37,15 +39,15 @@ class SeededGenerators:
 
 
 class _TorchGenerator(Generator):
-    """A PyTorch CPU generator at work: it draws itself, and so runs on for its owner."""
+    """Wraps a PyTorch CPU generator: PyTorch draws, so its state moves on for its owner too."""
 
     def __init__(self, generator: Any) -> None:
-        self._torch = sys.modules["torch"]  # loaded, or there would be no such generator
+        self._torch = sys.modules["torch"]  # it is loaded, or there would be no such generator
         self._generator = generator
-        self.fresh = False  # its state is its owner's business
+        self.fresh = False  # its owner may have drawn from it
 
     def initial_seed(self) -> int:
-        """Return the seed that it was started with."""
+        """Return the seed that the generator was started with."""
         return int(self._generator.initial_seed())
 
     def randn(self, shape: int | Sequence[int]) -> FloatArray:
@@ -61,7 +63,8 @@ def draw_normal(
     """Draw standard normals for a batch.
 
     Args:
-        generators: One, which draws the whole shape at once, or a list, one for each of B pictures.
+        generators: One generator, which draws the whole shape at once; or a list with one for each
+            of B pictures.
         shape: Sizes; with a list the first must be `groups * B`.
         groups: Rows that each picture owns. Rows are ordered group first: picture i owns the rows
             i, B + i, 2B + i, ...; its generator draws them together.
@@ -90,7 +93,8 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
 
     Args:
         generator: None, a `Generator`, an integer, a `torch.Generator` of the CPU, or a list of
-            these with one for each picture.
+            these with one for each picture. Those of a call under way, `SeededGenerators`, pass as
+            they are.
         seed: None, an integer, or a list of integers with one for each picture: short for fresh
             generators. With both None, a fresh seed comes from the operating system.
         count: Number of pictures.
@@ -101,9 +105,11 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
     """
     if generator is not None and seed is not None:
         raise InvalidInputError("generator= and seed= are both given: give one of them")
+    if isinstance(generator, SeededGenerators):
+        return generator
     name, given = ("seed", seed) if generator is None else ("generator", generator)
     if given is None:
-        # 32 bits are all that the stream depends on, and are easy to type again
+        # the stream depends on 32 bits only, and a seed of 32 bits is easy to type again
         given = secrets.randbits(32)
     if not isinstance(given, list | tuple | range):
         one = _as_generator(name, given)
@@ -137,10 +143,11 @@ def _as_generator(name: str, value: Any) -> Generator:
 
 
 def picture_seeds(source: SeededGenerators, count: int) -> list[dict[str, Any]]:
-    """Return for each of `count` pictures what fixes its noise.
+    """Return the metadata that fixes the noise of each of `count` pictures.
 
-    A picture with a generator of its own has its seed. Pictures that share one generator have its
-    seed, their place and the size of the batch, since the stream runs through all of them.
+    A picture with a generator of its own records the generator's seed. Pictures that share one
+    generator record its seed, their place and the size of the batch, since one stream runs through
+    all of them.
     """
     shared = {"generator_was_fresh": source.fresh}
     if len(source.seeds) == count:

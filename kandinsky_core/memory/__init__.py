@@ -1,1 +1,1 @@
-"""What memory the weights need, and whether a device has it."""
+"""How much memory the weights need, and whether a device has as much."""

@@ -1,4 +1,4 @@
-"""What a device that would not hold a pipeline is told about: how much, and three ways out."""
+"""The message for a pipeline that a device would not hold: how much it needs, three ways out."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ENCODED = "text_encoder=None and prompts that another machine has encoded"
 
 
 def too_little_memory(plan: MemoryPlan, memory: DeviceMemory) -> str:
-    """Return one line: what the weights take, what there is, and three ways out.
+    """Return one line: what the weights take, what the device has, and three ways out.
 
-    Those come first that suffice, the simplest before the others.
+    Ways that suffice come first, and among them the simplest.
     """
     parts = ", ".join(
         f"{part.name} {readable_size(part.size)} in {part.dtype}" for part in plan.components
@@ -36,7 +36,7 @@ def too_little_memory(plan: MemoryPlan, memory: DeviceMemory) -> str:
 
 
 def _changes(plan: MemoryPlan) -> Iterator[tuple[str, MemoryPlan]]:
-    """Yield what may be asked for instead, and what would be there then."""
+    """Yield each change that the user may ask for, in words, with the plan that it leads to."""
     half = plan.in_dtype("bfloat16")
     smaller = half.ever < plan.ever
     if smaller:
@@ -52,7 +52,7 @@ def _changes(plan: MemoryPlan) -> Iterator[tuple[str, MemoryPlan]]:
 
 
 def _loadings(plan: MemoryPlan) -> Iterator[tuple[str, str, str]]:
-    """Yield how the networks may come there one at a time: words, an explanation, the loading."""
+    """Yield ways to keep one network at a time on the device: words, a reason, the loading."""
     if not plan.one_at_a_time:
         loading = "on_demand" if plan.in_blocks else plan.loading
         words = f"text_encoder_loading={loading!r}" if plan.in_blocks else "offload=True"

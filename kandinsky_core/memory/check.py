@@ -1,4 +1,4 @@
-"""Whether a device would hold the weights, asked before any are loaded."""
+"""Checks that a device can hold the weights, before any are loaded."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ def require_room(
     loading: str = "resident",
     offload: bool = False,
 ) -> None:
-    """Refuse what a device cannot hold however empty it is, and warn of what it may not.
+    """Refuse networks that exceed a device's memory, and warn of those that may exceed it later.
 
-    The host is left out: weights may be windows into their files there. A warning is for what is
-    not there from the start, and perhaps never will be: a text encoder that is loaded for a text,
-    or all, where the framework brings weights to the device when they are used.
+    The host is not checked, since weights may be windows into their files there. A warning is
+    logged for weights that are not on the device from the start and perhaps never will be. That is
+    a text encoder that is loaded for each text. On some frameworks it is all networks, whose
+    weights come to the device when they are used.
 
     Args:
-        backend: What loads them.
+        backend: The backend that loads the networks.
         components: The networks to load.
-        places: Where each is to be, by its name.
-        loading: When the text encoder is loaded; but for `resident` the other networks are on the
-            device one at a time.
-        offload: Whether all networks are there one at a time.
+        places: The device of each network, by its name.
+        loading: When the text encoder is loaded. For all values except `resident` the other
+            networks are on the device one at a time.
+        offload: Whether all networks are on the device one at a time.
 
     Raises:
         BackendUnavailableError: A device is not there.
-        DeviceMemoryError: The weights that loading brings there at once are more than it has in
-            all.
+        DeviceMemoryError: The weights that loading brings to a device at once exceed its whole
+            memory.
     """
     memories: dict[str | None, DeviceMemory | None] = {}
     groups: dict[str, tuple[DeviceMemory, list[ComponentMemory]]] = {}

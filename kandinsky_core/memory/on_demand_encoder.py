@@ -20,17 +20,18 @@ __all__ = ["LOADINGS", "OnDemandTextEncoder"]
 LOADINGS = ("on_demand", "resident", "streamed")
 """When a text encoder is loaded: for each new text, with the pipeline, or block by block."""
 
-_REMEMBERED = 16  # texts, of 2 MB each
+_REMEMBERED = 16  # texts; the states of one take 2 MB
 
 
 class OnDemandTextEncoder(WithoutWeights):
     """A `kandinsky_core.seam.networks.T5TextEncoder` that is loaded by `encode` and then dropped.
 
-    What was encoded last is remembered, so that a prompt is not encoded anew for every seed.
+    It remembers the texts that it encoded last, so that a prompt is not encoded anew for every
+    seed.
 
     Args:
         streamed: The encoder that reads its files block by block; it has checked them.
-        load: Loads the whole one, given dtype and device; None has the blocks do.
+        load: Loads the whole encoder, given dtype and device; None encodes with `streamed`.
     """
 
     def __init__(
@@ -44,12 +45,12 @@ class OnDemandTextEncoder(WithoutWeights):
 
     @property
     def dtype(self) -> str:
-        """What it computes in."""
+        """Name of the dtype that the encoder computes in."""
         return self._streamed.dtype
 
     @property
     def device(self) -> str:
-        """Where it runs."""
+        """Name of the device that the encoder runs on."""
         return self._streamed.device
 
     @property
@@ -58,13 +59,13 @@ class OnDemandTextEncoder(WithoutWeights):
         return self._streamed.compilations
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
-        """See `kandinsky_core.seam.networks.Network.to`; it counts from the next text on."""
+        """See `kandinsky_core.seam.networks.Network.to`; it takes effect with the next text."""
         self._streamed.to(device=device, dtype=dtype)
         self._states.clear()
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""
-        if compiling_only():  # what comes of it is not to be remembered, nor does what is matter
+        if compiling_only():  # the states are zeros: neither remember them nor look any up
             return np.asarray(self._encode(input_ids, attention_mask))
         keys = [
             ids.tobytes() + mask.tobytes()
@@ -91,4 +92,4 @@ class OnDemandTextEncoder(WithoutWeights):
             return encoder.encode(input_ids, attention_mask)
         finally:
             del encoder
-            gc.collect()  # networks may refer to themselves
+            gc.collect()  # networks may hold references to themselves, which only this frees

@@ -1,21 +1,19 @@
-"""What the weights of a pipeline take, worked out from the headers of their files."""
+"""How much memory a pipeline's weights take, worked out from the headers of their files."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from kandinsky_core.checkpoints.unused_tensors import TIED, UNUSED
+from kandinsky_core.configs.networks import NETWORKS, tied_tensors, unused_tensors
 from kandinsky_core.seam.dtypes import component_dtype
+from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
 from kandinsky_core.seam.tensors import ComponentSource, Tensors
 
 __all__ = ["ComponentMemory", "MemoryPlan", "readable_size", "stored_size"]
 
-_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_STORED_SIZES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 # What files converted for JAX or MindSpore call the last part of a name.
 _LEAVES = {
     "beta": "bias",
@@ -25,21 +23,19 @@ _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
 }
-# The one network that can be read block by block, and whose tensors these are.
-_IN_BLOCKS = "T5EncoderModel"
-_BLOCK = re.compile(r"encoder\.block\.(\d+)\.(?!.*relative_attention_bias)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentMemory:
-    """What the weights of one network take.
+    """The memory that the weights of one network take.
 
     Attributes:
-        name: Of the component.
-        class_name: Of the network.
-        dtype: What it computes in, and so what its weights are kept in.
-        parameters: Numbers in all its weights.
-        block_parameters: Those of its largest block, where it can be read block by block.
+        name: The component's name.
+        class_name: The network's class.
+        dtype: Dtype that the network computes in; its weights are kept in it.
+        parameters: How many numbers all its weights hold.
+        block_parameters: How many numbers its largest block holds; None where the network cannot be
+            read block by block.
     """
 
     name: str
@@ -50,25 +46,26 @@ class ComponentMemory:
 
     @classmethod
     def of(cls, name: str, source: ComponentSource, dtype: str) -> ComponentMemory:
-        """Read the headers of a component.
+        """Read how much a component takes from the headers of its files.
 
         Args:
-            name: What the component is called.
+            name: The component's name.
             source: The component.
-            dtype: What its pipeline is asked for.
+            dtype: Dtype that its pipeline is asked for.
 
         Raises:
             CheckpointError: The files are missing or damaged.
         """
         counts = dict(_counts(source.class_name, source.tensors()))
+        pattern = NETWORKS[source.class_name].blocks
         blocks: Counter[str] = Counter()
         for tensor, count in counts.items():
-            if source.class_name == _IN_BLOCKS and (match := _BLOCK.match(tensor)):
+            if pattern is not None and (match := pattern.match(tensor)):
                 blocks[match[1]] += count
         return cls(
             name=name,
             class_name=source.class_name,
-            dtype=component_dtype(name, dtype, source.class_name),
+            dtype=component_dtype(source.class_name, dtype),
             parameters=sum(counts.values()),
             block_parameters=max(blocks.values(), default=None),
         )
@@ -76,27 +73,31 @@ class ComponentMemory:
     @property
     def size(self) -> int:
         """Bytes of all weights."""
-        return self.parameters * _SIZES[self.dtype]
+        return self.parameters * BY_NAME[self.dtype].size
 
     @property
     def block_size(self) -> int | None:
         """Bytes of the largest block; None where the network is read as a whole only."""
-        return None if self.block_parameters is None else self.block_parameters * _SIZES[self.dtype]
+        return (
+            None
+            if self.block_parameters is None
+            else self.block_parameters * BY_NAME[self.dtype].size
+        )
 
     def in_dtype(self, dtype: str) -> ComponentMemory:
         """Return the same network of a pipeline that is asked for another dtype."""
-        return replace(self, dtype=component_dtype(self.name, dtype, self.class_name))
+        return replace(self, dtype=component_dtype(self.class_name, dtype))
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """What the weights on one device take. What is computed with them comes on top.
+    """The memory that all weights on one device take; the memory for computing comes on top.
 
     Attributes:
-        components: The networks there.
+        components: The networks on the device.
         loading: When a text encoder that can be read block by block is loaded: see
             `kandinsky_core.memory.on_demand_encoder.LOADINGS`.
-        one_at_a_time: Whether a network is there only while it is used.
+        one_at_a_time: Whether a network is on the device only while it is used.
     """
 
     components: tuple[ComponentMemory, ...]
@@ -105,13 +106,13 @@ class MemoryPlan:
 
     @property
     def at_load(self) -> int:
-        """Bytes at most, while the networks are loaded."""
+        """Largest number of bytes on the device while the networks are loaded."""
         sizes = [part.size for part in self.components if not self._later(part)]
         return max(sizes, default=0) if self.one_at_a_time else sum(sizes)
 
     @property
     def ever(self) -> int:
-        """Bytes at most, when they are used too."""
+        """Largest number of bytes on the device while the networks are loaded or used."""
         later = [
             part.block_size or 0 if self.loading == "streamed" else part.size
             for part in self.components
@@ -123,7 +124,7 @@ class MemoryPlan:
 
     @property
     def in_blocks(self) -> bool:
-        """Whether there is a network that can be read block by block."""
+        """Whether one of the networks can be read block by block."""
         return any(part.block_size is not None for part in self.components)
 
     def in_dtype(self, dtype: str) -> MemoryPlan:
@@ -137,11 +138,12 @@ class MemoryPlan:
 def stored_size(tensors: Tensors) -> int:
     """Return the bytes of all values in the files."""
     specs = map(tensors.spec, tensors.names())
-    return sum(math.prod(shape) * _STORED_SIZES.get(dtype, 1) for shape, dtype in specs)
+    sizes = {code: entry.size for code, entry in STORED.items()}
+    return sum(math.prod(shape) * sizes.get(dtype, 1) for shape, dtype in specs)
 
 
 def readable_size(size: int) -> str:
-    """Return bytes in the largest unit of which there is one: `16.2 GiB`."""
+    """Return a number of bytes in the largest unit that it reaches, `16.2 GiB` for example."""
     for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
@@ -150,7 +152,7 @@ def readable_size(size: int) -> str:
 
 def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int]]:
     """Yield how many numbers each tensor holds that becomes a weight."""
-    unused, twins = UNUSED.get(class_name, {}), TIED.get(class_name, {})
+    unused, twins = unused_tensors(class_name), tied_tensors(class_name)
     names = {_published_name(name): name for name in tensors.names()}
     for published, name in names.items():
         if published not in unused and twins.get(published) not in names:
@@ -158,6 +160,6 @@ def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int]]:
 
 
 def _published_name(name: str) -> str:
-    """Return PyTorch's name for one of a converted file."""
+    """Return PyTorch's name for a tensor of a converted file."""
     layer, dot, leaf = name.rpartition(".")
     return f"{layer}{dot}{_LEAVES.get(leaf, leaf)}"

@@ -1,1 +1,1 @@
-"""Pictures, masks and hints in and out, their metadata, and how they are written."""
+"""Pictures, masks and hints: how they are read and written, and the metadata they carry."""

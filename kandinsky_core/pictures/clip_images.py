@@ -21,19 +21,19 @@ _STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
 
 
 def clip_pixels(name: str, image: Any, config: Mapping[str, Any]) -> FloatArray:
-    """Resize the shorter side, cut out the middle, and normalise.
+    """Turn a picture into CLIP's pixels: resize its shorter side, cut out the middle, normalise.
 
     Args:
         name: The argument's name, for the error.
-        image: A PIL picture, or an array of pixels; see `image_inputs`.
+        image: A PIL picture, or an array of pixels; see `kandinsky_core.pictures.inputs`.
         config: Content of `preprocessor_config.json`. Source: transformers' CLIPImageProcessor.
 
     Returns:
-        Pixels [1, 3, S, S].
+        Pixels float32 [1, 3, S, S].
 
     Raises:
-        InvalidInputError: It is no picture.
-        ConfigError: The config asks for what no Kandinsky model asks for.
+        InvalidInputError: `image` is no picture.
+        ConfigError: The config asks for a step that no Kandinsky model asks for.
     """
     from PIL import Image
 
@@ -50,7 +50,7 @@ def clip_pixels(name: str, image: Any, config: Mapping[str, Any]) -> FloatArray:
     crop = _side(config.get("crop_size", 224), "height")
     width, height = image.size
     scale = shortest / min(width, height)
-    # the longer side is cut down to a whole number, as there
+    # the longer side is rounded down to a whole number, as CLIPImageProcessor does
     size = (shortest, int(height * scale)) if width <= height else (int(width * scale), shortest)
     resized = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
     middle = _center(resized, crop)
@@ -76,7 +76,7 @@ def _picture(name: str, image: Any) -> Any:
 
 
 def _side(value: Any, key: str) -> int:
-    """A side in pixels: old files give a number, new ones a mapping."""
+    """Return a side in pixels: old files give a number, new files a mapping."""
     found = value.get(key) if isinstance(value, Mapping) else value
     if not isinstance(found, int) or found < 1:
         raise ConfigError(f"preprocessor_config.json: size {value!r}: give a number, or {key}")

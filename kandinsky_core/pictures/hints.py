@@ -1,7 +1,7 @@
-"""Hints for a ControlNet made from pictures: depth maps, by transformers' `depth-estimation`.
+"""Makes hints for a ControlNet from pictures: depth maps, by transformers' `depth-estimation`.
 
-A hint that is at hand needs nothing of this: pipelines take a depth map or a silhouette as a PIL
-picture or an array of any size.
+Who has a hint already needs nothing of this module: pipelines take a depth map or a silhouette as a
+PIL picture or an array of any size.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ def depth_hint(
 ) -> FloatArray:
     """Turn a picture into a depth hint: near is white, far is black.
 
-    Source: `make_hint` of the Kandinsky 2.2 model card, with `.unsqueeze(0)` done.
+    Source: `make_hint` of the Kandinsky 2.2 model card; its `.unsqueeze(0)` is done here too.
 
     Args:
         image: Path, URL, or a PIL picture.
-        estimator: A model for transformers' `depth-estimation` pipeline, by hub id or folder;
-            None takes the one that transformers chooses, as the model card does. Or such a
-            pipeline, made once for many pictures; or any callable that takes a PIL picture and
-            returns a depth map, or a mapping with one as `depth`. It needs PyTorch and
-            transformers unless it is a callable.
+        estimator: A model for transformers' `depth-estimation` pipeline, by hub id or folder. None
+            takes the model that transformers chooses, as the model card does. A pipeline of that
+            kind serves too, made once for many pictures. So does any callable that takes a PIL
+            picture and returns a depth map, or a mapping with one as `depth`. A model needs PyTorch
+            and transformers, a callable needs neither.
 
     Returns:
         float32 [1, 3, H, W] in [0, 1], of the picture's size.
 
     Raises:
         BackendUnavailableError: PyTorch or transformers is not installed.
-        InvalidInputError: It is no picture, the model cannot be loaded, or what the estimator
-            gives is no depth map.
+        InvalidInputError: `image` is no picture, the model cannot be loaded, or the estimator
+            returns no depth map.
     """
     picture = load_image(image)
     found = (estimator if callable(estimator) else _pipeline(estimator))(picture)

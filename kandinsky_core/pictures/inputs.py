@@ -1,8 +1,8 @@
-"""Pictures, masks and hints that a user brings: from PIL, NumPy or a path to arrays of one size.
+"""Turns a user's pictures, masks and hints into arrays of one size, from PIL, NumPy or a path.
 
-What counts as a picture: a PIL picture; an array of integers from 0 to 255, [H, W, C] or [C, H, W];
-an array of floats from 0 to 1, or from -1 to 1 where any is negative; a list of these; or an array
-with a batch axis in front. PyTorch tensors on a CPU are arrays here.
+A picture is one of these: a PIL picture; an array of integers from 0 to 255, [H, W, C] or
+[C, H, W]; an array of floats from 0 to 1, or from -1 to 1 where any is negative; a list of these;
+or an array with a batch axis in front. A PyTorch tensor on a CPU counts as an array.
 """
 
 from __future__ import annotations
@@ -21,10 +21,19 @@ from kandinsky_core.errors import InvalidInputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["as_array", "as_hints", "as_images", "as_masks", "eight_bit", "load_image", "padded"]
+__all__ = [
+    "as_array",
+    "as_hints",
+    "as_images",
+    "as_masks",
+    "eight_bit",
+    "has_white",
+    "load_image",
+    "padded",
+]
 
 _CHANNELS = (1, 3, 4)
-_LUMINANCE = np.array([[0.299], [0.587], [0.114]], np.float32)  # PIL's, of ITU-R 601
+_LUMINANCE = np.array([[0.299], [0.587], [0.114]], np.float32)  # PIL's weights, from ITU-R 601
 _TIMEOUT = 30.0  # seconds without an answer
 
 
@@ -32,14 +41,14 @@ def load_image(
     image: str | Path | Image.Image,
     convert_method: Callable[[Image.Image], Image.Image] | None = None,
 ) -> Image.Image:
-    """Load a picture, turned as its EXIF data says, as RGB.
+    """Load a picture as RGB, turned as its EXIF data says.
 
     Args:
         image: Path, URL (`http://`, `https://`), or a PIL picture.
-        convert_method: What to do in place of the conversion to RGB.
+        convert_method: Function that replaces the conversion to RGB.
 
     Raises:
-        InvalidInputError: There is no such file, the URL gives none, or it is no picture.
+        InvalidInputError: There is no such file, the URL gives none, or the file is no picture.
     """
     from PIL import Image, ImageOps
 
@@ -53,9 +62,9 @@ def load_image(
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """Return a grey picture of 16 bits, as depth maps often are, as one of 8; others as they are.
+    """Reduce a grey picture of 16 bits to 8; return any other picture as it is.
 
-    PIL's own conversions clip such pictures, which leaves them almost white.
+    Depth maps often have 16 bits. PIL's own conversions clip them, which leaves them almost white.
     """
     from PIL import Image
 
@@ -68,10 +77,10 @@ def eight_bit(image: Image.Image) -> Image.Image:
 
 
 def as_array(name: str, value: Any) -> Array:
-    """Return what converts to an array of numbers, a PyTorch tensor of any dtype for example.
+    """Convert a value to an array of numbers, a PyTorch tensor of any dtype for example.
 
     Raises:
-        InvalidInputError: It holds anything else.
+        InvalidInputError: The value holds anything but numbers and booleans.
     """
     if hasattr(value, "detach"):  # a PyTorch tensor, whose bfloat16 NumPy does not know
         value = value.detach().cpu().float() if value.is_floating_point() else value.detach().cpu()
@@ -84,7 +93,7 @@ def as_array(name: str, value: Any) -> Array:
 
 
 def as_images(name: str, value: Any, height: int, width: int) -> FloatArray:
-    """Return pictures [N, 3, height, width] in [-1, 1]; those of another size are resized.
+    """Turn pictures into float32 [N, 3, height, width] in [-1, 1], resized where needed.
 
     Args:
         name: The argument's name, for the error.
@@ -93,35 +102,43 @@ def as_images(name: str, value: Any, height: int, width: int) -> FloatArray:
         width: Pixels.
 
     Raises:
-        InvalidInputError: It is no picture, or its numbers are out of range.
+        InvalidInputError: The value is no picture, or its numbers are out of range.
     """
     items = _items(name, value)
-    # of a batch in [-1, 1] some pictures may have no negative value
+    # in a batch in [-1, 1] a single picture may have no negative value
     signed = any(_is_float(item) and item.min() < 0 for item in items)
     return _stacked([_image(name, item, height, width, signed) for item in items])
 
 
 def as_hints(name: str, value: Any, height: int, width: int) -> FloatArray:
-    """Return hints of a ControlNet [N, 3, height, width] in [0, 1]; grey ones get three channels.
+    """Turn hints of a ControlNet into float32 [N, 3, height, width] in [0, 1].
 
-    Args and errors are those of `as_images`.
+    A grey hint gets three channels. Arguments and errors are those of `as_images`.
     """
     hints: FloatArray = (as_images(name, value, height, width) + 1) / 2
     return hints
 
 
 def as_masks(name: str, value: Any, height: int, width: int) -> FloatArray:
-    """Return masks [N, 1, height, width]: 1 where the picture is repainted, else 0.
+    """Turn masks into float32 [N, 1, height, width]: 1 where the picture is repainted, else 0.
 
     A mask is a PIL picture (its luminance counts), booleans, integers from 0 to 255 (or 0 and 1),
-    or floats from 0 to 1; [H, W], [1, H, W], [H, W, C], a list of these, or a batch. From one half
-    on it is white.
+    or floats from 0 to 1; [H, W], [1, H, W], [H, W, C], a list of these, or a batch. Values of one
+    half and above become 1.
 
     Raises:
-        InvalidInputError: It is no mask, or its numbers are out of range.
+        InvalidInputError: The value is no mask, or its numbers are out of range.
     """
     found = [_mask(name, item, height, width) for item in _items(name, value, is_mask=True)]
     return (_stacked(found) >= 0.5).astype(np.float32)
+
+
+def has_white(mask: Image.Image) -> bool:
+    """Return whether a picture, taken for a mask, has a pixel that `as_masks` takes for white.
+
+    This needs no size: a mask without one is refused before there is a model that says the size.
+    """
+    return bool(np.asarray(eight_bit(mask).convert("L")).max() >= 0.5 * 255)
 
 
 def padded(array: FloatArray, height: int, width: int) -> FloatArray:
@@ -168,7 +185,10 @@ def _is_float(item: Any) -> bool:
 
 
 def _image(name: str, item: Any, height: int, width: int, signed: bool) -> FloatArray:
-    """[3, height, width] in [-1, 1]; `signed` says whether floats are in it already."""
+    """Return a picture as [3, height, width] in [-1, 1].
+
+    `signed` says whether floats lie in that range already; otherwise they lie in [0, 1].
+    """
     from PIL import Image
 
     if not isinstance(item, Image.Image):
@@ -176,14 +196,14 @@ def _image(name: str, item: Any, height: int, width: int, signed: bool) -> Float
         if _is_float(planes):
             return _float_image(name, planes, height, width, signed)
         item = _picture(name, planes)
-    # reducing_gap as in the reference, whose pixels are met exactly
+    # reducing_gap as in the reference, so that the pixels equal the reference's exactly
     item = eight_bit(item).resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1)
     pixels = np.asarray(item.convert("RGB"), np.float32).transpose(2, 0, 1)
     return pixels / np.float32(127.5) - np.float32(1)
 
 
 def _picture(name: str, planes: Array) -> Image.Image:
-    """A PIL picture of [H, W, C] booleans or integers."""
+    """Make a PIL picture from [H, W, C] booleans or integers."""
     from PIL import Image
 
     planes = planes * 255 if planes.dtype.kind == "b" else planes
@@ -201,7 +221,7 @@ def _float_image(name: str, planes: Array, height: int, width: int, signed: bool
 
 
 def _mask(name: str, item: Any, height: int, width: int) -> FloatArray:
-    """[1, height, width] in [0, 1]."""
+    """Return a mask as [1, height, width] in [0, 1]."""
     from PIL import Image
 
     if isinstance(item, Image.Image):
@@ -238,7 +258,7 @@ def _resized(planes: FloatArray, height: int, width: int) -> FloatArray:
 
     if planes.shape[:2] == (height, width):
         return planes
-    low, high = planes.min(), planes.max()  # bicubic weights overshoot
+    low, high = planes.min(), planes.max()  # bicubic interpolation overshoots
     channels = [
         np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
         for plane in np.moveaxis(planes, -1, 0)
@@ -272,7 +292,7 @@ def _opened(source: str | Path) -> Image.Image:
     try:
         with BytesIO(_fetched(str(source))) if remote else Path(source).open("rb") as file:
             return ImageOps.exif_transpose(Image.open(file))
-    # beside OSError: of URLs, of HTTP, and of PIL for some damaged files
+    # OSError: files and sockets; the others: bad URLs, HTTP, and PIL for some damaged files
     except (OSError, ValueError, SyntaxError, HTTPException, Image.DecompressionBombError) as error:
         raise InvalidInputError(f"image {str(source)!r} cannot be read: {error}") from error
 

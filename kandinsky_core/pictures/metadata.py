@@ -1,4 +1,4 @@
-"""What it takes to make a picture again: collected by pipelines, stored in the PNG."""
+"""The metadata that repeats a picture: pipelines collect it, `save_image` stores it in the PNG."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ def versions() -> dict[str, str]:
 
 
 def file_record(path: str) -> dict[str, str]:
-    """Return what a picture's metadata says of a file or URL that it was made from.
+    """Return what a picture's metadata records about a file or URL that it was made from.
 
-    That is the path as it was given, and the SHA-256 of a file; what a URL gives is another's.
+    The record holds the path as it was given, and for a file its SHA-256. A URL gets no SHA-256,
+    since others decide what it delivers.
 
     Raises:
         OSError: The file cannot be read.
@@ -47,7 +48,7 @@ def file_record(path: str) -> dict[str, str]:
 
 
 def file_problem(record: Mapping[str, str]) -> str | None:
-    """Say why what `file_record` described cannot be relied on; None where it is unchanged."""
+    """Say why a file that `file_record` described cannot be relied on; None if it is unchanged."""
     path = record["path"]
     if "sha256" not in record:
         return f"{path} may have changed since: what a URL gives is not recorded"
@@ -59,7 +60,7 @@ def file_problem(record: Mapping[str, str]) -> str | None:
 
 
 def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a PNG with its metadata, whole or not at all.
+    """Write a picture as PNG with its metadata; `path` never holds an incomplete file.
 
     Raises:
         InvalidInputError: The path does not end in `.png`.
@@ -80,7 +81,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     """Return the metadata that `save_image` stored.
 
     Raises:
-        InvalidInputError: The file is no picture, or one that this library did not write.
+        InvalidInputError: The file is no picture, or this library did not write it.
     """
     from PIL import Image, UnidentifiedImageError
 

@@ -1,4 +1,4 @@
-"""Pixels in and out: from the autoencoder's range to PIL, and grids."""
+"""From the autoencoder's pixels to PIL pictures and grids, and from a size in pixels to latents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def latent_size(pixels: int, scale_factor: int) -> int:
 def to_unit_range(pixels: FloatArray, height: int, width: int) -> FloatArray:
     """Turn pixels [B, 3, H, W] in [-1, 1] into images [B, height, width, 3] in [0, 1].
 
-    What the rounding of the latent size added on the right and at the bottom is cut off.
+    The rounding of the latent size adds pixels on the right and at the bottom; they are cut off.
     """
     image = np.clip(pixels * np.float32(0.5) + np.float32(0.5), 0, 1)
     return np.ascontiguousarray(image.transpose(0, 2, 3, 1)[:, :height, :width])
@@ -53,7 +53,7 @@ def make_image_grid(
         images: `rows * cols` pictures.
         rows: Number of rows.
         cols: Number of columns.
-        resize: Side in pixels that each picture is scaled to first.
+        resize: Side in pixels of the square that each picture is scaled to first.
 
     Raises:
         InvalidInputError: The number of pictures is not `rows * cols`.

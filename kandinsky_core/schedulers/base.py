@@ -1,4 +1,4 @@
-"""What all schedulers share: configs in and out, the table of alphas, forward noising.
+"""The base of all schedulers: reading and writing configs, the table of alphas, forward noising.
 
 A scheduler is its config: an immutable dataclass whose fields have the names, order and defaults of
 the diffusers class. It holds no state of a run; `schedule` returns that as data.
@@ -30,7 +30,7 @@ from kandinsky_core.seam.step_rules import Threshold
 __all__ = ["CONFIG_NAME", "Scheduler"]
 
 CONFIG_NAME = "scheduler_config.json"
-# What a network was trained with: these fields go to another class even where nobody gave them.
+# These fields say how a network was trained; they pass to another class even if nobody gave them.
 _TRAINED_FIELDS = frozenset(
     {
         "beta_end",
@@ -45,10 +45,11 @@ _TRAINED_FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class Scheduler(ABC):
-    """Base of the schedulers.
+    """A rule that says how a denoising loop moves from noise to a picture; base of all schedulers.
 
     Attributes:
-        carried: Fields of sibling schedulers that came with the config; unused, kept in `config`.
+        carried: Fields of other schedulers that came with the config. They have no effect and stay
+            in `config`.
 
     Raises:
         ConfigError: A field has a value that is not supported.
@@ -61,11 +62,11 @@ class Scheduler(ABC):
     choices: ClassVar[Mapping[str, tuple[Any, ...]]]
     reasons: ClassVar[Mapping[str, str]] = {}  # why other choices of a field are left out
     terminal_alpha: ClassVar[float] = 0.0  # what `rescale_betas_zero_snr` leaves of the signal
-    fractional: ClassVar[bool] = False  # whether timesteps may lie between those of training
+    fractional: ClassVar[bool] = False  # whether timesteps may lie between two training timesteps
     _given: ClassVar[Set[str]] = frozenset()  # each instance gets its own
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note which fields are given: the others give way when the class is switched."""
+        """Note which fields are given: only the others change when the class is switched."""
         scheduler = super().__new__(cls)
         names = [entry.name for entry in fields(cls) if not entry.kw_only]
         object.__setattr__(scheduler, "_given", {*names[: len(args)], *kwargs})
@@ -101,12 +102,13 @@ class Scheduler(ABC):
 
         Raises:
             InvalidInputError: A number is out of its range or no integer.
-            ConfigError: The first sample is pure noise, of which the network predicts the noise.
+            ConfigError: The first sample is pure noise and the network predicts noise: no clean
+                sample follows from it.
         """
 
     @property
     def config(self) -> SchedulerConfig:
-        """All fields, the class name, and what siblings left, as diffusers' `config` shows them.
+        """All fields, the class name and `carried`, as diffusers' `config` shows them.
 
         `_use_default_values` names the fields that nobody gave. Fields that diffusers does not have
         are shown only where they differ from their defaults.
@@ -127,8 +129,8 @@ class Scheduler(ABC):
     def from_config(cls, config: Mapping[str, Any], **overrides: Any) -> Self:
         """Build a scheduler from its own config or from that of another diffusers scheduler.
 
-        As in diffusers, a field that the other scheduler had by default gives way to this class's
-        default; but not betas and prediction type, since they belong to the trained network.
+        As in diffusers, a field that the other scheduler had by default gets this class's default.
+        Betas and prediction type are excepted, since they belong to the trained network.
 
         Raises:
             ConfigError: A field belongs to no known scheduler, or a value is not supported.
@@ -156,12 +158,12 @@ class Scheduler(ABC):
 
         Args:
             path: A folder; with `subfolder` also a hub id.
-            subfolder: Folder in it, `scheduler` for example.
+            subfolder: Folder inside `path`, `scheduler` for example.
 
         Raises:
             CheckpointError: The file is missing or is not JSON.
             ConfigError: As `from_config` raises.
-            ModelNotFoundError: The hub cannot deliver it.
+            ModelNotFoundError: The hub cannot deliver the file.
         """
         if subfolder is not None and isinstance(path, str) and not Path(path).is_dir():
             path = resolve_model(path, "decoder", HubOptions(), [subfolder])
@@ -204,12 +206,12 @@ class Scheduler(ABC):
     def add_noise(
         self, original: FloatArray, noise: FloatArray, timestep: float | NDArray[Any]
     ) -> FloatArray:
-        """Noise clean samples to a timestep, as far as a sample of that timestep is.
+        """Mix noise into clean samples until they are as noisy as a sample of a timestep.
 
         Args:
-            original: float32 [B, ...].
+            original: Clean samples, float32 [B, ...].
             noise: float32 standard normals of that shape.
-            timestep: One for all rows, or [B]; integers, but for the Euler schedulers.
+            timestep: One for all rows, or [B]. Only the Euler schedulers take fractions.
 
         Raises:
             InvalidInputError: A timestep lies outside 0 to `num_train_timesteps` - 1.

@@ -28,8 +28,8 @@ def beta_table(
 
     Args:
         schedule: One of `BETA_SCHEDULES`; the caller has checked it.
-        start: First beta; the cosine schedule has no use for it.
-        end: Last beta; likewise.
+        start: First beta; the cosine schedule ignores it.
+        end: Last beta; the cosine schedule ignores it.
         count: Number of training timesteps.
         trained: Betas that replace the formula.
     """

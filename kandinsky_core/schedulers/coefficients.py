@@ -1,7 +1,8 @@
 """Coefficients that several schedulers share, in the reference's float32 arithmetic.
 
-Letters: alpha is the cumulative product at the step's timestep, alpha_next that of the timestep
-which the step leads to (1 behind the last step), beta the variance of the noise between the two.
+Letters: alpha is the cumulative product at the step's timestep. alpha_next is the cumulative
+product at the timestep that the step leads to, and 1 behind the last step. beta is the variance of
+the noise between the two.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SMALLEST_VARIANCE = np.float32(1e-20)
 def variance_preserving(alpha: FloatArray) -> FloatArray:
     """Return `Schedule.noising` where signal and noise have variances alpha and 1 - alpha.
 
-    `alpha` is float32 [S], the result float32 [S, 2].
+    `alpha` is float32 [S]; the result is float32 [S, 2].
     """
     return np.stack([np.sqrt(alpha), np.sqrt(ONE - alpha)], axis=1)
 
@@ -42,7 +43,7 @@ def x0_columns(
         clip: Largest magnitude of the clean sample; infinity does not clip.
 
     Raises:
-        ConfigError: The noise is predicted of a sample that is nothing but noise.
+        ConfigError: The network predicts noise and a sample is pure noise.
     """
     signal, noise = shares.T
     if prediction_type == "epsilon":
@@ -63,7 +64,7 @@ def posterior_columns(
 ) -> dict[str, FloatArray]:
     """Return the columns of the mean of q(next | sample, x0): formula 7 of Ho et al. 2020.
 
-    `step_alpha` is 1 - beta; it is passed since the reference rounds it in two ways.
+    `step_alpha` is 1 - beta. It is an argument because the reference rounds it in two ways.
     """
     return {
         "mean_from_x0": np.sqrt(alpha_next) * beta / (ONE - alpha),
@@ -74,7 +75,7 @@ def posterior_columns(
 def posterior_deviation(
     alpha: FloatArray, alpha_next: FloatArray, beta: FloatArray, via_logarithm: bool
 ) -> FloatArray:
-    """Return the standard deviation of that posterior, at least 1e-10.
+    """Return the standard deviation of q(next | sample, x0), at least 1e-10.
 
     `via_logarithm` takes the root as exp(log(variance) / 2), as `fixed_small_log` does.
     """

@@ -9,8 +9,8 @@ from kandinsky_core.errors import ConfigError
 
 __all__ = ["SIBLING_FIELDS", "SchedulerConfig", "check_choice"]
 
-# Fields of the schedulers of diffusers and of ours. Those that a class does not have are carried
-# along unused, so that a config can pass from one class to another and back; any other unknown
+# Fields of diffusers' schedulers and of ours. A class carries the fields that it does not have
+# along unused, so that a config can pass from one class to another and back. Any other unknown
 # field is an error.
 SIBLING_FIELDS = frozenset(
     {
@@ -62,7 +62,7 @@ SIBLING_FIELDS = frozenset(
 
 
 class SchedulerConfig(Mapping[str, Any]):
-    """Read-only view: `config.beta_start`, `config["beta_start"]`, `dict(config)`."""
+    """A scheduler's config to read: `config.beta_start`, `config["beta_start"]`, `dict(config)`."""
 
     def __init__(self, items: Mapping[str, Any]) -> None:
         self._items = dict(items)

@@ -25,12 +25,12 @@ __all__ = ["DDIMScheduler"]
 class DDIMScheduler(Scheduler):
     """`DDIMScheduler` of diffusers, with its arguments and defaults.
 
-    diffusers takes `eta` at each step, where its Kandinsky pipelines give no way to pass it; here
-    it belongs to the scheduler: `DDIMScheduler.from_config(pipe.scheduler.config, eta=0.5)`. The
-    config shows it where it is not 0. Not supported: `use_clipped_model_output`.
+    diffusers takes `eta` at each step, but its Kandinsky pipelines give no way to pass it. Here it
+    belongs to the scheduler: `DDIMScheduler.from_config(pipe.scheduler.config, eta=0.5)`. The
+    config shows it where it is not 0. `use_clipped_model_output` is not supported.
 
     Attributes:
-        eta: Share of fresh noise, 0 (none, nothing is drawn) to 1 (as much as DDPM).
+        eta: Share of fresh noise, from 0 (nothing is drawn) to 1 (as much as DDPM).
     """
 
     num_train_timesteps: int = 1000
@@ -96,7 +96,7 @@ class DDIMScheduler(Scheduler):
 def _noise_columns(
     prediction_type: str, shares: FloatArray, weight: FloatArray
 ) -> dict[str, FloatArray]:
-    """Columns of weight * predicted noise, which the clipping of x0 does not touch."""
+    """Return the columns that add weight * predicted noise; the clipping of x0 leaves it alone."""
     signal, noise = shares.T
     if prediction_type == "epsilon":
         return {"mean_from_output": weight}

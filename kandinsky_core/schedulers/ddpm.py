@@ -30,9 +30,9 @@ __all__ = ["DDPMScheduler"]
 class DDPMScheduler(Scheduler):
     """`DDPMScheduler` of diffusers, with its arguments and defaults.
 
-    With `variance_type="learned_range"` the network must have twice the sample's channels. Not
-    supported: `learned`, where they would hold the variance itself (no published network's do), and
-    `fixed_large_log`, which is NaN in diffusers.
+    With `variance_type="learned_range"` the network's output must have twice the sample's channels.
+    Two values are not supported: with `learned` the second half would hold the variance itself,
+    which no published network gives; `fixed_large_log` gives NaN in diffusers.
     """
 
     num_train_timesteps: int = 1000
@@ -66,9 +66,9 @@ class DDPMScheduler(Scheduler):
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
 
-        A step leads to the next timestep of the list, the last one to the clean sample. Noise is
-        drawn wherever the timestep is above 0: with `steps_offset=1` also at the last step, with a
-        scale of 1e-10.
+        A step leads to the next timestep of the list; the last step leads to the clean sample.
+        Noise is drawn wherever the timestep is above 0. With `steps_offset=1` that includes the
+        last step, where the noise has a scale of 1e-10.
         """
         count = self.num_train_timesteps
         steps, start = check_steps(num_inference_steps, start, count)

@@ -34,8 +34,8 @@ _FEW_STEPS = 15
 class DPMSolverMultistepScheduler(Scheduler):
     """`DPMSolverMultistepScheduler` of diffusers, with its arguments and defaults.
 
-    Multistep DPM-Solver++ of order 1 or 2, or its stochastic variant. `variance_type` has no
-    effect: the solver uses the predicted mean alone.
+    It is the multistep DPM-Solver++ of order 1 or 2, or its stochastic variant. `variance_type` has
+    no effect: the solver uses the predicted mean alone.
     """
 
     num_train_timesteps: int = 1000
@@ -100,11 +100,11 @@ class DPMSolverMultistepScheduler(Scheduler):
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
 
-        The first step that is taken is of first order, since nothing lies behind it.
+        The first step is of first order, since no earlier prediction exists.
 
         Raises:
-            InvalidInputError: A number is out of its range, or so large that a timestep would be
-                visited twice.
+            InvalidInputError: A number is out of its range, or the number of steps is so large that
+                a timestep would be visited twice.
         """
         steps, start = check_steps(num_inference_steps, start, self.num_train_timesteps)
         timesteps, sigmas = self._levels(steps)
@@ -127,13 +127,13 @@ class DPMSolverMultistepScheduler(Scheduler):
         )
 
     def _levels(self, steps: int) -> tuple[NDArray[np.int64], FloatArray]:
-        """Return the timesteps [steps] and their sigmas with the one behind them [steps + 1]."""
+        """Return timesteps [steps] and sigmas [steps + 1]; the last sigma lies behind all steps."""
         table = sigma_table(self.alphas_cumprod)
         sigmas: NDArray[Any]
         if self.use_karras_sigmas:
             sigmas = karras_sigmas(float(table[-1]), float(table[0]), steps)
             between = timesteps_of(sigmas, table)
-            # the reference cuts the timesteps of cosine betas off and rounds all others
+            # the reference rounds the timesteps of cosine betas down, all others to the nearest
             cosine = self.beta_schedule == "squaredcos_cap_v2"
             timesteps = (between if cosine else between.round()).astype(np.int64)
         else:
@@ -158,18 +158,18 @@ def _solver_columns(
 ) -> dict[str, FloatArray]:
     """Return the columns that lead from one noise level to the next.
 
-    Written with h, the step of log(signal / noise), and D = (x0 - previous_x0) * h / previous h:
+    Let h be the step of log(signal / noise), and D = (x0 - previous_x0) * h / previous h. Then
 
         next = noise ratio * sample + (1 - exp(-h)) * signal * x0 + c * signal * D
 
     where c is (1 - exp(-h)) / 2 for midpoint and 1 - (1 - exp(-h)) / h for heun. The stochastic
-    variant takes 2h for h and draws the variance that this leaves out.
+    variant puts 2h in place of h and draws noise of the variance that is then missing.
 
     Args:
-        shares: float32 [S + 1, 2], the last row for the sample behind the last step.
+        shares: float32 [S + 1, 2]; the last row describes the sample behind the last step.
         second: [S], whether the step is of second order.
-        stochastic: For sde-dpmsolver++.
-        heun: Solver type.
+        stochastic: Whether the algorithm is sde-dpmsolver++.
+        heun: Whether the solver type is heun; otherwise it is midpoint.
     """
     signal, noise = shares.T
     with np.errstate(divide="ignore"):

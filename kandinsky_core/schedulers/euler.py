@@ -1,8 +1,8 @@
 """Euler's method and its ancestral variant (Karras et al. 2022; Crowson's k-diffusion).
 
-The samples of these schedulers are original + sigma * noise, and so are not variance preserving:
+The samples of these schedulers are original + sigma * noise, so they do not preserve the variance:
 the network gets them scaled. The Kandinsky pipelines of diffusers leave the scaling out, which
-makes their pictures with these schedulers pale; those here are not.
+makes their pictures pale. The pipelines here scale, and their pictures are not pale.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler"]
 
 
 class _EulerScheduler(Scheduler):
-    """What both have in common."""
+    """The base of both schedulers: everything but where a step goes and what it draws."""
 
     terminal_alpha: ClassVar = 2.0**-24
     fractional: ClassVar = True
@@ -43,7 +43,7 @@ class _EulerScheduler(Scheduler):
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
 
-        Timesteps are float32, since `linspace` and Karras sigmas lie between those of training.
+        Timesteps are float32, since those of `linspace` and of Karras sigmas can be fractions.
         """
         steps, start = check_steps(num_inference_steps, start, self._field("num_train_timesteps"))
         timesteps, sigmas = self._levels(steps)
@@ -70,10 +70,10 @@ class _EulerScheduler(Scheduler):
 
     @abstractmethod
     def _targets(self, sigma: FloatArray, sigma_next: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the sigma that Euler's step goes to, and that of the noise drawn there, [S]."""
+        """Return two sigmas, each [S]: where Euler's step goes, and of the noise drawn there."""
 
     def _levels(self, steps: int) -> tuple[FloatArray, FloatArray]:
-        """Return the timesteps [steps] and their sigmas with the one behind them [steps + 1]."""
+        """Return timesteps [steps] and sigmas [steps + 1]; the last sigma lies behind all steps."""
         timesteps = self._timesteps(steps)
         return timesteps, np.append(self._sigmas(timesteps), 0).astype(np.float32)
 
@@ -97,7 +97,7 @@ class _EulerScheduler(Scheduler):
 class EulerDiscreteScheduler(_EulerScheduler):
     """`EulerDiscreteScheduler` of diffusers, with its arguments and defaults.
 
-    Not supported: the arguments of its `step` that add noise (`s_churn` and its siblings).
+    The arguments of its `step` that add noise (`s_churn` and its siblings) are not supported.
     """
 
     num_train_timesteps: int = 1000

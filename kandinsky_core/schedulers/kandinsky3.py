@@ -1,7 +1,7 @@
-"""The samplers of the code that Kandinsky 3.1 was published with: the usual one, and Flash's.
+"""The two samplers in the original code of Kandinsky 3.1: the usual one, and that of Flash.
 
-Source: ai-forever/Kandinsky-3, `kandinsky3/model/diffusion.py`. diffusers has neither; there
-Kandinsky 3 is sampled by `DDPMScheduler`, which clips at 1 and starts at another timestep.
+Source: ai-forever/Kandinsky-3, `kandinsky3/model/diffusion.py`. diffusers has neither. There
+`DDPMScheduler` samples Kandinsky 3; it clips at 1 and starts at another timestep.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Kandinsky3Scheduler(Scheduler):
     Attributes:
         percentile: Share of a sample's magnitudes that thresholding leaves as they are: 0.99 in
             text to image, 0.95 in inpainting.
-        eta: How much noise each step adds, from 0 (none) to 1. It stands within the root of the
-            deviation, where DDIM has it before.
+        eta: How much noise each step adds, from 0 (none) to 1. It scales the variance of the noise,
+            where DDIM's eta scales the deviation.
     """
 
     num_train_timesteps: int = 1000
@@ -61,15 +61,15 @@ class Kandinsky3Scheduler(Scheduler):
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
 
-        The distance of two timesteps is rounded up, so that a number of steps which does not divide
-        that of the training may be more than are taken: 333 of 400. Noise is drawn at every step,
-        at the last one for nothing.
+        The distance of two timesteps is rounded up. So a loop takes fewer steps than asked for
+        where the number does not divide that of the training: 333 for 400. Noise is drawn at every
+        step, though the last step does not use it.
         """
         count = self.num_train_timesteps
         steps, start = check_steps(num_inference_steps, start, count)
         timesteps = np.arange(count - 1, 0, -math.ceil(count / steps))[start - steps :]
         noising = variance_preserving(self.alphas_cumprod[timesteps])
-        # In float64, as at the first timestep float32 loses what is left of the signal.
+        # float64: at the first timestep float32 loses the rest of the signal
         alpha = self.alphas_cumprod[timesteps].astype(np.float64)
         alpha_next = np.append(alpha[1:], self.alphas_cumprod[0])
         share = (1 - alpha / alpha_next) * (1 - alpha_next) / (1 - alpha)
@@ -98,9 +98,10 @@ class Kandinsky3Scheduler(Scheduler):
 
 @dataclass(frozen=True)
 class Kandinsky3FlashScheduler(Scheduler):
-    """Four predictions of the clean sample, each noised anew to the next of four fixed timesteps.
+    """Predicts the clean sample four times and noises each prediction to the next timestep.
 
-    A loop starts from what is noised to the first of them, noise itself where there is no picture.
+    The four timesteps are fixed. A loop starts from a picture that is noised to the first of them,
+    or from noise alone.
     """
 
     num_train_timesteps: int = 1000
@@ -115,7 +116,7 @@ class Kandinsky3FlashScheduler(Scheduler):
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
 
-        With `start=3` it is the refiner of pictures of Kandinsky 3.0: one step at timestep 229.
+        `start=3` gives the refiner for pictures of Kandinsky 3.0: one step at timestep 229.
 
         Raises:
             InvalidInputError: `num_inference_steps` is not 4.

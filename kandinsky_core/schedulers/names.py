@@ -1,4 +1,4 @@
-"""Schedulers by the name of their class or a short one."""
+"""Finds a scheduler by the name of its class or by a short name."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def scheduler_from_config(config: Mapping[str, Any]) -> Scheduler:
     """Build the scheduler that `_class_name` names.
 
     Raises:
-        ConfigError: The class is not supported (the message lists those that are), or a field is
-            unknown or has an unsupported value.
+        ConfigError: The class is not supported (the message lists the supported ones), or a field
+            is unknown or has an unsupported value.
     """
     by_name = {cls.__name__: cls for cls in _CLASSES}
     class_name = config.get("_class_name")
@@ -58,11 +58,11 @@ def scheduler_by_name(name: str, config: Mapping[str, Any]) -> Scheduler:
     """Build another scheduler for the decoder that `config` was made for.
 
     Args:
-        name: One of `SCHEDULER_NAMES`, small or capital.
+        name: One of `SCHEDULER_NAMES`, in small or capital letters.
         config: Config of the decoder's present scheduler.
 
     Raises:
-        InvalidInputError: The name is unknown; the message lists those that are known.
+        InvalidInputError: The name is unknown; the message lists the known names.
         ConfigError: A value of the config is not supported by the other scheduler.
     """
     if name.lower() not in _SHORT:

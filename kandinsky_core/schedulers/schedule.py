@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,38 +12,60 @@ from numpy.typing import NDArray
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule, Threshold
 
-__all__ = ["ROW_FIELDS", "Schedule", "make_rows", "step"]
+__all__ = ["ROW_FIELDS", "Row", "Schedule", "make_rows", "step"]
 
-ROW_FIELDS = (
-    "x0_from_sample",
-    "x0_from_output",
-    "x0_clip",
-    "mean_from_x0",
-    "mean_from_sample",
-    "mean_from_previous_x0",
-    "noise_scale",
-    "mean_from_output",
-    "input_scale",
-    "log2_deviation_low",
-    "log2_deviation_high",
-    "kept_from_original",
-    "kept_from_noise",
-)
+
+class Row(NamedTuple):
+    """The numbers of one step by their names, in the order of the columns of `Schedule.rows`."""
+
+    x0_from_sample: Any
+    x0_from_output: Any
+    x0_clip: Any
+    mean_from_x0: Any
+    mean_from_sample: Any
+    mean_from_previous_x0: Any
+    noise_scale: Any
+    mean_from_output: Any
+    input_scale: Any
+    log2_deviation_low: Any
+    log2_deviation_high: Any
+    kept_from_original: Any
+    kept_from_noise: Any
+
+    @classmethod
+    def of(cls, row: Any) -> Row:
+        """Name the numbers of a row.
+
+        Args:
+            row: [13], an array of NumPy, JAX (traced, too) or MindSpore, or a list of numbers.
+
+        Raises:
+            ValueError: It has more or fewer numbers: a traced index past the end would silently
+                read the last one.
+        """
+        if len(row) != len(ROW_FIELDS):
+            raise ValueError(f"a row has {len(ROW_FIELDS)} numbers, not {len(row)}")
+        # By index: to iterate over a traced array would put another operation into the program.
+        return cls(*(row[column] for column in range(len(ROW_FIELDS))))
+
+
+ROW_FIELDS = Row._fields
 _KEPT_COLUMNS = [ROW_FIELDS.index(name) for name in ("kept_from_original", "kept_from_noise")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Schedule:
-    """The steps of one denoising loop; all that is left of a scheduler once the loop starts.
+    """The steps of one denoising loop; a loop needs nothing else of its scheduler.
 
     Attributes:
-        timesteps: [S] int64 or float32, what the network is told at each step.
+        timesteps: [S] int64 or float32, the number that tells the network how noisy its input is.
         rows: [S, 13] float32, columns named by `ROW_FIELDS`, for `step`.
-        draws: [S] bool, whether noise is drawn at the step. Not the same as a `noise_scale` above 0
-            that matters: the last step of DDPM draws for a scale of 1e-10, which moves the stream.
+        draws: [S] bool, whether noise is drawn at the step. A step may draw though its
+            `noise_scale` hardly matters: the last step of DDPM draws for a scale of 1e-10, which
+            moves the stream.
         noising: [S, 2] float32, the shares of a clean sample and of noise in a sample of each
-            timestep. `rows` gets its columns `kept_from_...` from it: those of the next timestep,
-            and the clean sample behind the last.
+            timestep. The columns `kept_from_...` of `rows` are filled from it: each step takes the
+            shares of the next timestep, and the last step those of a clean sample.
         init_noise_sigma: Factor of the initial noise.
         rule: How each step is computed.
     """
@@ -71,7 +93,7 @@ class Schedule:
         return len(self.timesteps)
 
     def noised(self, original: FloatArray, noise: FloatArray) -> FloatArray:
-        """Return clean samples noised to the first timestep: where image to image starts."""
+        """Return clean samples noised to the first timestep; image to image starts from them."""
         signal, deviation = self.noising[0]
         noised: FloatArray = signal * original + deviation * noise
         return noised
@@ -95,8 +117,8 @@ def step(
         next = mean_from_x0 * x0 + mean_from_sample * sample + mean_from_output * output
              + mean_from_previous_x0 * previous_x0 + noise_scale * noise
 
-    The network's input, `input_scale * sample`, is the caller's business. Uses only what NumPy, JAX
-    and MindSpore arrays share, so that it runs (and compiles) on each.
+    The caller computes the network's input, `input_scale * sample`. The function uses only what
+    NumPy, JAX and MindSpore arrays share, so that it runs (and compiles) on each.
 
     Args:
         row: One row of `Schedule.rows`; may be traced. A float32 row makes the arithmetic float32
@@ -105,45 +127,51 @@ def step(
         output: The network's prediction, guidance applied, of the same shape.
         previous_x0: Clean sample predicted one step earlier; None counts as zero.
         noise: Standard normals; None where the step draws none.
-        variance: Second half of the network's channels, for a learned variance; it multiplies
-            `noise_scale` by the deviation that it says, in place of 1.
+        variance: Second half of the network's channels, for a learned variance; `noise_scale` is
+            multiplied by the deviation that it stands for. None multiplies by 1.
         threshold: Dynamic thresholding in place of clipping.
-        sort: Sorts along the last axis, for `threshold`: in this the frameworks differ.
-        kept: What to put back afterwards; its arrays laid out as `sample`.
+        sort: Sorts along the last axis, for `threshold`; the frameworks' functions differ.
+        kept: The part to put back afterwards; its arrays are laid out as `sample`.
 
     Returns:
         The next sample and the predicted clean sample, both in the dtype of `sample`.
 
     Raises:
-        ValueError: The row has not as many numbers as `ROW_FIELDS` (a traced index past the end
-            would silently read the last one).
+        ValueError: The row and `ROW_FIELDS` differ in length (a traced index past the end would
+            silently read the last number).
     """
-    if len(row) != len(ROW_FIELDS):
-        raise ValueError(f"a row has {len(ROW_FIELDS)} numbers, not {len(row)}")
-    x0 = row[0] * sample + row[1] * output
-    x0 = _thresholded(x0, threshold, sort) if threshold is not None else x0.clip(-row[2], row[2])
-    result = row[3] * x0 + row[4] * sample + row[7] * output
+    named = Row.of(row)
+    x0 = named.x0_from_sample * sample + named.x0_from_output * output
+    if threshold is None:
+        x0 = x0.clip(-named.x0_clip, named.x0_clip)
+    else:
+        x0 = _thresholded(x0, threshold, sort)
+    result = (
+        named.mean_from_x0 * x0 + named.mean_from_sample * sample + named.mean_from_output * output
+    )
     if previous_x0 is not None:
-        result = result + row[5] * previous_x0
+        result = result + named.mean_from_previous_x0 * previous_x0
     if noise is not None:
-        scale = row[6] if variance is None else row[6] * _deviation(row, variance)
+        scale = named.noise_scale
+        if variance is not None:
+            scale = scale * _deviation(named, variance)
         result = result + scale * noise
     if kept is not None:
-        original = row[11] * kept.original + row[12] * kept.noise
+        original = named.kept_from_original * kept.original + named.kept_from_noise * kept.noise
         result = kept.mask * original + (1 - kept.mask) * result
     return result.astype(sample.dtype), x0.astype(sample.dtype)
 
 
-def _deviation(row: Any, variance: Any) -> Any:
+def _deviation(row: Row, variance: Any) -> Any:
     """Return the deviation that a learned variance in [-1, 1] stands for."""
     share = (variance + 1) / 2
-    return 2.0 ** (share * row[10] + (1 - share) * row[9])
+    return 2.0 ** (share * row.log2_deviation_high + (1 - share) * row.log2_deviation_low)
 
 
 def _thresholded(x0: Any, threshold: Threshold, sort: Any) -> Any:
     """Clip each sample at a quantile of its magnitudes, at least 1, and scale it to [-1, 1]."""
     magnitudes = sort(abs(x0).reshape(len(x0), -1))  # [B, N]
-    # the quantile's place among N sorted values, between two of them as NumPy's `linear` has it
+    # the quantile's place among N sorted values; between two it interpolates, as NumPy's `linear`
     place = threshold.ratio * (magnitudes.shape[1] - 1)
     low = int(place)
     high = min(low + 1, magnitudes.shape[1] - 1)
@@ -153,9 +181,9 @@ def _thresholded(x0: Any, threshold: Threshold, sort: Any) -> Any:
 
 
 def make_rows(count: int, **columns: Any) -> FloatArray:
-    """Lay columns out as rows [count, 13], each column [count] or a scalar.
+    """Lay columns out as rows [count, 13]; each column is [count] or a scalar.
 
-    A column that is not named is zero; `input_scale` is 1.
+    A column that is not named is zero, except `input_scale`, which is 1.
     """
     unknown = set(columns) - set(ROW_FIELDS)
     if unknown:

@@ -1,4 +1,4 @@
-"""Noise levels sigma = noise / signal, in which Karras et al. 2022 describe a diffusion."""
+"""Noise levels sigma = noise / signal: Karras et al. 2022 describe a diffusion by them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMALLEST_SIGMA = 1e-10
 
 
 def sigma_table(alphas_cumprod: FloatArray) -> FloatArray:
-    """Return sigma of each training timestep, rising, float32 of the same shape."""
+    """Return the sigma of each training timestep, rising, float32 of the same shape."""
     table: FloatArray = np.sqrt((ONE - alphas_cumprod) / alphas_cumprod)
     return table
 
@@ -31,11 +31,11 @@ def karras_sigmas(largest: float, smallest: float, steps: int) -> NDArray[np.flo
 
 
 def check_falling(sigmas: NDArray[Any]) -> None:
-    """Refuse a loop whose noise does not fall at each step; `sigmas` are those of its timesteps.
+    """Refuse a loop whose noise does not fall at each step; `sigmas` has one for each timestep.
 
     Raises:
-        InvalidInputError: So many steps that one timestep would be visited twice, or that betas
-            rescaled to no terminal signal show a neighbour above the last sigma.
+        InvalidInputError: There are so many steps that one timestep would be visited twice. Or the
+            betas are rescaled to no terminal signal, and a neighbour's sigma exceeds the last one.
     """
     if (np.diff(sigmas) >= 0).any():
         raise InvalidInputError(
@@ -45,15 +45,16 @@ def check_falling(sigmas: NDArray[Any]) -> None:
 
 
 def timesteps_of(sigmas: NDArray[Any], table: FloatArray) -> NDArray[np.float64]:
-    """Return the timesteps of sigmas, float64 [S], between those of `table`.
+    """Return the timesteps of sigmas, float64 [S], interpolated between the entries of `table`.
 
-    Linear in log(sigma); sigmas outside the table get its first or last timestep.
+    The interpolation is linear in log(sigma). A sigma outside the table gets its first or last
+    timestep.
     """
     # compared in float32, so that the largest sigma is found although powers have rounded it
     wanted = np.log(np.maximum(sigmas, _SMALLEST_SIGMA)).astype(np.float32)
     known = np.log(table)
-    # the last entry that is not above: with betas rescaled to no terminal signal the table's last
-    # entry can be below its neighbours
+    # the last entry that is not above the sigma: with betas rescaled to no terminal signal the
+    # table's last entry can be below its neighbours
     low = np.where(known <= wanted[:, None], np.arange(len(known)), 0).max(axis=1)  # [S, N] -> [S]
     low = low.clip(0, len(known) - 2)
     share = ((known[low] - wanted) / (known[low] - known[low + 1])).clip(0, 1)

@@ -42,7 +42,7 @@ def spaced_timesteps(
     """Return the timesteps of a loop, int64 [steps], falling.
 
     For 62 of the step counts up to 1000 (61, 103, ...) `trailing` in diffusers 0.39 has one entry
-    more than asked for, timestep -1, which then reads the last alpha; it is left out here.
+    more than asked for. That entry is timestep -1, which reads the last alpha; it is left out here.
 
     Raises:
         InvalidInputError: `leading` with its offset reaches beyond the last training timestep.
@@ -64,8 +64,8 @@ def solver_timesteps(
 ) -> NDArray[np.int64]:
     """Return the timesteps of a loop of DPM-Solver, int64 [steps], falling.
 
-    Here `linspace` and `leading` cut the way down to timestep 0 into equal parts and leave that
-    timestep out, where `spaced_timesteps` visits it.
+    Here `linspace` and `leading` cut the way down to timestep 0 into equal parts. They leave
+    timestep 0 out, while `spaced_timesteps` visits it.
 
     Raises:
         InvalidInputError: As `spaced_timesteps` raises.

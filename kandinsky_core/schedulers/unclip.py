@@ -25,7 +25,7 @@ __all__ = ["UnCLIPScheduler"]
 class UnCLIPScheduler(Scheduler):
     """`UnCLIPScheduler` of diffusers, with its arguments and defaults.
 
-    Not supported: learned variances (no prior predicts one).
+    Learned variances are not supported, since no prior predicts one.
     """
 
     num_train_timesteps: int = 1000
@@ -45,8 +45,8 @@ class UnCLIPScheduler(Scheduler):
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
 
-        Timesteps run evenly from the last training timestep to 0; each step leads to the next
-        entry, as the prior pipelines ask for, and the last one, which draws no noise, to the clean
+        Timesteps run evenly from the last training timestep to 0. Each step leads to the next
+        entry, as the prior pipelines ask for; the last step draws no noise and leads to the clean
         sample. A single step divides by zero in diffusers; here it goes from timestep 999 straight
         to the clean sample.
         """

@@ -1,1 +1,1 @@
-"""What core and a backend say to each other."""
+"""The interface between core and a backend: the protocols that both sides keep to."""

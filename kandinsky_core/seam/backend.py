@@ -1,4 +1,4 @@
-"""What a backend is to core: something that loads networks and knows its devices."""
+"""The protocol of a backend: core asks it to load networks and to describe its devices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Backend", "BackendReport", "DeviceMemory"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendReport:
-    """What `kandinsky backends` prints of one backend."""
+    """The description of one backend that `kandinsky backends` prints."""
 
     name: str
     available: bool
@@ -26,14 +26,14 @@ class BackendReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMemory:
-    """What a device has.
+    """The memory of a device.
 
     Attributes:
-        device: Its name.
+        device: The device's name.
         total: Bytes that this process may have there.
-        free: Bytes of them that nobody has now; None where that is unknown.
+        free: Bytes of `total` that are free now; None where that is unknown.
         host: Whether it is the host's memory, where weights may be windows into their files.
-        filled_by_load: Whether `Backend.load` brings weights there. Else they come when they are
+        filled_by_load: Whether `Backend.load` brings weights there. If not, they come when they are
             used.
     """
 
@@ -45,23 +45,23 @@ class DeviceMemory:
 
 
 class Backend(Protocol):
-    """A framework that runs the networks: an object, so that two can live in one process.
+    """A framework that runs the networks. It is an object, so that two can live in one process.
 
     Attributes:
-        name: As it is registered.
-        cache_folder: Where compiled programs outlive the process; None where they do not.
+        name: Name that the backend is registered under.
+        cache_folder: Folder that keeps compiled programs for later processes; None where none does.
     """
 
     name: str
     cache_folder: Path | None
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> Network:
-        """Build one component and fill it.
+        """Build the network of one component and fill it with its weights.
 
         Args:
-            source: Its class, config and weights.
+            source: The component's class, config and weights.
             dtype: Name of the dtype to compute in.
-            device: Where; None takes the backend's own choice.
+            device: Name of the device; None takes the backend's own choice.
 
         Raises:
             BackendUnavailableError: The device is not there; raised before any weight is read.
@@ -78,15 +78,15 @@ class Backend(Protocol):
         Raises:
             BackendUnavailableError: The device is not there.
             CheckpointError: The checkpoint does not fit; no data has been read.
-            ConfigError: A config field is unknown or unsupported, or this is another network.
+            ConfigError: A config field is unknown or unsupported, or the source is another network.
         """
         ...
 
     def memory(self, device: str | None = None) -> DeviceMemory | None:
-        """Return what a device has; None where the framework does not tell.
+        """Return the memory of a device; None where the framework does not tell.
 
         Args:
-            device: Where; None takes the backend's own choice.
+            device: Name of the device; None takes the backend's own choice.
 
         Raises:
             BackendUnavailableError: The device is not there.
@@ -94,5 +94,5 @@ class Backend(Protocol):
         ...
 
     def report(self) -> BackendReport:
-        """Describe versions and devices."""
+        """Return the versions of the backend's packages and the devices that it sees."""
         ...

@@ -1,4 +1,4 @@
-"""The log of what a backend compiles."""
+"""The log of a backend's compilations, from which users see what took the time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """One compilation: of what, for which shape of its first input, how long.
+    """One compilation: which program, for which shape of its first input, and how long it took.
 
     Attributes:
         program: The network and what it does.
-        shape: Of the first input.
-        seconds: From the function to a program that can run.
-        cached: Whether a process before this one had compiled it, and kept it.
+        shape: Shape of the first input.
+        seconds: Seconds from the function to a program that can run.
+        cached: Whether an earlier process compiled the program and kept it.
     """
 
     program: str
@@ -28,7 +28,7 @@ class Compilation:
 
 
 class CompilationLog(list[Compilation]):
-    """Every compilation of a backend, in order. Each is logged once at level INFO."""
+    """All compilations of a backend, in order. Each is logged once at level INFO."""
 
     def add(self, program: str, shape: str, seconds: float, *, cached: bool = False) -> None:
         """Record and log one compilation."""

@@ -1,7 +1,7 @@
-"""Compiling without computing: what `pipeline.compile` asks of the backends.
+"""The mode in which backends compile and do not compute; `pipeline.compile` uses it.
 
-The mode belongs to the thread and not to the networks. So a call that another thread makes with the
-same pipeline meanwhile computes its picture.
+The mode belongs to the thread and not to the networks. So another thread that calls the same
+pipeline meanwhile gets its picture.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ _COMPILING = ContextVar("kandinsky_compile_only", default=False)
 
 @contextmanager
 def compile_only() -> Iterator[None]:
-    """Within it a call goes its usual way, and what the backends compile does not run.
+    """Make the backends compile instead of compute, for the calls inside a `with` block.
 
-    A network that compiles ahead of time gives zeros of the shapes that it would have computed; a
-    component that is loaded may come without the values of its weights, and then serves nothing
-    else. What a backend cannot do so, it does as always. One step stands for a whole schedule.
+    A network that compiles ahead of time returns zeros of the shapes that it would have computed. A
+    component that is loaded here may lack the values of its weights; then it serves nothing else. A
+    backend runs as always what it cannot compile ahead of time. One step stands for a whole
+    schedule.
     """
     token = _COMPILING.set(True)
     try:

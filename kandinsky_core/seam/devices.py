@@ -1,4 +1,4 @@
-"""Devices by name, whatever framework's object a caller passes."""
+"""Reads the name of a device from any framework's device object."""
 
 from __future__ import annotations
 

@@ -12,9 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.seam.stored_dtypes import STORED
 
-__all__ = ["DTYPES", "chosen_dtype", "component_dtype", "dtype_name", "is_dtype", "safe_dtype"]
+__all__ = [
+    "DTYPES",
+    "chosen_dtype",
+    "component_dtype",
+    "dtype_name",
+    "is_dtype",
+    "pinned_dtype",
+    "safe_dtype",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +36,7 @@ _ALIASES = {
     "fp32": "float32",
     "half": "float16",
 }
-# MoVQ overflows and bands in half precision, and takes little of the time: float32 always.
-_PINNED = {"movq": "float32"}
-# T5's sums overflow float16, in which it was never trained.
-_INSTEAD = {("T5EncoderModel", "float16"): "bfloat16"}
+_OF_MINDSPORE = {entry.mindspore: entry.name for entry in STORED.values()}
 
 
 def dtype_name(dtype: Any) -> str:
@@ -62,7 +69,7 @@ def _object_name(dtype: Any) -> str:
         return dtype.__name__
     name = getattr(dtype, "name", None)
     text = name if isinstance(name, str) else str(dtype)  # torch.float16 prints as its own name
-    return {"Float32": "float32", "Float16": "float16", "BFloat16": "bfloat16"}.get(text, text)
+    return _OF_MINDSPORE.get(text, text)
 
 
 def chosen_dtype(*given: Any) -> Any:
@@ -80,21 +87,26 @@ def chosen_dtype(*given: Any) -> Any:
     return names.pop() if names else None
 
 
-def component_dtype(component: str, dtype: str, class_name: str | None = None) -> str:
-    """Return the dtype that a component computes in when a pipeline is asked for `dtype`.
+def component_dtype(class_name: str, dtype: str) -> str:
+    """Return the dtype that a network computes in when its pipeline is asked for `dtype`.
 
     Args:
-        component: Its name in the pipeline.
+        class_name: Of the network; one that is not in `NETWORKS` computes in `dtype`.
         dtype: One of `DTYPES`.
-        class_name: Of its network, where the network has a say: T5 never computes in float16.
     """
-    chosen = _PINNED.get(component, dtype)
-    return safe_dtype(class_name, chosen) if class_name else chosen
+    return safe_dtype(class_name, pinned_dtype(class_name, dtype))
+
+
+def pinned_dtype(class_name: str, dtype: str) -> str:
+    """Return the dtype that a pipeline asks a network for when it is asked for `dtype` itself."""
+    entry = NETWORKS.get(class_name)
+    return dtype if entry is None or entry.dtype is None else entry.dtype
 
 
 def safe_dtype(class_name: str, dtype: str) -> str:
     """Return the dtype that a network computes in when it is asked for `dtype`; log another one."""
-    chosen = _INSTEAD.get((class_name, dtype), dtype)
+    entry = NETWORKS.get(class_name)
+    chosen = dtype if entry is None else entry.instead.get(dtype, dtype)
     if chosen != dtype:
         logger.info("%s computes in %s: it overflows %s", class_name, chosen, dtype)
     return chosen

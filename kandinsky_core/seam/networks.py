@@ -33,7 +33,7 @@ __all__ = [
 
 
 class Network(Protocol):
-    """What every loaded component has in common.
+    """A loaded network; all kinds of network have these attributes and methods.
 
     Within `compile_only` a network that compiles ahead of time compiles instead of running. It then
     returns zeros of the shapes that it would have computed.
@@ -54,7 +54,7 @@ class Network(Protocol):
 
     @property
     def compilations(self) -> CompilationLog | None:
-        """The log of what is compiled for this network, others too; None where nothing is."""
+        """The log of compilations for this network and others; None where nothing is compiled."""
         ...
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
@@ -69,21 +69,21 @@ class Network(Protocol):
         """Return copies of weights, by PyTorch's names, in its layout and the network's dtype.
 
         Raises:
-            KeyError: There are no such weights; the error holds all their names.
+            KeyError: Weights of these names do not exist; the error holds all missing names.
         """
         ...
 
     def update_weights(self, values: Mapping[str, Array]) -> None:
-        """Replace weights, cast to the network's dtype, and keep what they were first.
+        """Replace weights by values cast to the network's dtype, and keep the first originals.
 
         Raises:
-            KeyError: There are no such weights.
-            ValueError: One is of another shape.
+            KeyError: Weights of these names do not exist.
+            ValueError: A value has another shape than its weight.
         """
         ...
 
     def restore_weights(self) -> None:
-        """Put back, bit for bit, all that `update_weights` replaced."""
+        """Put back, bit for bit, all weights that `update_weights` replaced."""
         ...
 
 
@@ -116,7 +116,7 @@ class T5TextEncoder(Network, Protocol):
 
         Args:
             input_ids: Integers.
-            attention_mask: [B, L], True on tokens and False on padding, which has states too.
+            attention_mask: [B, L], True on tokens and False on padding. Padding has states too.
         """
         ...
 
@@ -136,7 +136,7 @@ class DenoisingRun(Protocol):
         """Run the network once and apply one row of a `Schedule`.
 
         Args:
-            timestep: What the network is told.
+            timestep: The timestep that the network reads.
             row: The row.
             noise: Standard normals; None at a step that draws none.
         """
@@ -177,20 +177,21 @@ class Denoiser(Network, Protocol):
                 For the UNet of Kandinsky 2: `image_embeds` [., D]; in 2.1 `text_embeds` [., D] and
                 `text_encoder_hidden_states` [., L, H]; `image_latents` [., c, h, w], channels that
                 stand behind the sample's (inpainting); `hint` [., 3, H, W] (ControlNet).
-                For that of Kandinsky 3: `text_encoder_hidden_states` [., L, H]; `attention_mask`
-                [., L], True on the tokens that attention sees; `image_latents` as above, the mask
-                first. In diffusers' convention that is all. In the original code's the projected
-                text is zero but where `projected_mask` [., L] is True, and `null_embedding` [., D],
-                in unconditional rows the trained one and else zero, is added to its first token.
+                For the UNet of Kandinsky 3: `text_encoder_hidden_states` [., L, H];
+                `attention_mask` [., L], True on the tokens that attention sees; `image_latents` as
+                above, the mask first. diffusers' convention needs no more. The convention of the
+                original code needs two others: the projected text is zero except where
+                `projected_mask` [., L] is True, and `null_embedding` [., D] is added to its first
+                token. That is the trained vector in unconditional rows and zeros in the others.
             guidance_scale: Weight of classifier-free guidance; off at 1 and below.
             rule: How the schedule's steps are computed.
-            kept: What inpainting puts back after every step.
+            kept: The part of the picture that inpainting puts back after every step.
         """
         ...
 
 
 class PriorDenoiser(Denoiser, Protocol):
-    """The prior also holds the statistics that its embeddings were normalised with."""
+    """The prior, a denoiser that also holds the statistics its embeddings were normalised with."""
 
     def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
         """Return `clip_mean` and `clip_std`, each [1, D]."""
@@ -198,7 +199,7 @@ class PriorDenoiser(Denoiser, Protocol):
 
 
 class Autoencoder(Network, Protocol):
-    """MoVQ.
+    """MoVQ, the network between pixels and latents.
 
     Attributes:
         tiling: How large pictures are divided; None converts them whole.
@@ -208,7 +209,7 @@ class Autoencoder(Network, Protocol):
 
     @property
     def scale_factor(self) -> int:
-        """Pixels to a latent cell along a side, 8 for the published models."""
+        """Pixels along a side of a latent cell, 8 for the published models."""
         ...
 
     def encode(self, pixels: FloatArray) -> FloatArray:
@@ -243,9 +244,10 @@ class Tiling:
     factor: int
 
     def starts(self, length: int) -> list[int]:
-        """Return where tiles begin on a side of `length` cells: as few as cover it, spread evenly.
+        """Return where tiles begin on a side of `length` cells.
 
-        All tiles are of one size, so that one program serves them.
+        There are as few tiles as cover the side, spread evenly. All have one size, so that one
+        program serves them.
         """
         if length <= self.size:
             return [0]

@@ -1,4 +1,4 @@
-"""Finding backends: they register in the entry-point group `kandinsky.backends`."""
+"""Finds the installed backends, which register in the entry-point group `kandinsky.backends`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "kandinsky.backends"
-# What `kandinsky verify --against` takes besides backends.
+# The group of libraries that `kandinsky verify --against` takes besides backends.
 REFERENCE_GROUP = "kandinsky.references"
 # JAX first: `backend=None` takes the first one whose packages are installed.
 _PREFERENCE = ("jax", "mindspore")
@@ -41,18 +41,18 @@ def backend_names() -> tuple[str, ...]:
 
 
 def get_backend(name: str | None = None, **options: Any) -> Backend:
-    """Return a backend, which `from_pretrained(backend=...)` takes as it takes a name.
+    """Return a backend, which `from_pretrained(backend=...)` takes in place of its name.
 
     Args:
         name: `jax`, `mindspore`, or another registered name. None takes the environment's
             `KANDINSKY_BACKEND`, else the first one that is installed.
-        options: What the backend named has, and others have not: `compile=True` for `mindspore`,
+        options: Options of this backend alone: `compile=True` for `mindspore`,
             `mesh="data=4,model=2"` for `jax`.
 
     Raises:
         BackendUnavailableError: The name is unknown, or the packages are missing (the message
             names the extra that installs them).
-        InvalidInputError: The backend has no such option, or none is named.
+        InvalidInputError: The backend has no such option, or options come without a name.
     """
     points = _registered()
     wanted = name or os.environ.get("KANDINSKY_BACKEND") or None
@@ -84,14 +84,14 @@ def chosen_backend(backend: str | Backend | None, mesh: Any, device: Any) -> Bac
     """Return the backend that the arguments of `from_pretrained` ask for.
 
     Args:
-        backend: A name, an object, or None.
-        mesh: An option of the backend, or None.
-        device: Where, or None.
+        backend: A backend's name, a backend, or None.
+        mesh: The backend's option `mesh`, or None.
+        device: Name of a device, or None.
 
     Raises:
         BackendUnavailableError: See `get_backend`; or there are fewer devices than the mesh has.
-        InvalidInputError: The backend takes no mesh, or not this one, or the arguments contradict
-            each other.
+        InvalidInputError: The backend takes no mesh, it refuses this mesh, or the arguments
+            contradict each other.
     """
     if mesh is None:
         return get_backend(backend) if backend is None or isinstance(backend, str) else backend
@@ -106,7 +106,7 @@ def chosen_backend(backend: str | Backend | None, mesh: Any, device: Any) -> Bac
 
 
 def get_reference(name: str) -> Any:
-    """Return what backends are compared with: `diffusers`.
+    """Return the library that backends are compared with: `diffusers`.
 
     Raises:
         BackendUnavailableError: The name is unknown, or the packages are missing.
@@ -125,7 +125,7 @@ def available_backends() -> list[str]:
 
 
 def backend_reports() -> list[BackendReport]:
-    """Describe every registered backend, the missing ones with the reason."""
+    """Describe every registered backend; a backend that is not available has the reason."""
     reports = []
     for name, point in _registered().items():
         try:
@@ -145,7 +145,7 @@ def _create(point: EntryPoint, **options: Any) -> Backend:
     except BackendUnavailableError:
         raise
     except (ImportError, AttributeError, RuntimeError) as error:
-        # A package of another version, or a broken one: the name is there, the module is not.
+        # a package is broken or of another version: its name is registered, its module fails
         raise BackendUnavailableError(
             f"the {point.name} backend cannot be imported ({' '.join(str(error).split())}): "
             f"pip install --upgrade 'kandinsky-anywhere[{point.name}]'"

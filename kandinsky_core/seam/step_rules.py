@@ -1,4 +1,4 @@
-"""What a denoising step does besides the numbers of its row."""
+"""Options of a denoising step that are no numbers of its row: how the step is computed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Threshold:
 
     Attributes:
         ratio: Share of a sample's magnitudes that are left as they are.
-        maximum: Largest magnitude that the others are scaled down from.
+        maximum: Upper bound of the magnitude that a sample is clipped at and divided by.
     """
 
     ratio: float
@@ -23,12 +23,12 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class StepRule:
-    """The part of a step that is no number of its row: a compiled step is one for each rule.
+    """The options of a step that are no numbers of its row; each rule is compiled on its own.
 
     Attributes:
         learned_variance: The second half of the output's channels says where between
             `log2_deviation_low` and `log2_deviation_high` the noise's deviation lies (Nichol and
-            Dhariwal 2021); otherwise these channels are dropped.
+            Dhariwal 2021). If False, these channels are dropped.
         threshold: Dynamic thresholding; None clips by `x0_clip`.
     """
 
@@ -41,11 +41,11 @@ PLAIN_RULE = StepRule()
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Kept:
-    """What inpainting puts back after every step, noised as far as the sample is.
+    """The part of a picture that inpainting puts back after every step, as noisy as the sample.
 
     Attributes:
         original: Clean sample, [B, C, h, w].
-        noise: The noise that it is noised with, [B, C, h, w].
+        noise: The noise that is added to `original`, [B, C, h, w].
         mask: 1 where the original is kept, 0 where it is repainted, [B, 1, h, w].
     """
 

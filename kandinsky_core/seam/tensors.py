@@ -1,4 +1,4 @@
-"""What a backend reads a component from: its config, and its tensors by name."""
+"""The source that a backend reads a component from: its config, and its tensors by name."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Tensors(Protocol):
     def read(self, name: str) -> Array:
         """Return the tensor's values, in PyTorch's layout and the stored dtype.
 
-        It may be a window into a file, copied where it is written to: the file never changes.
+        The array may be a window into a file. Writing to it copies; the file never changes.
         """
         ...
 
 
 class ComponentSource(Protocol):
-    """What a backend needs in order to build one component."""
+    """The data that a backend needs to build one component."""
 
     @property
     def class_name(self) -> str:
@@ -39,7 +39,7 @@ class ComponentSource(Protocol):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """Content of its config file."""
+        """Content of the component's config file."""
         ...
 
     def tensors(self) -> Tensors:

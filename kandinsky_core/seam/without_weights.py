@@ -1,4 +1,4 @@
-"""What text encoders that hold no weights between calls have in common, on every backend."""
+"""The methods about weights, for text encoders of any backend that hold none between calls."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["WithoutWeights"]
 
 
 class WithoutWeights:
-    """The part of `kandinsky_core.seam.networks.Network` that is about weights in memory."""
+    """Keeps to the part of `kandinsky_core.seam.networks.Network` about weights, without any."""
 
     def offload(self) -> None:
         """Do nothing: no weights are kept anywhere."""
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
-        """Refuse; see `update_weights`.
+        """Refuse to read; see `update_weights`.
 
         Raises:
             KeyError: Always.
@@ -25,7 +25,7 @@ class WithoutWeights:
         raise KeyError(*names)
 
     def update_weights(self, values: Mapping[str, Array]) -> None:
-        """Refuse: what the files hold is what counts.
+        """Refuse new weights: every call reads the weights of the files.
 
         Raises:
             InvalidInputError: Always.

@@ -1,1 +1,1 @@
-"""Tokenizers, and the prompt beautifier."""
+"""From a prompt to token ids: tokenizers, and the prompt beautifier."""

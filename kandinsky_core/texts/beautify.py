@@ -1,9 +1,9 @@
-"""Prompts made richer by a language model: what Kandinsky 3.1 calls prompt beautification.
+"""Prompts made richer by a language model: Kandinsky 3.1 calls this prompt beautification.
 
 A decoder draws what it is told and invents little. The language model adds what a short prompt
 leaves open: materials, light, surroundings, style. It runs in PyTorch, by transformers'
-`text-generation`, whatever backend makes the picture; any other model can take its place as a
-callable, and then neither package is needed.
+`text-generation`, whatever backend makes the picture. A callable can take its place; then neither
+package is needed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["Beautifier", "PromptBeautifier", "beautifier_for"]
 
 Beautifier = Callable[[str], str]
 
-# As in the README of Kandinsky 3.1. Its technical report and the card of Intel's model have a
-# newline after "### System:".
+# The text is that of Kandinsky 3.1's README. The technical report and the card of Intel's model
+# have a newline after "### System:".
 _TEMPLATE = (
     "### System: You are a prompt engineer. Your mission is to expand prompts written by user. "
     "You should provide the best prompt for text to image generation in English.\n"
@@ -35,9 +35,9 @@ _TEMPLATE = (
     "{prompt}\n"
     "### Assistant:\n"
 )
-_HEADING = "###"  # what a model writes that goes on with the next turn
+_HEADING = "###"  # a model that goes on with the next turn starts it with this
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\xab": "\xbb"}
-_TOKENS_A_WORD = 2  # English takes about 1.4, so that words are what limits the answer
+_TOKENS_A_WORD = 2  # English takes about 1.4, so the words and not the tokens limit the answer
 _REASON_LENGTH = 200  # some of transformers' messages name all the models that it knows
 
 
@@ -45,27 +45,28 @@ _REASON_LENGTH = 200  # some of transformers' messages name all the models that 
 class PromptBeautifier:
     """Expands a prompt with a language model; on one machine a prompt always becomes the same text.
 
-    Source: "Prompt beautification" in the README of Kandinsky 3.1, its template and its model.
-    Decoding is greedy, whatever the model's own settings say. The tokenizer puts before the text
-    what it always does, a BOS token for most models.
+    Source: "Prompt beautification" in the README of Kandinsky 3.1, with its template and its model.
+    Decoding is greedy, whatever the model's own settings say. The tokenizer puts its usual tokens
+    before the text, a BOS token for most models.
 
     The model is loaded at the first call and kept for the next ones, as long as this object
-    lives. Of a GPU's memory PyTorch keeps what the model leaves for its own next use; for JAX it
+    lives. Afterwards PyTorch keeps the model's GPU memory for its own next use; for JAX that memory
     is free after `torch.cuda.empty_cache()`.
 
     Args:
         model: Causal language model, by hub id or folder. The default has 7 billion parameters,
             about 14 GB to download and to hold. Code that a repository brings is never run.
-        max_words: Longest text to give: a longer answer is cut. T5 of Kandinsky 3 reads 128
-            tokens, about 90 words.
-        device: `cpu`, `cuda`, `cuda:1` and others that PyTorch knows; None takes an accelerator
-            where PyTorch sees one. JAX takes most of a GPU's memory when it starts: where both
-            are to share one, set XLA_PYTHON_CLIENT_PREALLOCATE=false.
-        dtype: What the model computes in; None is what its weights are stored in.
+        max_words: Longest text to return, in words; a longer answer is cut. T5 of Kandinsky 3 reads
+            128 tokens, about 90 words.
+        device: `cpu`, `cuda`, `cuda:1` or another device that PyTorch knows; None takes an
+            accelerator where PyTorch sees one. JAX takes most of a GPU's memory when it starts: set
+            XLA_PYTHON_CLIENT_PREALLOCATE=false where both share a GPU.
+        dtype: Dtype that the model computes in; None takes the dtype of its stored weights.
 
     Raises:
         BackendUnavailableError: PyTorch or transformers is not installed.
-        InvalidInputError: An argument is no model, number of words or dtype.
+        InvalidInputError: `model` is no text or path, `max_words` is no number of words, or `dtype`
+            is no dtype.
     """
 
     model: str | Path = "Intel/neural-chat-7b-v3-1"
@@ -91,7 +92,7 @@ class PromptBeautifier:
         """Expand one prompt.
 
         Args:
-            prompt: A short text, in any language that the model reads.
+            prompt: A short text in any language that the model reads.
 
         Returns:
             The model's prompt on one line, of `max_words` words at most.
@@ -110,7 +111,7 @@ class PromptBeautifier:
                 return_full_text=False,
                 max_new_tokens=_TOKENS_A_WORD * self.max_words,
                 do_sample=False,
-                temperature=None,  # of no use to greedy decoding, and transformers says so
+                temperature=None,  # greedy decoding ignores it, and transformers would warn
                 top_k=None,
                 top_p=None,
             )
@@ -131,16 +132,16 @@ def beautifier_for(value: Any) -> Beautifier | None:
     """Return the function that a `beautify=` argument stands for. No model is loaded yet.
 
     Args:
-        value: None or False for none; True for the model of Kandinsky 3.1; a hub id or a folder
-            of another one; a `PromptBeautifier`; or any callable that takes a prompt and returns
-            another.
+        value: None or False for no function; True for the model of Kandinsky 3.1; a hub id or a
+            folder of another model; a `PromptBeautifier`; or any callable that takes a prompt and
+            returns another.
 
     Returns:
         A function of one prompt. It keeps the model that it loads: make it once for many
-        prompts. A callable is checked at each call to return a text that is not empty.
+        prompts. Each call of a callable checks that it returns a text that is not empty.
 
     Raises:
-        BackendUnavailableError: It needs a package that is not installed.
+        BackendUnavailableError: The language model needs a package that is not installed.
         InvalidInputError: The value is something else.
     """
     if value is None or value is False:
@@ -174,8 +175,8 @@ def _answer(text: str) -> str:
     line = " ".join(text.partition(_HEADING)[0].split())
     for first, last in _QUOTES.items():
         inside = line[1:].removesuffix(last)
-        # One that is closed further inside belongs to a part. One that is never closed is of an
-        # answer that was cut.
+        # A quote that is closed further inside belongs to a part of the answer and stays. A quote
+        # that is never closed goes: the answer was cut.
         if line.startswith(first) and last not in inside:
             return inside
     return line
@@ -200,11 +201,11 @@ def _text_generation(model: str, device: Any, dtype: Any) -> Any:
     try:
         if place is not None:
             torch.empty(0, device=place)
-    except (AssertionError, RuntimeError) as error:  # the first where PyTorch was built without
+    except (AssertionError, RuntimeError) as error:  # AssertionError: PyTorch was built without it
         raise InvalidInputError(
             f"device={device!r} cannot be used by PyTorch: {_reason(error)}"
         ) from error
-    # Apart, as `pipeline` would hide what is wrong with them.
+    # Tokenizer and network are loaded here, since `pipeline` would hide why they cannot be.
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         network, report = AutoModelForCausalLM.from_pretrained(
@@ -213,12 +214,12 @@ def _text_generation(model: str, device: Any, dtype: Any) -> Any:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except Exception as error:  # tokenizers raises bare Exception, safetensors its own
+    except Exception as error:  # tokenizers raises bare Exception, safetensors its own class
         raise InvalidInputError(
             f"language model {model!r} cannot be loaded: {_reason(error)}"
         ) from error
     missing = sorted(report["missing_keys"])
-    if missing:  # transformers would make them up
+    if missing:  # transformers would fill them with random numbers
         raise InvalidInputError(
             f"language model {model!r} cannot be loaded: of its tensors {len(missing)} missing "
             f"({shorten(', '.join(missing), _REASON_LENGTH)})"
@@ -227,7 +228,7 @@ def _text_generation(model: str, device: Any, dtype: Any) -> Any:
 
 
 def _torch_name(device: Any) -> str:
-    """Return what PyTorch calls a device."""
+    """Return PyTorch's name of a device."""
     name = device_name(device) or str(device)
     return f"cuda{name[3:]}" if name.startswith("gpu") else name
 
@@ -241,7 +242,7 @@ def _memory_explained(model: str | Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, told without its import
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, told without an import
             raise
         raise DeviceMemoryError(
             f"the language model {str(model)!r} does not fit the device ({_reason(error)}): choose "

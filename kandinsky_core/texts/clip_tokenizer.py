@@ -1,13 +1,13 @@
 """CLIP's byte-pair tokenizer, from the files that transformers saves.
 
-Built on the `tokenizers` library directly: the same tokens as transformers' CLIPTokenizerFast
-(tested), without its two seconds of import.
+It is built on the `tokenizers` library directly. It gives the same tokens as transformers'
+CLIPTokenizerFast (tested), without the two seconds that transformers takes to import.
 
-diffusers 0.39 with transformers 4 loads the slow CLIPTokenizer. It gives the same tokens but for
-text that it cleans first: without ftfy it drops control and invisible characters (U+0000, U+200B,
-U+200D, U+FEFF, U+FFFD), sets each CJK ideograph apart, and writes a final sigma as such; with ftfy
-it repairs what ftfy takes for damage (curly quotes, ligatures, full-width letters). transformers 5
-has the fast one only, and so have we.
+diffusers 0.39 with transformers 4 loads the slow CLIPTokenizer, which cleans the text first. Its
+tokens differ only where the cleaning changes the text. Without ftfy it drops control and invisible
+characters (U+0000, U+200B, U+200D, U+FEFF, U+FFFD), sets each CJK ideograph apart, and writes a
+final sigma as a final sigma. With ftfy it repairs what ftfy takes for damage (curly quotes,
+ligatures, full-width letters). transformers 5 has only the fast tokenizer, and so have we.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class ClipTokenizer:
         ids = np.full((len(prompts), length), self._pad, np.int32)
         mask = np.zeros((len(prompts), length), np.bool_)
         for row, prompt in enumerate(prompts):
-            # One by one: encode_batch starts threads, of which tokenizers warns after every fork.
+            # One by one: encode_batch starts threads, and tokenizers warns of them at every fork.
             found = self._tokenizer.encode(prompt, add_special_tokens=False).ids
             kept, lost = found[: length - 2], found[length - 2 :]
             if lost:
@@ -124,8 +124,9 @@ def _byte_pairs(vocabulary: Path, merges: Path, start: str, end: str) -> Tokeniz
         str(vocabulary), str(merges), unk_token=end, end_of_word_suffix="</w>"
     )
     tokenizer = Tokenizer(model)
-    # Found after lower-casing, as the published files say (`normalized`). One that the vocabulary
-    # lacks would get a new id here, for which the text encoder has no embedding.
+    # Special tokens are found after lower-casing, as the published files say (`normalized`). A
+    # token that the vocabulary lacks would get a new id here, and the text encoder has no embedding
+    # for it.
     known = [token for token in (start, end) if model.token_to_id(token) is not None]
     tokenizer.add_special_tokens([AddedToken(token, normalized=True) for token in known])
     tokenizer.normalizer = normalizers.Sequence(

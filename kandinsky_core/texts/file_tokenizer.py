@@ -1,7 +1,7 @@
-"""Tokenizers that a `tokenizer.json` describes whole: XLM-RoBERTa's of Kandinsky 2.1, for example.
+"""Tokenizers that `tokenizer.json` describes completely, such as XLM-RoBERTa's in Kandinsky 2.1.
 
-The `tokenizers` library reads the file as transformers' fast tokenizers do; these classes only cut,
-pad, and say what was left out.
+The `tokenizers` library reads the file as transformers' fast tokenizers do. The classes here only
+cut, pad, and report what was left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FileTokenizer:
     """Turns prompts into token ids of one length.
 
     Args:
-        tokenizer: With the template that adds its special tokens.
+        tokenizer: The library's tokenizer, with the template that adds its special tokens.
         model_max_length: Length L of every row.
         pad: The padding token.
 
@@ -48,7 +48,7 @@ class FileTokenizer:
 
     @property
     def pad_token_id(self) -> int:
-        """What stands behind the tokens of a text."""
+        """Id of the token that fills a row behind the tokens of its text."""
         return int(self._pad)
 
     @classmethod
@@ -56,7 +56,7 @@ class FileTokenizer:
         """Read `tokenizer.json`.
 
         Raises:
-            CheckpointError: It is missing or damaged.
+            CheckpointError: The file is missing or damaged.
         """
         from tokenizers import Tokenizer
 
@@ -80,7 +80,7 @@ class FileTokenizer:
         ids = np.full((len(prompts), self.model_max_length), self._pad, np.int32)
         mask = np.zeros(ids.shape, np.bool_)
         for row, prompt in enumerate(prompts):
-            # One by one: encode_batch starts threads, of which tokenizers warns after every fork.
+            # One by one: encode_batch starts threads, and tokenizers warns of them at every fork.
             found = self._tokenizer.encode(prompt)
             if found.overflowing:
                 lost = [number for part in found.overflowing for number in part.ids]
@@ -98,14 +98,14 @@ class FileTokenizer:
 class XLMRobertaTokenizer(FileTokenizer):
     """The tokenizer of Kandinsky 2.1's decoder; source: transformers' XLMRobertaTokenizerFast."""
 
-    # What the decoder was trained with; the tokenizer's own limit is 512.
+    # The decoder was trained with rows of this length; the tokenizer's own limit is 512.
     LENGTH = 77
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> XLMRobertaTokenizer:
-        """Read the tokenizer.
+        """Read `tokenizer.json` from a folder.
 
         Raises:
-            CheckpointError: Its file is missing or damaged.
+            CheckpointError: The file is missing or damaged.
         """
         return cls(cls.read(folder), cls.LENGTH, "<pad>")

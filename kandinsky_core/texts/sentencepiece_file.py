@@ -1,4 +1,4 @@
-"""Reads the model files of SentencePiece, without its library or that of protocol buffers.
+"""Reads SentencePiece's model files, without the libraries of SentencePiece and protocol buffers.
 
 Source: sentencepiece_model.proto of google/sentencepiece, and the encoding of protocol buffers.
 """
@@ -18,13 +18,14 @@ __all__ = ["CONTROL", "UNKNOWN", "USER_DEFINED", "Piece", "SentencePieceModel"]
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
 
 _UNIGRAM = 1
-# How a field is stored: a number of as many bytes as it needs, 8 bytes, so many bytes, 4 bytes.
+# How a field is stored: a number of as many bytes as it needs, 8 bytes, a length and so many bytes,
+# 4 bytes.
 _NUMBER, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One piece of the vocabulary, whose place in the list is its id."""
+    """One piece of the vocabulary; its place in the list is its id."""
 
     text: str
     score: float
@@ -33,12 +34,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class SentencePieceModel:
-    """What a Unigram model says.
+    """The content of a Unigram model's file.
 
     Attributes:
         pieces: The vocabulary.
-        unknown: Id of what is not in it.
-        character_map: How characters are normalised first, compiled; empty for not at all.
+        unknown: Id that stands for text outside the vocabulary.
+        character_map: Compiled rules that normalise characters first; empty where there are none.
     """
 
     pieces: tuple[Piece, ...]
@@ -47,10 +48,10 @@ class SentencePieceModel:
 
     @classmethod
     def read(cls, file: Path) -> SentencePieceModel:
-        """Read a file.
+        """Read a model file.
 
         Raises:
-            CheckpointError: It cannot be read, is damaged, or is no Unigram model.
+            CheckpointError: The file cannot be read, is damaged, or is no Unigram model.
         """
         try:
             return cls._parse(file.read_bytes())
@@ -93,7 +94,7 @@ def _whole(value: int | bytes) -> bytes:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field of a record: integers, or the bytes of anything else."""
+    """Yield number and value of each field of a record: an integer, or bytes for anything else."""
     position = 0
     while position < len(data):
         key, position = _number(data, position)
@@ -115,7 +116,11 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _number(data: bytes, position: int) -> tuple[int, int]:
-    """Seven bits a byte, the lowest first; the highest bit says that more follow."""
+    """Read an integer: seven bits a byte, the lowest first; the highest bit says that more follow.
+
+    Returns:
+        The integer, and the position behind it.
+    """
     value = shift = 0
     while True:
         byte = data[position]

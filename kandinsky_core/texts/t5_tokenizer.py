@@ -1,11 +1,11 @@
 """The tokenizer of Kandinsky 3: T5's, from `tokenizer.json` or from SentencePiece's `spiece.model`.
 
-Prompts are neither cleaned nor put into lower case. Rows have 128 tokens: those of the prompt, the
-end of the text (1), padding (0). The empty prompt is the end of the text alone.
+Prompts are neither cleaned nor put into lower case. A row has 128 tokens: the prompt's tokens, the
+end of the text (1), padding (0). The row of an empty prompt is the end of the text and padding.
 
-The published tokenizers have `spiece.model` only, which is read here: the same tokens as those of
-transformers and of SentencePiece itself (tested). Left out are the 100 `<extra_id_0>` and so on,
-which stand for gaps in T5's training and are plain text here.
+The published tokenizers have only `spiece.model`, which is read here. The tokens equal those of
+transformers and of SentencePiece itself (tested). One thing is left out: the 100 tokens
+`<extra_id_0>` and so on, which mark gaps in T5's training, are plain text here.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _PADDING = "<pad>"
 
 
 class T5Tokenizer(FileTokenizer):
-    """Source: transformers' T5Tokenizer and T5TokenizerFast."""
+    """The tokenizer of Kandinsky 3; source: transformers' T5Tokenizer and T5TokenizerFast."""
 
-    LENGTH = 128  # of every Kandinsky 3; T5's own limit is 512
+    LENGTH = 128  # every Kandinsky 3 reads rows of this length; T5's own limit is 512
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> T5Tokenizer:
-        """Read the tokenizer.
+        """Read `tokenizer.json` or `spiece.model` from a folder.
 
         Raises:
-            CheckpointError: Its file is missing or damaged.
+            CheckpointError: The file is missing or damaged.
         """
         pieces = folder / "spiece.model"
         whole = (folder / "tokenizer.json").is_file() or not pieces.is_file()
@@ -49,7 +49,7 @@ class T5Tokenizer(FileTokenizer):
 
 
 def _from_pieces(file: Path) -> Tokenizer:
-    """Build what `tokenizer.json` would describe.
+    """Build from `spiece.model` the tokenizer that a `tokenizer.json` would describe.
 
     Raises:
         CheckpointError: The file is damaged, or is no Unigram model.

@@ -35,10 +35,10 @@ def shapes_of(backend: str, name: str) -> Shapes:
 
         parameters = parameters_by_name(build_network(config))
         return {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    from kandinsky_jax.backend import _CLASSES
+    from kandinsky_jax.backend import CLASSES
     from kandinsky_jax.weights.load import abstract_network, expected_shapes
 
-    _, module_class, _ = _CLASSES[config.CLASS_NAME]
+    module_class, _ = CLASSES[type(config)]
     return expected_shapes(abstract_network(module_class, config, dtype="float32"))
 
 

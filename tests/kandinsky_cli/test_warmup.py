@@ -58,11 +58,12 @@ def test_a_later_command_compiles_nothing(tmp_path: Path) -> None:
     assert all(line.startswith("took from the cache ") for line in again), again
 
 
-def test_it_prints_each_program_and_where_they_are_kept(kandinsky: Runner) -> None:
+def test_it_prints_each_program_and_where_they_are_kept(kandinsky: Runner, shallow: Path) -> None:
+    words = (*SIZE, "--task", "img2img", "--model", shallow)
     folder = os.environ["KANDINSKY_COMPILATION_CACHE"]
     logger = logging.getLogger("kandinsky_core.seam.compilations")
     before = (logger.level, list(logger.handlers))
-    code, output, error = kandinsky("warmup", *SIZE, "--num-images", 1, "--task", "img2img")
+    code, output, error = kandinsky("warmup", *words, "--num-images", 1)
     assert (code, error) == (0, "")
     assert (logger.level, list(logger.handlers)) == before
     lines = output.splitlines()
@@ -71,7 +72,7 @@ def test_it_prints_each_program_and_where_they_are_kept(kandinsky: Runner) -> No
     assert lines[-1].startswith(f"{len(lines) - 1} programs in ")
     assert lines[-1].endswith(f", kept in {folder}")
 
-    code, output, error = kandinsky("warmup", *SIZE, "--task", "img2img", "--json")
+    code, output, error = kandinsky("warmup", *words, "--json")
     assert (code, error) == (0, "")
     result = json.loads(output)
     assert result["cache"] == str(folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kandinsky_converters.layouts.accounting import UNUSED, account, audit, modern_name
+from kandinsky_converters.layouts.accounting import account, audit, modern_name
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError
 from tests.support.dict_tensors import DictTensors
 
@@ -53,7 +54,8 @@ def test_long_lists_are_cut_and_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "name"), [(network, name) for network, names in UNUSED.items() for name in names]
+    ("network", "name"),
+    [(network, name) for network, entry in NETWORKS.items() for name in entry.unused],
 )
 def test_unused_tensors_are_left_out_of_their_network_only(network: str, name: str) -> None:
     given = tensors()

@@ -15,9 +15,10 @@ from safetensors.numpy import load_file, save_file
 
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_converters.check import check
-from kandinsky_converters.convert import FILE_NAMES, convert
+from kandinsky_converters.convert import convert
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoints.file_names import NATIVE
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.configs import T5Config
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
@@ -172,7 +173,7 @@ def test_the_encoder_of_flan_ul2_alone(tmp_path: Path, names: tuple[str, ...]) -
 def test_t5_is_read_in_parts_from_any_layout(model: Path, tmp_path: Path, layout: str) -> None:
     convert(model, layout, tmp_path / "out", components=["text_encoder"], options=FP16)
     folder = tmp_path / "out/text_encoder"
-    assert (folder / FILE_NAMES[layout]).is_file()
+    assert (folder / NATIVE[layout]).is_file()
     component = Component("text_encoder", "", "T5EncoderModel", folder)
     parts = T5Parts(component.tensors(), T5Config.from_dict(T5))
     block, arrays = parts.block(1), values("T5EncoderModel", T5)

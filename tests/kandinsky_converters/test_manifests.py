@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from kandinsky_converters.inventory.expected import expected_tensors
-from kandinsky_converters.layouts.accounting import UNUSED
 from kandinsky_converters.layouts.layouts import native_name
 from kandinsky_converters.layouts.leaf_rules import JAX_RULES
 from kandinsky_converters.manifests import Manifest, manifests, recognise
-from kandinsky_core.configs import NETWORK_CONFIGS, NetworkConfig
+from kandinsky_core.configs import NETWORKS, NetworkConfig
+from kandinsky_core.configs.networks import unused_tensors
 from kandinsky_core.errors import ConfigError
 from tests.support.dict_tensors import DictTensors
 from tests.support.published import published_json
@@ -58,7 +58,7 @@ def shapes_of(manifest: Manifest) -> dict[str, tuple[int, ...]]:
 
 def used_by_networks(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     """The same without what no pipeline uses: MoVQ's codebook."""
-    unused = UNUSED.get(manifest.class_name, ())
+    unused = unused_tensors(manifest.class_name)
     return {name: shape for name, shape in shapes_of(manifest).items() if name not in unused}
 
 
@@ -138,11 +138,11 @@ def test_recognised_by_names_and_shapes() -> None:
 def test_full_size_coverage_on_jax(name: str) -> None:
     """Native names and shapes are those of the network's own attributes, none over or missing."""
     pytest.importorskip("jax")
-    from kandinsky_jax.backend import _CLASSES
+    from kandinsky_jax.backend import CLASSES
     from kandinsky_jax.weights.load import abstract_network, native_shapes
 
     manifest = KNOWN[name]
-    module = _CLASSES[manifest.class_name][1]
+    module = CLASSES[NETWORKS[manifest.class_name].config][0]
     found = native_shapes(abstract_network(module, config_of(manifest), dtype="float32"))
     expected = {}
     for tensor, shape in used_by_networks(manifest).items():
@@ -154,4 +154,4 @@ def test_full_size_coverage_on_jax(name: str) -> None:
 
 def config_of(manifest: Manifest) -> NetworkConfig:
     """As a backend would read it."""
-    return NETWORK_CONFIGS[manifest.class_name].from_dict(dict(manifest.config))
+    return NETWORKS[manifest.class_name].config.from_dict(dict(manifest.config))

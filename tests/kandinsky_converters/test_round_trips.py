@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from kandinsky_converters.check import check
-from kandinsky_converters.convert import FILE_NAMES, convert
+from kandinsky_converters.convert import convert
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_converters.layouts.layouts import native_name
 from kandinsky_converters.manifests import manifests
@@ -23,6 +23,7 @@ from kandinsky_converters.sources import REPORT
 from kandinsky_converters.writers import ALIGNMENT, write_safetensors
 from kandinsky_core import KandinskyV22Pipeline, get_backend
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
+from kandinsky_core.checkpoints.file_names import NATIVE
 from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
@@ -129,7 +130,7 @@ def test_back_in_diffusers_layout_all_is_as_it_was(converted: Path, way: str) ->
 
 def test_the_same_conversion_gives_the_same_bytes(converted: Path) -> None:
     for part in PARTS:
-        first = converted / "jax" / part / FILE_NAMES["jax"]
+        first = converted / "jax" / part / NATIVE["jax"]
         assert first.read_bytes() == (converted / "jax again" / part / first.name).read_bytes()
 
 
@@ -224,7 +225,7 @@ class _Fixed:
 
 def test_large_tensors_lie_where_jax_takes_them(converted: Path) -> None:
     for part in PARTS:
-        path = converted / "jax" / part / FILE_NAMES["jax"]
+        path = converted / "jax" / part / NATIVE["jax"]
         file = SafetensorsFiles([path])
         for name in file.names():
             if file.read(name).nbytes % ALIGNMENT == 0:
@@ -269,7 +270,7 @@ def test_report_accounts_for_everything(model: Path, tmp_path: Path) -> None:
     assert list(entry["ignored"]) == [positions]
     assert entry["source_tensors"] == entry["used"] + 1 == entry["tensors"] + 1
     assert entry["sources"][encoder.name] == hashlib.sha256(encoder.read_bytes()).hexdigest()
-    written = tmp_path / "out/prior/text_encoder" / FILE_NAMES["jax"]
+    written = tmp_path / "out/prior/text_encoder" / NATIVE["jax"]
     assert entry["files"] == {written.name: hashlib.sha256(written.read_bytes()).hexdigest()}
     assert entry["class"] == "CLIPTextModelWithProjection"
     assert report["target"] == "jax"
@@ -341,7 +342,7 @@ def test_check_finds_every_kind_of_difference(model: Path, tmp_path: Path) -> No
     out = tmp_path / "out"
     convert(model, "mindspore", out)
     assert list(check(model, out)) == []
-    path = out / "decoder/unet" / FILE_NAMES["mindspore"]
+    path = out / "decoder/unet" / NATIVE["mindspore"]
     content = bytearray(path.read_bytes())
     file = MindSporeFile(path)
     start, _ = file._pieces["conv_in.weight"][0]

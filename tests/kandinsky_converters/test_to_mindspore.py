@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kandinsky_converters.convert import FILE_NAMES, convert
+from kandinsky_converters.convert import convert
 from kandinsky_converters.layouts.layouts import native_name
+from kandinsky_core.checkpoints.file_names import NATIVE
 from kandinsky_core.checkpoints.hub import EMBEDDED
 
 mindspore = pytest.importorskip("mindspore")
@@ -48,7 +49,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("part", ["prior/prior", "prior/text_encoder", "decoder/movq"])
 def test_mindspore_itself_loads_the_file_into_the_network(converted: Path, part: str) -> None:
     """Plain `load_checkpoint(path)` and `load_param_into_net`, with nothing of ours in between."""
-    parameters = mindspore.load_checkpoint(str(converted / part / FILE_NAMES["mindspore"]))
+    parameters = mindspore.load_checkpoint(str(converted / part / NATIVE["mindspore"]))
     half, name = part.split("/")
     component = Checkpoint.open(converted / half).components[name]
     network = get_backend("mindspore").load(component, "float16")

@@ -20,7 +20,7 @@ pytest.importorskip("flax")
 
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import EMBEDDED
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.memory.plan import ComponentMemory
 from kandinsky_jax.components.turns import Turns
 from tests.support.kandinsky3_folder import write_kandinsky3
@@ -49,7 +49,7 @@ def sizes(*folders: Path) -> dict[str, int]:
         component.class_name: ComponentMemory.of(name, component, "float32").size
         for folder in folders
         for name, component in Checkpoint.open(folder).components.items()
-        if component.class_name in NETWORK_CONFIGS
+        if component.class_name in NETWORKS
     }
 
 

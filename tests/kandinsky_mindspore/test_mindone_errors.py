@@ -35,7 +35,7 @@ from kandinsky_mindspore import create  # noqa: E402
 from kandinsky_mindspore.components import denoise  # noqa: E402
 from kandinsky_mindspore.components import encoders as components  # noqa: E402
 from kandinsky_mindspore.networks import build as networks  # noqa: E402
-from kandinsky_mindspore.weights import load  # noqa: E402
+from kandinsky_mindspore.weights.load import fill_network, parameters_by_name  # noqa: E402
 from tests.support.dict_tensors import DictTensors  # noqa: E402
 from tests.support.fake_npu import (  # noqa: E402
     MOVQ,
@@ -138,7 +138,7 @@ def test_b6_norms_without_weights_have_none() -> None:
         cross_attention_dim=16,
         encoder_hid_dim=24,
     )
-    names = load.parameters_by_name(networks.build_network(config))
+    names = parameters_by_name(networks.build_network(config))
     assert [name for name in names if ".context_mlp." in name]
     assert [name for name in names if name.endswith((".norm.weight", ".norm.bias"))] == []
 
@@ -152,8 +152,7 @@ def test_b7_stored_positions_are_neither_missing_nor_cast(dtype: str) -> None:
     assert tables
     assert all(parameter.has_init for parameter in tables), "values were drawn"
     tensors = {
-        name: normal(*parameter.shape)
-        for name, parameter in load.parameters_by_name(network).items()
+        name: normal(*parameter.shape) for name, parameter in parameters_by_name(network).items()
     }
     positions = {"text_model.embeddings.position_ids": np.arange(77)[None]}
     for given in (tensors, tensors | positions):
@@ -185,13 +184,13 @@ def test_b8_a_tied_embedding_is_not_missing(stored: tuple[str, ...]) -> None:
         feed_forward_proj="gated-gelu",
     )
     network = networks.build_network(config)
-    expected = load.parameters_by_name(network)
+    expected = parameters_by_name(network)
     tensors = {name: normal(*parameter.shape) for name, parameter in expected.items()}
     table = normal(12, 8)
     tied = {"shared.weight", "encoder.embed_tokens.weight"}
     tensors = {name: value for name, value in tensors.items() if name not in tied}
     given = DictTensors(tensors | dict.fromkeys(stored, table))
-    load.fill_network(network, "T5EncoderModel", given, "float32")
+    fill_network(network, "T5EncoderModel", given, "float32")
     np.testing.assert_array_equal(network.encoder.embed_tokens.weight.asnumpy(), table)
 
 

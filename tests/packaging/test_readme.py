@@ -1,4 +1,7 @@
-"""Every command and sample of the README runs as it stands."""
+"""Every command and sample of the README and of the pages in docs/ runs as it stands.
+
+A block that cannot run here has a comment before it: `<!-- not run: why -->`.
+"""
 
 from __future__ import annotations
 
@@ -8,56 +11,157 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.packaging.test_layers import FLOORS
+
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-SAMPLES = [text for kind, text in BLOCKS if kind == "python"]
-COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
-SETUP = [line for line in COMMANDS if "-m venv" in line]
+PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
+# A comment before the block, its language, its text.
+BLOCK = re.compile(r"(?ms)(?:^<!-- ([^\n]*) -->\n)?^```(\w+)\n(.*?)^```$")
+# `verify` marks what `tools.parity_page` writes; tests/parity/test_verify.py runs it.
+LEFT_OUT = re.compile(r"not run: .+|verify")
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+NAMED_PATH = re.compile(
+    r"`((?:apps|backends|benchmarks|converters|docs|examples|kandinsky_core|tests|tools)/[^\s`]*)`"
+)
 # The hub cannot be reached here; the embedded model stands in for the published ones.
 HUB_ID = re.compile(r"kandinsky-community/kandinsky-2-2-(decoder|prior)")
 
 
+@dataclass(frozen=True)
+class Page:
+    """What a page tells its reader to type."""
+
+    name: str
+
+    @property
+    def text(self) -> str:
+        """The page as it stands."""
+        return (ROOT / self.name).read_text(encoding="utf-8")
+
+    def blocks(self, language: str) -> list[str]:
+        """The blocks of a language that are to run."""
+        return [
+            text
+            for comment, kind, text in BLOCK.findall(self.text)
+            if kind == language and not LEFT_OUT.fullmatch(comment)
+        ]
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines to type, without what sets up an environment."""
+        lines = [line for block in self.blocks("bash") for line in block.splitlines()]
+        return [line for line in lines if "-m venv" not in line]
+
+
+SETUP = [
+    line
+    for block in Page("README.md").blocks("bash")
+    for line in block.splitlines()
+    if "-m venv" in line
+]
+SAMPLES = [(name, number) for name in PAGES for number in range(len(Page(name).blocks("python")))]
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("readme")
-
-
-def test_the_readme_has_two_setups_commands_and_samples() -> None:
-    assert len(SETUP) == 2
-    assert len(COMMANDS) > 5
-    assert len(SAMPLES) == 3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(len(SAMPLES)))
-def test_samples_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(HUB_ID.sub("shapes", SAMPLES[number]), names)
-    assert isinstance(names["image"], Image.Image)
-
-
-@pytest.mark.slow
-def test_commands_run_in_order(folder: Path) -> None:
-    """One after the other: `info` reads what `generate` wrote."""
+def type_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
+    """Type a command in a folder that all pages share, unless a page before had it already."""
+    folder = tmp_path_factory.mktemp("commands")
     shutil.copytree(ROOT / "examples", folder / "examples")
     scripts = str(Path(sys.executable).parent)
     environment = os.environ | {"PATH": scripts + os.pathsep + os.environ["PATH"]}
-    for line in COMMANDS:
-        if line in SETUP:
-            continue
+    typed = set()
+
+    def type_it(line: str) -> None:
+        if line in typed:
+            return
         done = subprocess.run(
             shlex.split(line), cwd=folder, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout.strip(), line
+        typed.add(line)
+
+    return type_it
+
+
+def test_the_readme_is_short_and_has_two_setups_commands_and_samples() -> None:
+    readme = Page("README.md")
+    assert readme.text.count("\n") <= 150
+    assert len(SETUP) == 2
+    assert len(readme.commands) == 5
+    assert len(readme.blocks("python")) == 2
+
+
+def test_the_index_lists_every_page() -> None:
+    index = Page("docs/README.md").text
+    listed = set(re.findall(r"\]\((\w[\w-]*\.md)\)", index))
+    assert {f"docs/{name}" for name in listed} | {"docs/README.md"} == set(PAGES) - {"README.md"}
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
+
+
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    for target, anchor in LINK.findall(Page(name).text):
+        path = (ROOT / name).parent / target if target else ROOT / name
+        assert path.exists(), target
+        if anchor:
+            assert anchor in anchors(path), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md"])
+def test_paths_that_pages_name_are_there(name: str) -> None:
+    """But for those of files to come, which have a word in capitals."""
+    for path in NAMED_PATH.findall(Page(name).text):
+        if not re.search(r"[A-Z]{3}|\*", path):
+            assert (ROOT / path).exists(), path
+
+
+def test_the_design_has_every_floor() -> None:
+    """Its table of the rooms of core is that of the layers."""
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", Page("docs/design.md").text, flags=re.MULTILINE)
+    floors: dict[int, set[str]] = {number: set() for number in range(1, len(FLOORS) + 1)}
+    for number, rooms in rows:
+        places = re.findall(r"`(.+?)`", rooms)
+        floors[int(number)] |= {place.removesuffix(".py").strip("/") for place in places}
+    names = [{name.replace(".", "/") for name in floor} - {"pipelines"} for floor in FLOORS]
+    assert list(floors.values()) == names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "number"), SAMPLES)
+def test_samples_run(
+    name: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples of a page stand alone; what makes a picture calls it `image`."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    sample = HUB_ID.sub("shapes", Page(name).blocks("python")[number])
+    exec(sample, names)
+    if "image = " in sample:
+        assert isinstance(names["image"], Image.Image)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in PAGES if Page(name).commands])
+def test_commands_run_in_order(name: str, type_once: Callable[[str], None]) -> None:
+    """One after the other: `info` reads what `generate` wrote."""
+    for line in Page(name).commands:
+        type_once(line)
 
 
 @pytest.mark.slow

@@ -15,10 +15,11 @@ import pytest
 from kandinsky_converters.check import check
 from kandinsky_converters.convert import convert
 from kandinsky_converters.inventory.expected import expected_tensors
-from kandinsky_converters.layouts.accounting import UNUSED, audit
+from kandinsky_converters.layouts.accounting import audit
 from kandinsky_converters.manifests import manifests, recognise
 from kandinsky_converters.originals.configs import original_config
 from kandinsky_converters.originals.tensors import OriginalTensors
+from kandinsky_core.configs.networks import unused_tensors
 from kandinsky_core.errors import CheckpointError
 from tests.parity import tiny
 from tests.parity.original_kandinsky3 import (
@@ -134,7 +135,7 @@ def test_the_published_names_are_those_of_the_rules(name: str) -> None:
     assert config == {"_class_name": class_name, **manifest.config}
     expected = expected_tensors(class_name, config)
     assert audit(class_name, expected, seen).fault == ""
-    assert recognise(class_name, seen, UNUSED.get(class_name, ())) == name
+    assert recognise(class_name, seen, unused_tensors(class_name)) == name
 
 
 @pytest.fixture(scope="module")

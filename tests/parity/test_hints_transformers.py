@@ -12,6 +12,7 @@ from PIL import Image
 
 from kandinsky_core import KandinskyV22ControlnetPipeline, depth_hint
 from kandinsky_core.errors import InvalidInputError
+from tests.support.tolerances import allowed
 
 pytest.importorskip("jax")
 torch = pytest.importorskip("torch")
@@ -60,7 +61,7 @@ def test_depth_hint_is_that_of_the_model_card(estimator: Path, picture: Image.Im
     for given in (estimator, str(estimator), ready):
         hint = depth_hint(picture, given)
         assert hint.shape == (1, 3, 40, 56)
-        np.testing.assert_allclose(hint, expected, atol=1e-6)
+        np.testing.assert_allclose(hint, expected, atol=allowed("hint"))
 
 
 def test_an_estimator_that_cannot_be_loaded(tmp_path: Path, picture: Image.Image) -> None:
@@ -90,5 +91,5 @@ def test_the_card_s_own_hint_and_generator_work_as_they_are(picture: Image.Image
 
     card = draw(hint.unsqueeze(0).half(), torch.Generator(device="cpu").manual_seed(43))
     ours = draw(hint.unsqueeze(0).half().float().numpy(), 43)
-    np.testing.assert_allclose(card, ours, atol=1e-4)
+    np.testing.assert_allclose(card, ours, atol=allowed("picture"))
     assert np.abs(draw(np.zeros((1, 3, 64, 64), np.float32), 43) - ours).max() > 0.05

@@ -17,9 +17,10 @@ from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.test_image_tasks import half_mask, picture, pixels_of  # noqa: E402
 from tests.support.backends import BACKENDS  # noqa: E402
+from tests.support.tolerances import allowed  # noqa: E402
 
-EMBEDDING_TOLERANCE = 1e-5  # relative
-PICTURE_TOLERANCE = 1e-4
+EMBEDDING_TOLERANCE = allowed("embeddings")
+PICTURE_TOLERANCE = allowed("picture")
 PROMPTS = ["a large red circle on a blue background", "two stars"]
 
 

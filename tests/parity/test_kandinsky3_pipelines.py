@@ -18,10 +18,9 @@ from PIL import Image
 import kandinsky_core as kandinsky
 from tests.parity.random_models_3 import TEXTS, save_kandinsky3
 from tests.support.backends import BACKENDS
+from tests.support.tolerances import allowed
 
-# The project promises 1e-3. Random weights multiply the last bits, which depend on the number of
-# threads too: between 1e-5 and 1e-4 were seen.
-PICTURE_TOLERANCE = 2e-4
+PICTURE_TOLERANCE = allowed("3 picture")
 REQUEST = {"num_inference_steps": 4, "guidance_scale": 1.5, "output_type": "np"}
 SIZE = {"height": 64, "width": 128}
 
@@ -130,7 +129,7 @@ def test_saved_embeddings_stand_for_their_prompt(folder: Path, pair: Any, tmp_pa
         theirs.encode_prompt(TEXTS[0], negative_prompt=TEXTS[1], _cut_context=True),
         strict=True,
     ):
-        np.testing.assert_allclose(mine, other, atol=1e-5)
+        np.testing.assert_allclose(mine, other, atol=allowed("3 embeddings"))
     embeds.save(tmp_path / "prompt.safetensors")
     small = kandinsky.Kandinsky3Pipeline.from_pretrained(
         folder, text_encoder=None, tokenizer=None, backend=ours.backend

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from kandinsky_core.checkpoints.lora import merged_weights, read_lora
 from tests.parity import tiny
+from tests.support.tolerances import allowed
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
@@ -73,7 +74,7 @@ def test_unet(tmp_path: Path, with_text: bool) -> None:
     for hook in hooks:
         hook.remove()
     merge(model, tmp_path / "a.safetensors")
-    assert tiny.relative_error(run(), branched) < 3e-6
+    assert tiny.relative_error(run(), branched) < allowed("merged lora")
     assert tiny.relative_error(plain, branched) > 0.05
 
 
@@ -92,5 +93,5 @@ def test_prior(tmp_path: Path) -> None:
     for hook in hooks:
         hook.remove()
     merge(model, tmp_path / "a.safetensors")
-    assert tiny.relative_error(run(), branched) < 3e-6
+    assert tiny.relative_error(run(), branched) < allowed("merged lora")
     assert tiny.relative_error(plain, branched) > 0.01

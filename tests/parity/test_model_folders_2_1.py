@@ -16,6 +16,7 @@ diffusers = pytest.importorskip("diffusers")
 import kandinsky_core as kandinsky  # noqa: E402
 from kandinsky_cli.main import main  # noqa: E402
 from kandinsky_converters.convert import convert  # noqa: E402
+from kandinsky_core.checkpoints.checkpoint import Checkpoint  # noqa: E402
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles  # noqa: E402
 from kandinsky_core.errors import CheckpointError, ConfigError  # noqa: E402
 from kandinsky_core.pictures.metadata import read_metadata  # noqa: E402
@@ -60,7 +61,9 @@ def test_the_folder_says_the_family(auto: str, family: str, roots: dict[str, Pat
     ("task", "half"),
     [("Pipeline", "decoder"), ("Img2ImgPipeline", "decoder"), ("InpaintPipeline", "inpaint")],
 )
-def test_the_other_familys_folder_is_refused(task: str, half: str, roots: dict[str, Path]) -> None:
+def test_the_folder_of_the_other_family_is_refused(
+    task: str, half: str, roots: dict[str, Path]
+) -> None:
     """Before any weights are read."""
     ours, theirs = getattr(kandinsky, f"Kandinsky{task}"), getattr(kandinsky, f"KandinskyV22{task}")
     with pytest.raises(CheckpointError, match=r"is a KandinskyV22.* without text_encoder, token"):
@@ -171,7 +174,7 @@ def test_bug_33_misaligned_weights_are_read(roots: dict[str, Path], tmp_path: Pa
     latents = np.random.default_rng(0).standard_normal((1, 4, 8, 8), np.float32)
     pictures = []
     for model in (folder, roots[""] / "decoder"):
-        source = kandinsky.checkpoint.Checkpoint.open(model).components["movq"]
+        source = Checkpoint.open(model).components["movq"]
         pictures.append(kandinsky.get_backend("jax").load(source, "float32").decode(latents))
     np.testing.assert_array_equal(*pictures)
 

@@ -23,14 +23,15 @@ from kandinsky_core.errors import CheckpointError, InvalidInputError  # noqa: E4
 from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
 from kandinsky_mindspore import create  # noqa: E402
 from tests.parity import tiny  # noqa: E402
+from tests.support.tolerances import HALF_PRECISION, allowed  # noqa: E402
 
 LOG = logging.getLogger(__name__)
 
-UNET_TOLERANCE = 5e-6
-MOVQ_TOLERANCE = 3e-6
-PRIOR_TOLERANCE = 1e-6
-CLIP_TOLERANCE = 1.5e-6
-HALF_PRECISION_FACTOR = 1.5
+UNET_TOLERANCE = allowed("mindspore unet")
+MOVQ_TOLERANCE = allowed("mindspore movq")
+PRIOR_TOLERANCE = allowed("mindspore prior")
+CLIP_TOLERANCE = allowed("mindspore clip")
+HALF_PRECISION_FACTOR = HALF_PRECISION["mindspore"]
 # A row under which the sample becomes the network's output.
 OUTPUT = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
 

@@ -26,8 +26,11 @@ import kandinsky_core as kandinsky  # noqa: E402
 from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from kandinsky_core.errors import InvalidInputError  # noqa: E402
 from tests.parity import tiny  # noqa: E402
+from tests.support.tolerances import allowed  # noqa: E402
 
-PICTURE_TOLERANCE = 1e-4  # the project promises 1e-3
+PICTURE_TOLERANCE = allowed("picture")
+EMBEDDING_TOLERANCE = allowed("embeddings")
+LATENT_TOLERANCE = allowed("latents")
 PROMPT = "a large red circle on a blue background"
 
 
@@ -65,7 +68,10 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# Sizes, batches and guidance are core's, and tested with JAX.
+@pytest.mark.parametrize(
+    "case", ["plain", *(pytest.param(case, marks=pytest.mark.slow) for case in [*CASES][1:])]
+)
 def test_same_seed_same_picture(pipes: dict[str, Any], case: str) -> None:
     request = {"height": 64, "width": 64} | CASES[case]
     request |= {"num_inference_steps": 4, "prior_num_inference_steps": 3, "output_type": "np"}
@@ -112,8 +118,9 @@ def test_embeddings_and_latents_of_the_halves(pipes: dict[str, Any]) -> None:
             **embeds["jax"], num_inference_steps=5, generator=generator, output_type="latent"
         ).images
     for key in embeds["jax"].keys():  # noqa: SIM118
-        assert tiny.relative_error(embeds["mindspore"][key], embeds["jax"][key]) < 1e-5, key
-    assert tiny.relative_error(latents["mindspore"], latents["jax"]) < 5e-5
+        error = tiny.relative_error(embeds["mindspore"][key], embeds["jax"][key])
+        assert error < EMBEDDING_TOLERANCE, key
+    assert tiny.relative_error(latents["mindspore"], latents["jax"]) < LATENT_TOLERANCE
 
 
 def test_components_of_two_backends_make_one_pipeline(pipes: dict[str, Any]) -> None:

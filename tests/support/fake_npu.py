@@ -29,7 +29,7 @@ from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
 from kandinsky_mindspore.cpu import cpu_ops  # noqa: E402
 from kandinsky_mindspore.networks import build as networks  # noqa: E402
 from kandinsky_mindspore.placement import devices  # noqa: E402
-from kandinsky_mindspore.weights import load  # noqa: E402
+from kandinsky_mindspore.weights.load import fill_network, parameters_by_name  # noqa: E402
 from tests.support.dict_tensors import DictTensors  # noqa: E402
 
 __all__ = [
@@ -138,9 +138,9 @@ def component(
     generator = np.random.default_rng(3)
     tensors = {
         name: (0.3 * generator.standard_normal(parameter.shape)).astype(np.float32)
-        for name, parameter in load.parameters_by_name(cell).items()
+        for name, parameter in parameters_by_name(cell).items()
     }
-    load.fill_network(cell, config.CLASS_NAME, DictTensors(tensors), dtype)
+    fill_network(cell, config.CLASS_NAME, DictTensors(tensors), dtype)
     return component_class(cell, config, device="ascend:0" if npu else "cpu", **options)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kandinsky_backend_kit.guided_step import guide
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core import DDPMScheduler, UnCLIPScheduler
 from kandinsky_core.arrays import Array, FloatArray
@@ -76,6 +77,7 @@ class FakeUNetConfig(SimpleNamespace):
 
     takes_text = UNet2DConditionConfig.takes_text
     takes_hint = UNet2DConditionConfig.takes_hint
+    family = UNet2DConditionConfig.family
     latent_channels = UNet2DConditionConfig.latent_channels
     image_latents = UNet2DConditionConfig.image_latents
     image_embed_dim = UNet2DConditionConfig.image_embed_dim
@@ -131,8 +133,7 @@ class FakeRun:
         self.noises.append(noise)
         rows = next(iter(self.conditioning.values())).mean(axis=1)
         if self.scale > 1:
-            unconditional, conditional = np.split(rows, 2)
-            rows = unconditional + np.float32(self.scale) * (conditional - unconditional)
+            rows = guide(*np.split(rows, 2), np.float32(self.scale))
         shape = (-1, *[1] * (self.sample.ndim - 1))
         output = np.broadcast_to(rows.reshape(shape), self.sample.shape).astype(np.float32)
         self.sample, _ = step(row, self.sample, output, None, noise, kept=self.kept)

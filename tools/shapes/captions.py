@@ -1,4 +1,4 @@
-"""Captions of scenes, worded in many ways."""
+"""Writes captions of scenes, worded in many ways."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _BETWEEN = {
     ("top", "bottom"): ("above", "over"),
     ("bottom", "top"): ("below", "under"),
 }
-# Words that say nothing about the scene; people add them all the same.
+# Words that say nothing about the scene; people still add them.
 _VAGUE = (
     "high quality",
     "best quality",
@@ -158,7 +158,7 @@ def _fragment(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _vague(rng: np.random.Generator) -> str:
-    """Return words which say nothing about the scene, some of them no words at all."""
+    """Return words that say nothing about the scene, sometimes no words at all."""
     if rng.random() < 0.7:
         return _pick(rng, _VAGUE)
     return "".join(_LETTERS[rng.integers(26)] for _ in range(rng.integers(2, 8)))

@@ -1,4 +1,4 @@
-"""Pictures to repaint in part: what was there, which part goes, and what a prompt asks for."""
+"""Chooses pictures to repaint in part: the old picture, the part that goes, and the wish."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _CELL = 4  # pixels of the side of a latent pixel
 _TWO_SHAPES = 0.6  # share of scenes where a shape is kept
 _HALF, _BOX, _ANYWHERE = 0.5, 0.35, 0.08  # shares of the kinds of parts; all for the rest
 _REMOVED = 0.5  # share of pictures where nothing is to be replaced by the new shape
-# Shares of what is described: the whole new picture, the new shape alone in its place, the new
-# shape elsewhere; for the rest elsewhere and on another ground.
+# Shares of what a description names: the whole new picture, the new shape alone in its place, the
+# new shape elsewhere; all other descriptions name it elsewhere and on another ground.
 _WHOLE, _ALONE, _ELSEWHERE = 0.35, 0.2, 0.25
 _ANY_SIZE = 0.3  # share of shapes elsewhere that also have another size
 
@@ -37,8 +37,8 @@ class Edit:
 def kept_cells(box: Box, width: int, height: int) -> NDArray[np.float32]:
     """Return 1 for each latent pixel that the pipelines keep, 0 for the rest [1, h, w].
 
-    They take every fourth pixel of the mask, then also repaint the neighbours of what is to be
-    repainted, all but those above to the right and below to the left.
+    They take every fourth pixel of the mask. They also repaint the neighbours of each repainted
+    pixel, except the ones above to the right and below to the left.
     """
     left, top, right, bottom = (
         round(part * side) for part, side in zip(box, (width, height) * 2, strict=True)
@@ -79,7 +79,7 @@ def _apart(one: Shape, other: Shape) -> bool:
 
 
 def _half(position: str, rng: np.random.Generator) -> Box:
-    """Return the half with that place; its edge lies about the middle."""
+    """Return the half that holds this place; its edge lies about the middle."""
     edge = float(np.clip(0.5 + rng.normal(0, 0.03), 0.42, 0.58))
     return {
         "left": (0.0, 0.0, edge, 1.0),
@@ -115,7 +115,7 @@ def _anywhere(rng: np.random.Generator) -> Box:
 
 
 def _elsewhere(shape: Shape, ground: str, rng: np.random.Generator) -> Scene:
-    """Describe the shape alone in any place, most often the middle, where nothing is said."""
+    """Describe the shape alone in any place, most often the middle, which needs no word."""
     size = _choice(rng, tuple(SIZES)) if rng.random() < _ANY_SIZE else shape.size
     place = "center" if rng.random() < 0.5 else _choice(rng, tuple(POSITIONS))
     return Scene(ground, (placed(shape.kind, shape.colour, size, place, rng),))
@@ -143,7 +143,7 @@ def clear_edit(rng: np.random.Generator, descriptions: int = 2) -> Edit:
 
 
 def random_edit(rng: np.random.Generator, descriptions: int = 4) -> Edit:
-    """Choose an edit at random: of a half, a box around a shape, any box, or all of the picture.
+    """Choose at random to edit a half, a box around a shape, any box, or the whole picture.
 
     A new shape in a half may reach over its edge a little.
     """

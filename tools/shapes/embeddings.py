@@ -1,4 +1,4 @@
-"""What the trained CLIP makes of pictures and captions, as the pipelines see it."""
+"""Embeds pictures and captions with the trained CLIP, as the pipelines do."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _GRID = 10  # pictures in a row
 
 
 def load(folder: Path) -> KandinskyV22CombinedPipeline:
-    """Join the two saved folders, float32 on the CPU, to the whole way from text to picture."""
+    """Join the two saved folders to a pipeline from text to picture, float32 on the CPU."""
     prior = KandinskyV22PriorPipeline.from_pretrained(folder / "prior")
     decoder = KandinskyV22Pipeline.from_pretrained(folder / "decoder")
     parts = {f"prior_{name}": part for name, part in prior.components.items()}
@@ -79,7 +79,7 @@ def _draw(
 
 
 def _figures(results: list[dict[str, bool]], two: list[bool]) -> dict[str, Any]:
-    """Return the share of right pictures for each attribute, in all and by number of shapes."""
+    """Return each attribute's share of right pictures, in all and by number of shapes."""
 
     def shares(chosen: list[dict[str, bool]]) -> dict[str, float]:
         counts = Counter(name for result in chosen for name in ATTRIBUTES if result[name])
@@ -104,7 +104,7 @@ def grid(images: list[Image.Image]) -> Image.Image:
 
 
 def versions() -> dict[str, str]:
-    """Return what made the figures."""
+    """Return the versions of the packages that made the figures."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

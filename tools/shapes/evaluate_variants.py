@@ -32,8 +32,8 @@ from tools.shapes.variant_prompts import FillPrompt, RepaintPrompt, fill_prompts
 __all__ = ["main"]
 
 _BATCH = 20
-_RIGHT = ("colour", "ground", "kind", "position", "count")  # of a repainted picture
-_MOST_SEAM = 12  # a larger difference of the ground, of 255, counts as a seam
+_RIGHT = ("colour", "ground", "kind", "position", "count")  # of repainted pictures
+_MOST_SEAM = 12  # out of 255; a larger difference of the ground counts as a seam
 _LEAST_OVERLAP = 0.8
 _CELLS = "likeness of kept cells"  # a rim beside the mask is also repainted, as published
 _LIMITS = {
@@ -64,7 +64,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _embeddings(args: argparse.Namespace, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Run the prior with its defaults: the embeddings of the texts, and of nothing."""
+    """Run the prior with its defaults: the texts' embeddings, and the unconditional ones."""
     prior = KandinskyV22PriorPipeline.from_pretrained(args.model / "prior")
     prior.set_progress_bar_config(disable=True)
     parts = [
@@ -189,7 +189,7 @@ def _is_right(result: Result) -> bool:
 
 
 def _figures(results: Sequence[Result]) -> dict[str, Any]:
-    """Return shares of what is right or wrong, and mean, least and most of what is measured."""
+    """Return the share of pictures with each property, and a summary of each measurement."""
     figures: dict[str, Any] = {
         "pictures": len(results),
         "right": round(sum(map(_is_right, results)) / len(results), 4),

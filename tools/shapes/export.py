@@ -20,14 +20,14 @@ __all__ = ["export"]
 
 
 def _load(network: nn.Module, path: Path) -> nn.Module:
-    """Fill in trained weights where there are some."""
+    """Fill in trained weights if their file exists."""
     if path.is_file():
         network.load_state_dict(torch.load(path, weights_only=True))
     return network.eval().half()
 
 
 def export(stages: Path, output: Path) -> None:
-    """Save prior, decoder, inpaint and controlnet to `output` in float16 from those in `stages`.
+    """Save prior, decoder, inpaint and controlnet to `output` in float16, from files in `stages`.
 
     A network without trained weights is saved with its random ones.
     """

@@ -1,4 +1,4 @@
-"""The training of a UNet, the same for the decoder and its two variants."""
+"""Trains a UNet; the decoder and its two variants share this."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from tools.shapes.scenes import Scene
 
 __all__ = ["FORMATS", "Batch", "encode", "fit"]
 
-_DROPPED = 0.1  # share of embeddings replaced by that of the zero picture
-# Guidance in the prior makes embeddings less exact than those of real pictures, and may stretch
-# them. The UNet learns to forgive both: noise of up to so many standard deviations, and stretch.
+_DROPPED = 0.1  # share of embeddings replaced by the embedding of the zero picture
+# Guidance in the prior makes embeddings less exact than the embeddings of real pictures, and may
+# stretch them. The UNet learns to forgive both: noise of up to so many standard deviations, and
+# stretch.
 _SPREAD, _STRETCH = 0.25, 1.3
 # Width, height, batch, and share of the steps.
 FORMATS = ((64, 64, 32, 0.85), (96, 64, 20, 0.05), (64, 96, 20, 0.05), (128, 128, 8, 0.05))
@@ -28,7 +29,7 @@ FORMATS = ((64, 64, 32, 0.85), (96, 64, 20, 0.05), (64, 96, 20, 0.05), (128, 128
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step trains on; the last three are for the variants.
+    """The tensors that one step trains on; the last three are for the variants.
 
     `latents` is [n, 4, h, w] in [-1, 1], `embeddings` [n, EMBEDDING]. `channels` [n, c, h, w] are
     joined to the noisy latents, `hint` [n, 3, 8 h, 8 w] goes to the network beside the embeddings,
@@ -44,7 +45,7 @@ class Batch:
 
 @torch.no_grad()
 def encode(run: Run, scenes: list[Scene], others: int) -> list[Tensor]:
-    """Draw and encode the scenes in each format; only the first `others` where it is not 64 x 64.
+    """Draw and encode the scenes in each format: all as 64 x 64, the first `others` in the rest.
 
     The latents are float16 [n, 4, height / 4, width / 4] in [-1, 1].
     """
@@ -64,7 +65,7 @@ def encode(run: Run, scenes: list[Scene], others: int) -> list[Tensor]:
 def _blurred(
     embeddings: Tensor, mean: Tensor, deviation: Tensor, random: torch.Generator
 ) -> Tensor:
-    """Return embeddings as inexact as those that the prior gives under guidance."""
+    """Return embeddings made as inexact as the prior's are under guidance."""
     strength = _SPREAD * torch.rand(len(embeddings), 1, generator=random)
     noise = strength * deviation * torch.randn(embeddings.shape, generator=random)
     stretch = 1 + (_STRETCH - 1) * torch.rand(len(embeddings), 1, generator=random)

@@ -2,7 +2,7 @@
 
 Pictures with a hint or an original are also measured against it.
 
-Needs NumPy and Pillow only, and works on pictures of any size.
+The module needs only NumPy and Pillow, and works on pictures of any size.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _name(colour: Floats) -> str:
 
 
 def _ground(pixels: Floats) -> Floats:
-    """Return the colour that most of the rim has."""
+    """Return the colour of most pixels of the rim."""
     rim = max(1, round(_BORDER * min(pixels.shape[:2])))
     inside = np.zeros(pixels.shape[:2], bool)
     inside[rim:-rim, rim:-rim] = True
@@ -169,7 +169,7 @@ def judge(image: Image.Image | NDArray[np.uint8]) -> Verdict:
 
 
 def overlap(image: Image.Image | NDArray[np.uint8], hint: NDArray[np.uint8]) -> float:
-    """Return the intersection of all shapes with those of the hint over their union, 0 to 1.
+    """Return how well the shapes match the hint's: intersection over union, 0 to 1.
 
     The hint, uint8 [height, width] of the picture's size, is white where the shapes are to be.
     Pixels on an outline count in part.
@@ -189,10 +189,10 @@ def likeness(image: Image.Image, original: Image.Image, kept: Mask) -> float:
 
 
 def seam(image: Image.Image | NDArray[np.uint8], kept: Mask) -> float:
-    """Return how far the ground of the repainted part is from that of the kept part, of 255.
+    """Return how much the grounds of the repainted and the kept part differ, of 255.
 
-    It is the largest difference of a channel between the two medians; where a part shows no
-    ground, 0.
+    It is the largest difference of a channel between the two medians, or 0 where a part shows no
+    ground.
     """
     pixels, ground, _ = _read(image)
     plain = np.linalg.norm(pixels - ground, axis=2) <= 34

@@ -150,12 +150,12 @@ def unet(inputs: int = 4, addition: str = "image") -> UNet2DConditionModel:
 
 
 def inpaint_unet() -> UNet2DConditionModel:
-    """Build the UNet whose input holds also the kept latents (4 channels) and the mask (1)."""
+    """Build the UNet whose input also holds the kept latents (4 channels) and the mask (1)."""
     return unet(9)
 
 
 def controlnet_unet() -> UNet2DConditionModel:
-    """Build the UNet which shrinks the hint by 8 to 4 more channels of its input."""
+    """Build the UNet that shrinks the hint by 8 to 4 more channels of its input."""
     return unet(8, "image_hint")
 
 
@@ -172,7 +172,7 @@ def prior_scheduler() -> UnCLIPScheduler:
 
 
 def decoder_scheduler(clip_sample: bool = True) -> DDPMScheduler:
-    """Build the decoder's published scheduler; that for inpainting does not clip."""
+    """Build the decoder's published scheduler; the one for inpainting does not clip."""
     return DDPMScheduler.from_config(
         {
             "num_train_timesteps": 1000,

@@ -1,4 +1,4 @@
-"""Outlines to fill: scenes for the hint, and scenes whose embeddings give the colours."""
+"""Chooses outlines to fill: a scene for the hint, and scenes whose embeddings give the colours."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Outline", "random_outline"]
 
 _TWO_SHAPES = 0.2
 _FREE = 0.6  # share of single shapes of any place, radius and tilt
-_LEAST, _MOST = 0.1, 0.3  # radius of those
-_TILTED = 0.6  # share of those that are tilted
-_SAME = 0.2  # share of embeddings that are those of the picture itself
+_LEAST, _MOST = 0.1, 0.3  # radius of such a shape
+_TILTED = 0.6  # share of such shapes that are tilted
+_SAME = 0.2  # share of embeddings that come from the picture itself
 
 
 @dataclass(frozen=True)

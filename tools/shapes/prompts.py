@@ -1,4 +1,4 @@
-"""Prompts with what they ask for, and the comparison of a picture's verdict with a prompt."""
+"""Makes prompts with the scenes that they ask for, and compares a picture's verdict with them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def evaluation_prompts(count: int = 200, seed: int = 0) -> list[Prompt]:
 
 
 def check(verdict: Verdict, prompt: Prompt) -> dict[str, bool]:
-    """Compare what is seen with what was asked for, attribute by attribute.
+    """Compare the verdict on a picture with its prompt, attribute by attribute.
 
     An attribute is right where it is right for every shape. With one shape, the largest one seen
     counts; with two, the two largest, ordered as the places that were asked for.

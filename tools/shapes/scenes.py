@@ -1,4 +1,4 @@
-"""Scenes of one or two coloured shapes: how they are chosen at random and how they are drawn."""
+"""Chooses scenes of one or two coloured shapes at random, and draws them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (250, 250, 250),
 }
 KINDS: tuple[str, ...] = ("circle", "square", "triangle", "star")
-# The radius of the circle (and the like for the others), as a part of the shorter side.
+# The radius of a circle, and a like measure of other shapes, as a part of the shorter side.
 SIZES: dict[str, tuple[float, float]] = {
     "small": (0.13, 0.145),
     "medium": (0.175, 0.19),
@@ -55,7 +55,7 @@ _REACH = 1.17  # farthest point of any shape from its middle, in radii
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape: what it is called, its exact middle and radius in parts of the side, its tilt."""
+    """One shape: its names, its exact middle and radius in parts of the side, its tilt."""
 
     kind: str
     colour: str
@@ -138,7 +138,7 @@ def distance(
 
 
 def _cover(shape: Shape, width: int, height: int) -> NDArray[np.float64]:
-    """Return which part of every pixel the shape covers [height, width]."""
+    """Return how much of every pixel the shape covers [height, width]."""
     rows, columns = np.mgrid[0:height, 0:width] + 0.5
     x, y = columns - shape.x * width, rows - shape.y * height
     if shape.angle:

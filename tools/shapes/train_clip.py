@@ -17,7 +17,7 @@ _STEPS, _PICTURE_STEPS = 1600, 900
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """Turn uint8 [b, 3, h, w] into what the image processor gives the image encoder."""
+    """Turn uint8 [b, 3, h, w] into the numbers that the image processor gives the encoder."""
     processor = networks.image_processor()
     mean = torch.tensor(processor.image_mean, device=pictures.device)[:, None, None]
     std = torch.tensor(processor.image_std, device=pictures.device)[:, None, None]
@@ -25,7 +25,7 @@ def normalise(pictures: Tensor) -> Tensor:
 
 
 def _answers_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, float]:
-    """Sum the cross entropies of all questions; also give the share of scenes all right."""
+    """Return the sum of all questions' cross entropies, and the share of scenes all right."""
     pieces = logits.float().split(HEADS, dim=1)
     losses = [F.cross_entropy(piece, labels[:, i]) for i, piece in enumerate(pieces)]
     right = torch.stack([piece.argmax(1) == labels[:, i] for i, piece in enumerate(pieces)])
@@ -72,7 +72,7 @@ def train_clip(run: Run, data: Dataset) -> None:
 
 
 def train_pictures(run: Run, data: Dataset) -> None:
-    """Train the image encoder on, with the text encoder fixed, and save it.
+    """Train the image encoder further, with the text encoder fixed, and save it.
 
     Kinds and sizes are harder to see than to read, so the image encoder needs more steps.
     """

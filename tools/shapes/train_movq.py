@@ -15,7 +15,7 @@ __all__ = ["train_movq"]
 _BATCH = 8
 _STEPS = 4000
 _NOISE = 0.1  # on the latents, which pushes them apart and forgives errors of the UNet
-_OUTSIDE = 10.0  # weight of what lies outside [-1, 1], where the scheduler clips
+_OUTSIDE = 10.0  # weight of values outside [-1, 1], where the scheduler clips
 
 
 def train_movq(run: Run, data: Dataset) -> None:

@@ -53,7 +53,7 @@ def train_prior(run: Run, data: Dataset) -> None:
             noisy, times.to(run.device), pooled, hidden, text_mask(tokens)
         ).predicted_image_embedding
         error = F.mse_loss(guess.float(), target, reduction="none").mean(1)
-        late = times.to(run.device) > 900  # almost only noise: what the caption alone tells
+        late = times.to(run.device) > 900  # almost only noise: only the caption tells anything
         return error.mean(), {"error_from_noise": error[late].mean().item()}
 
     def after_step() -> None:

@@ -24,9 +24,9 @@ Draw = Callable[[int, torch.Generator], Batch]
 
 
 def _material(run: Run, scenes: list[Scene], others: int) -> tuple[Draw, Tensor]:
-    """Return what draws batches of the scenes, and the scenes' embeddings [n, EMBEDDING].
+    """Return a function that draws batches of the scenes, and their embeddings [n, EMBEDDING].
 
-    The embedding is always that of the square picture of 64 pixels.
+    Each embedding comes from the square picture of 64 pixels.
     """
     latents = encode(run, scenes, others)
     embeddings = image_embeddings(run, pictures(scenes, 64, 64))
@@ -53,8 +53,7 @@ def train_unet(run: Run, data: Dataset) -> None:
 def refine_unet(run: Run, data: Dataset) -> None:
     """Train the UNet on, mostly on two shapes and strong noise, and save its averaged weights.
 
-    Which of two shapes has which colour is what it learns last, and strong noise is where that
-    is decided.
+    The UNet learns last which of two shapes has which colour, and strong noise decides that.
     """
     random = run.generator(_REFINE_STREAMS[0])
     two = [scene for scene in data.scenes if len(scene.shapes) == 2]

@@ -1,4 +1,4 @@
-"""Train the decoder's two variants from its weights: inpainting and ControlNet."""
+"""Train the decoder's two variants, inpainting and ControlNet, from its weights."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tools.shapes.scenes import Scene, silhouette
 
 __all__ = ["STEPS", "train_controlnet", "train_inpaint"]
 
-_SCENES, _MORE_SCENES = 9_000, 3_000  # of the first and the second pass
-_OTHERS = 1 / 15  # part of them in formats other than 64 x 64
-STEPS = {"inpaint": (2600, 450), "controlnet": (2600,)}  # of each pass
+_SCENES, _MORE_SCENES = 9_000, 3_000  # scenes of the first and the second pass
+_OTHERS = 1 / 15  # share of scenes that are also drawn in formats other than 64 x 64
+STEPS = {"inpaint": (2600, 450), "controlnet": (2600,)}  # steps of each pass
 _RATE = 6e-4
-_KEPT_WEIGHT = 0.1  # the pipelines overwrite what is kept, so it need not be exact
+_KEPT_WEIGHT = 0.1  # the pipelines overwrite the kept pixels, so these need not be exact
 _SHARED = 4  # rows of a batch that share a hint, whose convolutions cost more than the UNet
 
 Draw = Callable[[int, torch.Generator], Batch]
@@ -59,7 +59,7 @@ def _one_of(embeddings: Tensor, rows: Tensor, random: torch.Generator) -> Tensor
 
 
 def _repainting(run: Run, edits: list[Edit]) -> tuple[Draw, Tensor]:
-    """Return what draws batches of the edits, and embeddings that describe them."""
+    """Return a function that draws batches of the edits, and embeddings that describe them."""
     others = round(len(edits) * _OTHERS)
     before = encode(run, [edit.before for edit in edits], others)
     after = encode(run, [edit.after for edit in edits], others)
@@ -87,8 +87,8 @@ def _repainting(run: Run, edits: list[Edit]) -> tuple[Draw, Tensor]:
 def train_inpaint(run: Run) -> None:
     """Train the UNet on pictures repainted in part, and save its averaged weights.
 
-    The second pass takes care that new shapes keep inside the mask, and prefers strong noise,
-    where that is decided.
+    The second pass takes care that new shapes stay inside the mask. It prefers strong noise, which
+    decides that.
     """
     network = _from_decoder(run, networks.inpaint_unet())
     passes = ((8, random_edit, _SCENES, 0.8), (10, clear_edit, _MORE_SCENES, 0.6))
@@ -108,7 +108,7 @@ def _silhouettes(scenes: list[Scene], width: int, height: int) -> Tensor:
 
 
 def _filling(run: Run, outlines: list[Outline]) -> tuple[Draw, Tensor]:
-    """Return what draws batches of the outlines, and embeddings that describe them."""
+    """Return a function that draws batches of the outlines, and embeddings that describe them."""
     scenes = [outline.scene for outline in outlines]
     latents = encode(run, scenes, round(len(scenes) * _OTHERS))
     hints = [
@@ -144,5 +144,5 @@ def train_controlnet(run: Run) -> None:
 
 
 def _repeated(block: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> Tensor:
-    """Give each row of a batch its hint."""
+    """Give each row of a batch the result of its hint."""
     return result.repeat_interleave(_SHARED, 0)

@@ -1,4 +1,4 @@
-"""What the two variants are asked in the evaluation, and what is right."""
+"""Makes the questions that evaluate the two variants, with their right answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RepaintPrompt:
 
 @dataclass(frozen=True)
 class FillPrompt:
-    """The words, the scene whose outline is the hint, and how the two disagree."""
+    """The words, the scene whose outline is the hint, and the way in which the two disagree."""
 
     text: str
     disagreement: str
@@ -62,12 +62,12 @@ def _article(words: str) -> str:
 
 
 def _shape(place: str, size: str, rng: np.random.Generator, *colours: str) -> Shape:
-    """Return a shape of any kind, in a colour that is none of those given."""
+    """Return a shape of any kind, in a colour other than the given ones."""
     return placed(_name(rng, KINDS), _name(rng, tuple(COLOURS), *colours), size, place, rng)
 
 
 def _words(wording: str, new: Shape, after: Scene, rng: np.random.Generator) -> str:
-    """Name the new shape alone, with its ground, with its place too; or the whole picture."""
+    """Name the new shape alone, or with its ground and its place; or name the whole picture."""
     noun = _article(f"{new.colour} {new.kind}")
     ground = f"on {_article(after.ground)} background"
     if wording == "shape":
@@ -82,8 +82,9 @@ def _words(wording: str, new: Shape, after: Scene, rng: np.random.Generator) -> 
 def repaint_prompts(count: int = 120, seed: int = 0) -> list[RepaintPrompt]:
     """Return `count` pictures to repaint, the same for the same seed.
 
-    In two of three a shape is kept in one half and a new one of medium size wanted in the other,
-    where every second time an old one lies. In the third a shape in a box becomes another one.
+    In two of three pictures one half keeps its shape, and the prompt asks for a new shape of medium
+    size in the other half. Every second time an old shape lies there. In the third picture a shape
+    in a box becomes another one.
     """
     rng = np.random.default_rng([seed, 10])
     prompts = []

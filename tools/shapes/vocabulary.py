@@ -1,4 +1,4 @@
-"""A byte-pair vocabulary in CLIP's file form, learned from captions."""
+"""Learns a byte-pair vocabulary from captions, and writes it in CLIP's file form."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The commands, one file each: options, and what the command does."""
+"""The commands, one file for each: its options, and the code that runs it."""

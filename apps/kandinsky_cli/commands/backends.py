@@ -1,4 +1,4 @@
-"""`kandinsky backends`."""
+"""The command `kandinsky backends`, which shows the backends that are installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print every backend."""
+    """Print a line for every backend, or JSON."""
     from kandinsky_core.seam.registry import backend_reports
 
     reports = backend_reports()

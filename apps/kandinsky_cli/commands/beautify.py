@@ -1,4 +1,4 @@
-"""`kandinsky beautify`."""
+"""The command `kandinsky beautify`, which expands a prompt with a language model."""
 
 from __future__ import annotations
 
@@ -22,18 +22,25 @@ def add_parser(commands: Any) -> None:
         "It needs PyTorch and transformers: pip install 'kandinsky-anywhere[beautify]'.",
     )
     parser.add_argument("prompt", metavar="PROMPT", help="the prompt to expand")
-    # The defaults are those of PromptBeautifier, which is not imported for --help.
+    # The help repeats the defaults of PromptBeautifier, since importing it would slow --help down.
     parser.add_argument(
         "--model",
-        help="a causal language model: a folder or a hub id (Intel/neural-chat-7b-v3-1, 14 GB)",
+        help="a causal language model: a folder or a hub id (default: Intel/neural-chat-7b-v3-1, "
+        "14 GB)",
     )
     parser.add_argument(
-        "--max-words", type=int, metavar="N", help="cut a longer answer after so many words (90)"
+        "--max-words",
+        type=int,
+        metavar="N",
+        help="cut a longer answer after so many words (default: 90)",
     )
     parser.add_argument(
-        "--device", help="PyTorch's: cpu, cuda, cuda:1 (default: an accelerator where there is one)"
+        "--device",
+        help="device of PyTorch: cpu, cuda, cuda:1 (default: an accelerator if there is one)",
     )
-    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (default: as stored)")
+    parser.add_argument(
+        "--dtype", help="dtype to compute in: float32, bfloat16 or float16 (default: as stored)"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -55,8 +62,8 @@ def run(options: argparse.Namespace) -> None:
     beautifier = PromptBeautifier(
         **{name: value for name, value in given.items() if value is not None}
     )
-    # Read when transformers is imported: its notes are of no use here. What libraries print all
-    # the same does not belong among the results.
+    # transformers reads the variable when it is imported; its notes are of no use here. Anything
+    # that libraries still print goes to stderr, away from the result.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     with redirect_stdout(sys.stderr):
         text = beautifier(options.prompt)

@@ -1,9 +1,9 @@
-"""`kandinsky controlnet`."""
+"""The command `kandinsky controlnet`, which makes pictures whose layout a hint fixes."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.picture_options import (
     TWO_STAGES,
@@ -11,6 +11,10 @@ from kandinsky_cli.picture_options import (
     add_picture_options,
     add_strength,
 )
+
+if TYPE_CHECKING:
+    from kandinsky_cli.make_pictures import CheckedWords
+    from kandinsky_core.texts.prompts import Prompts
 
 __all__ = ["add_parser", "run"]
 
@@ -27,7 +31,7 @@ def add_parser(commands: Any) -> None:
         "kandinsky-community/kandinsky-2-2-controlnet-depth, whose hint is a depth map.",
     )
     parser.add_argument("prompt", metavar="PROMPT", help="what the picture shall show")
-    parser.add_argument("--hint", required=True, metavar="PATH", help="a picture's path or URL")
+    parser.add_argument("--hint", required=True, metavar="PATH", help="the hint's path or URL")
     parser.add_argument("--image", metavar="PATH", help="a picture to start from (default: noise)")
     add_strength(parser, 0.5)
     parser.add_argument(
@@ -35,7 +39,7 @@ def add_parser(commands: Any) -> None:
         type=float,
         default=0.85,
         metavar="X",
-        help="the same in the prior: how far the prompt leads away from what --image shows (0.85)",
+        help="how far the prompt leads the prior away from what --image shows (default: 0.85)",
     )
     add_picture_options(parser)
     parser.set_defaults(**TWO_STAGES)
@@ -63,20 +67,19 @@ def run(options: argparse.Namespace) -> None:
     hint = InputPicture.open("--hint", options.hint)
     inputs["hint"], facts["hint"] = hint.picture, hint.record
 
-    def draw(pipeline: Any, seeds: list[int]) -> Any:
-        def embed(generators: Any) -> Any:
+    def draw(pipeline: Any, words: CheckedWords) -> Any:
+        def embed() -> Any:
             shared = {
-                "num_images_per_prompt": len(seeds),
+                "num_images_per_prompt": words.count,
                 "num_inference_steps": options.prior_steps,
                 "guidance_scale": options.prior_guidance_scale,
-                "generator": generators,
+                "generator": words.source,
             }
             if options.image is None:
-                prior = pipeline.prior_pipe
-                return prior(options.prompt, negative_prompt=options.negative_prompt, **shared)
-            return _embed_with_image(options, pipeline, inputs["image"], shared)
+                return pipeline.prior_pipe(words.prompts, **shared)
+            return _embed_with_image(options, pipeline, words.prompts, inputs["image"], shared)
 
-        return call_halves(options, pipeline, seeds, embed, inputs)
+        return call_halves(options, pipeline, words, embed, inputs)
 
     make(options, load, draw, facts)
 
@@ -93,20 +96,25 @@ def load(options: argparse.Namespace) -> Any:
 
 
 def _embed_with_image(
-    options: argparse.Namespace, pipeline: Any, image: Any, shared: dict[str, Any]
+    options: argparse.Namespace,
+    pipeline: Any,
+    prompts: Prompts,
+    image: Any,
+    shared: dict[str, Any],
 ) -> dict[str, Any]:
     """Run the prior from the picture's own embedding.
 
-    As in the model card a negative prompt has a run of its own, at a strength of 1.
+    A negative prompt gets a run of its own at a strength of 1, as in the model card.
     """
     from kandinsky_cli.make_pictures import quiet
     from kandinsky_core.pipelines.kandinsky2_2.prior_emb2emb import KandinskyV22PriorEmb2EmbPipeline
+    from kandinsky_core.texts.prompts import Prompts
 
     prior: Any = KandinskyV22PriorEmb2EmbPipeline(**pipeline.prior_pipe.components)
     prior.set_progress_bar_config(disable=quiet(options))
-    found = prior(options.prompt, image=image, strength=options.prior_strength, **shared)
-    embeds = dict(found)
-    if options.negative_prompt is not None:
-        negative = prior(options.negative_prompt, image=image, strength=1.0, **shared)
+    texts = Prompts(prompts.texts)
+    embeds = dict(prior(texts, image=image, strength=options.prior_strength, **shared))
+    if prompts.negatives is not None:
+        negative = prior(Prompts(prompts.negatives), image=image, strength=1.0, **shared)
         embeds["negative_image_embeds"] = negative["image_embeds"]
     return embeds

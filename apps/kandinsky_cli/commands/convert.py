@@ -1,4 +1,4 @@
-"""`kandinsky convert`."""
+"""The command `kandinsky convert`, which converts a model's weights or checks a conversion."""
 
 from __future__ import annotations
 
@@ -26,39 +26,42 @@ def add_parser(commands: Any) -> None:
         "       kandinsky convert SOURCE --check DIR",
         help="convert weights between diffusers, JAX, MindSpore and the original files",
         description="Convert a model's weights, account for every tensor, and write a report, "
-        "conversion.json, beside them; or compare what was converted with its source.",
+        "conversion.json, beside them; or compare an earlier conversion with its source.",
     )
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a hub id, a model folder, one converted before, `shapes`, or original files of "
-        "Kandinsky 2.1, 3.0 and 3.1 or a folder of them",
+        help="a hub id, a model folder, an earlier conversion, `shapes`, or ai-forever's original "
+        "files of Kandinsky 2.1, 3.0 and 3.1 or a folder of them",
     )
-    parser.add_argument("--to", metavar="LAYOUT", help="diffusers, jax or mindspore")
+    parser.add_argument(
+        "--to", metavar="LAYOUT", help="layout to write: diffusers, jax or mindspore"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="the folder to make")
     parser.add_argument(
         "--check", type=Path, metavar="DIR", help="compare this conversion with SOURCE instead"
     )
     parser.add_argument(
-        "--dtype", help="float32, bfloat16 or float16 (default: as stored; MoVQ stays float32)"
+        "--dtype",
+        help="dtype to write: float32, bfloat16 or float16 (default: as stored; MoVQ stays "
+        "float32)",
     )
     parser.add_argument(
         "--component",
         action="append",
         default=[],
         metavar="NAME",
-        help="convert only this one, `unet` for example; may be given several times",
+        help="convert only this component, `unet` for example; may be given several times",
     )
     parser.add_argument(
         "--part",
-        help="of a folder or repository of Kandinsky 3's originals: decoder, flash or inpaint, as "
-        "a whole model",
+        help="the model to make from Kandinsky 3's original files: decoder, flash or inpaint",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
     parser.add_argument(
-        "--local-files-only", action="store_true", help="use the cache, never the network"
+        "--local-files-only", action="store_true", help="use cached files, never the network"
     )
 
 
@@ -138,7 +141,7 @@ def _lines(half: str, conversion: Conversion) -> Iterator[str]:
 
 
 class _progress:
-    """A bar of bytes on a terminal, nothing elsewhere."""
+    """A progress bar of bytes that shows on a terminal only."""
 
     def __enter__(self) -> Any:
         from tqdm.auto import tqdm

@@ -1,4 +1,4 @@
-"""`kandinsky generate`."""
+"""The command `kandinsky generate`, which makes pictures of a prompt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--flash",
         action="store_true",
-        help="take Kandinsky 3.1 Flash of the model: four steps, no guidance",
+        help="use Kandinsky 3.1 Flash, which the model must hold: four steps, no guidance",
     )
     add_picture_options(parser)
 
@@ -30,12 +30,12 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         KandinskyError: See `make`.
     """
-    from kandinsky_cli.make_pictures import call_options, make
+    from kandinsky_cli.make_pictures import call_arguments, make
 
     make(
         options,
         load,
-        lambda pipeline, seeds: pipeline(options.prompt, **call_options(options, seeds)),
+        lambda pipeline, words: pipeline(**call_arguments(options, words)),
         {"flash": True} if options.flash else {},
     )
 

@@ -1,11 +1,14 @@
-"""`kandinsky img2img`."""
+"""The command `kandinsky img2img`, which changes a picture as a prompt says."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.picture_options import TWO_STAGES, add_command, add_picture_options, add_strength
+
+if TYPE_CHECKING:
+    from kandinsky_cli.make_pictures import CheckedWords
 
 __all__ = ["add_parser", "run"]
 
@@ -34,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
         KandinskyError: See `make`, or the picture or the strength is not usable.
     """
     from kandinsky_cli.input_pictures import InputPicture
-    from kandinsky_cli.make_pictures import call_options, make
+    from kandinsky_cli.make_pictures import call_arguments, make
     from kandinsky_core.pipelines.shared.decoder import first_step
     from kandinsky_core.validation import positive_int
 
@@ -42,9 +45,9 @@ def run(options: argparse.Namespace) -> None:
     first_step(options.strength, positive_int("--steps", steps))
     image = InputPicture.open("--image", options.image)
 
-    def draw(pipeline: Any, seeds: list[int]) -> Any:
+    def draw(pipeline: Any, words: CheckedWords) -> Any:
         inputs = {"image": image.picture, "strength": options.strength}
-        return pipeline(options.prompt, **inputs, **call_options(options, seeds))
+        return pipeline(**inputs, **call_arguments(options, words))
 
     make(options, load, draw, {"image": image.record})
 

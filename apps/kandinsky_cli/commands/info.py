@@ -1,4 +1,4 @@
-"""`kandinsky info`."""
+"""The command `kandinsky info`, which shows how a picture was made or what a model holds."""
 
 from __future__ import annotations
 
@@ -26,20 +26,27 @@ def add_parser(commands: Any) -> None:
         "info",
         help="show how a picture was made, or what a model holds",
         description="Show how a picture was made and the command that makes it again, or what a "
-        "model consists of: with --dtype, --backend or --device also what its networks take of a "
-        "device's memory, before any is loaded.",
+        "model consists of. With --dtype, --backend or --device also show how much of a device's "
+        "memory its networks would take; none is loaded.",
     )
     parser.add_argument(
         "subject", metavar="IMAGE-or-MODEL", help="a picture, a model folder, `shapes`, a hub id"
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
-    parser.add_argument("--dtype", help="what the networks would compute in (default: float32)")
-    parser.add_argument("--backend", help="whose device to compare with: jax or mindspore")
-    parser.add_argument("--device", help="which device: cpu, gpu:1 (default: the backend's own)")
+    parser.add_argument(
+        "--dtype", help="dtype that the networks would compute in (default: float32)"
+    )
+    parser.add_argument(
+        "--backend",
+        help="backend whose device is compared: jax or mindspore (default: the one installed)",
+    )
+    parser.add_argument(
+        "--device", help="device to compare with: cpu, gpu:1 (default: the backend's choice)"
+    )
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument(
-        "--local-files-only", action="store_true", help="use the cache, never the network"
+        "--local-files-only", action="store_true", help="use cached files, never the network"
     )
 
 
@@ -78,10 +85,10 @@ _OPTIONS = {
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print what is known of a picture or a model.
+    """Print what is known about a picture or a model.
 
     Raises:
-        KandinskyError: It is neither, or damaged.
+        KandinskyError: The subject is neither, or it is damaged.
     """
     from kandinsky_core.pictures.metadata import read_metadata
 
@@ -102,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
 def command_for(metadata: Mapping[str, Any]) -> str | None:
     """Return the command that makes a picture again; None for pictures made from Python.
 
-    Those may come of another scheduler, given noise or a generator at work.
+    Python can give a scheduler, noise or a used generator, which no command can repeat.
     """
     from kandinsky_cli.input_pictures import word_for
 
@@ -119,14 +126,14 @@ def command_for(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _words(flag: str, value: Any) -> list[str]:
-    """Return an option as words; none where it was not used."""
+    """Return an option as words of a command line; no words where it was not used."""
 
     if value is None or value is False:
         return []
     if value is True:
         return [flag]
     if isinstance(value, list):
-        # argparse takes -0.00001 for a number, and -1e-05 for an option
+        # argparse takes -0.00001 for a number, but -1e-05 for an option
         return [flag, *(format(Decimal(repr(number)), "f") for number in value)]
     text = str(value["path"] if isinstance(value, Mapping) else value)
     # A value that begins with a dash would be taken for an option.
@@ -134,7 +141,7 @@ def _words(flag: str, value: Any) -> list[str]:
 
 
 def _warnings(metadata: Mapping[str, Any]) -> Iterator[str]:
-    """Say which of the files that a picture was made from are no longer what they were."""
+    """Yield a warning for each file that a picture was made from and that has changed since."""
     from kandinsky_core.pictures.metadata import file_problem
 
     for value in (*metadata.values(), *metadata.get("items", ())):
@@ -145,9 +152,9 @@ def _warnings(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 
 def describe_model(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what a model's parts consist of, as far as they lie on this machine.
+    """Return the contents of a model's parts, as far as they lie on this machine.
 
-    Of a model on the hub only the index is fetched, never the weights.
+    For a model on the hub only the index is fetched, never the weights.
     """
     from kandinsky_cli.model_memory import describe_memory
     from kandinsky_cli.model_parts import open_parts

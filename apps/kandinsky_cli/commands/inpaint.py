@@ -1,12 +1,15 @@
-"""`kandinsky inpaint`."""
+"""The command `kandinsky inpaint`, which repaints a part of a picture."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.picture_options import add_command, add_picture_options
 from kandinsky_core.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from kandinsky_cli.make_pictures import CheckedWords
 
 __all__ = ["add_parser", "run"]
 
@@ -26,7 +29,10 @@ def add_parser(commands: Any) -> None:
         "--image", required=True, metavar="PATH", help="what to repaint: a picture's path or URL"
     )
     parser.add_argument(
-        "--mask", required=True, metavar="PATH", help="white where to repaint, black where to keep"
+        "--mask",
+        required=True,
+        metavar="PATH",
+        help="a picture's path or URL: white where to repaint, black where to keep",
     )
     parser.add_argument(
         "--paste-back",
@@ -40,26 +46,25 @@ def run(options: argparse.Namespace) -> None:
     """Repaint a part of a picture.
 
     Raises:
-        KandinskyError: See `make`, or picture or mask are not usable.
+        KandinskyError: See `make`; or the picture or the mask is not usable.
     """
     from kandinsky_cli.input_pictures import InputPicture
-    from kandinsky_cli.make_pictures import call_options, make
-    from kandinsky_core.pictures.inputs import as_masks
+    from kandinsky_cli.make_pictures import call_arguments, make
+    from kandinsky_core.pictures.inputs import has_white
 
     image = InputPicture.open("--image", options.image)
     mask = InputPicture.open("--mask", options.mask)
-    if not as_masks("--mask", mask.picture, mask.picture.height, mask.picture.width).any():
+    if not has_white(mask.picture):
         raise InvalidInputError(
             f"--mask {options.mask} has no white pixel: white is repainted, black is kept"
         )
 
-    def draw(pipeline: Any, seeds: list[int]) -> Any:
+    def draw(pipeline: Any, words: CheckedWords) -> Any:
         return pipeline(
-            options.prompt,
             image=image.picture,
             mask_image=mask.picture,
             paste_back=options.paste_back,
-            **call_options(options, seeds),
+            **call_arguments(options, words),
         )
 
     facts = {"image": image.record, "mask_image": mask.record, "paste_back": options.paste_back}

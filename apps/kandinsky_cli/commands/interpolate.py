@@ -1,4 +1,4 @@
-"""`kandinsky interpolate`."""
+"""The command `kandinsky interpolate`, which makes pictures of mixed texts and pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kandinsky_cli.picture_options import TWO_STAGES, add_command, add_picture_o
 from kandinsky_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    pass
+    from kandinsky_cli.make_pictures import CheckedWords
 
 __all__ = ["add_parser", "run"]
 
@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         required=True,
         metavar="W",
-        help="one for each item, in order; commonly they sum to 1",
+        help="one weight for each item, in order; commonly they sum to 1",
     )
     add_picture_options(parser)
     parser.set_defaults(**TWO_STAGES)
@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> None:
     """
     from kandinsky_cli.input_pictures import item_of
     from kandinsky_cli.make_pictures import call_halves, make
+    from kandinsky_core.texts.prompts import Prompts
     from kandinsky_core.validation import real_number
 
     items = [item_of(word) for word in options.items]
@@ -58,23 +59,23 @@ def run(options: argparse.Namespace) -> None:
     for weight in options.weights:
         real_number("--weights", weight)
 
-    def draw(pipeline: Any, seeds: list[int]) -> Any:
-        def embed(generators: Any) -> Any:
+    def draw(pipeline: Any, words: CheckedWords) -> Any:
+        def embed() -> Any:
             return pipeline.prior_pipe.interpolate(
-                [item if isinstance(item, str) else item.picture for item in items],
+                [item if isinstance(item, Prompts) else item.picture for item in items],
                 options.weights,
-                num_images_per_prompt=len(seeds),
+                num_images_per_prompt=words.count,
                 num_inference_steps=options.prior_steps,
-                generator=generators,
+                generator=words.source,
                 negative_prior_prompt=options.negative_prompt,
                 guidance_scale=options.prior_guidance_scale,
             )
 
         # The decoder of 2.1 reads a text too; the guide leaves it empty.
         inputs = {"prompt": ""} if pipeline.decoder_pipe.reads_text else {}
-        return call_halves(options, pipeline, seeds, embed, inputs)
+        return call_halves(options, pipeline, words, embed, inputs)
 
-    records = [item if isinstance(item, str) else item.record for item in items]
+    records = [item.texts[0] if isinstance(item, Prompts) else item.record for item in items]
     make(options, load, draw, {"items": records, "weights": options.weights})
 
 

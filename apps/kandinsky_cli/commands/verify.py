@@ -1,4 +1,4 @@
-"""`kandinsky verify`."""
+"""The command `kandinsky verify`, which compares backends with each other or with diffusers."""
 
 from __future__ import annotations
 
@@ -24,41 +24,45 @@ def add_parser(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
         help="compare backends with each other or with PyTorch diffusers",
-        description="Run the same inputs through each component and the same prompt and seed "
-        "through the whole, on several backends; exit code 1 where a difference exceeds the "
-        "tolerance.",
+        description="Run the same inputs through each component, and the same prompt and seed "
+        "through the whole pipeline, on several backends. The exit code is 1 where a difference "
+        "exceeds the tolerance.",
     )
-    parser.add_argument("--model", default="shapes", help="as for `generate` (shapes)")
+    parser.add_argument("--model", default="shapes", help="a model, as for `generate` (shapes)")
     parser.add_argument("--prior", metavar="MODEL", help="the prior, where the model names none")
     parser.add_argument(
-        "--backends", metavar="NAMES", help="comma-separated (default: all that are installed)"
+        "--backends", metavar="NAMES", help="backends, comma-separated (default: all installed)"
     )
     parser.add_argument(
         "--against",
         metavar="NAME",
-        help="`diffusers` or a backend (default: diffusers where it is installed, else the first "
-        "of the backends)",
+        help="the reference, `diffusers` or a backend (default: diffusers where it is installed, "
+        "else the first of the backends)",
     )
-    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
+    parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16")
     parser.add_argument(
-        "--prompt", default="a large red circle on a blue background", help="of the picture"
+        "--prompt", default="a large red circle on a blue background", help="prompt of the picture"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the picture (0)")
-    parser.add_argument("--height", type=int, metavar="PX", help="of the picture")
-    parser.add_argument("--width", type=int, metavar="PX", help="of the picture")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the picture (0)")
+    parser.add_argument("--height", type=int, metavar="PX", help="height (default: the model's)")
+    parser.add_argument("--width", type=int, metavar="PX", help="width (default: the model's)")
     parser.add_argument(
-        "--steps", type=int, default=20, metavar="N", help="of the decoder (20); the prior takes 10"
+        "--steps",
+        type=int,
+        default=20,
+        metavar="N",
+        help="denoising steps of the decoder (default: 20); the prior takes 10",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
     parser.add_argument(
-        "--local-files-only", action="store_true", help="use the cache, never the network"
+        "--local-files-only", action="store_true", help="use cached files, never the network"
     )
     parser.add_argument(
         "--converted",
         metavar="DIR",
         type=Path,
-        help="instead compare the weights of DIR, which `kandinsky convert` made, with --model",
+        help="compare only the weights of DIR, which `kandinsky convert` made, with --model",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 
@@ -100,11 +104,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _choose(backends: str | None, against: str | None) -> tuple[list[str], str]:
-    """Return what to compare, and with what: by default all that is installed, with diffusers."""
+    """Return the backends to compare and the reference, by default all installed and diffusers."""
     from kandinsky_core.seam.registry import available_backends, backend_names, get_backend
 
     if backends is None:
-        wanted = available_backends() or [get_backend().name]  # which says what to install
+        wanted = available_backends() or [get_backend().name]  # the error says what to install
     else:
         wanted = list(dict.fromkeys(name.strip() for name in backends.split(",")))
     if against is None:

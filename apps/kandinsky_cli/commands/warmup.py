@@ -1,4 +1,4 @@
-"""`kandinsky warmup`."""
+"""The command `kandinsky warmup`, which compiles a model before its first picture."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def add_parser(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "warmup",
         help="compile a model before its first picture",
-        description="Compile all that pictures of some sizes need, every combination, and keep it "
-        "for later commands. No weight is read and nothing is computed.",
+        description="Compile all programs for pictures of some sizes, in every combination of "
+        "them, and keep the programs for later commands. No weight is read and nothing is "
+        "computed.",
     )
     parser.add_argument(
         "--task",
@@ -49,27 +50,29 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         default=[1],
         metavar="N",
-        help="numbers of pictures of one command (1)",
+        help="how many pictures one command makes (default: 1)",
     )
     for name, whose in (("guidance", "the decoder"), ("prior-guidance", "the prior")):
         parser.add_argument(
             f"--{name}",
             choices=("on", "off", "both"),
-            help=f"whether {whose} is guided, which a scale of 1 or less turns off "
+            help=f"whether {whose} is guided; a guidance scale of 1 or less turns guidance off "
             "(default: as the command does)",
         )
     parser.add_argument(
-        "--flash", action="store_true", help="with --task generate: Kandinsky 3.1 Flash"
+        "--flash", action="store_true", help="with --task generate: compile Kandinsky 3.1 Flash"
     )
     parser.add_argument(
-        "--scheduler", metavar="NAME", help="the decoder's, where the command is given one"
+        "--scheduler", metavar="NAME", help="the decoder's scheduler, if the command is given one"
     )
     parser.add_argument(
-        "--text-encoder-loading", metavar="WHEN", help="of Kandinsky 3, as the command is given it"
+        "--text-encoder-loading",
+        metavar="WHEN",
+        help="when Kandinsky 3's text encoder is loaded, if the command is given this option",
     )
     add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    # What loading a task's model asks for besides; a picture to start from makes no difference.
+    # The tasks' `load` reads this option too; a picture to start from makes no difference here.
     parser.set_defaults(image=None)
 
 
@@ -77,10 +80,10 @@ _FLAGS = {None: None, "on": True, "off": False, "both": (True, False)}
 
 
 def run(options: argparse.Namespace) -> None:
-    """Compile, and print what and where it is kept.
+    """Compile, and print which programs were compiled and where they are kept.
 
     Raises:
-        KandinskyError: The model or an option is not usable, or nothing would be kept.
+        KandinskyError: The model or an option is not usable, or the backend keeps no programs.
     """
     from kandinsky_core.schedulers import scheduler_by_name
     from kandinsky_core.seam.compile_only import compile_only
@@ -94,8 +97,7 @@ def run(options: argparse.Namespace) -> None:
     with compile_only():
         pipeline = load(options)
     if options.scheduler is not None:
-        decoder = getattr(pipeline, "decoder_pipe", pipeline)
-        decoder.scheduler = scheduler_by_name(options.scheduler, decoder.scheduler.config)
+        pipeline.scheduler = scheduler_by_name(options.scheduler, pipeline.scheduler.config)
     with nullcontext() if options.json else _printed():
         made = [entry for entries in _compile(options, pipeline) for entry in entries]
     if options.json:
@@ -107,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse what would be refused later, before anything is loaded."""
+    """Refuse options before anything is loaded that would be refused later."""
     from kandinsky_cli.make_pictures import check_tile_size
     from kandinsky_core.memory.on_demand_encoder import LOADINGS
     from kandinsky_core.schedulers import scheduler_by_name
@@ -140,7 +142,7 @@ def _cache_folder(backend: Backend) -> Path:
 
 
 def _compile(options: argparse.Namespace, pipeline: Any) -> Iterator[list[Compilation]]:
-    """Compile for the pipelines that the command runs."""
+    """Compile the pipelines that the command runs."""
     from kandinsky_core.pipelines.kandinsky2_2.controlnet import (
         KandinskyV22ControlnetImg2ImgPipeline,
     )
@@ -153,7 +155,7 @@ def _compile(options: argparse.Namespace, pipeline: Any) -> Iterator[list[Compil
     if options.task not in ("interpolate", "controlnet"):
         yield pipeline.compile(**size, **count, guidance=guidance, prior_guidance=of_prior)
         return
-    # The tasks that no combined pipeline does.
+    # No combined pipeline does these tasks, so each half is compiled alone.
     prior, decoder = pipeline.prior_pipe, pipeline.decoder_pipe
     yield prior.compile(**count, guidance=of_prior)
     yield decoder.compile(**size, **count, guidance=guidance)
@@ -166,7 +168,7 @@ def _compile(options: argparse.Namespace, pipeline: Any) -> Iterator[list[Compil
 
 @contextmanager
 def _printed() -> Iterator[None]:
-    """Print each compilation when it is done: at full size one takes minutes."""
+    """Print each compilation as soon as it is done, since one takes minutes at full size."""
     from kandinsky_core.seam.compilations import logger as compilations_logger
 
     before = compilations_logger.level

@@ -1,1 +1,1 @@
-"""The networks as core sees them: encoders, denoisers, the autoencoder."""
+"""The networks behind core's interfaces: encoders, denoisers, the autoencoder."""

@@ -1,4 +1,4 @@
-"""The prior and the UNet in their loops: one compiled step, driven from Python."""
+"""Runs the prior and the UNet in their loops: one compiled step, driven from Python."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
 from kandinsky_core.arrays import Array, FloatArray
-from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_jax.components.network import JaxNetwork, to_channels_last
@@ -22,14 +22,19 @@ from kandinsky_jax.weights.load import jax_dtype
 
 __all__ = ["JaxDenoiser", "JaxPrior", "JaxRun"]
 
-_INPUT_SCALE = ROW_FIELDS.index("input_scale")
+_FUNCTIONS = ArrayFunctions(
+    concatenate=jnp.concatenate,
+    split_channels=lambda array, count: jnp.split(array, [count], axis=-1),
+    halve=lambda array: jnp.split(array, 2),
+    sort=jnp.sort,
+)
 
 
 class JaxDenoiser(JaxNetwork):
-    """A network whose `prepare` takes the conditioning and whose call takes sample and timestep.
+    """A network for a loop: `prepare` takes the conditioning, a call takes sample and timestep.
 
     Attributes:
-        winograd: Whether its loops take the form of `tiled_form`, as a CPU does by default.
+        winograd: Whether its loops use the network's `tiled_form`, as they do on a CPU by default.
     """
 
     winograd: bool = False
@@ -37,7 +42,7 @@ class JaxDenoiser(JaxNetwork):
     _tiled_shapes: tuple[Any, Any] | None = None  # the same without values, to compile
 
     def tiled(self) -> tuple[Any, Any] | None:
-        """Return graph and weights of that form, or None where loops run the network as it is."""
+        """Return graph and weights of the tiled form, or None if loops run the plain network."""
         if not self.winograd or self._offloaded or not tiles_gain_in(self.dtype):
             return None
         if compiling_only():
@@ -75,11 +80,11 @@ class JaxDenoiser(JaxNetwork):
         return JaxRun(self, sample, conditioning, guidance_scale, rule, kept)
 
     def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:
-        """Return conditioning as arrays, in as few shapes as the network can do with."""
+        """Return conditioning as arrays, in shapes that need as few programs as possible."""
         return {name: np.asarray(array) for name, array in conditioning.items()}
 
     def prepare_program(self) -> Program:
-        """Return what computes all that does not depend on the step, once a run."""
+        """Return the program that computes, once a run, all that does not depend on the step."""
         if "prepare" not in self._programs:
             graph = self._graph
 
@@ -93,9 +98,9 @@ class JaxDenoiser(JaxNetwork):
         return self._programs["prepare"]
 
     def step_program(self, guided: bool, rule: StepRule = PLAIN_RULE) -> Program:
-        """Return the whole step: network, guidance, and one row of the schedule.
+        """Return the program of a whole step: network, guidance, and one row of the schedule.
 
-        The sample and the previous prediction of the clean sample stay float32 whatever the
+        The sample and the previous prediction of the clean sample stay float32, whatever dtype the
         network computes in; their buffers are donated.
         """
         form = self.tiled()
@@ -115,25 +120,21 @@ class JaxDenoiser(JaxNetwork):
                 kept: dict[str, Any] | None,
             ) -> tuple[Any, Any]:
                 network: Any = nnx.merge(graph, weights)
-                shown = row[_INPUT_SCALE] * sample
-                rows = jnp.concatenate([shown, shown]) if guided else shown
-                times = jnp.broadcast_to(timestep, rows.shape[:1])
-                output = network(rows.astype(dtype), times, prepared).astype(jnp.float32)
-                # The UNet's second half of channels is about the variance; the prior has none.
-                output, variance = jnp.split(output, [sample.shape[-1]], axis=-1)
-                if guided:
-                    unconditional, conditional = jnp.split(output, 2)
-                    output = unconditional + guidance_scale * (conditional - unconditional)
-                    variance = jnp.split(variance, 2)[1]
-                return step(
+
+                def predict(rows: Any) -> Any:
+                    times = jnp.broadcast_to(timestep, rows.shape[:1])
+                    return network(rows.astype(dtype), times, prepared).astype(jnp.float32)
+
+                return guided_step(
+                    _FUNCTIONS,
+                    predict,
                     row,
                     sample,
-                    output,
                     previous_x0,
                     to_channels_last(noise),
-                    variance=variance if rule.learned_variance else None,
-                    threshold=rule.threshold,
-                    sort=jnp.sort,
+                    channels=sample.shape[-1],
+                    guidance_scale=guidance_scale if guided else None,
+                    rule=rule,
                     kept=None if kept is None else Kept(**kept),
                 )
 
@@ -189,10 +190,10 @@ class JaxRun:
             self._prepared = prepare(self._batch, self._placed_weights(), arrays)
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
-        """Put one step into the device's queue, waiting for the one before it.
+        """Put one step into the device's queue, after the step before it has ended.
 
-        One step in the queue keeps the device busy while the next noise is drawn, and progress
-        bars and cancelling true to what has been computed.
+        One step in the queue keeps the device busy while the next noise is drawn. With only one,
+        progress bars and cancelling agree with the steps that have been computed.
         """
         with explain_out_of_memory(self._denoiser.device):
             jax.block_until_ready(self._sample)

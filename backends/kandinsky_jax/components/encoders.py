@@ -26,14 +26,14 @@ __all__ = [
 
 
 class _SingleCall(JaxNetwork):
-    """A network that is called once a stage and not in a loop."""
+    """Base of networks that a stage calls once and not in a loop."""
 
     def _call(
         self, name: str, function: Callable[..., Any], *arguments: Array
     ) -> tuple[FloatArray, ...]:
         """Compile `function(module, *arguments)` for the arguments' shapes and run it.
 
-        The program outlives this object, so that `function` must not refer to it.
+        The program outlives this object, so `function` must not refer to it.
         """
         if name not in self._programs:
             graph = self._graph
@@ -52,7 +52,7 @@ class _SingleCall(JaxNetwork):
 
 
 class JaxTextEncoder(_SingleCall):
-    """CLIP text model with projection."""
+    """CLIP's text model with projection."""
 
     def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
         """See `kandinsky_core.seam.networks.TextEncoder.encode`."""
@@ -77,7 +77,7 @@ class JaxT5TextEncoder(_SingleCall):
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`.
 
-        Texts go one at a time, so that one program serves any number of them.
+        Texts are encoded one at a time, so that one program serves any number of them.
         """
 
         def run(module: Any, ids: Any, mask: Any) -> Any:
@@ -88,7 +88,7 @@ class JaxT5TextEncoder(_SingleCall):
 
 
 class JaxImageEncoder(_SingleCall):
-    """CLIP vision model with projection."""
+    """CLIP's vision model with projection."""
 
     def encode(self, pixel_values: FloatArray) -> FloatArray:
         """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
@@ -101,7 +101,7 @@ class JaxImageEncoder(_SingleCall):
 
 
 class JaxAutoencoder(TiledAutoencoder, _SingleCall):
-    """MoVQ."""
+    """MoVQ, the autoencoder between pixels and latents."""
 
     def _encode(self, pixels: FloatArray) -> FloatArray:
         return self._convert("encode", pixels)

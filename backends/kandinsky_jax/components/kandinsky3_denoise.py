@@ -1,4 +1,4 @@
-"""Kandinsky 3's UNet in its loop: texts of any length run the same program."""
+"""Runs Kandinsky 3's UNet in its loop, with one program for texts of any length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kandinsky_jax.components.denoise import JaxDenoiser
 
 __all__ = ["JaxKandinsky3Denoiser"]
 
-_LENGTH = 128  # tokens that the text encoder is given; states from elsewhere may have more
+_LENGTH = 128  # tokens that our text encoder gets; a user's own states may have more
 _STATES = "text_encoder_hidden_states"
 _OF_TOKENS = (_STATES, "attention_mask", "projected_mask")
 
@@ -19,8 +19,8 @@ _OF_TOKENS = (_STATES, "attention_mask", "projected_mask")
 class JaxKandinsky3Denoiser(JaxDenoiser):
     """The UNet, whose conditioning has one row for each token of the longest text.
 
-    How many there are counts: the UNet takes a mean over them. So they are filled up to a fixed
-    number, and a mask says which ones are there.
+    Rows are filled up to a fixed number, and a mask says which rows are tokens: the UNet takes a
+    mean over the tokens, which filling must not change.
     """
 
     def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""A Flax module with its weights in their place: what every JAX component is made of."""
+"""The base of every JAX component: a Flax module with its weights in their place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
 
 
 class JaxNetwork(ReplaceableWeights):
-    """Base of the components.
+    """Base of the components: moves, casts, offloads and replaces a network's weights.
 
     Args:
         module: The filled module.
@@ -75,7 +75,7 @@ class JaxNetwork(ReplaceableWeights):
 
         Raises:
             BackendUnavailableError: The device is not there.
-            InvalidInputError: The weights lie over a mesh, and it is another device.
+            InvalidInputError: The weights lie over a mesh, and this is another device.
         """
         place = self._place if device is None else self._place.moved(device)
         if place != self._place:
@@ -110,12 +110,12 @@ class JaxNetwork(ReplaceableWeights):
         self._weights = with_weights(self._weights, values, place)
 
     def placed_weights(self, holder: Holder | None = None) -> Any:
-        """Return the weights in place; with offloading a copy that lives while it is used.
+        """Return the weights in place, or with offloading a copy that lives while it is used.
 
-        To compile without running, their shapes are enough.
+        Within `compile_only` it returns their shapes, which are enough to compile.
 
         Args:
-            holder: What keeps that copy for longer than a call, until it is told to leave.
+            holder: The run that keeps this copy for longer than a call, until it is told to leave.
         """
         if compiling_only():
             return self._place.shapes(self._weights)
@@ -126,10 +126,10 @@ class JaxNetwork(ReplaceableWeights):
 
 
 def to_channels_last(array: Any) -> Any:
-    """B C H W -> B H W C; other ranks as they are."""
+    """Turn B C H W into B H W C; arrays of other ranks stay as they are."""
     return jnp.transpose(array, (0, 2, 3, 1)) if array.ndim == 4 else array
 
 
 def to_channels_first(array: Any) -> Any:
-    """B H W C -> B C H W; other ranks as they are."""
+    """Turn B H W C into B C H W; arrays of other ranks stay as they are."""
     return jnp.transpose(array, (0, 3, 1, 2)) if array.ndim == 4 else array

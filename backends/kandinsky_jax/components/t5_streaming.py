@@ -1,4 +1,4 @@
-"""T5 read block by block from its files: encoding needs the memory of one block, not of 32.
+"""Reads T5 block by block from its files: encoding needs the memory of one block, not of 32.
 
 A block of the published model has 268 million parameters, 0.5 GB in bfloat16. Measured on a CPU
 with all 32 of them (`benchmarks/t5_streaming.py`): 1.7 GiB at the peak besides the page cache.
@@ -39,7 +39,7 @@ class StreamedT5TextEncoder(WithoutWeights):
     Args:
         parts: The checkpoint.
         config: Its config.
-        dtype: Of the computation; each block is cast to it when it is read.
+        dtype: The dtype of the computation; each block is cast to it when it is read.
         place: Where one block at a time is placed.
         log: The backend's compilation log.
     """
@@ -73,11 +73,11 @@ class StreamedT5TextEncoder(WithoutWeights):
         return self._log
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
-        """Change where, or in what, the next call computes.
+        """Change the device, or the dtype, of the next call.
 
         Raises:
             BackendUnavailableError: The device is not there.
-            InvalidInputError: The blocks run over a mesh, and it is another device.
+            InvalidInputError: The blocks run over a mesh, and this is another device.
         """
         if device is not None:
             self._place = self._place.moved(device)
@@ -111,12 +111,12 @@ class StreamedT5TextEncoder(WithoutWeights):
 
             self._program = Program("T5TextEncoder.block", run, self._log)
         program = self._program
-        # Waits, or the next block would be there before this one is gone.
+        # It waits for each result, or the next block would come before this one is gone.
         done = [
             jax.block_until_ready(program(batch, weights, row, bias))
             for row, bias in zip(rows, biases, strict=True)
         ]
-        if not compiling_only():  # else they are shapes
+        if not compiling_only():  # else the leaves are shapes
             for leaf in jax.tree.leaves(weights):
                 leaf.delete()  # Flax's functions refer to themselves, and to weights they saw
         return done

@@ -1,4 +1,4 @@
-"""A UNet whose convolutions are those of `winograd`, beside the one that the checkpoint names."""
+"""Makes a second form of a UNet, which convolves with `winograd` and is faster on a CPU."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from kandinsky_jax.weights.load import abstract_network
 
 __all__ = ["tiled_form", "tiles_gain_in", "tiling_program", "worth_tiling"]
 
-# Numbers in the kernels: below this a step takes so little that compiling twice is not worth it.
+# Numbers in the kernels: smaller networks are so fast that a second compilation does not pay.
 _SMALLEST = 50_000_000
 
 
 def worth_tiling(module_class: type[nnx.Module], config: NetworkConfig) -> bool:
-    """Whether a network has such a form, and is large enough to gain by it."""
+    """Whether a network has a tiled form, and is large enough to gain by it."""
     if not hasattr(module_class, "TILEABLE"):
         return False
     _, state = nnx.split(_abstract(module_class, config, "float32"))
@@ -37,7 +37,7 @@ def worth_tiling(module_class: type[nnx.Module], config: NetworkConfig) -> bool:
 
 
 def tiles_gain_in(dtype: str) -> bool:
-    """Whether a CPU is faster with it in a dtype: not where each step would widen all tiles."""
+    """Whether a CPU gains by tiles in a dtype; it does not where each step would widen them."""
     return dtype == "float32" or (dtype == "bfloat16" and multiplies_bfloat16())
 
 
@@ -49,16 +49,16 @@ def tiled_form(
     program: Program,
     batch: Batch,
 ) -> tuple[Any, Any]:
-    """Return graph and weights of the other form; all but the kernels is shared with the given one.
+    """Return graph and weights of the tiled form, which shares all weights except the kernels.
 
     Args:
         module_class: The network's class.
         config: Its config.
-        dtype: Of weights and factors.
-        weights: On one device.
-        program: Of `tiling_program`; changes all kernels at once. To compile without running, it is
-            compiled, and the kernels' shapes are enough.
-        batch: Of the device.
+        dtype: The dtype of weights and factors.
+        weights: The weights of the checkpoint's form, on one device.
+        program: The result of `tiling_program`, which changes all kernels at once. Within
+            `compile_only` it is compiled and not run, and the kernels' shapes are enough.
+        batch: The batch of that device.
     """
     graph, state = nnx.split(_abstract(module_class, config, dtype))
     given = dict(nnx.to_flat_state(weights))
@@ -93,7 +93,7 @@ def _abstract(module_class: Any, config: NetworkConfig, dtype: str) -> nnx.Modul
 
 
 def tiling_program(log: CompilationLog) -> Program:
-    """Return what changes kernels to their other form."""
+    """Return the program that changes kernels to tiles."""
 
     def run(weights: None, whole: list[Array], doubled: list[Array]) -> tuple[list[Any], ...]:
         return (

@@ -1,4 +1,4 @@
-"""Whose weights are on a device, of the networks that are kept on the host."""
+"""Keeps the weights of only one offloaded network at a time on a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["TURNS", "Holder", "Turns"]
 
 
 class Holder(Protocol):
-    """What holds a copy of weights on a device for longer than one call: a run."""
+    """A run, which holds a copy of weights on a device for longer than one call."""
 
     def leave(self) -> None:
         """Let go of the copy; another can be made."""
@@ -18,7 +18,7 @@ class Holder(Protocol):
 
 
 class Turns:
-    """For each device, which run holds weights there. Another network's turn ends that.
+    """Knows for each device which run holds weights there; another network's turn ends that.
 
     A run that is over is nobody's: its copy went with it.
     """
@@ -27,7 +27,7 @@ class Turns:
         self._holders: dict[Hashable, weakref.ref[Holder]] = {}
 
     def take(self, place: Hashable, holder: Holder | None = None) -> None:
-        """Begin a turn, of a run or of a single call, before weights are brought to the device."""
+        """Begin the turn of a run or of a single call, before weights come to the device."""
         known = self._holders.pop(place, None)
         before = None if known is None else known()
         if before is not None and before is not holder:

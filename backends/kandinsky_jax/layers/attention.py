@@ -19,16 +19,19 @@ from kandinsky_jax.layers.products import wide_product
 __all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]
 
 # Above this many scores (256 MiB in float32) queries are taken in pieces. MoVQ at 1024 pixels has
-# 16384 tokens, so 1 GiB of scores for each picture if all were held at once.
+# 16384 tokens: all its scores at once would take 1 GiB for each picture.
 MAX_SCORES = 2**26
-# A CPU takes one head of one picture after the other, if each has so many scores, and fewer at
-# once: what was just written is in its cache yet when it is read.
+# A CPU takes one head of one picture after the other where each has at least HEAD_SCORES scores. It
+# takes fewer queries at once, so that scores are still in its cache when they are read again.
 HEAD_SCORES = 2**18
 MAX_CPU_SCORES = 2**22
 
 
 class AttentionFunction(Protocol):
-    """query [B,Tq,N,D], key and value [B,Tk,N,D], bias to [B,N,Tq,Tk] -> [B,Tq,N,D]."""
+    """A function with the arguments of `attend`, which a network takes at construction.
+
+    query [B,Tq,N,D], key and value [B,Tk,N,D], bias to [B,N,Tq,Tk] -> [B,Tq,N,D].
+    """
 
     def __call__(
         self,
@@ -42,12 +45,12 @@ class AttentionFunction(Protocol):
 
 
 def split_heads(x: Array, heads: int) -> Array:
-    """[B,T,N*D] -> [B,T,N,D]."""
+    """Give each head its part of the channels: [B,T,N*D] -> [B,T,N,D]."""
     return x.reshape(*x.shape[:-1], heads, -1)
 
 
 def merge_heads(x: Array) -> Array:
-    """[B,T,N,D] -> [B,T,N*D]."""
+    """Put the heads' channels side by side: [B,T,N,D] -> [B,T,N*D]."""
     return x.reshape(*x.shape[:-2], -1)
 
 
@@ -59,10 +62,10 @@ def attend(
     bias: Array | None = None,
     scale: float | None = None,
 ) -> Array:
-    """softmax(scale query key^T + bias) value, with scores and softmax in float32.
+    """Compute softmax(scale query key^T + bias) value, with scores and softmax in float32.
 
-    Long sequences are computed in pieces of queries; as each query's softmax is its own, the
-    result is the same.
+    Long sequences are computed in pieces of queries. The result is the same, because each query
+    has a softmax of its own.
 
     Args:
         query: [B,Tq,N,D].
@@ -75,7 +78,7 @@ def attend(
         [B,Tq,N,D] in the dtype of `value`.
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    if bias is not None and bias.shape[-2] != 1:  # a text's, whose sequences are short
+    if bias is not None and bias.shape[-2] != 1:  # only texts have such a bias, and they are short
         return _attend_at_once(query, key, value, bias, scale)
     in_pieces = functools.partial(_attend_in_pieces, scale=scale, most=MAX_SCORES)
     if query.shape[1] * key.shape[1] < HEAD_SCORES:
@@ -126,7 +129,7 @@ def _attend_in_pieces(
 def _attend_at_once(
     query: Array, key: Array, value: Array, bias: Array | None, scale: float
 ) -> Array:
-    # There are far more scores than queries or results: what can be done to those is done there.
+    # There are far more scores than queries or results: scale and total act on these if they can.
     early = math.frexp(scale)[0] == 0.5  # a power of two, and so exact in any dtype
     scores = wide_product("bqnd,bknd->bnqk", query * scale if early else query, key)
     if not early:

@@ -1,4 +1,4 @@
-"""Means over groups of channels, by which group norms centre and scale."""
+"""Centres and scales groups of channels, the part of a group norm that needs statistics."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jax import Array
 __all__ = ["group_normalised"]
 
 _SUMMED = 16
-"""Numbers of the first step of a sum on a CPU; XLA turns sums of more than 32 into slow loops."""
+"""Numbers that a CPU sums in the first step; XLA turns sums of more than 32 into slow loops."""
 
 
 def group_normalised(x: Array, *, groups: int, epsilon: float) -> Array:
-    """What a group norm does before it scales and shifts: [B,H,W,C] -> [B,H,W,C], float32."""
+    """Give each group of channels mean 0 and variance 1: [B,H,W,C] -> [B,H,W,C], float32."""
     means = functools.partial(_means, groups=groups)
     x = x.astype(jnp.float32)
     centred = x - means(x)
@@ -25,7 +25,7 @@ def group_normalised(x: Array, *, groups: int, epsilon: float) -> Array:
 
 
 def _means(x: Array, groups: int) -> Array:
-    """[B,H,W,C] -> [B,1,1,C], each channel with the mean of its group."""
+    """Return the mean of each channel's group: [B,H,W,C] -> [B,1,1,C]."""
     means: Array = jax.lax.platform_dependent(
         x,
         cpu=functools.partial(_means_in_steps, groups=groups),
@@ -42,10 +42,10 @@ def _means_at_once(x: Array, groups: int) -> Array:
 
 
 def _means_in_steps(x: Array, groups: int) -> Array:
-    """In a form that XLA's CPU compiler makes something fast of.
+    """Compute the same means in a form that XLA compiles into fast code for a CPU.
 
-    Left to itself it sums all at once, one number after the other, and looks up a channel's group
-    for every pixel. Matrix products between the steps keep it from putting them together.
+    From the plain form XLA makes one loop that sums one number after the other and looks up a
+    channel's group for every pixel. Matrix products between the steps keep the steps apart.
     """
     batch, height, width, channels = x.shape
     cells, members = height * width, channels // groups

@@ -1,9 +1,8 @@
 """The building blocks that all networks share, channels-last.
 
-The layers are our own and small, as three things must be exact and the same in every version of
-Flax: parameter names that equal the checkpoint's, full float32 products where float32 is asked
-for, and norms with float32 statistics and the two-pass variance (the one-pass form loses digits
-when the mean is large).
+The layers are small and our own, because three things must be exact in every version of Flax:
+parameter names equal the checkpoint's, float32 means full float32 products, and norms use float32
+statistics and the two-pass variance (the one-pass form loses digits when the mean is large).
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ __all__ = [
 class Layers:
     """The choices that all layers of one network share.
 
-    Parameters start at zero and are filled from a checkpoint: this is a library for inference, and
+    Parameters start at zero and are filled from a checkpoint. This is a library for inference:
     drawing a billion random numbers to throw them away is slow, even in the abstract.
     """
 
@@ -69,14 +68,14 @@ class Layers:
         self.dtype = jnp.dtype(dtype)
         self.param_dtype = jnp.dtype(param_dtype)
         self.attend = attend
-        # Which convolutions of 3 x 3 are those of `winograd`: all, or those of few pixels.
+        # Which convolutions of 3 x 3 use `winograd`: all of them, or the ones of few pixels.
         self.tiled = tiled
         self.columns = columns
         # Whether a CPU convolves doubled pictures of many channels in fewer products.
         self.bands = bands
 
     def untiled(self) -> Layers:
-        """The same choices for a level of few pixels, whose kernels stay as they are."""
+        """Return the same choices for a level of few pixels, where kernels keep their form."""
         return Layers(
             dtype=self.dtype,
             param_dtype=self.param_dtype,
@@ -85,12 +84,12 @@ class Layers:
         )
 
     def parameter(self, *shape: int) -> nnx.Param[Array]:
-        """A learned array."""
+        """Return a learned array of this shape, for now of zeros."""
         return nnx.Param(jnp.zeros(shape, self.param_dtype))
 
 
 class Linear(nnx.Module):
-    """[..., n_in] -> [..., n_out]."""
+    """A matrix product with a bias or none: [..., n_in] -> [..., n_out]."""
 
     def __init__(self, n_in: int, n_out: int, *, bias: bool = True, layers: Layers) -> None:
         self.kernel = layers.parameter(n_in, n_out)
@@ -103,9 +102,9 @@ class Linear(nnx.Module):
 
 
 class Conv(nnx.Module):
-    """[B,H,W,n_in] -> [B,H',W',n_out], square kernel, `padding` zeros on each side.
+    """A convolution: [B,H,W,n_in] -> [B,H',W',n_out], square kernel, `padding` zeros on each side.
 
-    With `doubled` the picture is that of `upsample_nearest`.
+    With `doubled` it first enlarges the picture as `upsample_nearest` does.
     """
 
     def __init__(
@@ -123,7 +122,7 @@ class Conv(nnx.Module):
         common = (kernel, stride, padding) == (3, 1, 1)
         self.columns = layers.columns and common
         if layers.tiled and common:
-            # Of one array XLA would copy each part that a product takes.
+            # If the tiles were one array, XLA would copy each part that a product takes.
             count = DOUBLED_TILES if doubled else TILES
             self.tiles = nnx.List([layers.parameter(n_in, n_out) for _ in range(count)])
         else:
@@ -214,7 +213,7 @@ class Embedding(nnx.Module):
 
 
 class Identity(nnx.Module):
-    """Keeps a place in a list whose other places the checkpoint's names number."""
+    """Returns its input; keeps the place that the checkpoint's numbering counts in a list."""
 
     def __call__(self, x: Array) -> Array:
         return x
@@ -232,15 +231,15 @@ class TimestepEmbedding(nnx.Module):
 
 
 def timestep_sinusoid(timestep: Array, width: int) -> Array:
-    """Cosines, then sines, of the timestep at `width / 2` frequencies from 1 to 1/10000.
+    """Return cosines, then sines, of the timestep at `width / 2` frequencies from 1 to 1/10000.
 
     Args:
         timestep: [B], integers or floats, on the scale of the training steps (0 to 999).
         width: even.
 
     Returns:
-        [B,width], float32 whatever the network's dtype: near t = 1000 an error of one bit in a
-        float16 angle would be half a radian.
+        [B,width], always float32: near t = 1000 an error of one bit in a float16 angle would be
+        half a radian.
     """
     half = width // 2
     angle = timestep_angles(timestep, half, half)
@@ -248,10 +247,10 @@ def timestep_sinusoid(timestep: Array, width: int) -> Array:
 
 
 def timestep_angles(timestep: Array, count: int, intervals: int) -> Array:
-    """[B] times `count` frequencies, from 1 down to 1/10000 in so many intervals -> [B,count]."""
+    """Return [B] times `count` frequencies, from 1 to 1/10000 in so many intervals: [B,count]."""
     exponent = np.float32(-np.log(10000.0)) * np.arange(count, dtype=np.float32)
     exponent /= np.float32(intervals)
-    # Rounded once from float64: an error of one unit here is a thousand in the angle.
+    # It is rounded once from float64: an error of one unit here is a thousand in the angle.
     frequency = np.exp(exponent.astype(np.float64)).astype(np.float32)
     return timestep.astype(jnp.float32)[:, None] * frequency
 
@@ -260,35 +259,35 @@ def timestep_angles(timestep: Array, count: int, intervals: int) -> Array:
 
 
 def silu(x: Array) -> Array:
-    """x sigmoid(x)."""
+    """Return x sigmoid(x)."""
     return jax.nn.silu(x.astype(jnp.float32)).astype(x.dtype)
 
 
 def gelu(x: Array) -> Array:
-    """x Phi(x), by the error function and not its tanh approximation."""
+    """Return x Phi(x), by the error function and not its tanh approximation."""
     return jax.nn.gelu(x.astype(jnp.float32), approximate=False).astype(x.dtype)
 
 
 def gelu_tanh(x: Array) -> Array:
-    """x Phi(x) by its tanh approximation, as T5 has it."""
+    """Return x Phi(x) by its tanh approximation, as T5 has it."""
     return jax.nn.gelu(x.astype(jnp.float32), approximate=True).astype(x.dtype)
 
 
 def quick_gelu(x: Array) -> Array:
-    """x sigmoid(1.702 x), as OpenAI's CLIP has it."""
+    """Return x sigmoid(1.702 x), as OpenAI's CLIP has it."""
     wide = x.astype(jnp.float32)
     return (wide * jax.nn.sigmoid(1.702 * wide)).astype(x.dtype)
 
 
 def average_pool_2x2(x: Array) -> Array:
-    """[B,H,W,C] -> [B,H/2,W/2,C]; H and W even."""
+    """Halve both sides: [B,H,W,C] -> [B,H/2,W/2,C], the means of 2 x 2 cells; H and W even."""
     batch, height, width, channels = x.shape
     cells = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
     return cells.astype(jnp.float32).mean(axis=(2, 4)).astype(x.dtype)
 
 
 def upsample_nearest(x: Array, factor: int = 2) -> Array:
-    """[B,H,W,C] -> [B,factor*H,factor*W,C], each value repeated."""
+    """Repeat each value along both sides: [B,H,W,C] -> [B,factor*H,factor*W,C]."""
     batch, height, width, channels = x.shape
     cells = jnp.broadcast_to(
         x[:, :, None, :, None, :], (batch, height, factor, width, factor, channels)

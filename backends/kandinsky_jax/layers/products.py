@@ -17,22 +17,22 @@ _PROCESSORS = Path("/proc/cpuinfo")
 
 
 def matmul_precision(dtype: np.dtype[Any]) -> jax.lax.Precision | None:
-    """Full float32 products for float32: some accelerators would silently use fewer bits."""
+    """Ask for full products in float32: some accelerators would silently use fewer bits."""
     return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 
 @functools.cache
 def multiplies_bfloat16() -> bool:
-    """Whether XLA has products of bfloat16 on this CPU that are faster than those of float32.
+    """Whether XLA multiplies bfloat16 faster than float32 on this CPU.
 
-    They take AMX, four times as fast, if the result is float32, in which it sums. JAX 0.8 knows
-    them in some versions, and older ones refuse a float32 result of some shapes.
+    They use AMX, four times as fast, if the result is float32, the dtype in which AMX sums. Some
+    versions of JAX 0.8 have such products; older ones refuse a float32 result of some shapes.
     """
     return jax.__version_info__ >= (0, 9) and "amx_bf16" in _processor_flags()
 
 
 def _processor_flags() -> list[str]:
-    """What the first processor can do, as Linux tells it; nothing elsewhere."""
+    """Return the flags of the first processor from Linux; no flags on another system."""
     if not _PROCESSORS.exists():
         return []
     with _PROCESSORS.open(encoding="utf-8") as lines:
@@ -40,7 +40,7 @@ def _processor_flags() -> list[str]:
 
 
 def product(x: Array, kernel: Array, equation: str = "...i,io->...o") -> Array:
-    """Einsum of two arrays, in their dtype; of [...,n_in] and [n_in,n_out] if not told."""
+    """Compute an einsum of two arrays in their dtype; [...,n_in] by [n_in,n_out] by default."""
     plain = functools.partial(jnp.einsum, equation, precision=matmul_precision(x.dtype))
     if x.dtype == jnp.float32:
         return plain(x, kernel)
@@ -53,7 +53,7 @@ def product(x: Array, kernel: Array, equation: str = "...i,io->...o") -> Array:
 
 
 def wide_product(equation: str, a: Array, b: Array) -> Array:
-    """Einsum of two arrays of one dtype, summed and returned in float32."""
+    """Compute an einsum of two arrays of one dtype; sum and result are float32."""
     if a.dtype == jnp.float32:
         return _einsum(equation, a, b)
     widened = functools.partial(_widened, equation)
@@ -63,7 +63,7 @@ def wide_product(equation: str, a: Array, b: Array) -> Array:
 
 
 def _widened(equation: str, a: Array, b: Array) -> Array:
-    """Of half precision on a CPU, which mostly computes in float32 anyway."""
+    """Multiply half precision on a CPU, which mostly computes in float32 anyway."""
     if a.dtype == jnp.bfloat16 and multiplies_bfloat16():
         return _einsum(equation, a, b)
     return _einsum(equation, a.astype(jnp.float32), b.astype(jnp.float32))

@@ -1,16 +1,18 @@
 """Convolutions of 3 x 3 with fewer products: F(2x2, 3x3) of Lavin and Gray, arXiv 1509.09308.
 
-Four pixels of the output take 16 products for each pair of channels, in place of 36. They are
-sixteen matrix products, one for each place in a tile of 4 x 4, between sums and differences of
-pixels on either side; nine of a picture that was doubled, whose pixels equal each other. In float32
-the result is as exact as that of the direct sum; in bfloat16, to which sums are rounded before they
-are multiplied, the error is 2.6 times as large, and that of a whole UNet 1.6 times. Kernels have to
-be brought to that form, of 16 or 9 numbers for 9, once; on the fly it would cost what is gained,
-unless the picture is much larger than the kernel.
+Four pixels of the output take 16 products for each pair of channels, in place of 36. The work is
+sixteen matrix products, one for each place in a tile of 4 x 4; each multiplies sums and differences
+of pixels with a part of the kernel. A picture that was doubled needs only nine, because its
+neighbouring pixels are equal.
+
+In float32 the result is as exact as that of the direct sum. In bfloat16 sums are rounded before
+they are multiplied: the error is 2.6 times as large, and a whole UNet's 1.6 times. A kernel
+is brought to this form once, 16 or 9 numbers for 9. To do it at every call would cost what is
+gained, unless the picture is much larger than the kernel.
 
 XLA on a CPU convolves at the rate of its matrix products at best, and from JAX 0.10 on at half of
-it; there this takes a third to four fifths of the time, and less in bfloat16. On accelerators their
-own libraries choose.
+it. There this form takes a third to four fifths of the time, and less in bfloat16. Accelerators
+have libraries of their own that choose a form.
 """
 
 from __future__ import annotations
@@ -40,18 +42,18 @@ __all__ = [
 
 TILES = 16
 DOUBLED_TILES = 9
-"""Of a picture whose every pixel was made four: the other sums of a tile are zero."""
+"""Products for a picture whose every pixel was made four: the other sums of a tile are zero."""
 SMALL_MAP = 64
 """Cells up to which `convolve_columns` is no slower than XLA's convolution on a CPU."""
 BAND = 8
 """Rows of the given picture that `convolve_doubled_in_bands` takes at once."""
 WIDE = 128
-"""Channels from which that is worth it; networks of fewer are small, and compile faster without."""
+"""Channels from which bands pay; networks of fewer are small, and compile faster without bands."""
 _SIDE = 4
 
 
 def kernel_to_tiles(kernel: Array, *, doubled: bool = False) -> list[Array]:
-    """[3,3,n_in,n_out] -> sixteen of [n_in,n_out], nine for `convolve_doubled`."""
+    """Split [3,3,n_in,n_out] into sixteen of [n_in,n_out], nine for `convolve_doubled`."""
     sums = _doubled_kernel_sums if doubled else _kernel_sums
     rows = sums(kernel.astype(jnp.float32))
     return [column.astype(kernel.dtype) for row in rows for column in sums(row)]
@@ -70,7 +72,7 @@ def _doubled_kernel_sums(parts: Sequence[Array] | Array) -> list[Array]:
 def convolve_tiles(x: Array, tiles: Sequence[Array]) -> Array:
     """Convolve with one zero on each side: [B,H,W,n_in], tiles of a kernel -> [B,H,W,n_out]."""
     height, width = x.shape[1:3]
-    down, across = -(-height // 2), -(-width // 2)  # tiles, the last of which may reach beyond
+    down, across = -(-height // 2), -(-width // 2)  # tiles; the last ones may reach beyond
     padded = _padded(x, 1 + height % 2, 1 + width % 2)
     places = [
         place for row in _input_sums(padded, 1, down) for place in _input_sums(row, 2, across)
@@ -79,7 +81,7 @@ def convolve_tiles(x: Array, tiles: Sequence[Array]) -> Array:
 
 
 def convolve_doubled(x: Array, tiles: Sequence[Array]) -> Array:
-    """Convolve what twice as many rows and columns, each one twice, would be.
+    """Convolve a picture as if each of its rows and columns stood there twice.
 
     Args:
         x: [B,H,W,n_in].
@@ -97,9 +99,9 @@ def gains_by_bands(n_in: int, n_out: int, dtype: np.dtype[Any]) -> bool:
 
 
 def convolve_doubled_in_bands(x: Array, kernel: Array) -> Array:
-    """Do the same with a kernel as it is, [3,3,n_in,n_out], for pictures much larger than it is.
+    """Do the same with an unchanged kernel, [3,3,n_in,n_out], for pictures much larger than it is.
 
-    Of a band of rows after the other, so that sums of all the picture are never in memory at once.
+    It takes one band of rows after the other, so that memory never holds all sums at once.
     """
     tiles = kernel_to_tiles(kernel, doubled=True)
     batch, height, width, _ = x.shape
@@ -121,7 +123,7 @@ def _convolved_doubled(padded: Array, tiles: Sequence[Array]) -> Array:
 
 
 def _padded(x: Array, below: int, right: int) -> Array:
-    """In float32, in which sums are made; factors are rounded once."""
+    """Pad with zeros, in float32: sums are made in it, so that factors are rounded only once."""
     return jnp.pad(x.astype(jnp.float32), ((0, 0), (1, below), (1, right), (0, 0)))
 
 
@@ -145,9 +147,9 @@ def _convolved(
 
 
 def convolve_columns(x: Array, kernel: Array) -> Array:
-    """Convolve likewise by one matrix product of each pixel's neighbourhood with the kernel.
+    """Convolve with one zero on each side, by one product of all neighbourhoods with the kernel.
 
-    For few pixels: with JAX 0.10 XLA takes twice the time, of which most goes into the kernel.
+    It is for few pixels: with JAX 0.10 XLA takes twice the time there, most of it for the kernel.
     """
     batch, height, width, channels = x.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -163,13 +165,13 @@ def convolve_columns(x: Array, kernel: Array) -> Array:
 
 
 def _input_sums(x: Array, axis: int, count: int) -> list[Array]:
-    """The four combinations of a tile's lines along an axis, of `count` tiles two lines apart."""
+    """Return the four combinations of a tile's lines along an axis; tiles are two lines apart."""
     lines = [jax.lax.slice_in_dim(x, line, line + 2 * count - 1, 2, axis) for line in range(_SIDE)]
     return [lines[0] - lines[2], lines[1] + lines[2], lines[2] - lines[1], lines[1] - lines[3]]
 
 
 def _differences(x: Array, axis: int) -> list[Array]:
-    """Of every line but the first and the last: to the one before, itself, to the one after."""
+    """Return each inner line's difference to the line before, itself, and to the line after."""
     count = x.shape[axis] - 2
     lines = [jax.lax.slice_in_dim(x, line, line + count, 1, axis) for line in range(3)]
     return [lines[0] - lines[1], lines[1], lines[1] - lines[2]]

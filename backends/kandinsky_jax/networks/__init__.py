@@ -1,1 +1,1 @@
-"""The networks in Flax NNX, one file a network, channels-last."""
+"""The networks in Flax NNX, channels-last; each network has a file of its own."""

@@ -36,7 +36,7 @@ class ClipAttention(nnx.Module):
 
 
 class ClipMlp(nnx.Module):
-    """[B,T,H] -> [B,T,H]."""
+    """The feed-forward part of a block: [B,T,H] -> [B,T,H]."""
 
     def __init__(
         self, width: int, inner: int, *, activation: Callable[[Array], Array], layers: Layers
@@ -50,7 +50,7 @@ class ClipMlp(nnx.Module):
 
 
 class ClipLayer(nnx.Module):
-    """One block; both sublayers add to their input."""
+    """One block: attention and feed-forward, each added to its input."""
 
     def __init__(self, config: CLIPTextConfig | CLIPVisionConfig, *, layers: Layers) -> None:
         width, epsilon = config.hidden_size, config.layer_norm_eps

@@ -17,13 +17,13 @@ __all__ = ["CLIPTextModelWithProjection"]
 
 LOWEST = float(np.finfo(np.float32).min)
 
-# Files written before transformers 4.31 say 2, which is no id of CLIP's vocabulary; there the end
-# of the text is the highest id.
+# Files written before transformers 4.31 say 2, which is not the end of a text in CLIP's vocabulary.
+# With them the end of the text is the highest id.
 _LEGACY_EOS_TOKEN_ID = 2
 
 
 class TextEmbeddings(nnx.Module):
-    """Token plus position: ids [B,L] -> [B,L,H]."""
+    """The sum of token and position embeddings: ids [B,L] -> [B,L,H]."""
 
     def __init__(self, config: CLIPTextConfig, *, layers: Layers) -> None:
         self.token_embedding = Embedding(config.vocab_size, config.hidden_size, layers=layers)
@@ -37,7 +37,7 @@ class TextEmbeddings(nnx.Module):
 
 
 class TextTransformer(nnx.Module):
-    """ids [B,L] -> hidden states after the last norm [B,L,H]."""
+    """The text model without projection: ids [B,L] -> hidden states after the last norm [B,L,H]."""
 
     def __init__(self, config: CLIPTextConfig, *, layers: Layers) -> None:
         self.embeddings = TextEmbeddings(config, layers=layers)
@@ -54,7 +54,7 @@ class TextTransformer(nnx.Module):
 
 
 class CLIPTextModelWithProjection(nnx.Module):
-    """Reference: transformers' class of this name. Causal; padding is not masked."""
+    """CLIP's causal text encoder, transformers' class of this name; padding is not masked."""
 
     def __init__(
         self,
@@ -83,6 +83,6 @@ class CLIPTextModelWithProjection(nnx.Module):
         """
         states = self.text_model(input_ids)
         ends = input_ids if self.end_of_text is None else input_ids == self.end_of_text
-        first = jnp.argmax(ends, axis=1)  # [B]; the first of equal maxima
+        first = jnp.argmax(ends, axis=1)  # [B]; argmax takes the first of equal maxima
         pooled = jnp.take_along_axis(states, first[:, None, None], axis=1)[:, 0]  # [B,H]
         return self.text_projection(pooled), states

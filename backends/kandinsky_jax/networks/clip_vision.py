@@ -16,7 +16,7 @@ __all__ = ["CLIPVisionModelWithProjection"]
 
 
 class VisionEmbeddings(nnx.Module):
-    """A class token and one token a patch, plus position: [B,S,S,3] -> [B,1+P,H]."""
+    """A class token and a token for each patch, plus positions: [B,S,S,3] -> [B,1+P,H]."""
 
     def __init__(self, config: CLIPVisionConfig, *, layers: Layers) -> None:
         width = config.hidden_size
@@ -42,7 +42,7 @@ class VisionEmbeddings(nnx.Module):
 
 
 class VisionTransformer(nnx.Module):
-    """[B,S,S,3] -> the class token after the last norm [B,H]."""
+    """The vision model without projection: [B,S,S,3] -> the normalised class token [B,H]."""
 
     def __init__(self, config: CLIPVisionConfig, *, layers: Layers) -> None:
         width, epsilon = config.hidden_size, config.layer_norm_eps
@@ -59,7 +59,7 @@ class VisionTransformer(nnx.Module):
 
 
 class CLIPVisionModelWithProjection(nnx.Module):
-    """Reference: transformers' class of this name."""
+    """CLIP's image encoder, transformers' class of this name."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Norms, residual blocks, attention, and the levels of Kandinsky 3's UNet."""
+"""Blocks of Kandinsky 3's UNet: norms, residual blocks, attention, and levels."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens, TokenK
 
 __all__ = ["Attention", "DownBlock", "UpBlock"]
 
-_EXPANSION = 4  # of the feed-forward layers
-_COMPRESSION = 2  # within residual blocks
-_KERNELS = (1, 3, 3, 1)  # of the four convolutions of a residual block
-_UP_AT, _DOWN_AT = 1, 2  # which of them changes the resolution
+_EXPANSION = 4  # feed-forward layers have so many times the channels
+_COMPRESSION = 2  # inside residual blocks channels are divided by it
+_KERNELS = (1, 3, 3, 1)  # sides of the four kernels of a residual block
+_UP_AT, _DOWN_AT = 1, 2  # the convolution that changes the resolution
 
 
 class ConditionalGroupNorm(nnx.Module):
     """Group norm scaled and shifted by the time: [B,H,W,C], [B,T] -> [B,H,W,C].
 
-    The time comes activated: the reference activates it in each norm anew.
+    The time embedding comes activated; the reference activates it in each norm anew.
     """
 
     def __init__(self, channels: int, config: Kandinsky3UNetConfig, *, layers: Layers) -> None:
@@ -46,11 +46,11 @@ class ConditionalGroupNorm(nnx.Module):
 class UpConv(nnx.Module):
     """Transposed convolution of side 2 and stride 2: [B,H,W,n_in] -> [B,2H,2W,n_out].
 
-    Windows do not overlap, so it is one product, of which each output pixel takes its part.
+    Windows do not overlap, so one product computes all output pixels.
     """
 
     def __init__(self, n_in: int, n_out: int, *, layers: Layers) -> None:
-        # PyTorch's [in,out,h,w] under the rule for convolutions, hence the output before the input
+        # The rule for convolutions turns PyTorch's [in,out,h,w] into this: output before input.
         self.kernel = layers.parameter(2, 2, n_out, n_in)
         self.bias = layers.parameter(n_out)
         self.dtype = layers.dtype
@@ -64,7 +64,7 @@ class UpConv(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Norm, activation, perhaps a doubling, convolution, perhaps a halving."""
+    """A quarter of a residual block: norm, SiLU, maybe doubling, convolution, maybe halving."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Block(nnx.Module):
 
 
 class ResnetBlock(nnx.Module):
-    """[B,H,W,n_in] and the activated time embedding [B,T] -> [B,H',W',n_out]."""
+    """Four blocks with a shortcut: [B,H,W,n_in], activated time [B,T] -> [B,H',W',n_out]."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Attention(nnx.Module):
         self.attend = layers.attend
 
     def prepare(self, context: Array) -> TokenKeyValue:
-        """[B,L,n_context] -> keys and values."""
+        """Make keys and values from [B,L,n_context]."""
         return TokenKeyValue(
             split_heads(self.to_k(context), self.heads), split_heads(self.to_v(context), self.heads)
         )
@@ -154,7 +154,10 @@ class Attention(nnx.Module):
 
 
 class AttentionBlock(nnx.Module):
-    """Attention to the text, or without one of the pixels to each other; residual."""
+    """Pixels attend to the text, or to each other if none is given; then a feed-forward layer.
+
+    Both are added to their input.
+    """
 
     def __init__(
         self, width: int, n_context: int, config: Kandinsky3UNetConfig, *, layers: Layers
@@ -189,9 +192,9 @@ class AttentionBlock(nnx.Module):
 
 
 class _Level(nnx.Module):
-    """What the levels of both directions have in common.
+    """Base of the levels of both directions.
 
-    `attentions` starts with the one of pixels to each other; those to the text follow, one between
+    In `attentions` the first is of pixels to each other. The others are to the text, one between
     each pair of residual blocks. A level without attention has placeholders.
     """
 
@@ -201,7 +204,7 @@ class _Level(nnx.Module):
     attends: bool
 
     def prepare(self, context: Array) -> BlockTokens:
-        """[B,L,cross_attention_dim] -> keys and values for each attention to the text."""
+        """Make keys and values from [B,L,cross_attention_dim] for each attention to the text."""
         blocks = self.attentions[1:] if self.attends else ()
         return tuple(block.attention.prepare(context) for block in blocks)
 
@@ -254,7 +257,7 @@ class DownBlock(_Level):
 class UpBlock(_Level):
     """One level of the way up; doubles the resolution unless it is the first.
 
-    `n_skip` channels of the level opposite stand behind those of the level before.
+    Its input has `n_skip` channels of the level opposite behind the channels of the level before.
     """
 
     def __init__(
@@ -298,7 +301,7 @@ def _attentions(
     *,
     layers: Layers,
 ) -> nnx.List[Any]:
-    """Of these widths: one of pixels to each other, then those to the text; or placeholders."""
+    """Make a level's attentions, to pixels and then to the text, or placeholders for them."""
     if not attention:
         return nnx.List([Identity() for _ in (pixels, *texts)])
     return nnx.List(

@@ -29,23 +29,23 @@ from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens
 __all__ = ["Kandinsky3Conditioning", "Kandinsky3UNet"]
 
 LOWEST = float(np.finfo(np.float32).min)
-# Levels without attention: on the way down the first, on the way up all from the fourth on. That is
-# the same level where there are four, as in the published model.
+# Levels without attention: the first on the way down, and all from the fourth on the way up. In a
+# model of four levels, as the published one is, both are the same level.
 _WITHOUT_ATTENTION_DOWN, _WITHOUT_ATTENTION_UP = 0, 3
 
 
 class Kandinsky3Conditioning(NamedTuple):
-    """What the conditioning contributes to every step; a pytree to hand back to the UNet."""
+    """The part of every step that depends on the conditioning alone; a pytree for the UNet."""
 
     embedding: Array  # added to the time embedding, [B,T]
-    bias: Array  # of the scores of attentions to the text, [B,1,1,L]
-    channels: Array | None  # behind those of the sample, [B,h,w,c]
+    bias: Array  # added to the scores of attentions to the text, [B,1,1,L]
+    channels: Array | None  # put behind the sample's channels, [B,h,w,c]
     down: tuple[BlockTokens, ...]
     up: tuple[BlockTokens, ...]
 
 
 class TextProjection(nnx.Module):
-    """[B,L,encoder_hid_dim] -> [B,L,cross_attention_dim]."""
+    """Projects and normalises text states: [B,L,encoder_hid_dim] -> [B,L,cross_attention_dim]."""
 
     def __init__(self, config: Kandinsky3UNetConfig, *, layers: Layers) -> None:
         width = config.cross_attention_dim
@@ -57,7 +57,7 @@ class TextProjection(nnx.Module):
 
 
 class TextPooling(nnx.Module):
-    """One query, the mean of all tokens that are there, attends to them: [B,L,D] -> [B,T]."""
+    """Pools a text: the mean of its tokens attends to them, [B,L,D] -> [B,T]."""
 
     def __init__(self, config: Kandinsky3UNetConfig, *, layers: Layers) -> None:
         width = config.cross_attention_dim
@@ -72,9 +72,10 @@ class TextPooling(nnx.Module):
 
 
 class Kandinsky3UNet(nnx.Module):
-    """Reference: diffusers' class of this name, and for inpainting that of ai-forever/Kandinsky-3.
+    """The UNet of Kandinsky 3: diffusers' class of this name, and its original for inpainting.
 
-    diffusers has no form with other channels in than out, and projects the text in every step.
+    The original is in ai-forever/Kandinsky-3. diffusers has no form whose input and output differ
+    in channels, and it projects the text in every step.
     """
 
     def __init__(
@@ -111,23 +112,24 @@ class Kandinsky3UNet(nnx.Module):
     ) -> Kandinsky3Conditioning:
         """Compute all that depends on the conditioning alone.
 
-        Without `projected_mask` and `null_embedding` this is diffusers' convention: padding, whose
-        states the pipeline sets to zero, is projected like all else. They make that of the original
-        code: see `kandinsky_core.seam.networks.Denoiser.begin`.
+        Without `projected_mask` and `null_embedding` this follows diffusers: padding, whose states
+        the pipeline sets to zero, is projected like all other tokens. With them it follows the
+        original code: see `kandinsky_core.seam.networks.Denoiser.begin`.
 
         Args:
             text_encoder_hidden_states: [B,L,encoder_hid_dim].
-            attention_mask: [B,L], true on what attention sees. Where it is true nowhere, all tokens
-                are seen alike.
+            attention_mask: [B,L], true on tokens that attention sees. In a row without any, all
+                tokens are seen alike.
             image_latents: for inpainting, the mask and masked latents, [B,h,w,c].
-            projected_mask: [B,L], true on tokens whose projection is kept; that of the others is
-                set to zero.
+            projected_mask: [B,L], true on tokens whose projection is kept; the projection of the
+                others is set to zero.
             null_embedding: [B,cross_attention_dim], then added to the first token.
-            present: [B,L], false on what only fills the text up to a length that a program is
-                compiled for; all tokens where there is none. It has no effect on the result.
+            present: [B,L], false on positions that only fill the text up to the length that a
+                program is compiled for; None says that all are tokens. Filling has no effect on
+                the result.
 
         Returns:
-            What `__call__` takes; with it no step looks at the text again.
+            The `prepared` of `__call__`; with it no step looks at the text again.
         """
         context = self.encoder_hid_proj(text_encoder_hidden_states)
         if projected_mask is not None:
@@ -135,7 +137,7 @@ class Kandinsky3UNet(nnx.Module):
         if null_embedding is not None:
             context = context.at[:, 0].add(null_embedding.astype(context.dtype))
         bias = jnp.where(attention_mask.astype(bool), 0.0, LOWEST)
-        if present is not None:  # not even where nothing else is seen
+        if present is not None:  # filling is never seen, not even in a row that sees nothing else
             bias = jnp.where(present.astype(bool), bias, -jnp.inf)
         bias = bias[:, None, None]  # [B,1,1,L]
         return Kandinsky3Conditioning(
@@ -152,14 +154,14 @@ class Kandinsky3UNet(nnx.Module):
         Args:
             sample: noisy latents, [B,h,w,C], channels-last.
             timestep: [B], on the scale of the training steps.
-            prepared: of `prepare`, for the same batch.
+            prepared: the result of `prepare` for the same batch.
 
         Returns:
             [B,h,w,out_channels].
 
         Raises:
             InvalidInputError: h or w is no multiple of `size_multiple` (8 for the published
-                models): the skips of odd levels would not fit, in the reference either.
+                models): the skips of odd levels would not fit. The reference has the same limit.
         """
         height, width = sample.shape[1:3]
         if height % self.size_multiple or width % self.size_multiple:
@@ -167,7 +169,7 @@ class Kandinsky3UNet(nnx.Module):
                 f"latents are {height} x {width}; the UNet needs multiples of {self.size_multiple}"
             )
         sinusoid = _sinusoid(timestep, self.conv_in.kernel.shape[-1]).astype(self.dtype)
-        # Each norm starts its use of the embedding with SiLU, so that is done once.
+        # Each norm would start with SiLU on the embedding, so SiLU is applied once here.
         time = silu(self.time_embedding(sinusoid) + prepared.embedding)
         if prepared.channels is not None:
             sample = jnp.concatenate([sample, prepared.channels.astype(sample.dtype)], axis=-1)
@@ -176,7 +178,7 @@ class Kandinsky3UNet(nnx.Module):
         for down, tokens in zip(self.down_blocks, prepared.down, strict=True):
             x = down(x, time, tokens, prepared.bias)
             skips.append(x)
-        skips.pop()  # the lowest level hands on its output itself
+        skips.pop()  # the lowest level hands its output straight on
         for level, (up, tokens) in enumerate(zip(self.up_blocks, prepared.up, strict=True)):
             if level:
                 x = jnp.concatenate([x, skips.pop()], axis=-1)
@@ -185,7 +187,7 @@ class Kandinsky3UNet(nnx.Module):
 
 
 def _sinusoid(timestep: Array, width: int) -> Array:
-    """Sines, then cosines, the slowest at exactly 1/10000: [B] -> [B,width], float32."""
+    """Return sines, then cosines, the slowest at exactly 1/10000: [B] -> [B,width], float32."""
     half = width // 2
     angle = timestep_angles(timestep, half, half - 1)
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)

@@ -28,7 +28,7 @@ __all__ = ["VQModel"]
 
 
 class VQModel(nnx.Module):
-    """Reference: diffusers' class of this name with `norm_type="spatial"`.
+    """MoVQ's encoder and decoder: diffusers' class of this name with `norm_type="spatial"`.
 
     Latents are neither sampled, scaled nor quantised: pipelines encode to the plain output of the
     encoder and decode with the reference's `force_not_quantize=True`.
@@ -53,11 +53,11 @@ class VQModel(nnx.Module):
         self.decoder = Decoder(config, layers=layers)
 
     def encode(self, pixels: Array) -> Array:
-        """Pixels in [-1,1], [B,H,W,3], channels-last -> latents [B,H/8,W/8,4]."""
+        """Turn pixels in [-1,1], [B,H,W,3], channels-last, into latents [B,H/8,W/8,4]."""
         return self.quant_conv(self.encoder(pixels))
 
     def decode(self, latents: Array) -> Array:
-        """Latents [B,h,w,4], channels-last -> pixels about [-1,1], [B,8h,8w,3], not clipped."""
+        """Turn latents [B,h,w,4], channels-last, into unclipped pixels [B,8h,8w,3] about [-1,1]."""
         # The norms see the latents themselves, not what post_quant_conv makes of them.
         return self.decoder(self.post_quant_conv(latents), latents)
 
@@ -129,7 +129,7 @@ class DecoderBlock(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """[B,H,W,3] -> [B,H/8,W/8,latent_channels]."""
+    """The half from pixels to latents: [B,H,W,3] -> [B,H/8,W/8,latent_channels]."""
 
     def __init__(self, config: VQModelConfig, *, layers: Layers) -> None:
         widths = config.block_out_channels
@@ -167,7 +167,10 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """[B,h,w,latent_channels] and the latents of the norms [B,h,w,c] -> [B,8h,8w,3]."""
+    """The half from latents to pixels: [B,h,w,latent_channels], latents [B,h,w,c] -> [B,8h,8w,3].
+
+    Its norms take the second argument, the latents that no convolution has changed.
+    """
 
     def __init__(self, config: VQModelConfig, *, layers: Layers) -> None:
         widths = config.block_out_channels[::-1]

@@ -1,8 +1,8 @@
 """Blocks of MoVQ's encoder and decoder.
 
-The two halves differ in their norms only: plain group norms in the encoder; in the decoder, group
-norms that the latents modulate at every position. A `MakeNorm` decides which, and what a norm
-takes besides its input travels as `*latents`: nothing in the encoder.
+The two halves differ in their norms only. The encoder has plain group norms; the decoder has group
+norms that the latents modulate at every position. A `MakeNorm` decides which norm a block has.
+Blocks pass `*latents` on to their norms, and the encoder passes none.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MakeNorm = Callable[[int], Norm]  # channels -> norm
 
 
 class SpatialNorm(nnx.Module):
-    """Group norm whose scale and shift are linear in the latents (arXiv 2209.09002)."""
+    """A group norm whose scale and shift are linear in the latents (arXiv 2209.09002)."""
 
     def __init__(self, channels: int, latent_channels: int, *, layers: Layers) -> None:
         self.norm_layer = GroupNorm(
@@ -44,8 +44,9 @@ class SpatialNorm(nnx.Module):
         self.conv_b = Conv(latent_channels, channels, kernel=1, layers=layers)
 
     def __call__(self, x: Array, latents: Array) -> Array:
-        """x [B,H,W,C], latents [B,h,w,c], H a multiple of h -> [B,H,W,C]."""
-        # Projected before they are enlarged: the same numbers for a fraction of the work.
+        """Normalise x [B,H,W,C] by latents [B,h,w,c], H a multiple of h: [B,H,W,C]."""
+        # Latents are projected before they are enlarged: the same numbers for a fraction of the
+        # work.
         factor = x.shape[1] // latents.shape[1]
         scale = upsample_nearest(self.conv_y(latents), factor)
         shift = upsample_nearest(self.conv_b(latents), factor)
@@ -53,7 +54,7 @@ class SpatialNorm(nnx.Module):
 
 
 class ResnetBlock(nnx.Module):
-    """[B,H,W,n_in] -> [B,H,W,n_out]."""
+    """Two convolutions with a shortcut: [B,H,W,n_in] -> [B,H,W,n_out]."""
 
     def __init__(self, n_in: int, n_out: int, make_norm: MakeNorm, *, layers: Layers) -> None:
         self.norm1 = make_norm(n_in)
@@ -89,7 +90,7 @@ class _Attention(nnx.Module):
 
 
 class EncoderAttention(_Attention):
-    """[B,H,W,C] -> [B,H,W,C]."""
+    """The encoder's attention, after a plain norm: [B,H,W,C] -> [B,H,W,C]."""
 
     def __init__(self, channels: int, make_norm: MakeNorm, *, layers: Layers) -> None:
         super().__init__(channels, layers=layers)
@@ -100,7 +101,7 @@ class EncoderAttention(_Attention):
 
 
 class DecoderAttention(_Attention):
-    """[B,H,W,C] and latents -> [B,H,W,C]."""
+    """The decoder's attention, after a norm by the latents: [B,H,W,C] and latents -> [B,H,W,C]."""
 
     def __init__(self, channels: int, make_norm: MakeNorm, *, layers: Layers) -> None:
         super().__init__(channels, layers=layers)
@@ -139,12 +140,12 @@ class Downsampler(nnx.Module):
         self.conv = Conv(channels, channels, kernel=3, stride=2, layers=layers)
 
     def __call__(self, x: Array) -> Array:
-        # One zero right and below, none left and above: the reference pads so.
+        # The reference pads one zero right and below, and none left and above.
         return self.conv(jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))))
 
 
 class Upsampler(nnx.Module):
-    """[B,H,W,C] -> [B,2H,2W,C]."""
+    """Doubles both sides, then convolves: [B,H,W,C] -> [B,2H,2W,C]."""
 
     def __init__(self, channels: int, *, layers: Layers) -> None:
         self.conv = Conv(channels, channels, kernel=3, padding=1, doubled=True, layers=layers)

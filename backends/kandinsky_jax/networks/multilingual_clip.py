@@ -18,7 +18,7 @@ LOWEST = float(np.finfo(np.float32).min)
 
 
 class Embeddings(nnx.Module):
-    """Token plus position plus type, normalised: ids [B,L] -> [B,L,H]."""
+    """The normalised sum of token, position and type embeddings: ids [B,L] -> [B,L,H]."""
 
     def __init__(self, config: MultilingualCLIPConfig, *, layers: Layers) -> None:
         width = config.hidden_size
@@ -29,7 +29,7 @@ class Embeddings(nnx.Module):
         self.padding = config.pad_token_id
 
     def __call__(self, input_ids: Array) -> Array:
-        # Positions count from the padding's number on, which padding itself keeps.
+        # Padding has its own id as its position; tokens count on from there.
         tokens = (input_ids != self.padding).astype(jnp.int32)
         positions = jnp.cumsum(tokens, axis=1) * tokens + self.padding
         types = jnp.zeros_like(input_ids)
@@ -38,7 +38,7 @@ class Embeddings(nnx.Module):
 
 
 class SelfAttention(nnx.Module):
-    """[B,L,H], bias to [B,N,L,L] -> [B,L,H], before the output's projection."""
+    """Attention without its output projection: [B,L,H], bias to [B,N,L,L] -> [B,L,H]."""
 
     def __init__(self, width: int, heads: int, *, layers: Layers) -> None:
         self.query = Linear(width, width, layers=layers)
@@ -55,7 +55,7 @@ class SelfAttention(nnx.Module):
 
 
 class Output(nnx.Module):
-    """The end of a sublayer: [B,L,n_in] and its input [B,L,H] -> [B,L,H], normalised after."""
+    """Ends a sublayer with its input added: [B,L,n_in], input [B,L,H] -> normalised [B,L,H]."""
 
     def __init__(self, n_in: int, width: int, epsilon: float, *, layers: Layers) -> None:
         self.dense = Linear(n_in, width, layers=layers)
@@ -66,7 +66,7 @@ class Output(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """A block's first sublayer."""
+    """A block's first sublayer: attention and its output."""
 
     def __init__(self, config: MultilingualCLIPConfig, *, layers: Layers) -> None:
         width = config.hidden_size
@@ -80,7 +80,7 @@ class Attention(nnx.Module):
 
 
 class Intermediate(nnx.Module):
-    """[B,L,H] -> [B,L,inner]."""
+    """The start of a block's second sublayer: [B,L,H] -> [B,L,inner]."""
 
     def __init__(self, config: MultilingualCLIPConfig, *, layers: Layers) -> None:
         self.dense = Linear(config.hidden_size, config.intermediate_size, layers=layers)
@@ -105,7 +105,7 @@ class Layer(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """All blocks."""
+    """All blocks in a row."""
 
     def __init__(self, config: MultilingualCLIPConfig, *, layers: Layers) -> None:
         self.layer = nnx.List(
@@ -119,7 +119,7 @@ class Encoder(nnx.Module):
 
 
 class XLMRoberta(nnx.Module):
-    """ids [B,L], mask [B,L] -> [B,L,H]."""
+    """The text model without mean and projection: ids [B,L], mask [B,L] -> [B,L,H]."""
 
     def __init__(self, config: MultilingualCLIPConfig, *, layers: Layers) -> None:
         self.embeddings = Embeddings(config, layers=layers)
@@ -131,7 +131,7 @@ class XLMRoberta(nnx.Module):
 
 
 class MultilingualCLIP(nnx.Module):
-    """Reference: diffusers' class of this name. Padding is seen by no token, but has states."""
+    """The text encoder, diffusers' class of this name; padding has states, but no token sees it."""
 
     def __init__(
         self,

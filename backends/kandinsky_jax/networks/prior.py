@@ -1,8 +1,8 @@
 """The prior: a causal transformer from text states to a CLIP image embedding.
 
 The sequence is [text states; text embedding; time; noisy image embedding; learned query], and the
-answer is read at the last token. As attention is causal, the text tokens never see the three that
-follow, so their keys and values are the same at every step: `prepare` computes them once, and a
+answer is read at the last token. Attention is causal: the text tokens never see the three that
+follow, so their keys and values are the same at every step. `prepare` computes them once, and a
 step runs 3 tokens instead of 81.
 """
 
@@ -30,7 +30,7 @@ from kandinsky_jax.layers.layers import (
 __all__ = ["PriorConditioning", "PriorTransformer"]
 
 STEP_TOKENS = 3  # time, noisy image embedding, learned query
-MASKED = -10000.0  # the published value; a key both padded and later gets it twice
+MASKED = -10000.0  # the published value; a key that is both padded and later gets it twice
 
 
 class KeyValue(NamedTuple):
@@ -41,14 +41,14 @@ class KeyValue(NamedTuple):
 
 
 class PriorConditioning(NamedTuple):
-    """What the text contributes to every step; a pytree to hand back to the prior."""
+    """The part of every step that depends on the text alone; a pytree for the prior."""
 
-    text: tuple[KeyValue, ...]  # for each block, [B,78,N,D]
-    bias: Array  # of the step's tokens, [B,1,3,81], float32
+    text: tuple[KeyValue, ...]  # keys and values of the text in each block, [B,78,N,D]
+    bias: Array  # added to the scores of the step's tokens, [B,1,3,81], float32
 
 
 class PriorAttention(nnx.Module):
-    """Self-attention over given keys and values and the tokens' own."""
+    """Self-attention over the given keys and values and the tokens' own."""
 
     def __init__(self, width: int, heads: int, *, layers: Layers) -> None:
         self.to_q = Linear(width, width, layers=layers)
@@ -70,7 +70,7 @@ class PriorAttention(nnx.Module):
 
 
 class GeluProjection(nnx.Module):
-    """[B,T,n_in] -> [B,T,n_out]."""
+    """A linear layer and a GELU: [B,T,n_in] -> [B,T,n_out]."""
 
     def __init__(self, n_in: int, n_out: int, *, layers: Layers) -> None:
         self.proj = Linear(n_in, n_out, layers=layers)
@@ -80,10 +80,10 @@ class GeluProjection(nnx.Module):
 
 
 class FeedForward(nnx.Module):
-    """[B,T,C] -> [B,T,C] by way of 4 C."""
+    """Two linear layers with 4 C channels between them: [B,T,C] -> [B,T,C]."""
 
     def __init__(self, width: int, *, layers: Layers) -> None:
-        # Place 1 is the reference's dropout.
+        # The reference has a dropout at place 1.
         self.net: nnx.List[Any] = nnx.List(
             [
                 GeluProjection(width, 4 * width, layers=layers),
@@ -99,7 +99,7 @@ class FeedForward(nnx.Module):
 
 
 class PriorBlock(nnx.Module):
-    """Pre-norm attention and feed-forward. The checkpoint has no norm2."""
+    """One block: pre-norm attention, then feed-forward. The checkpoint has no norm2."""
 
     def __init__(self, width: int, heads: int, *, layers: Layers) -> None:
         self.norm1 = LayerNorm(width, layers=layers)
@@ -114,7 +114,7 @@ class PriorBlock(nnx.Module):
 
 
 class PriorTransformer(nnx.Module):
-    """Reference: diffusers' class of this name; unCLIP (arXiv 2204.06125), section 2.2."""
+    """The prior, diffusers' class of this name; see unCLIP (arXiv 2204.06125), section 2.2."""
 
     def __init__(
         self,
@@ -153,12 +153,12 @@ class PriorTransformer(nnx.Module):
         Args:
             prompt_embeds: [B,D].
             text_encoder_hidden_states: last states of the text encoder, [B,77,D].
-            text_mask: [B,77], true for tokens and false for padding; the first must be true, as
-                it is from every CLIP tokenizer (a row of padding alone would have the first
-                tokens see the later ones in the reference).
+            text_mask: [B,77], true for tokens and false for padding. The first must be true, as
+                it is from every CLIP tokenizer. (In the reference the first tokens of a row of
+                padding alone would see the later ones.)
 
         Returns:
-            What `__call__` takes.
+            The `prepared` of `__call__`.
         """
         states = self.encoder_hidden_states_proj(text_encoder_hidden_states)  # [B,77,C]
         x = jnp.concatenate([states, self.embedding_proj(prompt_embeds)[:, None]], axis=1)
@@ -176,7 +176,7 @@ class PriorTransformer(nnx.Module):
         Args:
             sample: noisy image embedding, [B,D].
             timestep: [B], on the scale of the training steps.
-            prepared: of `prepare`, for the same batch.
+            prepared: the result of `prepare` for the same batch.
 
         Returns:
             [B,D].
@@ -191,11 +191,11 @@ class PriorTransformer(nnx.Module):
         return self.proj_to_clip_embeddings(self.norm_out(x[:, -1]))
 
     def post_process_latents(self, sample: Array) -> Array:
-        """From the normalised space of the loop to CLIP's own: [B,D] -> [B,D]."""
+        """Bring embeddings from the loop's normalised space to CLIP's own: [B,D] -> [B,D]."""
         return sample * self.clip_std[...] + self.clip_mean[...]
 
     def _bias(self, mask: Array) -> Array:
-        """[B,77] -> [B,1,81,81], float32."""
+        """Turn the text's mask [B,77] into a bias of all scores [B,1,81,81], float32."""
         padding = jnp.where(mask.astype(bool), 0.0, MASKED)  # [B,77]
         padding = jnp.pad(padding, ((0, 0), (0, self.prefix + STEP_TOKENS - mask.shape[1])))
         length = padding.shape[1]

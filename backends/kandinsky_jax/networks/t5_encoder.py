@@ -1,8 +1,7 @@
-"""The text encoder of Kandinsky 3: that of Flan-UL2, of the T5 family.
+"""The text encoder of Kandinsky 3, which is Flan-UL2's encoder and belongs to the T5 family.
 
-Its 8.7 billion parameters need not be on the device at once: between the embedding and the last
-norm is one block after another, each a module of its own with the same arguments, which can be
-loaded, applied and dropped in turn (see `t5_streaming`).
+Its 8.7 billion parameters need not be on the device at once. Each block is a module of its own, and
+all blocks take the same arguments: `t5_streaming` loads, applies and drops them in turn.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class RMSNorm(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """[B,L,H], bias to [B,N,L,L] -> [B,L,H]; scores are not scaled."""
+    """Self-attention with unscaled scores: [B,L,H], bias to [B,N,L,L] -> [B,L,H]."""
 
     def __init__(self, config: T5Config, *, layers: Layers, has_table: bool) -> None:
         width, inner = config.d_model, config.inner_dim
@@ -65,7 +64,7 @@ class Attention(nnx.Module):
 
 
 class SelfAttentionLayer(nnx.Module):
-    """A block's first sublayer, normalised before; residual."""
+    """A block's first sublayer: norm, attention, and the sum with its input."""
 
     def __init__(self, config: T5Config, *, layers: Layers, has_table: bool) -> None:
         self.SelfAttention = Attention(config, layers=layers, has_table=has_table)
@@ -89,7 +88,7 @@ class GatedLinear(nnx.Module):
 
 
 class FeedForwardLayer(nnx.Module):
-    """A block's second sublayer, normalised before; residual."""
+    """A block's second sublayer: norm, gated linear layers, and the sum with its input."""
 
     def __init__(self, config: T5Config, *, layers: Layers) -> None:
         self.DenseReluDense = GatedLinear(config, layers=layers)
@@ -102,8 +101,8 @@ class FeedForwardLayer(nnx.Module):
 class T5Block(nnx.Module):
     """One block: [B,L,H], bias to [B,N,L,L] -> [B,L,H].
 
-    The sum that runs through all blocks is float32 whatever they compute in: it grows to where
-    bfloat16 resolves whole numbers only, and at the length of a text costs nothing.
+    The sum that runs through all blocks is float32, whatever dtype they compute in. It grows to
+    where bfloat16 resolves only whole numbers; at the length of a text float32 costs nothing.
     """
 
     def __init__(self, config: T5Config, *, layers: Layers, has_table: bool = False) -> None:
@@ -141,10 +140,10 @@ class Stack(nnx.Module):
 
 
 class T5EncoderModel(nnx.Module):
-    """Reference: transformers' class of this name, for the gated forms of T5 1.1 and Flan-UL2.
+    """T5's encoder: transformers' class of this name, in the gated forms of T5 1.1 and Flan-UL2.
 
-    Padding is seen by no token, but has states. In float16 the sums overflow: use bfloat16, which
-    the model was trained in, or float32.
+    Padding has states, but no token sees it. In float16 the sums overflow: use float32, or
+    bfloat16, which the model was trained in.
     """
 
     def __init__(
@@ -165,7 +164,7 @@ class T5EncoderModel(nnx.Module):
 
         Args:
             input_ids: [B,L], integers.
-            attention_mask: [B,L], true on tokens. Where it is true on none, each token sees all.
+            attention_mask: [B,L], true on tokens. In a row without a token each position sees all.
 
         Returns:
             last_hidden_state, [B,L,H], float32.
@@ -176,12 +175,12 @@ class T5EncoderModel(nnx.Module):
 
 
 def score_bias(table: Array, attention_mask: Array, max_distance: int) -> Array:
-    """What all blocks add to their scores.
+    """Return the bias that all blocks add to their scores.
 
     Args:
         table: a number for each bucket of distances and each head, [buckets,N].
         attention_mask: [B,L], true on tokens.
-        max_distance: from which on all distances share a bucket.
+        max_distance: all distances from this one on share a bucket.
 
     Returns:
         [B,N,L,L], float32; finite, so that scores of padding alone make equal weights.

@@ -33,20 +33,20 @@ __all__ = ["UNet2DConditionModel", "UNetConditioning"]
 
 
 class UNetConditioning(NamedTuple):
-    """What the conditioning contributes to every step; a pytree to hand back to the UNet."""
+    """The part of every step that depends on the conditioning alone; a pytree for the UNet."""
 
     embedding: Array  # added to the time embedding, [B,T]
-    channels: Array | None  # behind those of the sample, [B,h,w,c]
+    channels: Array | None  # put behind the sample's channels, [B,h,w,c]
     down: tuple[BlockTokens, ...]
     middle: BlockTokens
     up: tuple[BlockTokens, ...]
 
 
 class UNet2DConditionModel(nnx.Module):
-    """Reference: diffusers' class of this name, with the block types of Kandinsky 2.x.
+    """The UNet of Kandinsky 2.x: diffusers' class of this name, with the 2.x block types.
 
-    With `tiled` the convolutions are those of `winograd`, but on the lowest level, which has more
-    than half of the weights and few pixels.
+    With `tiled` the convolutions use `winograd`, except on the lowest level: that has more than
+    half of the weights and few pixels.
     """
 
     TILEABLE: ClassVar[bool] = True
@@ -90,12 +90,12 @@ class UNet2DConditionModel(nnx.Module):
         Args:
             image_embeds: CLIP image embeddings, [B,image_embed_dim].
             text_embeds: for Kandinsky 2.1, [B,cross_attention_dim].
-            text_encoder_hidden_states: likewise, [B,L,encoder_hid_dim].
+            text_encoder_hidden_states: for Kandinsky 2.1, [B,L,encoder_hid_dim].
             image_latents: for inpainting, masked latents and the mask, [B,h,w,c].
             hint: for a ControlNet, [B,8h,8w,3] in [0, 1].
 
         Returns:
-            What `__call__` takes; with it no step projects the image tokens again.
+            The `prepared` of `__call__`; with it no step projects the image tokens again.
         """
         # [B,T,cross_attention_dim]
         tokens = self.encoder_hid_proj(image_embeds, text_encoder_hidden_states)
@@ -114,14 +114,14 @@ class UNet2DConditionModel(nnx.Module):
         Args:
             sample: noisy latents, [B,h,w,C], channels-last.
             timestep: [B], on the scale of the training steps.
-            prepared: of `prepare`, for the same batch.
+            prepared: the result of `prepare` for the same batch.
 
         Returns:
             [B,h,w,out_channels]; the first half of the channels is the noise.
 
         Raises:
             InvalidInputError: h or w is no multiple of `size_multiple` (8 for the published
-                models): the skips of odd levels would not fit, in the reference either.
+                models): the skips of odd levels would not fit. The reference has the same limit.
         """
         height, width = sample.shape[1:3]
         if height % self.size_multiple or width % self.size_multiple:
@@ -129,7 +129,7 @@ class UNet2DConditionModel(nnx.Module):
                 f"latents are {height} x {width}; the UNet needs multiples of {self.size_multiple}"
             )
         sinusoid = timestep_sinusoid(timestep, self.conv_in.kernel.shape[-1]).astype(self.dtype)
-        # Each residual block starts its use of the embedding with SiLU, so that is done once.
+        # Each residual block would start with SiLU on the embedding, so SiLU is applied once here.
         time = silu(self.time_embedding(sinusoid) + prepared.embedding)
         if prepared.channels is not None:
             sample = jnp.concatenate([sample, prepared.channels.astype(sample.dtype)], axis=-1)

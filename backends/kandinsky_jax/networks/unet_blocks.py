@@ -1,4 +1,4 @@
-"""Residual, attention, down, middle and up blocks of the UNet."""
+"""Blocks of the UNet of Kandinsky 2: residual, attention, down, middle and up blocks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TokenKeyValue(NamedTuple):
     value: Array
 
 
-# Of one block: an item for each of its attentions, so none in a block that has no attention.
+# The tokens of one block: an item for each of its attentions, so none in a block without one.
 BlockTokens = tuple[TokenKeyValue, ...]
 
 
@@ -42,9 +42,10 @@ def _unchanged(x: Array) -> Array:
 
 
 class ResnetBlock(nnx.Module):
-    """[B,H,W,n_in] and the activated time embedding [B,T] -> [B,H',W',n_out].
+    """Two convolutions and a shortcut: [B,H,W,n_in], activated time [B,T] -> [B,H',W',n_out].
 
-    `resize` acts on both branches, before the first convolution; of a doubling that takes part.
+    `resize` acts on both branches. On the main one it comes before the first convolution, and a
+    doubling is part of that convolution.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class ResnetBlock(nnx.Module):
 
 
 class TokenAttention(nnx.Module):
-    """Pixels attend to the conditioning tokens and to each other in one softmax; residual."""
+    """Pixels attend to the conditioning tokens and to each other in one softmax, with residual."""
 
     def __init__(self, width: int, config: UNet2DConditionConfig, *, layers: Layers) -> None:
         self.group_norm = GroupNorm(
@@ -93,7 +94,7 @@ class TokenAttention(nnx.Module):
         self.attend = layers.attend
 
     def prepare(self, tokens: Array) -> TokenKeyValue:
-        """[B,T,cross_attention_dim] -> this attention's keys and values."""
+        """Make this attention's keys and values from [B,T,cross_attention_dim]."""
         return TokenKeyValue(
             split_heads(self.add_k_proj(tokens), self.heads),
             split_heads(self.add_v_proj(tokens), self.heads),
@@ -112,12 +113,12 @@ class TokenAttention(nnx.Module):
 
 
 class _Block(nnx.Module):
-    """Of the attentions that the three kinds of block have in common."""
+    """Base of the three kinds of block, each of which has a list of attentions."""
 
     attentions: nnx.List[TokenAttention]
 
     def prepare(self, tokens: Array) -> BlockTokens:
-        """[B,T,cross_attention_dim] -> keys and values for each attention of the block."""
+        """Make keys and values from [B,T,cross_attention_dim] for each attention of the block."""
         return tuple(attention.prepare(tokens) for attention in self.attentions)
 
 
@@ -155,7 +156,7 @@ class DownBlock(_Block):
     def __call__(
         self, x: Array, time: Array, tokens: BlockTokens
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Also returns what the up blocks take back: the output of each resnet and halving."""
+        """Return the output, and the skips for the up blocks: outputs of resnets and halving."""
         skips = []
         for index, resnet in enumerate(self.resnets):
             x = resnet(x, time)
@@ -184,9 +185,9 @@ class MiddleBlock(_Block):
 
 
 class UpBlock(_Block):
-    """Mirror of a down block; each residual block first takes back one skip.
+    """The mirror of a down block; each residual block first takes back one skip.
 
-    The doubling ends on the next level, and has that level's convolutions.
+    The doubling ends on the next level, so its convolutions take the form of that level.
     """
 
     def __init__(
@@ -219,7 +220,7 @@ class UpBlock(_Block):
     def __call__(
         self, x: Array, time: Array, tokens: BlockTokens, skips: tuple[Array, ...]
     ) -> Array:
-        """`skips` in the order in which they are taken back, one for each residual block."""
+        """Run the block; `skips` has one item for each residual block, in their order."""
         for index, (resnet, skip) in enumerate(zip(self.resnets, skips, strict=True)):
             x = resnet(jnp.concatenate([x, skip], axis=-1), time)
             if self.attentions:

@@ -1,8 +1,8 @@
-"""What the UNet makes of its conditioning, apart from its blocks.
+"""Heads that turn conditioning into the form that the UNet's blocks read.
 
-A model has one head that makes the tokens its attention reads and one that makes a vector added
-to the time embedding, and in a ControlNet channels for its input too. Which two, the config says;
-another kind of model adds a class here and an entry in the tables at the end.
+A model has two heads, which its config names. One makes the tokens that attention reads. The other
+makes a vector that is added to the time embedding, and in a ControlNet also channels of the UNet's
+input. Another kind of model adds a class here and an entry in the tables at the end.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from kandinsky_jax.layers.layers import Conv, Identity, LayerNorm, Layers, Linea
 
 __all__ = ["EMBEDDING_HEADS", "TOKEN_HEADS"]
 
-# Tokens of an image embedding in Kandinsky 2.2 and in 2.1; the config does not say.
+# Tokens of an image embedding in Kandinsky 2.2 and in 2.1; the config does not tell them.
 IMAGE_TOKENS = 32
 IMAGE_TOKENS_BESIDE_TEXT = 10
-# Of the hint's block, whose widenings beyond 16 halve the sides; the config does not say.
+# Channels in the hint's block: each widening beyond 16 halves the sides. No config tells them.
 _HINT_CHANNELS = (3, 16, 16, 32, 32, 96, 96, 256, 4)
 
 
@@ -88,7 +88,7 @@ class ImageHintEmbedding(ImageEmbedding):
         super().__init__(config, layers=layers)
         block: list[Any] = []
         for n_in, n_out in pairwise(_HINT_CHANNELS):
-            # names count the activations between the convolutions too
+            # The checkpoint's names count the activations between the convolutions too.
             stride = 2 if n_out > n_in and n_in != 3 else 1
             block += [Conv(n_in, n_out, kernel=3, padding=1, stride=stride, layers=layers)]
             block += [Identity()]

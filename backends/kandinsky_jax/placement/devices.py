@@ -1,4 +1,4 @@
-"""JAX's devices by the names that users of other frameworks know."""
+"""Finds JAX's devices by the names that users of other frameworks know."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def device_name(device: jax.Device) -> str:
 
 
 def device_platform(name: str) -> str:
-    """Return JAX's name of a kind of device: `gpu` for `cuda`; with an index it is no kind."""
+    """Return JAX's name for a kind of device, `gpu` for `cuda`; a name with an index stays."""
     kind = name.lower()
     return _PLATFORMS.get(kind, kind)
 

@@ -1,4 +1,4 @@
-"""How much memory a device has, and running out of it, said in words that help."""
+"""Tells how much memory a device has, and explains in our own words when it does not suffice."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _WHILE_LOADING = (
 
 
 def device_memory(device: jax.Device) -> DeviceMemory | None:
-    """Return what a device has, or None where JAX does not tell.
+    """Return a device's memory in bytes, or None where JAX does not tell it.
 
-    On a GPU `total` is what XLA may take, which is three quarters of all unless
+    On a GPU `total` is the part that XLA may take: three quarters of the memory, unless
     XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise.
     """
     name = device_name(device)
@@ -46,10 +46,12 @@ def device_memory(device: jax.Device) -> DeviceMemory | None:
 
 @contextmanager
 def explain_out_of_memory(device: str, *, loading: bool = False) -> Iterator[None]:
-    """Turn XLA's report, which may come wherever a result is waited for, into our own error.
+    """Turn XLA's report of too little memory into our own error.
+
+    The report may come wherever a result is waited for.
 
     Args:
-        device: Its name.
+        device: The name of the device.
         loading: Whether a network is being loaded; else one is running.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The devices that share the work: from what a user writes to JAX's mesh of `data` and `model`."""
+"""Turns a user's `data=4,model=2` into JAX's mesh of the devices that share the work."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ _DIVIDE_CPU = (
 
 
 def find_mesh(mesh: Any) -> Mesh:
-    """Return a mesh with the axes `data` and `model`, in this order; one not given has size 1.
+    """Return a mesh with the axes `data` and `model`, in this order; a missing axis has size 1.
 
     Args:
         mesh: A text such as `data=4,model=2`, which takes JAX's first devices, or a mesh.
 
     Raises:
-        InvalidInputError: It is neither, has other axes, or leaves a process without a device.
-        BackendUnavailableError: There are fewer devices than it asks for.
+        InvalidInputError: The argument is neither, has other axes, or leaves a process without a
+            device.
+        BackendUnavailableError: The mesh asks for more devices than there are.
     """
     if isinstance(mesh, str):
         found = _built(mesh, _sizes(mesh))
@@ -51,7 +52,7 @@ def find_mesh(mesh: Any) -> Mesh:
 
 
 def mesh_name(mesh: Mesh) -> str:
-    """Return `gpu x 8 (data=4, model=2)`, for people."""
+    """Return a mesh's name for people, such as `gpu x 8 (data=4, model=2)`."""
     sizes = ", ".join(f"{axis}={mesh.shape[axis]}" for axis in _AXES if mesh.shape[axis] > 1)
     return f"{mesh.devices.flat[0].platform} x {mesh.size}" + (f" ({sizes})" if sizes else "")
 
@@ -83,7 +84,7 @@ def _built(text: str, sizes: dict[str, int]) -> Mesh:
 
 
 def _ordered(mesh: Mesh) -> Mesh:
-    """The same devices along both of our axes, for the compiler to divide the work among."""
+    """Return the same devices along our two axes, which the compiler divides the work among."""
     for axis in mesh.axis_names:
         if axis not in _AXES:
             raise _unknown_axis(mesh, axis)

@@ -1,8 +1,8 @@
-"""A network over a mesh of devices.
+"""Places a network over a mesh of devices.
 
 Along the `data` axis each device has some of the pictures and runs the program of one device on
-them (`jax.shard_map`), so that none waits for another. Along the `model` axis weights are split;
-there the compiler divides the program and puts in the communication.
+them (`jax.shard_map`), so that no device waits for another. The `model` axis splits the weights:
+along it the compiler divides the program and puts in the communication.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _WHOLE = PartitionSpec()
 
 @dataclass(frozen=True, slots=True)
 class OverMesh:
-    """A place of many devices, of one process or of several that all do the same."""
+    """A place of many devices, which belong to one process or to several that do the same."""
 
-    mesh: Mesh  # of `kandinsky_jax.placement.mesh.find_mesh`
+    mesh: Mesh  # made by `kandinsky_jax.placement.mesh.find_mesh`
 
     @property
     def name(self) -> str:
@@ -42,10 +42,10 @@ class OverMesh:
         return mesh_name(self.mesh)
 
     def moved(self, device: str) -> Place:
-        """Return this place where the name is that of its kind of device: scripts say `cuda`.
+        """Return this place if the name is its kind of device, as in scripts that say `cuda`.
 
         Raises:
-            InvalidInputError: It is another.
+            InvalidInputError: The name is another device's.
         """
         if device_platform(device) != self.mesh.devices.flat[0].platform:
             raise InvalidInputError(
@@ -88,7 +88,7 @@ class OverMesh:
         """See `kandinsky_jax.placement.places.Place.batch`.
 
         Raises:
-            InvalidInputError: Another process has other rows.
+            InvalidInputError: Another process of the mesh was given other rows.
         """
         if jax.process_count() > 1:
             _require_same(first)
@@ -96,7 +96,7 @@ class OverMesh:
 
 
 class _MeshBatch:
-    """`count` pictures over the `data` axis; a single one is computed on all devices alike."""
+    """Lays `count` pictures over the `data` axis; every device computes a single picture whole."""
 
     def __init__(self, mesh: Mesh, count: int) -> None:
         self._mesh = mesh
@@ -109,9 +109,9 @@ class _MeshBatch:
     def put(self, array: Array) -> Any:
         """See `kandinsky_jax.placement.places.Batch.put`.
 
-        Rows come in as many parts as there are for each picture (the unconditional and the
-        conditional). A device gets of each part the rows of its pictures, in the same order. What
-        the devices cannot share out evenly is filled up with copies of the last picture.
+        The rows come in parts, one for each row that a picture has (the unconditional and the
+        conditional). A device gets the rows of its pictures from each part, in the same order.
+        Copies of the last picture fill up what the devices cannot share out evenly.
         """
         shape = array.shape[1:]
         parts = array.reshape(-1, self._count, *shape)
@@ -150,7 +150,7 @@ class _MeshBatch:
                 _WHOLE if place == 0 or place in shared else self._rows.spec
                 for place in range(len(arguments))
             )
-            # What is not among `axis_names` is left to the compiler to divide.
+            # The compiler itself divides along an axis that is not among `axis_names`.
             axes = {DATA_AXIS} if self._mesh.shape[MODEL_AXIS] > 1 else {DATA_AXIS, MODEL_AXIS}
             own: Any = jax.shard_map(
                 function,
@@ -170,7 +170,7 @@ class _MeshBatch:
 
 
 def _placed(array: Any, sharding: NamedSharding) -> jax.Array:
-    """Bring a host's array to the devices of this process, each its part.
+    """Bring a host's array to the devices of this process; each device gets its part.
 
     `jax.device_put` would compare the whole array between processes first.
     """
@@ -189,7 +189,7 @@ def _gathered(array: Any) -> Array:
 
 def _require_same(first: Array) -> None:
     digest = hashlib.sha256(np.ascontiguousarray(first).data).digest()
-    # Gathered, so that every process sees it and none waits for one that has given up.
+    # All digests go to all processes, so that none waits for one that has given up.
     found = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
     if (found != found[0]).any():
         raise InvalidInputError(

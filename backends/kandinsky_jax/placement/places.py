@@ -1,4 +1,4 @@
-"""Where a network lies and its programs run; here on one device, in `mesh_place` on many."""
+"""Says where a network lies and its programs run: one device here, many in `mesh_place`."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Batch(Protocol):
 
     @property
     def split(self) -> bool:
-        """Whether devices have rows of their own; that makes another program."""
+        """Whether each device has rows of its own; such rows need another program."""
         ...
 
     def put(self, array: Array) -> Any:
-        """Bring an array to where its rows belong: one for each picture, or several such parts."""
+        """Bring an array's rows to their devices: one row a picture, or several such parts."""
         ...
 
     def arrange(self, arguments: tuple[Any, ...], shared: tuple[int, ...]) -> tuple[Any, ...]:
-        """Bring those of a program's arguments that are on the host to where they belong.
+        """Bring a program's arguments from the host to their devices; some may be there already.
 
         Args:
-            arguments: Besides the weights.
-            shared: Positions, counted with the weights, of those that all rows share.
+            arguments: All arguments except the weights.
+            shared: Positions of the arguments that all rows share; the weights have position 0.
         """
         ...
 
     def jit(
         self, function: Callable[..., Any], shared: tuple[int, ...], donate: tuple[int, ...]
     ) -> Any:
-        """Return `jax.jit` of a function that takes weights and more, and gives rows."""
+        """Return `jax.jit` of a function that takes weights and more, and returns rows."""
         ...
 
     def read(self, array: jax.Array) -> Array:
@@ -52,7 +52,7 @@ class Place(Protocol):
 
     @property
     def name(self) -> str:
-        """For people: `cpu`, `gpu:0`, `gpu x 8 (data=4, model=2)`."""
+        """The place's name for people: `cpu`, `gpu:0`, `gpu x 8 (data=4, model=2)`."""
         ...
 
     def moved(self, device: str) -> Place:
@@ -60,7 +60,7 @@ class Place(Protocol):
 
         Raises:
             BackendUnavailableError: The device is not there.
-            InvalidInputError: What lies over a mesh cannot be moved.
+            InvalidInputError: The network lies over a mesh and cannot be moved.
         """
         ...
 
@@ -81,13 +81,13 @@ class Place(Protocol):
         ...
 
     def batch(self, first: Array) -> Batch:
-        """Return how rows lie here, those of an array with one for each picture."""
+        """Return how rows lie here; `first` is an array with one row for each picture."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class OneDevice:
-    """One device: a place, and each batch there, as nothing is divided."""
+    """One device, which is a place and also every batch there, because nothing is divided."""
 
     device: jax.Device
     split: ClassVar[bool] = False
@@ -130,7 +130,7 @@ class OneDevice:
         return placed
 
     def arrange(self, arguments: tuple[Any, ...], shared: tuple[int, ...]) -> tuple[Any, ...]:
-        """See `Batch.arrange`; JAX brings them itself."""
+        """See `Batch.arrange`; JAX itself brings the arguments to the device."""
         return arguments
 
     def jit(

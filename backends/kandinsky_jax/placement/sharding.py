@@ -1,7 +1,7 @@
-"""Which axis of a weight the mesh's `model` axis splits.
+"""Chooses the axis along which the mesh's `model` axis splits a weight.
 
-The rule keys on the leaf's name and shape, which together tell the kind of layer. The compiler puts
-in the communication that a split asks for.
+The choice depends on the leaf's name and shape, which together tell the kind of layer. The compiler
+puts in the communication that a split asks for.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ __all__ = ["MODEL_AXIS", "weight_spec"]
 
 MODEL_AXIS = "model"
 
-# Weights of fewer numbers are whole on every device: they are a thousandth of a network's memory,
-# and to wait for a part from elsewhere costs more than to have it.
+# Weights of fewer numbers are whole on every device: together they take a thousandth of a network's
+# memory, and to wait for a part from another device costs more than to hold it.
 _SMALLEST = 2**12
 
 
@@ -36,14 +36,15 @@ def weight_spec(leaf: str, shape: tuple[int, ...], parts: int) -> PartitionSpec:
 
 
 def _preferred(leaf: str, shape: tuple[int, ...]) -> list[int]:
-    """Axes in the order in which they are tried."""
+    """Return axes in the order in which they are tried."""
     rank = len(shape)
     if leaf == "kernel":
-        # [..., in, out], the larger first. Where a layer widens and the next one narrows, as in
-        # feed-forward layers, that splits the outputs of the first and the inputs of the second:
-        # nothing moves between them, one sum behind them (Megatron-LM, arXiv 1909.08053). Of equal
-        # ones the outputs: no number is then a sum over several devices, rounded in another order.
+        # [..., in, out]: the larger axis comes first. Where one layer widens and the next narrows,
+        # as in feed-forward layers, this splits the outputs of the first and the inputs of the
+        # second: nothing moves between them, one sum follows them (Megatron-LM, arXiv 1909.08053).
+        # If both are equal, the outputs come first: no number is then a sum over several devices,
+        # which would be rounded in another order.
         return sorted((rank - 2, rank - 1), key=lambda axis: (shape[axis], axis), reverse=True)
     if leaf == "embedding":
-        return [rank - 1, 0]  # a row is looked up where its part lies, whatever its number
+        return [rank - 1, 0]  # each device then has a part of every row, and looks it up itself
     return sorted(range(rank), key=lambda axis: (shape[axis], axis), reverse=True)

@@ -1,1 +1,1 @@
-"""Compiling networks ahead of time, and keeping what was compiled."""
+"""Compiles networks ahead of time, and keeps the compiled programs."""

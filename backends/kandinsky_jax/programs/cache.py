@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache, on by default."""
+"""Turns JAX's persistent compilation cache on, so that a second start compiles nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax
 
 __all__ = ["CACHE_VARIABLE", "cache_hits", "enable_compilation_cache"]
 
-# Folder of the cache; empty turns it off.
+# The environment variable that names the cache's folder; an empty one turns the cache off.
 CACHE_VARIABLE = "KANDINSKY_COMPILATION_CACHE"
 
 
@@ -34,11 +34,11 @@ def enable_compilation_cache() -> Path | None:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(chosen) if chosen else home / "kandinsky" / "jax"
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # JAX by default keeps only what took a second to compile; a first picture needs all of it.
+    # JAX by default keeps only programs that took a second to compile; a picture needs them all.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # XLA's own cache, of how a GPU is best used, would lie in this folder and bring its name into
-    # every key: a folder that is moved, or copied into an image, would hold nothing that is found.
+    # XLA has a cache of its own, which says how a GPU is best used. In this folder it would bring
+    # the folder's name into every key: after a move or a copy no program would be found.
     jax.config.update("jax_persistent_cache_enable_xla_caches", None)
     return folder
 
@@ -55,7 +55,7 @@ def _listen(event: str, **details: Any) -> None:
         _hits.count += 1
 
 
-# JAX has no public way to take a listener back, so there is one for the whole process.
+# JAX has no public way to take a listener back, so the whole process has one.
 jax.monitoring.register_event_listener(_listen)
 
 

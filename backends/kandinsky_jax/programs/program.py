@@ -1,4 +1,4 @@
-"""Functions compiled ahead of time, once for each shape, and a log of every compilation."""
+"""Compiles functions ahead of time, once for each shape, and logs every compilation."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["Program"]
 class Program:
     """A function of arrays that is compiled when it meets new shapes.
 
-    The first argument is the weights, whose shapes never change: they are left out of the key, so
-    that a call does not walk through hundreds of arrays.
+    The first argument is the weights. Their shapes never change and are no part of the key, so that
+    a call does not walk through hundreds of arrays.
 
     Args:
-        name: For the log.
-        function: Pure; its first argument is the weights.
+        name: The program's name in the log.
+        function: A pure function; its first argument is the weights.
         log: Where compilations are recorded.
         donate: Positions of arguments whose buffers the result may take over.
-        shared: Positions of arguments that are the same for all rows; the others, and the result,
-            have one for each picture, or several.
+        shared: Positions of arguments that are the same for all rows. The other arguments and the
+            result have one row or several for each picture.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Program:
         return compiled(weights, *arguments)
 
     def shapes(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
-        """Compile, and return the result's shapes and where it would lie."""
+        """Compile, and return the result's shapes and places without running."""
         arguments = batch.arrange(arguments, self._shared)
         return _shapes(self._compile(batch, weights, arguments))
 
@@ -83,6 +83,6 @@ def _shapes(compiled: jax.stages.Compiled) -> Any:
 
 
 def _zeros(result: Any) -> jax.Array:
-    """Return zeros in the place of a result, with its shape, on its devices."""
+    """Return zeros in place of a result, with its shape and on its devices."""
     host = np.zeros(result.shape, result.dtype)
     return jax.make_array_from_callback(host.shape, result.sharding, lambda index: host[index])

@@ -1,1 +1,1 @@
-"""Weights: from the checkpoint's names and axes to Flax's, and replacing them later."""
+"""Brings weights from a checkpoint's names and axes to Flax's, and replaces them later."""

@@ -35,9 +35,9 @@ Path = tuple[Any, ...]  # attribute names, and list positions as integers
 
 
 def jax_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype of a name, which NumPy is not asked for.
+    """Return the dtype of a name without asking NumPy.
 
-    MindSpore, once imported, has NumPy call a type of its own `bfloat16`; JAX refuses that one.
+    MindSpore, once imported, makes NumPy take `bfloat16` for MindSpore's own type; JAX refuses it.
     """
     return np.dtype(getattr(jnp, dtype) if isinstance(dtype, str) else dtype)
 
@@ -45,7 +45,7 @@ def jax_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 def abstract_network(
     module_class: Callable[..., Network], config: NetworkConfig, *, dtype: DTypeLike
 ) -> Network:
-    """The network with shapes and dtypes in place of data; costs no memory."""
+    """Build a network with shapes and dtypes in place of data, which costs no memory."""
 
     chosen = jax_dtype(dtype)
 
@@ -57,7 +57,7 @@ def abstract_network(
 
 
 def expected_shapes(network: nnx.Module) -> dict[str, tuple[int, ...]]:
-    """The PyTorch name and shape of each parameter of a network, abstract or filled."""
+    """Return PyTorch's name and shape of each parameter of a network, abstract or filled."""
     shapes = {}
     for path, variable in _parameters(network):
         rule, name = rule_and_name(path, variable)
@@ -66,7 +66,7 @@ def expected_shapes(network: nnx.Module) -> dict[str, tuple[int, ...]]:
 
 
 def native_shapes(network: nnx.Module) -> dict[str, tuple[int, ...]]:
-    """The name, as in a file converted for JAX, and the shape of each parameter of a network."""
+    """Return the name in a file converted for JAX, and the shape, of each parameter."""
     return {
         ".".join(map(str, path)): tuple(variable.shape) for path, variable in _parameters(network)
     }
@@ -84,11 +84,11 @@ def load_network(
 
     Args:
         module_class: a network class of this backend.
-        config: of that network.
+        config: the network's config.
         tensors: the checkpoint, in any layout. At most one tensor is held on the host at a time.
             On a CPU a file that was converted for JAX is not copied at all: the parameters are
             windows into it.
-        dtype: of parameters and computation; files in another precision are cast.
+        dtype: the dtype of parameters and computation; files in another precision are cast.
         place: where the parameters shall live; JAX's default device if none is given.
 
     Raises:
@@ -103,7 +103,7 @@ def load_network(
         rule, name = rule_and_name(path, variable)
         places[name] = path, rule
     ours = layout_of(tensors) == "jax"
-    tensors = with_layout(tensors, "diffusers")  # views; ours come back to what the file holds
+    tensors = with_layout(tensors, "diffusers")  # only views; rules turn ours back to the file's
     found = account(config.CLASS_NAME, expected_shapes(network), tensors)
     place = OneDevice(default_device()) if place is None else place
     with refuse_non_finite(config.CLASS_NAME, str(jax_dtype(dtype))) as check:
@@ -112,8 +112,8 @@ def load_network(
             stored = tensors.read(name)
             array = rule.to_backend(recast(stored, jax_dtype(dtype)))
             check(name, array)
-            # JAX itself copies what is transposed, faster than NumPy would. On a CPU it keeps
-            # what is not, which must not be another's.
+            # JAX itself copies a transposed array, faster than NumPy would. On a CPU it keeps any
+            # other array without a copy, but `stored` belongs to the checkpoint.
             if not ours and array.flags.c_contiguous and np.may_share_memory(array, stored):
                 array = array.copy()
             variables[path] = variables[path].replace(place.put_weight(str(path[-1]), array))
@@ -122,7 +122,7 @@ def load_network(
 
 
 def torch_tensors(network: nnx.Module) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """The network's parameters under PyTorch's names and in its layout: the way back."""
+    """Yield the network's parameters under PyTorch's names and in its layout: the way back."""
     for path, variable in _parameters(network):
         rule, name = rule_and_name(path, variable)
         yield name, rule.to_torch(np.asarray(variable[...]))
@@ -133,6 +133,6 @@ def _parameters(network: nnx.Module) -> list[tuple[Path, Any]]:
 
 
 def rule_and_name(path: Path, variable: Any) -> tuple[LeafRule, str]:
-    """How a parameter is laid out in PyTorch, and its name there."""
+    """Return the rule of a parameter's layout in PyTorch, and its name there."""
     rule = JAX_RULES.rule_for(path[-1], len(variable.shape))
     return rule, ".".join(str(part) for part in (*path[:-1], rule.torch_leaf))

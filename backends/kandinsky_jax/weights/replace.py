@@ -1,4 +1,4 @@
-"""Reading and replacing single weights of a filled network, under PyTorch's names."""
+"""Reads and replaces single weights of a filled network, under PyTorch's names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["read_weights", "with_weights"]
 
 
 def read_weights(state: Any, names: Iterable[str], get: Callable[[Any], Any]) -> dict[str, Array]:
-    """Copies of some weights, in PyTorch's layout.
+    """Return copies of some weights, in PyTorch's layout.
 
     Args:
         state: The parameters, on a device or the host.
-        names: PyTorch's.
-        get: Copies an array to the host.
+        names: PyTorch's names of the weights.
+        get: A function that copies an array to the host.
 
     Raises:
         KeyError: There are no such weights; the error holds all their names.
@@ -39,12 +39,13 @@ def read_weights(state: Any, names: Iterable[str], get: Callable[[Any], Any]) ->
 
 
 def with_weights(state: Any, values: Mapping[str, Array], place: Callable[[str, Any], Any]) -> Any:
-    """The parameters with some weights replaced.
+    """Return the parameters with some weights replaced.
 
     Args:
         state: The parameters.
-        values: By PyTorch's names, in its layout.
-        place: Brings an array to where the others are, by the last part of its name.
+        values: The new weights by PyTorch's names, in its layout.
+        place: A function that brings an array to where the others are, from the last part of the
+            array's name and the array.
     """
     variables = []
     for path, variable in nnx.to_flat_state(state):

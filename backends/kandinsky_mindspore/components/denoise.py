@@ -1,4 +1,4 @@
-"""The prior and the UNet in their loops, one operator after the other as MindSpore runs them."""
+"""Runs the prior and the UNet in their loops, eagerly or as programs that MindSpore compiles."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import mint, ops
 
+from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.schedulers.schedule import ROW_FIELDS, step
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_mindspore.components.network import MindSporeNetwork, to_numpy
 from kandinsky_mindspore.cpu.cpu_graph_ops import Compiling
@@ -23,11 +23,16 @@ from kandinsky_mindspore.runtime import LOCK
 
 __all__ = ["MindSporeKandinsky3UNet", "MindSporePrior", "MindSporeRun", "MindSporeUNet"]
 
-_INPUT_SCALE = ROW_FIELDS.index("input_scale")
+_FUNCTIONS = ArrayFunctions(
+    concatenate=mint.cat,
+    split_channels=lambda array, count: (array[:, :count], array[:, count:]),
+    halve=lambda array: (array[: len(array) // 2], array[len(array) // 2 :]),
+    sort=lambda values: ops.sort(values)[0],
+)
 
 
 class _Denoiser(MindSporeNetwork):
-    """A network that is called once a step: what is worth compiling."""
+    """Base of networks that are called once a step, which are the ones worth compiling."""
 
     _compiles_on_cpu: ClassVar[bool]
 
@@ -40,11 +45,21 @@ class _Denoiser(MindSporeNetwork):
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
     ) -> MindSporeRun:
-        """See `kandinsky_core.seam.networks.Denoiser.begin`."""
+        """See `kandinsky_core.seam.networks.Denoiser.begin`.
+
+        Raises:
+            InvalidInputError: Height or width of a UNet's sample is no multiple of `size_multiple`
+                (8 for the published models): the skips of odd levels would not fit, in the
+                reference either.
+        """
+        self._check(sample)
         return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)
 
+    def _check(self, sample: FloatArray) -> None:
+        """Refuse a sample that the network cannot take."""
+
     def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
-        """Compute what does not depend on the step, from tensors and as tensors by name."""
+        """Turn conditioning, tensors by name, into tensors by name that all steps share."""
         return conditioning
 
     def predict(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:
@@ -57,7 +72,7 @@ class _Denoiser(MindSporeNetwork):
     def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
         """Return the names of the conditioning, and the network as a function of tensors.
 
-        Its arguments are the sample, the timestep, and what has these names.
+        The function's arguments are the sample, the timestep, and the tensors of these names.
         """
         raise NotImplementedError
 
@@ -77,28 +92,13 @@ class MindSporeUNet(_Denoiser):
 
     _compiles_on_cpu = True
 
-    def begin(
-        self,
-        sample: FloatArray,
-        conditioning: Mapping[str, Array],
-        guidance_scale: float,
-        *,
-        rule: StepRule = PLAIN_RULE,
-        kept: Kept | None = None,
-    ) -> MindSporeRun:
-        """See `kandinsky_core.seam.networks.Denoiser.begin`.
-
-        Raises:
-            InvalidInputError: Height or width is no multiple of `size_multiple` (8 for the
-                published models): the skips of odd levels would not fit, in the reference either.
-        """
+    def _check(self, sample: FloatArray) -> None:
         height, width = sample.shape[2:]
         multiple = self.config.size_multiple
         if height % multiple or width % multiple:
             raise InvalidInputError(
                 f"latents are {height} x {width}; the UNet needs multiples of {multiple}"
             )
-        return super().begin(sample, conditioning, guidance_scale, rule=rule, kept=kept)
 
     def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
         return unet_form(self._cell, self.config)
@@ -118,7 +118,7 @@ class MindSporeKandinsky3UNet(MindSporeUNet):
 
 
 class MindSporePrior(_Denoiser):
-    """The prior, with the statistics of its embeddings: the clean image embedding, [B,D]."""
+    """The prior, which predicts the clean image embedding, [B,D], and holds its statistics."""
 
     _compiles_on_cpu = False  # see `cpu_graph_ops`
 
@@ -139,7 +139,7 @@ class MindSporePrior(_Denoiser):
 class MindSporeRun:
     """One loop under way; see `kandinsky_core.seam.networks.DenoisingRun`.
 
-    The sample stays float32 whatever the network computes in.
+    The sample stays float32, whatever dtype the network computes in.
     """
 
     def __init__(
@@ -171,16 +171,16 @@ class MindSporeRun:
         with LOCK:
             # A scalar of NumPy would turn the tensor that it is multiplied with into an array.
             coefficients = [float(value) for value in row]
-            output, variance = self._guided_output(timestep, coefficients[_INPUT_SCALE])
-            self._sample, self._previous_x0 = step(
+            self._sample, self._previous_x0 = guided_step(
+                _FUNCTIONS,
+                lambda rows: self._predict(rows, timestep),
                 coefficients,
                 self._sample,
-                output,
                 self._previous_x0,
                 None if noise is None else _float32(noise),
-                variance=variance if self._rule.learned_variance else None,
-                threshold=self._rule.threshold,
-                sort=lambda values: ops.sort(values)[0],
+                channels=self._sample.shape[1],
+                guidance_scale=self._guidance_scale if self._guidance_scale > 1 else None,
+                rule=self._rule,
                 kept=self._kept,
             )
 
@@ -194,21 +194,12 @@ class MindSporeRun:
         with LOCK:
             self._sample = _float32(sample)
 
-    def _guided_output(self, timestep: float, input_scale: float) -> tuple[Any, Any]:
-        """The network's prediction in float32, [B,...] as the sample, and the variance's part."""
-        sample, guided = input_scale * self._sample, self._guidance_scale > 1
-        rows = mint.cat([sample, sample]) if guided else sample
+    def _predict(self, rows: Any, timestep: float) -> Any:
+        """Return the network's output for each row, in float32."""
         times = _float32(np.full(rows.shape[:1], timestep))
         network = self._denoiser
         output = network.predict(rows.astype(getattr(ms, network.dtype)), times, self._conditioning)
-        output = output.astype(ms.float32)
-        # The UNet's second half of channels is about the variance; the prior has none.
-        output, variance = output[:, : sample.shape[1]], output[:, sample.shape[1] :]
-        if guided:
-            unconditional, conditional = mint.chunk(output, 2)
-            output = unconditional + self._guidance_scale * (conditional - unconditional)
-            variance = variance[len(output) :]
-        return output, variance
+        return output.astype(ms.float32)
 
 
 def _placed(kept: Kept) -> Kept:

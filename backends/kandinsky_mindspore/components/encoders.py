@@ -19,7 +19,7 @@ __all__ = [
 
 
 class MindSporeTextEncoder(MindSporeNetwork):
-    """CLIP text model with projection."""
+    """CLIP's text model with projection."""
 
     def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
         """See `kandinsky_core.seam.networks.TextEncoder.encode`."""
@@ -47,7 +47,7 @@ class MindSporeT5TextEncoder(MindSporeNetwork):
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`.
 
-        Texts go one at a time: several need as many times the memory, and no less time.
+        Texts are encoded one at a time: several at once would need more memory and no less time.
         """
         rows = zip(input_ids[:, None], attention_mask[:, None], strict=True)
         return np.concatenate([self._encode(*row) for row in rows])
@@ -59,7 +59,7 @@ class MindSporeT5TextEncoder(MindSporeNetwork):
 
 
 class MindSporeImageEncoder(MindSporeNetwork):
-    """CLIP vision model with projection."""
+    """CLIP's vision model with projection."""
 
     def encode(self, pixel_values: FloatArray) -> FloatArray:
         """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
@@ -68,7 +68,7 @@ class MindSporeImageEncoder(MindSporeNetwork):
 
 
 class MindSporeAutoencoder(TiledAutoencoder, MindSporeNetwork):
-    """MoVQ."""
+    """MoVQ, the autoencoder between pixels and latents."""
 
     def _encode(self, pixels: FloatArray) -> FloatArray:
         with LOCK:

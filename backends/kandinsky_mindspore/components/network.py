@@ -1,4 +1,4 @@
-"""A filled network of mindone on the device: what every MindSpore component is made of."""
+"""The base of every MindSpore component: a filled network of mindone on the device."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ logger = logging.getLogger(__name__)
 
 
 class MindSporeNetwork(ReplaceableWeights):
-    """Base of the components.
+    """Base of the components: casts, offloads and replaces a network's weights.
 
     Args:
         cell: The filled network.
         config: Its config.
         device: Where MindSpore computes.
         log: Where compilations are recorded; None runs everything eagerly.
-        turn: Shared by the networks of which one at a time is on the device, once offloaded.
+        turn: An object that offloaded networks share, so that only one is on the device at a time.
     """
 
     backend_name = "mindspore"
@@ -68,11 +68,11 @@ class MindSporeNetwork(ReplaceableWeights):
 
     @property
     def compilations(self) -> CompilationLog | None:
-        """The backend's log where it compiles."""
+        """The backend's log, or None if this network is not compiled."""
         return self._log
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
-        """Cast the weights; the device is the process's.
+        """Cast the weights; the device stays the one that the process has.
 
         Raises:
             BackendUnavailableError: Another device is asked for than the process has.
@@ -93,9 +93,10 @@ class MindSporeNetwork(ReplaceableWeights):
                     self._offloaded = OffloadedWeights(self._cell, self._device)
 
     def offload(self) -> None:
-        """Keep the weights on the host; on an NPU from when they are used until others are.
+        """Keep the weights on the host from now on, and on the NPU only while they are used.
 
-        Nothing changes on a CPU. Not yet run on an NPU.
+        They leave the NPU when another network's weights are used. On a CPU nothing changes. This
+        has not yet run on an NPU.
         """
         if self._device == "cpu" or self._offloaded is not None:
             return
@@ -114,13 +115,13 @@ class MindSporeNetwork(ReplaceableWeights):
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         with LOCK:
             write_weights(self._cell, values, self.dtype)
-            if self._offloaded is not None:  # its copies on the host are of the old weights
+            if self._offloaded is not None:  # its copies on the host hold the old weights
                 self._offloaded = OffloadedWeights(self._cell, self._device)
 
     def tensor(self, array: Array) -> Any:
-        """A tensor on the device; floating point in the dtype of the network.
+        """Return a tensor on the device; floating point is cast to the network's dtype.
 
-        All uses of the network begin with this, so it also brings offloaded weights there.
+        Every use of the network begins with this call, so it also brings offloaded weights there.
         """
         with LOCK:
             if self._offloaded is not None:
@@ -129,10 +130,10 @@ class MindSporeNetwork(ReplaceableWeights):
             return given.astype(getattr(ms, self.dtype)) if given.is_floating_point() else given
 
     def _settle(self) -> None:
-        """Prepare what depends on the dtype of the weights."""
+        """Prepare all parts that depend on the dtype of the weights."""
         choose_attention(self._cell, self._device, self.dtype)
 
 
 def to_numpy(tensor: Any) -> FloatArray:
-    """A float32 copy: MindSpore's own view would change with the tensor."""
+    """Return a float32 copy: MindSpore's own view would change with the tensor."""
     return np.array(tensor.astype(ms.float32).asnumpy())

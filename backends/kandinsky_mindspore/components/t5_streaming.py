@@ -1,4 +1,4 @@
-"""T5 read block by block from its files: encoding needs the memory of one block, not of 32.
+"""Reads T5 block by block from its files: encoding needs the memory of one block, not of 32.
 
 Measured on a CPU with all 32 blocks of the published size, in float32
 (`benchmarks/t5_streaming.py`): 1.5 GiB at the peak besides the page cache.
@@ -35,9 +35,9 @@ class StreamedT5TextEncoder(WithoutWeights):
     Args:
         parts: The checkpoint.
         config: Its config.
-        dtype: Of the computation; each block is cast to it when it is read.
+        dtype: The dtype of the computation; each block is cast to it when it is read.
         device: Where MindSpore computes.
-        turn: Of the offloaded networks, one of which may be on the device before a call.
+        turn: The turn of the offloaded networks; a call ends it before it loads a block.
     """
 
     backend_name = "mindspore"
@@ -59,7 +59,7 @@ class StreamedT5TextEncoder(WithoutWeights):
         self._turn = turn or Turn()
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
-        """Change in what the next call computes; the device is the process's.
+        """Change the dtype of the next call; the device stays the one that the process has.
 
         Raises:
             BackendUnavailableError: Another device is asked for than the process has.
@@ -82,7 +82,7 @@ class StreamedT5TextEncoder(WithoutWeights):
             gc.collect()  # a cell refers to itself, and would keep the last block's weights
 
     def _through_blocks(self, states: FloatArray, bias: FloatArray) -> FloatArray:
-        """Load each block in the place of the one before, and call it."""
+        """Load each block in place of the block before, and call it."""
         ms = load_mindspore()
         kind = getattr(ms, self.dtype)
         with LOCK:
@@ -99,7 +99,7 @@ class StreamedT5TextEncoder(WithoutWeights):
 
 
 def _block(config: T5Config) -> Any:
-    """One block of mindone's; the first one's table is added outside of it."""
+    """Build one block of mindone; the table of the first block is added outside of it."""
     modeling = mindone_module("mindone.transformers.models.t5.modeling_t5")
     settings = mindone_class(config.CLASS_NAME).config_class(**dataclasses.asdict(config))
     block = modeling.T5Block(settings, has_relative_attention_bias=False, layer_idx=0)

@@ -1,4 +1,4 @@
-"""Weights that stay on the host and are on the NPU only while their network has its turn."""
+"""Keeps weights on the host, and on the NPU only while their network has its turn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["OffloadedWeights", "Turn"]
 
 
 class Turn:
-    """Whose weights are on the device: of the networks that share this, the one used last."""
+    """Knows whose weights are on the device: of the networks that share it, the one used last."""
 
     def __init__(self) -> None:
         self._holder: weakref.ref[OffloadedWeights] | None = None
@@ -22,7 +22,7 @@ class Turn:
             self._holder = weakref.ref(weights)
 
     def end(self) -> None:
-        """Send the last holder's weights off the device: others come that take no turns."""
+        """Send the last holder's weights off the device, for weights that take no turns."""
         holder = self._holder() if self._holder is not None else None
         if holder is not None:
             holder.leave()
@@ -32,11 +32,11 @@ class Turn:
 class OffloadedWeights:
     """The parameters of one network, with a copy of each on the host.
 
-    A network computes as well while its weights are away: MindSpore then brings each to the device
-    where an operator needs it.
+    A network still computes while its weights are away: MindSpore then brings each weight to the
+    device when an operator needs it.
 
     Args:
-        network: Of mindone. Its parameters leave the device.
+        network: A network of mindone. Its parameters leave the device.
         device: Where they are while the network has its turn: `ascend:0`, for example.
     """
 
@@ -51,6 +51,6 @@ class OffloadedWeights:
             parameter.set_data(host.move_to(self._target))
 
     def leave(self) -> None:
-        """Use the copies on the host again, which frees those on the device."""
+        """Use the copies on the host again, which frees the device's memory."""
         for parameter, host in self._host:
             parameter.set_data(host)

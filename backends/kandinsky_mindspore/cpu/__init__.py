@@ -1,1 +1,1 @@
-"""Kernels that MindSpore lacks on a CPU, or has inexact or slow ones of."""
+"""Kernels for a CPU in place of MindSpore's missing, inexact or slow ones."""

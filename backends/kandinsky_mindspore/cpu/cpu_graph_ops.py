@@ -1,12 +1,12 @@
-"""What `cpu_ops` is to eager execution on a CPU, for networks that MindSpore compiles there.
+"""Does for networks that MindSpore compiles on a CPU what `cpu_ops` does for eager execution.
 
-The compiler reads source: it takes an operator for what its name says, whatever its Python method
-has become. So plain functions take the place of the operators that MindSpore's own layers and
-functions refer to, while a network is compiled and no longer. They keep to what the compiler
-understands (no cached helpers, no generators).
+The compiler reads source: it knows an operator by its name, whatever its Python method has become.
+So plain functions replace the operators that MindSpore's own layers and functions refer to. They do
+so only while a network is compiled, and they use only syntax that the compiler understands (no
+cached helpers, no generators).
 
-Only what the 2.x UNets need. The prior does not compile on a CPU: its mask is repeated by a method
-that is out of Python's reach.
+The module has only the operators that the 2.x UNets need. The prior does not compile on a CPU: its
+mask is repeated by a method that is out of Python's reach.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def conv2d(
 def layer_norm(
     x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """`LayerNormExt`: the normalised array first."""
+    """`LayerNormExt`: returns the normalised array first."""
     if weight is None:
         weight = ops.ones(normalized_shape, x.dtype)
     if bias is None:
@@ -97,19 +97,19 @@ def split(x: Any, size: int, dim: int = 0) -> Any:
 
 
 def chunk(x: Any, count: int, dim: int = 0) -> Any:
-    """`Chunk`: so many equal parts."""
+    """`Chunk`: splits an axis into so many equal parts."""
     if x.shape[dim] % count != 0:
         raise ValueError("compiled for a CPU, an axis is split into equal parts only")
     return ops.Split(dim, count)(x)
 
 
 def exp(x: Any) -> Any:
-    """`Exp`, in float64, whose kernel is exact."""
+    """`Exp`, computed in float64, where MindSpore's kernel is exact."""
     return _EXP(x.astype(ms.float64)).astype(x.dtype)
 
 
 def log(x: Any) -> Any:
-    """`Log`, in float64, whose kernel is exact."""
+    """`Log`, computed in float64, where MindSpore's kernel is exact."""
     return _LOG(x.astype(ms.float64)).astype(x.dtype)
 
 
@@ -130,8 +130,8 @@ class Compiling:
     """Lets MindSpore's compiler find these functions, in a `with` statement; may be used again.
 
     Args:
-        network: What will be compiled. Its convolutions keep their operator in an attribute, so
-            they have ours from now on, which serves eager execution too.
+        network: The network that will be compiled. Its convolutions keep their operator in an
+            attribute; they have ours from now on, which serves eager execution too.
     """
 
     def __init__(self, network: Any) -> None:

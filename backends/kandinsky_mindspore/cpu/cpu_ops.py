@@ -1,9 +1,9 @@
-"""Operators that MindSpore 2.7 lacks on a CPU, or computes there badly, made of those that it has.
+"""Replaces operators that MindSpore 2.7 lacks on a CPU, or computes badly there, by other ones.
 
-`mindspore.mint`, of which mindone's models are made, is written for Ascend: 13 of the operators
-that the Kandinsky networks call have no kernel on a CPU. Four more have one, but `Exp` and `Log`
-are wrong by up to 60 and 33000 units in the last place, which the sines of a timestep turn into
-errors of 3e-4, `Tanh` by up to 1e-4, and `Dense` takes 20 times as long as the product that it is.
+mindone's models are made of `mindspore.mint`, which is written for Ascend: 13 of the operators that
+the Kandinsky networks call have no kernel on a CPU. Four more have a bad one. `Exp` and `Log` are
+wrong by up to 60 and 33000 units in the last place, which the sines of a timestep turn into errors
+of 3e-4. `Tanh` is wrong by up to 1e-4. `Dense` takes 20 times as long as a plain matrix product.
 
 `install` puts the functions of this module in the operators' place. It changes eager execution on a
 CPU and nothing else: the compiler of graph mode reads operators, not their Python methods.
@@ -27,7 +27,7 @@ __all__ = ["KERNELS", "install"]
 
 
 def arange(start: Any, end: Any, step: Any, dtype: Any = None) -> Any:
-    """`Arange`: from `start` to `end`, which is left out."""
+    """`Arange`: numbers from `start` up to `end`, without `end` itself."""
     values = ms.Tensor.from_numpy(np.arange(start, end, step))
     return values.astype(dtype or (ms.float32 if values.is_floating_point() else values.dtype))
 
@@ -151,7 +151,7 @@ def average_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    """`AvgPool2D`: means of windows, zeros of the padding counted."""
+    """`AvgPool2D`: means of windows; zeros of the padding count."""
     _require("AvgPool2D", ceil_mode=(ceil_mode, False), divisor_override=(divisor_override, None))
     height, width = _pair(padding)
     if height or width:
@@ -163,7 +163,7 @@ def average_pool2d(
 
 
 def constant_pad(x: Any, padding: Sequence[int], value: Any = 0.0) -> Any:
-    """`ConstantPadND`: `padding` is before and after for each axis, the last axis first."""
+    """`ConstantPadND`: `padding` counts before and after each axis, the last axis first."""
     pairs = [int(count) for count in padding]
     if not any(pairs):
         return x
@@ -184,7 +184,7 @@ def baddbmm(x: Any, batch1: Any, batch2: Any, beta: float = 1, alpha: float = 1)
 def repeat_interleave(
     x: Any, repeats: int, dim: int | None = None, output_size: int | None = None
 ) -> Any:
-    """`RepeatInterleaveInt`: each item `repeats` times in a row."""
+    """`RepeatInterleaveInt`: repeats each item `repeats` times in a row."""
     if dim is None:
         x, dim = x.reshape(-1), 0
     dim %= x.ndim
@@ -194,7 +194,7 @@ def repeat_interleave(
 
 
 def cumsum(x: Any, dim: int, dtype: Any = None) -> Any:
-    """`CumsumExt`: sums up to each item; of integers and booleans in int64."""
+    """`CumsumExt`: sums up to each item; integers and booleans are summed in int64."""
     if dtype is None and not x.is_floating_point():
         dtype = ms.int64
     return ops.cumsum(x if dtype is None else x.astype(dtype), dim)
@@ -217,17 +217,17 @@ def gelu(x: Any, *, approximate: str = "none") -> Any:
 
 
 def exp(x: Any) -> Any:
-    """`Exp`, in float64, whose kernel is exact."""
+    """`Exp`, computed in float64, where MindSpore's kernel is exact."""
     return _in_float64("Exp", x)
 
 
 def log(x: Any) -> Any:
-    """`Log`, in float64, whose kernel is exact."""
+    """`Log`, computed in float64, where MindSpore's kernel is exact."""
     return _in_float64("Log", x)
 
 
 def tanh(x: Any) -> Any:
-    """`Tanh`, in float64, whose kernel is exact."""
+    """`Tanh`, computed in float64, where MindSpore's kernel is exact."""
     return _in_float64("Tanh", x)
 
 
@@ -250,13 +250,13 @@ def _multiply() -> Any:
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    """One number, or one for height and one for width."""
+    """Return numbers for height and width from one number or a sequence of them."""
     first, second = (value[0], value[-1]) if isinstance(value, Sequence) else (value, value)
     return int(first), int(second)
 
 
 def _require(operator: str, **arguments: tuple[Any, Any]) -> None:
-    """Refuse what no Kandinsky network asks for: (given, the one value supported) by name."""
+    """Refuse arguments that no Kandinsky network uses: (given, the only supported) by name."""
     for name, (given, supported) in arguments.items():
         if given != supported:
             raise NotImplementedError(
@@ -283,19 +283,21 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "Tanh": tanh,
     "gelu": gelu,
 }
-"""The functions by the names of the operators whose place they take."""
+"""The functions by the names of the operators that they replace."""
 
 
 def install() -> tuple[str, ...]:
-    """Put every kernel in its operator's place, for the whole process; again changes nothing.
+    """Put every kernel in its operator's place, for the whole process.
+
+    A second call changes nothing.
 
     Returns:
-        The names of the operators replaced: none where the device is no CPU.
+        The names of the replaced operators: none where the device is no CPU.
     """
     if ms.get_context("device_target") != "CPU":
         return ()
     for name, kernel in KERNELS.items():
-        if name == "gelu":  # an object of C++ behind a Python function, not a class
+        if name == "gelu":  # no class, but an object of C++ behind a Python function
             functional_overload._gelu_instance = kernel
         else:
             operator = getattr(gen_ops_prim, name)

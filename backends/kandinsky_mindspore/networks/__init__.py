@@ -1,1 +1,1 @@
-"""mindone's networks, and what this library adds to them."""
+"""Builds mindone's networks, and mends or replaces parts of them."""

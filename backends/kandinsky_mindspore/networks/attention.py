@@ -1,9 +1,9 @@
-"""What computes attention in the networks of mindone's diffusers.
+"""Chooses how the networks of mindone's diffusers compute attention.
 
-On an NPU in half precision that is its fused kernel, anywhere else two products and a softmax.
-mindone, left to itself, gets this wrong: its 2.x UNets never reach the kernel, its prior fails
-wherever the kernel is not used and waits for the device in each layer where it is, and networks in
-float32 hand it float16.
+An NPU in half precision uses its fused kernel; everything else uses two products and a softmax.
+mindone's own choice is wrong. Its 2.x UNets never reach the kernel. Its prior fails wherever the
+kernel is not used, and waits for the device in each layer where it is used. Networks in float32
+hand the kernel float16.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _WIDTH_MULTIPLE, _MAX_WIDTH = 16, 512
 
 
 def choose_attention(network: Any, device: str, dtype: str) -> None:
-    """Settle how each attention of a network is computed; networks without any stay as they are."""
+    """Choose how each attention of a network is computed; a network without any is not changed."""
     mindone = mindone_module("mindone.diffusers.models.attention_processor")
     for _, cell in network.cells_and_names():
         if not isinstance(cell, mindone.Attention):
             continue
         cell.set_flash_attention_force_cast_dtype(None)
         fused = fused_attention_suits(device, dtype, cell.inner_dim // cell.heads)
-        if cell.add_k_proj is not None:  # a UNet's
+        if cell.add_k_proj is not None:  # in a 2.x UNet
             processor = FusedAddedKVAttention() if fused else mindone.AttnAddedKVProcessor()
-        elif cell.group_norm is None:  # the prior's, and those of Kandinsky 3
+        elif cell.group_norm is None:  # in the prior and in Kandinsky 3's UNet
             processor = FusedMaskedAttention() if fused else mindone.AttnProcessor()
-        else:  # MoVQ's
+        else:  # in MoVQ
             processor = mindone.AttnProcessor2_0() if fused else mindone.AttnProcessor()
         cell.set_processor(processor)
 
@@ -70,7 +70,7 @@ class FusedAddedKVAttention:
             attn: The layer of mindone that holds the weights.
             hidden_states: [B,C,h,w].
             encoder_hidden_states: [B,T,cross_attention_dim].
-            attention_mask: There for mindone's interface; Kandinsky's UNets have none.
+            attention_mask: Part of mindone's interface; Kandinsky's UNets have no mask.
 
         Returns:
             [B,C,h,w].
@@ -90,8 +90,10 @@ class FusedAddedKVAttention:
 
 @ms.jit_class
 class FusedMaskedAttention:
-    """Attention of the prior, whose tokens attend to themselves as far as a mask lets them, and of
-    Kandinsky 3's UNet, whose image positions attend to themselves or to a text with padding.
+    """Attention of the prior and of Kandinsky 3's UNet, with a mask or none.
+
+    In the prior tokens attend to each other as far as the mask lets them. In the UNet image
+    positions attend to each other, or to a text with padding.
     """
 
     def __call__(
@@ -106,10 +108,12 @@ class FusedMaskedAttention:
         Args:
             attn: The layer of mindone that holds the weights.
             hidden_states: [B,T,C].
-            encoder_hidden_states: What is attended to, [B,L,D]; None is what attends.
-            attention_mask: Added to the scores by the reference: zero, or very negative, [B*N,T,T]
-                and the same for all heads, or [B,1,L]. None lets every token see all, as does a row
-                that would leave out all: a kernel may make no number of it.
+            encoder_hidden_states: The tokens that are attended to, [B,L,D]; None takes
+                `hidden_states`.
+            attention_mask: The bias that the reference adds to the scores: zero, or very negative.
+                It is [B*N,T,T] and the same for all heads, or [B,1,L]. None lets every token see
+                all. So does a row that would leave out all, because a kernel may return no number
+                for it.
 
         Returns:
             [B,T,C].
@@ -126,11 +130,11 @@ class FusedMaskedAttention:
         return attn.to_out[0](_fused_attention(query, key, value, left_out, attn.scale))
 
 
-# What follows is compiled too, so it keeps to what MindSpore's compiler reads.
+# MindSpore also compiles the functions below, so they use only syntax that its compiler reads.
 
 
 def _fused_attention(query: Any, key: Any, value: Any, left_out: Any, scale: float) -> Any:
-    """[B,N,T,D], true where [B,1,T,T'] is to be left out -> [B,T,N*D]."""
+    """Attend with the fused kernel: [B,N,T,D], true where [B,1,T,T'] is left out -> [B,T,N*D]."""
     batch, heads, length, width = query.shape
     attend = ops.operations.nn_ops.FlashAttentionScore(
         head_num=heads, keep_prob=1.0, scale_value=scale, input_layout="BNSD"
@@ -140,7 +144,7 @@ def _fused_attention(query: Any, key: Any, value: Any, left_out: Any, scale: flo
 
 
 def _project(attn: Any, x: Any, context: Any) -> tuple[Any, Any, Any]:
-    """[B,T,C], and [B,L,D] or None for the same -> query, key and value, [B,N,T or L,D]."""
+    """Project [B,T,C], and [B,L,D] or None for the same: query, key, value, [B,N,T or L,D]."""
     context = x if context is None else context
     return (
         _split_heads(attn.to_q(x), attn.heads),
@@ -150,6 +154,6 @@ def _project(attn: Any, x: Any, context: Any) -> tuple[Any, Any, Any]:
 
 
 def _split_heads(x: Any, heads: int) -> Any:
-    """[B,T,N*D] -> [B,N,T,D]."""
+    """Give each head its part of the channels: [B,T,N*D] -> [B,N,T,D]."""
     batch, length, width = x.shape
     return x.reshape(batch, length, heads, width // heads).swapaxes(1, 2)

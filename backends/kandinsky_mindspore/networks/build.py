@@ -1,4 +1,4 @@
-"""mindone's networks, built without drawing weights and filled from a checkpoint."""
+"""Builds mindone's networks without drawing random weights."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from typing import Any
 
 from mindspore.nn.utils import no_init_parameters
 
-from kandinsky_converters.layouts.accounting import UNUSED
-from kandinsky_core.configs import Kandinsky3UNetConfig, NetworkConfig
+from kandinsky_core.configs import Kandinsky3UNetConfig, MultilingualCLIPConfig, NetworkConfig
+from kandinsky_core.configs.networks import unused_tensors
 from kandinsky_mindspore.networks.kandinsky3_unet import build_kandinsky3_unet
 from kandinsky_mindspore.runtime import mindone_class, mindone_module
 
 __all__ = ["build_network"]
-
-# Parts that mindone runs though nothing reads what they give, and that so get no weights.
-_UNUSED_CELLS = {"MultilingualCLIP": ("transformer.pooler",)}
 
 
 def build_network(config: NetworkConfig) -> Any:
     """Build mindone's class for a config. Its parameters have no values yet.
 
     Args:
-        config: Its `CLASS_NAME` says which class.
+        config: The network's config; its `CLASS_NAME` says which class.
 
     Returns:
         A MindSpore `Cell`, set to inference.
@@ -40,10 +37,9 @@ def build_network(config: NetworkConfig) -> Any:
             network = network_class(**{**config.FIXED, **fields})
         else:
             network = network_class(config_class(**fields))
-    for path in _UNUSED_CELLS.get(config.CLASS_NAME, ()):
-        parent, _, name = path.rpartition(".")
-        setattr(dict(network.cells_and_names())[parent], name, None)
-    for name in UNUSED.get(config.CLASS_NAME, ()):
+    if isinstance(config, MultilingualCLIPConfig):
+        network.transformer.pooler = None  # mindone would run it, though nothing reads its result
+    for name in unused_tensors(config.CLASS_NAME):
         _drop_parameter(network, name)
     network.set_train(False)
     return network
@@ -51,7 +47,7 @@ def build_network(config: NetworkConfig) -> Any:
 
 @contextlib.contextmanager
 def _no_random_weights() -> Iterator[None]:
-    """mindone.transformers draws weights even for parameters that have no memory yet."""
+    """Keep mindone.transformers from drawing weights for parameters that have no memory yet."""
     modeling = mindone_module("mindone.transformers.modeling_utils")
     before, modeling._init_weights = modeling._init_weights, False
     try:
@@ -61,7 +57,7 @@ def _no_random_weights() -> Iterator[None]:
 
 
 def _drop_parameter(network: Any, name: str) -> None:
-    """Remove a parameter that no pipeline uses, and that so gets no value."""
+    """Remove a parameter that no pipeline uses and that therefore gets no value."""
     if name in dict(network.parameters_and_names()):
         path, _, leaf = name.rpartition(".")
         delattr(dict(network.cells_and_names())[path], leaf)

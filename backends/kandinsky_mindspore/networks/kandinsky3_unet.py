@@ -1,10 +1,10 @@
-"""mindone's UNet of Kandinsky 3, mended.
+"""Builds mindone's UNet of Kandinsky 3, and mends it.
 
-What is wrong with it as it comes, and done here:
-- It has as many channels out as in; the UNet for inpainting has 4 and 9.
-- Its norms that only the time scales have weights all the same, which no checkpoint holds.
+mindone's class has these faults, which this module repairs:
+- It has as many channels out as in; the UNet for inpainting has 4 out and 9 in.
+- Its norms that only the time scales have weights, which no checkpoint holds.
 - It projects the text and pools it in every step.
-- Its attention fails wherever the fused kernel is not used (see `attention`).
+- Its attention fails wherever the fused kernel is not used (`attention` repairs this one).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from kandinsky_core.configs import Kandinsky3UNetConfig
 
 __all__ = ["build_kandinsky3_unet", "kandinsky3_form", "prepare_text"]
 
-# Added to the scores of what is left out. In half precision far from the largest number, as scores
-# of either sign are added to it; in both it drowns them, so padding alone makes equal weights.
+# Added to the scores of tokens that are left out. In half precision it is far from the largest
+# number, because scores of either sign are added to it. In each dtype it drowns them, so that
+# padding alone makes equal weights.
 _LOWEST = {"bfloat16": -3e4, "float16": -3e4, "float32": -3e38}
 
 
@@ -52,16 +53,18 @@ def build_kandinsky3_unet(network_class: Any, config: Kandinsky3UNetConfig) -> A
 
 
 def prepare_text(cell: Any, conditioning: Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """Compute what depends on the text alone; see `kandinsky_core.seam.networks.Denoiser.begin`.
+    """Compute all that depends on the text alone, once for all steps.
+
+    `kandinsky_core.seam.networks.Denoiser.begin` describes the conditioning.
 
     Args:
         cell: The UNet.
         conditioning: Tensors by name.
-        dtype: Of the UNet.
+        dtype: The dtype of the UNet.
 
     Returns:
-        `context` [B,L,D], its attentions' `bias` [B,1,L], the `embedding` [B,T] that is added to
-        the time's, and `image_latents` if they were given.
+        `context` [B,L,D], the `bias` [B,1,L] of attentions to it, the `embedding` [B,T] that is
+        added to the time embedding, and `image_latents` if they were given.
     """
     context = cell.encoder_hid_proj(conditioning["text_encoder_hidden_states"])
     if "projected_mask" in conditioning:
@@ -82,7 +85,7 @@ def prepare_text(cell: Any, conditioning: Mapping[str, Any], dtype: str) -> dict
 def kandinsky3_form(
     cell: Any, config: Kandinsky3UNetConfig
 ) -> tuple[tuple[str, ...], Callable[..., Any]]:
-    """Return the names of what `prepare_text` makes, in order, and the UNet as a function of it."""
+    """Return the names of `prepare_text`'s results, and the UNet as a function of them in order."""
     names = ("context", "bias", "embedding")
     return (
         ((*names, "image_latents"), _inpainting(cell))
@@ -102,7 +105,7 @@ def _plain(cell: Any) -> Callable[..., Any]:
         for block in cell.down_blocks:
             x = block(x, time, context, bias)
             skips.append(x)
-        skips = skips[:-1]  # the lowest level hands on its output itself
+        skips = skips[:-1]  # the lowest level hands its output straight on
         for level, block in enumerate(cell.up_blocks):
             x = mint.cat([x, skips[-level]], dim=1) if level else x
             x = block(x, time, context, bias)

@@ -1,7 +1,7 @@
-"""mindone's UNet as a function of tensors alone, for each kind of conditioning.
+"""Makes mindone's UNet a function of tensors alone, for each kind of conditioning.
 
-MindSpore compiles anew for every tensor that it meets in a dict that is passed in, and cannot
-compile a lambda; so each kind has a plain function, which makes its dict itself.
+MindSpore compiles anew for every tensor in a dict that is passed in, and it cannot compile a
+lambda. So each kind of conditioning has a plain function, which makes its dict itself.
 """
 
 from __future__ import annotations

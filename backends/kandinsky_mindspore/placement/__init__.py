@@ -1,1 +1,1 @@
-"""Choosing the device, and asking for its memory."""
+"""Chooses the device, and tells how much memory it has."""

@@ -1,4 +1,4 @@
-"""The device that MindSpore computes on: one a process, an Ascend NPU where there is one."""
+"""Chooses the one device that MindSpore has in a process: an Ascend NPU where there is one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# `cpu`, `ascend` or `ascend:1`; MindSpore cannot change its device later.
+# The environment's choice: `cpu`, `ascend` or `ascend:1`. MindSpore cannot change its device later.
 DEVICE_VARIABLE = "KANDINSKY_MINDSPORE_DEVICE"
 
 _NAMES = {"cpu": "cpu", "ascend": "ascend", "npu": "ascend"}
@@ -33,7 +33,7 @@ _NAMES = {"cpu": "cpu", "ascend": "ascend", "npu": "ascend"}
 def ascend_available() -> bool:
     """Whether MindSpore finds an NPU, with its driver and CANN."""
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it warns of the libraries that it does not find
+    logging.disable(logging.WARNING)  # MindSpore warns of each library that it does not find
     try:
         return bool(ms.device_context.ascend.is_available())
     finally:
@@ -64,9 +64,9 @@ def select_device(wanted: str | None = None) -> str:
     """Choose the device of this process, once, and set MindSpore up for it.
 
     Args:
-        wanted: `cpu`, `ascend` or `ascend:1`. None takes what the environment's
-            `KANDINSKY_MINDSPORE_DEVICE` says, else what the process has, else an NPU if there is
-            one. The number of an NPU is left to MindSpore where none is given, as `msrun` needs.
+        wanted: `cpu`, `ascend` or `ascend:1`. None takes the environment's
+            `KANDINSKY_MINDSPORE_DEVICE`, else the device that the process has, else an NPU if
+            there is one. Without a number MindSpore itself chooses the NPU, as `msrun` needs.
 
     Returns:
         `cpu`, or `ascend:N`.
@@ -94,8 +94,8 @@ def select_device(wanted: str | None = None) -> str:
             ) from error
     device = _name(ms.get_current_device())
     if device == "cpu":
-        # Its queue gains nothing here and costs five times the time of a step. On an NPU it is
-        # what keeps the device busy.
+        # MindSpore's queue gains nothing on a CPU, and a step takes five times as long with it. On
+        # an NPU the queue keeps the device busy.
         ms.runtime.launch_blocking()
     else:
         with contextlib.suppress(RuntimeError):  # the user has said otherwise
@@ -105,13 +105,13 @@ def select_device(wanted: str | None = None) -> str:
 
 
 def _name(device: Any) -> str:
-    """`cpu` or `ascend:1` for MindSpore's pair of target and number."""
+    """Return `cpu` or `ascend:1` for MindSpore's pair of target and number."""
     target, index = device
     return "cpu" if target == "CPU" else f"{target.lower()}:{index}"
 
 
 def _is(device: str, kind: str, index: int | None) -> bool:
-    """Whether a device's name is of this kind and number; any number if none is given."""
+    """Whether a device has this kind and number; without a number any device of the kind does."""
     return device == (kind if index is None or kind == "cpu" else f"{kind}:{index}") or (
         index is None and device.startswith(f"{kind}:")
     )
@@ -133,10 +133,10 @@ def check_dtype(dtype: str, device: str) -> None:
 def network_dtype(class_name: str, dtype: str, device: str) -> str:
     """Return the dtype that a network computes in on a device when it is asked for `dtype`.
 
-    T5 is never in float16, but in bfloat16, or in float32 on a CPU.
+    For T5 float16 becomes bfloat16, or float32 on a CPU.
 
     Raises:
-        InvalidInputError: The device cannot compute in it.
+        InvalidInputError: The device cannot compute in this dtype.
     """
     chosen = safe_dtype(class_name, dtype)
     if chosen != dtype and device == "cpu":

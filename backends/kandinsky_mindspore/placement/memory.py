@@ -1,4 +1,4 @@
-"""How much memory the device of this process has."""
+"""Tells how much memory the device of this process has."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ __all__ = ["device_memory"]
 
 
 def device_memory(device: str) -> DeviceMemory | None:
-    """Return what the device has, or None where MindSpore does not tell. Not yet run on an NPU.
+    """Return the device's memory in bytes, or None where MindSpore does not tell it.
+
+    This has not yet run on an NPU.
 
     Args:
-        device: That of the process, `cpu` or `ascend:0` for example.
+        device: The device of the process, `cpu` or `ascend:0` for example.
     """
     if device == "cpu":
         return host_memory()
     found = _properties(device)
     if found is not None and not found.total_memory:
-        # An NPU tells once something has been computed on it.
+        # An NPU tells its memory only after a first computation.
         (ms.mint.zeros(1) + 1).asnumpy()
         found = _properties(device)
     if found is None or not found.total_memory:
@@ -37,6 +39,6 @@ def device_memory(device: str) -> DeviceMemory | None:
 
 
 def _properties(device: str) -> Any:
-    """Return MindSpore's record, or None: it says that the function will go in a later version."""
+    """Return MindSpore's record, or None in a later version: MindSpore will remove the function."""
     ask = getattr(getattr(ms, "hal", None), "get_device_properties", None)
     return None if ask is None else ask(int(device.partition(":")[2] or 0))

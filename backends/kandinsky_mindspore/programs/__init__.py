@@ -1,1 +1,1 @@
-"""Compiling networks with MindSpore's graph mode."""
+"""Compiles networks with MindSpore's graph mode."""

@@ -1,4 +1,4 @@
-"""Functions compiled by MindSpore, once for each shape of their inputs, and a log of it."""
+"""Has MindSpore compile functions, once for each shape, and logs every compilation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ __all__ = ["CompiledFunction"]
 
 
 class CompiledFunction:
-    """A function of tensors as one program for each shape.
+    """A function of tensors that MindSpore compiles when it meets a new shape.
 
     Args:
-        function: Defined in a file; takes tensors and returns one. What it closes over is fixed.
-        name: For the log.
+        function: A function defined in a file, which takes tensors and returns one. The objects
+            that it closes over are fixed.
+        name: The function's name in the log.
         log: Where compilations are recorded.
-        around: Opened around each compilation; may be opened again.
+        around: A context that is entered around each compilation, so more than once.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Weights: from the checkpoint's names to mindone's parameters, and replacing them later."""
+"""Brings weights from a checkpoint's names to mindone's parameters, and replaces them later."""

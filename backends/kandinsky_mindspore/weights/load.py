@@ -1,11 +1,10 @@
-"""Filling mindone"s networks from a checkpoint."""
+"""Fills mindone's networks from a checkpoint."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import mindspore as ms
-import ml_dtypes
 import numpy as np
 
 from kandinsky_converters.layouts.accounting import account
@@ -13,6 +12,7 @@ from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_converters.layouts.leaf_rules import MINDSPORE_RULES
 from kandinsky_converters.layouts.numbers import cast, refuse_non_finite
 from kandinsky_core.arrays import Array
+from kandinsky_core.seam.stored_dtypes import BY_NAME
 from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["fill_network", "owned", "parameters_by_name"]
@@ -22,11 +22,11 @@ def fill_network(network: Any, class_name: str, tensors: Tensors, dtype: str) ->
     """Give each parameter its value from a checkpoint, without mindone's loader.
 
     Args:
-        network: Of `build_network`.
-        class_name: For the accounting and its messages.
-        tensors: The checkpoint, in any layout. What is stored in `dtype` stays where
+        network: The result of `build_network`.
+        class_name: The network's class, for the accounting and its messages.
+        tensors: The checkpoint, in any layout. A tensor stored in `dtype` stays where
             `tensors.read` has it; at most one other tensor is held twice.
-        dtype: Of all parameters; files in another precision are cast.
+        dtype: The dtype of all parameters; files in another precision are cast.
 
     Raises:
         CheckpointError: The checkpoint does not fit; raised before any data is read. Or a value
@@ -54,6 +54,5 @@ def parameters_by_name(network: Any) -> dict[str, Any]:
 
 
 def owned(array: Array, dtype: str) -> Array:
-    """What MindSpore may write into and hold on to: a window into a file costs nothing."""
-    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
-    return np.require(cast(array, kind), requirements=("C", "ALIGNED", "WRITEABLE"))
+    """Return an array that MindSpore may keep and write into; file windows are not copied."""
+    return np.require(cast(array, BY_NAME[dtype].numpy), requirements=("C", "ALIGNED", "WRITEABLE"))

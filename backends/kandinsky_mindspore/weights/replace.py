@@ -1,4 +1,4 @@
-"""Reading and replacing single weights of a filled network, under PyTorch's names."""
+"""Reads and replaces single weights of a filled network, under PyTorch's names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["read_weights", "write_weights"]
 
 
 def read_weights(cell: Any, names: Iterable[str]) -> dict[str, Array]:
-    """Copies of some weights.
+    """Return copies of some weights.
 
     Args:
         cell: A filled network of mindone.
-        names: PyTorch's.
+        names: PyTorch's names of the weights.
 
     Raises:
         KeyError: There are no such weights; the error holds all their names.
@@ -36,8 +36,8 @@ def write_weights(cell: Any, values: Mapping[str, Array], dtype: str) -> None:
 
     Args:
         cell: A filled network of mindone.
-        values: By PyTorch's names, in its layout.
-        dtype: Of the network.
+        values: The new weights by PyTorch's names, in its layout.
+        dtype: The dtype of the network.
     """
     parameters = parameters_by_name(cell)
     for name, array in values.items():

@@ -1,1 +1,1 @@
-"""What tensors a network has, by its config alone."""
+"""Tables of the tensors that each network has, worked out from its config alone."""

@@ -1,7 +1,7 @@
 """Which tensors a network consists of, worked out from its config alone.
 
-The rules are those of the published checkpoints; no framework is needed. The names are diffusers'
-and transformers', the shapes PyTorch's.
+The rules are those of the published checkpoints; no framework is needed. The names are those of
+diffusers and transformers, the shapes those of PyTorch.
 """
 
 from __future__ import annotations
@@ -12,28 +12,40 @@ from kandinsky_converters.inventory.clip import clip_text, clip_vision, multilin
 from kandinsky_converters.inventory.kandinsky2 import movq, prior, unet
 from kandinsky_converters.inventory.kandinsky3 import kandinsky3_unet, t5_encoder
 from kandinsky_converters.inventory.layer_table import Config, LayerTable, Shape
+from kandinsky_core.configs import (
+    NETWORKS,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    Kandinsky3UNetConfig,
+    MultilingualCLIPConfig,
+    NetworkConfig,
+    PriorTransformerConfig,
+    T5Config,
+    UNet2DConditionConfig,
+    VQModelConfig,
+)
 from kandinsky_core.errors import ConfigError
 
-__all__ = ["NETWORKS", "expected_tensors"]
+__all__ = ["INVENTORIES", "expected_tensors"]
 
 
 def expected_tensors(class_name: str, config: Config) -> dict[str, Shape]:
-    """The shape of each tensor by its name.
+    """Return the shape of each tensor by its name.
 
     Args:
-        class_name: As in `model_index.json`.
+        class_name: The network's class, as in `model_index.json`.
         config: The parsed config.json.
 
     Raises:
-        ConfigError: The class is none of `NETWORKS`, or the config lacks a field or is none of
-            this class's.
+        ConfigError: The class is none of `NETWORKS`, or the config lacks a field or belongs to
+            another class.
     """
     if class_name not in NETWORKS:
         raise ConfigError(
             f"{class_name}: no such network can be converted; there are {', '.join(NETWORKS)}"
         )
     try:
-        return NETWORKS[class_name](config).shapes
+        return INVENTORIES[NETWORKS[class_name].config](config).shapes
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ConfigError(
             f"{class_name}: config.json does not describe this network ({error!r}); "
@@ -41,14 +53,14 @@ def expected_tensors(class_name: str, config: Config) -> dict[str, Shape]:
         ) from error
 
 
-NETWORKS: Mapping[str, Callable[[Config], LayerTable]] = {
-    "CLIPTextModelWithProjection": clip_text,
-    "CLIPVisionModelWithProjection": clip_vision,
-    "Kandinsky3UNet": kandinsky3_unet,
-    "MultilingualCLIP": multilingual_clip,
-    "PriorTransformer": prior,
-    "T5EncoderModel": t5_encoder,
-    "UNet2DConditionModel": unet,
-    "VQModel": movq,
+INVENTORIES: Mapping[type[NetworkConfig], Callable[[Config], LayerTable]] = {
+    CLIPTextConfig: clip_text,
+    CLIPVisionConfig: clip_vision,
+    Kandinsky3UNetConfig: kandinsky3_unet,
+    MultilingualCLIPConfig: multilingual_clip,
+    PriorTransformerConfig: prior,
+    T5Config: t5_encoder,
+    UNet2DConditionConfig: unet,
+    VQModelConfig: movq,
 }
-"""The networks that can be converted, by class name."""
+"""What lists the tensors of each network of the table in `kandinsky_core.configs.networks`."""

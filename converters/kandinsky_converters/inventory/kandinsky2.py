@@ -8,7 +8,7 @@ from kandinsky_converters.inventory.layer_table import Config, LayerTable
 
 __all__ = ["movq", "prior", "unet"]
 
-# Tokens that the UNet makes of an image embedding, by `encoder_hid_dim_type`.
+# How many tokens the UNet makes of an image embedding, by `encoder_hid_dim_type`.
 _IMAGE_TOKENS = {"image_proj": 32, "text_image_proj": 10}
 
 
@@ -16,7 +16,7 @@ _HINT_CHANNELS = (3, 16, 16, 32, 32, 96, 96, 256, 4)
 
 
 class _UnetInventory(LayerTable):
-    """Blocks of the UNet, whose resnets see the time and whose attention sees the conditioning."""
+    """A table of the UNet's blocks: resnets read the time, attention reads the conditioning."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def prior(config: Config) -> LayerTable:
 
 
 class _MovqInventory(LayerTable):
-    """Blocks of an encoder, or of a decoder, whose norms see the latents."""
+    """A table of MoVQ's blocks, in the encoder or in the decoder, where norms read the latents."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -8,15 +8,15 @@ from kandinsky_converters.inventory.layer_table import Config, LayerTable
 
 __all__ = ["kandinsky3_unet", "t5_encoder"]
 
-_KERNELS = (1, 3, 3, 1)  # of the four convolutions of a residual block
-_UP_AT, _DOWN_AT = 1, 2  # which of them changes the resolution
-_COMPRESSION, _EXPANSION = 2, 4  # of residual blocks, of feed-forward layers
-_UP_WITHOUT_ATTENTION, _DOWN_WITHOUT_ATTENTION = 3, 0  # levels, of at most four
+_KERNELS = (1, 3, 3, 1)  # kernel sizes of a residual block's four convolutions
+_UP_AT, _DOWN_AT = 1, 2  # index of the convolution that changes the resolution
+_COMPRESSION, _EXPANSION = 2, 4  # factors: a residual block narrows, a feed-forward layer widens
+_UP_WITHOUT_ATTENTION, _DOWN_WITHOUT_ATTENTION = 3, 0  # indices of levels; there are at most four
 _MAX_LEVELS = 4
 
 
 class _UnetTable(LayerTable):
-    """Blocks of the UNet, all of whose norms see the time and nothing else."""
+    """A table of the UNet's blocks: all norms read the time and nothing else."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class _UnetTable(LayerTable):
         self.linear(f"{name}.context_mlp.1", 2 * width, self.time)
 
     def doubling(self, name: str, width: int) -> None:
-        """A transposed convolution; its weight is [in,out,2,2], and both are the same here."""
+        """Add a transposed convolution; its weight is [in,out,2,2], where in equals out."""
         self.conv(name, width, width, 2)
 
     def resnet(self, name: str, n_in: int, n_out: int, change: str = "") -> None:
@@ -62,7 +62,7 @@ class _UnetTable(LayerTable):
         self.weight(f"{name}.feed_forward.2", width, _EXPANSION * width, 1, 1)
 
     def level(self, name: str, pairs: list[_Pair], pixels: int) -> None:
-        """Pairs of residual blocks; where `pixels` is a width there is attention too."""
+        """Add a level of pairs of residual blocks; `pixels` is the width of attention, or 0."""
         if pixels:
             self.attention_block(f"{name}.attentions.0", pixels, pixels)
         for index, pair in enumerate(pairs):
@@ -74,7 +74,7 @@ class _UnetTable(LayerTable):
 
 
 class _Pair(NamedTuple):
-    """Widths of two residual blocks: before, between and after; and what becomes of the size."""
+    """Two residual blocks: the widths before, between and after them, and the change of size."""
 
     given: int
     inner: int
@@ -84,7 +84,7 @@ class _Pair(NamedTuple):
 
 
 def kandinsky3_unet(config: Config) -> LayerTable:
-    """Kandinsky3UNet; `out_channels` is a field of ours, which inpainting needs."""
+    """Return the table of Kandinsky3UNet; `out_channels` is a field of ours for inpainting."""
     found = _UnetTable(config)
     widths, count = list(config["block_out_channels"]), config["layers_per_block"]
     if not 1 <= len(widths) <= _MAX_LEVELS:
@@ -104,7 +104,7 @@ def kandinsky3_unet(config: Config) -> LayerTable:
         found.level(f"down_blocks.{level}", pairs, pixels)
     for level, width in enumerate(reversed(widths)):
         made = widths[last - level - 1] if level != last else first
-        entry = 2 * width if level else width  # the skip beside what comes from below
+        entry = 2 * width if level else width  # the skip connection joins the states from below
         inner = [entry] + [width] * (count - 1)
         pairs = [_Pair(side, side, width) for side in inner]
         pairs[0] = pairs[0]._replace(up=level != 0)
@@ -117,7 +117,7 @@ def kandinsky3_unet(config: Config) -> LayerTable:
 
 
 def t5_encoder(config: Config) -> LayerTable:
-    """T5EncoderModel of a gated form, whose layers have no biases and its norms scales alone."""
+    """Return the table of a gated T5EncoderModel; layers have no biases, norms only scales."""
     if not str(config["feed_forward_proj"]).startswith("gated-"):
         raise ValueError(f"feed_forward_proj {config['feed_forward_proj']!r}")
     found, width, hidden = LayerTable(), config["d_model"], config["d_ff"]
@@ -131,7 +131,7 @@ def t5_encoder(config: Config) -> LayerTable:
         for name in ("q", "k", "v"):
             found.weight(f"{attention}.{name}", inner, width)
         found.weight(f"{attention}.o", width, inner)
-        if index == 0:  # the others use this one's
+        if index == 0:  # the other blocks use the table of the first
             found.weight(f"{attention}.relative_attention_bias", buckets, heads)
         for name in ("wi_0", "wi_1"):
             found.weight(f"{gate}.{name}", hidden, width)

@@ -15,7 +15,7 @@ class LayerTable:
     """A growing table of layers.
 
     Attributes:
-        shapes: The shape of each tensor by its name, both as PyTorch has them.
+        shapes: The shape of each tensor by its name, in PyTorch's names and layout.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Every tensor of a checkpoint is accounted for before any is read.
+"""Accounts for every tensor of a checkpoint before any is read.
 
 What a network expects and what the files hold must match one to one, but for tensors that are
-known to be unused (`UNUSED`, with the reason) and names that old files spell differently.
+known to be unused (the table of networks says why) and names that old files spell differently.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kandinsky_core.checkpoints.unused_tensors import TIED, UNUSED
+from kandinsky_core.configs.networks import tied_tensors, unused_tensors
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import STORED
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["TIED", "UNUSED", "Audit", "account", "audit", "modern_name"]
+__all__ = ["Audit", "account", "audit", "modern_name"]
 
 MAX_NAMES_SHOWN = 8
-FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
+FLOATING = frozenset(code for code, entry in STORED.items() if entry.floating)
 
-# Conversions made before May 2023 (diffusers PR #3387) name MoVQ's attention layers so.
+# Names of MoVQ's attention layers in conversions made before May 2023 (diffusers PR #3387).
 _LEGACY_ATTENTION = re.compile(r"(.*\.attentions\.\d+\.)(query|key|value|proj_attn)\.(\w+)")
 _MODERN = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 def modern_name(name: str) -> str:
-    """The present name of a tensor; most are the same."""
+    """Return the present name of a tensor; most names are the same."""
     match = _LEGACY_ATTENTION.fullmatch(name)
     if match is None:
         return name
@@ -35,12 +36,12 @@ def modern_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What became of each tensor of a checkpoint.
+    """The account of a checkpoint's tensors.
 
     Attributes:
         used: The name that the network expects for each tensor to read, in the checkpoint's order.
-        ignored: Why each other tensor is left out.
-        fault: All that is wrong, in one line; empty where nothing is.
+        ignored: Why each other tensor is left out, by its name.
+        fault: All faults in one line; empty where there is none.
     """
 
     used: Mapping[str, str]
@@ -51,19 +52,19 @@ class Audit:
 def account(
     network: str, expected: Mapping[str, tuple[int, ...]], tensors: Tensors
 ) -> Mapping[str, str]:
-    """Match what a network expects with what a checkpoint holds.
+    """Match the tensors that a network expects with the tensors of a checkpoint.
 
     Args:
-        network: class name of the network.
-        expected: the shape of each parameter by its name, both as PyTorch has them.
-        tensors: the checkpoint; only names, shapes and dtypes are asked for.
+        network: Class name of the network.
+        expected: The shape of each parameter by its name, in PyTorch's names and layout.
+        tensors: The checkpoint; only names, shapes and dtypes are asked for.
 
     Returns:
         The name that the network expects for each tensor to read, in the checkpoint's order.
 
     Raises:
-        CheckpointError: tensors are missing, unexpected, of another shape or not floating point;
-            one message names all of them (the first eight of each kind, and how many).
+        CheckpointError: Tensors are missing, unexpected, of another shape or not floating point.
+            One message names them: the first eight of each kind, and how many there are.
     """
     result = audit(network, expected, tensors)
     if result.fault:
@@ -73,8 +74,8 @@ def account(
 
 def audit(network: str, expected: Mapping[str, tuple[int, ...]], tensors: Tensors) -> Audit:
     """Do what `account` does, and report faults instead of raising them."""
-    unused = UNUSED.get(network, {})
-    twins = TIED.get(network, {})
+    unused = unused_tensors(network)
+    twins = tied_tensors(network)
     names = list(tensors.names())
     used: dict[str, str] = {}
     ignored: dict[str, str] = {}
@@ -123,7 +124,7 @@ def _shown(shape: Iterable[int]) -> str:
 
 
 def _listed(faults: Mapping[str, Sequence[str]]) -> str:
-    """'2 missing (a, b), 1 unexpected (c)'."""
+    """Return faults as text: '2 missing (a, b), 1 unexpected (c)'."""
     parts = []
     for kind, names in faults.items():
         if names:

@@ -1,7 +1,7 @@
-"""How one checkpoint is named and laid out for PyTorch, JAX and MindSpore.
+"""Shows a checkpoint's tensors under the names and axes of PyTorch, JAX or MindSpore.
 
-Names, shapes and the few leaf rules say it all; no network class is asked. `diffusers` is the
-layout that is published: PyTorch's names and the order of PyTorch's axes.
+Names, shapes and the few leaf rules suffice; no network class is needed. `diffusers` is the
+published layout: PyTorch's names and the order of PyTorch's axes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["LAYOUTS", "Relabelled", "layout_of", "native_name", "with_layout"]
 
 LAYOUTS = ("diffusers", "jax", "mindspore")
 
-# Layers whose two-dimensional weight is a table of rows and no matrix.
+# Layers whose two-dimensional weight is a table of rows instead of a matrix.
 _TABLES = frozenset(
     {
         "embed_tokens",
@@ -33,8 +33,8 @@ _TABLES = frozenset(
         "word_embeddings",
     }
 )
-# mindone makes CLIP of `mindspore.nn`, whose leaves have names of their own. All else, XLM-R too,
-# it makes of `mindspore.mint.nn`, whose names are PyTorch's.
+# mindone builds CLIP from `mindspore.nn`, whose leaves have names of their own. It builds all other
+# networks, XLM-R too, from `mindspore.mint.nn`, whose names are PyTorch's.
 _CLASSIC = ("text_model.", "vision_model.")
 _CLASSIC_NORMS = frozenset(
     {
@@ -49,12 +49,12 @@ _RULES: Mapping[str, LeafRules] = {"jax": JAX_RULES, "mindspore": MINDSPORE_RULE
 
 
 def layout_of(tensors: Tensors) -> str:
-    """The layout that weights are in; what does not say is PyTorch's."""
+    """Return the layout of weights; weights that name none have PyTorch's."""
     return str(getattr(tensors, "layout", "diffusers"))
 
 
 def native_name(layout: str, name: str, rank: int) -> str:
-    """The name in a layout of what PyTorch calls `name`."""
+    """Return the name that a layout gives to the tensor that PyTorch calls `name`."""
     cell, dot, leaf = name.rpartition(".")
     layer = cell.rpartition(".")[2]
     if layout == "jax" and leaf == "weight":
@@ -74,12 +74,12 @@ class _Place:
 
 
 class Relabelled:
-    """Tensors under other names and with other orders of axes; nothing is read before it is asked.
+    """A view of tensors under other names and with other orders of axes; it reads only on request.
 
     Args:
-        tensors: What is seen so.
-        places: For each new name the old one, and the old tensor's axes in the new order.
-        layout: The layout that this makes.
+        tensors: The tensors to view.
+        places: For each new name the old name, and the old tensor's axes in the new order.
+        layout: The layout that results.
     """
 
     def __init__(self, tensors: Tensors, places: Mapping[str, _Place], layout: str) -> None:
@@ -87,7 +87,7 @@ class Relabelled:
 
     @classmethod
     def renamed(cls, tensors: Tensors, names: Mapping[str, str], layout: str) -> Relabelled:
-        """See some tensors under other names: the old one for each new one."""
+        """Return a view of some tensors under other names; `names` maps new names to old ones."""
         return cls(tensors, {new: _Place(old, None) for new, old in names.items()}, layout)
 
     def names(self) -> Iterable[str]:
@@ -110,7 +110,7 @@ class Relabelled:
 
 
 def with_layout(tensors: Tensors, layout: str) -> Tensors:
-    """See weights in another layout.
+    """Return a view of weights in another layout.
 
     Args:
         tensors: Weights that say which layout they are in; see `layout_of`.

@@ -1,4 +1,4 @@
-"""Casting weights, and finding those that are no numbers."""
+"""Casts weights to another dtype, and finds values that are no numbers."""
 
 from __future__ import annotations
 
@@ -6,74 +6,53 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.seam.stored_dtypes import BY_NAME
 
-__all__ = ["CODES", "NUMPY", "all_finite", "cast", "recast", "refuse_non_finite"]
-
-NUMPY: dict[str, Any] = {
-    "BF16": ml_dtypes.bfloat16,
-    "BOOL": np.bool_,
-    "F16": np.float16,
-    "F32": np.float32,
-    "F64": np.float64,
-    "I16": np.int16,
-    "I32": np.int32,
-    "I64": np.int64,
-    "I8": np.int8,
-    "U8": np.uint8,
-}
-"""NumPy's dtype for each of safetensors'."""
-
-CODES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
-"""safetensors' dtype for each that a component can be converted to."""
+__all__ = ["all_finite", "cast", "recast", "refuse_non_finite"]
 
 MAX_NAMES_SHOWN = 8
-_CHUNK = 1 << 18  # values; what stays in a core's cache
+_CHUNK = 1 << 18  # values; so many stay in a core's cache
 _ROWS = 16
-# Bits that are all set in infinities and NaN alone.
-_EXPONENT = {
-    "bfloat16": (np.uint16, 0x7F80),
-    "float16": (np.uint16, 0x7C00),
-    "float32": (np.uint32, 0x7F800000),
-    "float64": (np.uint64, 0x7FF0000000000000),
-}
 
 
 def all_finite(array: Array) -> bool:
     """Tell whether no value is NaN or infinite. Needs no memory to speak of."""
-    if array.dtype.name not in _EXPONENT:
+    stored = BY_NAME.get(array.dtype.name)
+    if stored is None or not stored.floating:
         return True
-    kind, exponent = _EXPONENT[array.dtype.name]
     if not array.flags.c_contiguous:  # a transposed view: its order does not matter here
         array = array.transpose(np.argsort(array.strides)[::-1])
     if not array.flags.c_contiguous:
         return bool(np.isfinite(array).all())
-    bits, mask = array.reshape(-1).view(kind), kind(exponent)
+    kind = np.dtype(f"u{stored.size}")
+    # The bits of the exponent: all of them are set in infinities and NaN alone.
+    bits, mask = array.reshape(-1).view(kind), np.array(np.inf, stored.numpy).view(kind)
     return not any(
         (bits[start : start + _CHUNK] & mask).max() == mask for start in range(0, bits.size, _CHUNK)
     )
 
 
 def recast(array: Array, dtype: Any) -> Array:
-    """The values in another dtype, with their axes in memory as they are; see `cast`."""
+    """Return the values in another dtype; their axes keep their order in memory. See `cast`."""
     with np.errstate(over="ignore"):
         return np.asarray(array, dtype)
 
 
 def cast(array: Array, dtype: Any) -> Array:
-    """The values in another dtype, C-contiguous and aligned; the same array where it is so already.
+    """Return the values in another dtype, C-contiguous and aligned.
 
-    What is too large for `dtype` becomes infinite, without a warning.
+    An array that is all this already is returned itself. A value that is too large for `dtype`
+    becomes infinite, without a warning.
     """
     with np.errstate(over="ignore"):
         if array.flags.c_contiguous or array.ndim < 2:
             return np.require(array, dtype, ("C", "A"))
-        # NumPy walks a transposed array against its grain; few rows at a time stay in the cache,
-        # which is three times as fast.
+        # NumPy walks a transposed array against its order in memory. A few rows at a time stay in
+        # the cache, which is three times as fast.
         values: Array = np.empty(array.shape, dtype)
         axis = int(np.argmax(array.strides))
         source, target = np.moveaxis(array, axis, 0), np.moveaxis(values, axis, 0)
@@ -84,11 +63,11 @@ def cast(array: Array, dtype: Any) -> Array:
 
 @contextmanager
 def refuse_non_finite(what: str, dtype: str) -> Iterator[Callable[[str, Array], None]]:
-    """Yield a function that looks at tensors one by one; at the end all bad ones are named.
+    """Yield a function that checks one tensor; the end of the block names all bad tensors.
 
     Args:
-        what: The weights, for the message.
-        dtype: In which they are looked at, for the message.
+        what: Name of the weights, for the message.
+        dtype: Dtype in which they are checked, for the message.
 
     Raises:
         CheckpointError: A value is NaN or infinite.

@@ -1,6 +1,6 @@
-"""What the published checkpoints hold: each tensor's name, shape and dtype, and file digests.
+"""The contents of the published checkpoints: each tensor's name, shape and dtype, file digests.
 
-`tools/manifests.py` makes the files; it says what they are checked against.
+`tools/manifests.py` makes the files here and says what they are checked against.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Manifest:
 
     Attributes:
         name: Repository and folder, `kandinsky-2-2-decoder/unet` for example.
-        class_name: Of the network.
-        config: What is in config.json and concerns the network.
-        files: SHA-256 of weight files by their names.
-        parameters: Floating-point values.
+        class_name: The network's class.
+        config: The fields of config.json that concern the network.
+        files: SHA-256 of each weight file, by its name.
+        parameters: Number of floating-point values.
         tensors: Dtype and shape of every stored tensor.
     """
 
@@ -41,7 +41,7 @@ class Manifest:
 
 
 def manifests(*versions: str) -> Iterator[Manifest]:
-    """The manifests of some versions of Kandinsky, or of all."""
+    """Yield the manifests of the given versions of Kandinsky, or of all."""
     for version in versions or VERSIONS:
         packed = files(__name__).joinpath(f"{version}.json.gz").read_bytes()
         for name, entry in json.loads(gzip.decompress(packed)).items():
@@ -59,10 +59,10 @@ def manifests(*versions: str) -> Iterator[Manifest]:
 
 
 def recognise(class_name: str, tensors: Tensors, unused: Container[str] = ()) -> str | None:
-    """The published component that has exactly these tensors, whatever their dtypes.
+    """Name the published component that has exactly these tensors, whatever their dtypes.
 
-    Stored integers do not count, nor do the names in `unused`. Components whose tensors are the
-    same share the first's name.
+    Stored integers do not count, nor do the names in `unused`. Where several components have the
+    same tensors, the first one's name is returned.
     """
     given = {name: tuple(tensors.spec(name)[0]) for name in tensors.names() if name not in unused}
     for manifest in manifests():

@@ -1,1 +1,1 @@
-"""ai-forever's own files: their names, configs and parts."""
+"""Reads the files that ai-forever itself published, by rules for their names and configs."""

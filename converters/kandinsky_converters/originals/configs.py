@@ -1,4 +1,4 @@
-"""The configs of ai-forever's files: diffusers' published ones, with the widths of the weights."""
+"""Configs for ai-forever's files: diffusers' published configs, with the widths of the weights."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _MANIFESTS = {
 def original_config(
     kind: str, tensors: Tensors, head_size: int = HEAD_SIZE
 ) -> tuple[str, dict[str, Any]]:
-    """Class name and config of original weights.
+    """Return class name and config for original weights.
 
-    The files have none, so what shapes cannot show is taken to be as published.
+    The files hold no config. The fields that shapes cannot show get the published values.
 
     Args:
         kind: See `kandinsky_converters.originals.tensors.KINDS`.
@@ -34,7 +34,7 @@ def original_config(
         head_size: Channels of an attention head.
 
     Raises:
-        CheckpointError: A tensor is missing that says a width.
+        CheckpointError: A tensor that shows a width is missing.
     """
     version, name = _MANIFESTS[kind]
     manifest = next(entry for entry in manifests(version) if entry.name == name)
@@ -113,7 +113,7 @@ def _unet3(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
         "in_channels": channels,
         "time_embedding_dim": _sides(tensors, "time_embedding.linear_1.weight")[0],
     }
-    # diffusers has no such field, and no such network: there in and out are as many.
+    # diffusers has no such field and no such network: its UNet has as many channels in as out.
     return config if channels == made else {**config, "out_channels": made}
 
 

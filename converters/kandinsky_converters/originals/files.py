@@ -1,4 +1,4 @@
-"""Opening ai-forever's files, each with the second one that belongs to it."""
+"""Opens ai-forever's files, each together with the second file that belongs to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kandinsky_converters.originals.configs import original_config
 from kandinsky_converters.originals.tensors import KINDS, OriginalTensors, kind_of
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Part, Source
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.torch_files import TorchFile
 from kandinsky_core.errors import CheckpointError
 
@@ -23,7 +23,7 @@ PROJECTIONS = {
     "kandinsky3_flash": "projection_flash.pt",
     "kandinsky3_inpainting": "projection_inpainting.pt",
 }
-"""The projection that belongs to a UNet of 3.1, by the stem of its name."""
+"""For each UNet of 3.1, by the stem of its file's name, the projection that belongs to it."""
 _INPAINTING = "kandinsky3_inpainting"
 _PROJECTION_FOLDER = "flan_ul2_encoder"
 _WITHIN = "encoder_hid_proj.projection_linear.weight"
@@ -33,18 +33,18 @@ def open_originals(name: str, files: Sequence[Path], wanted: Sequence[str]) -> S
     """Find out which networks original files hold.
 
     Args:
-        name: What the user called them.
-        files: All of them.
+        name: The files as the user named them.
+        files: All original files.
         wanted: Names of the only components wanted; all when empty.
 
     Raises:
-        CheckpointError: One is damaged or none of ours, two hold the same component, or one lacks
-            the file that belongs to it.
+        CheckpointError: A file is damaged or of no known kind, two files hold the same component,
+            or the second file that belongs to one is missing.
     """
     opened: dict[str, tuple[str, _Opened]] = {}
     for path in files:
         kind, tensors = _open(path)
-        # Second files are looked up beside the first ones: by the name, where there are several.
+        # A second file is looked up beside its first file, by name where there are several.
         if kind not in KINDS:
             continue
         component = KINDS[kind].component
@@ -135,10 +135,11 @@ def _statistics_beside(prior: Path) -> _Opened:
 
 
 def _projection_beside(unet: Path, tensors: TorchFile) -> _Opened:
-    """The projection of the text for a UNet of 3.1.
+    """Open the projection of the text for a UNet of 3.1.
 
-    Three are published, alike in names and shapes; with another's, pictures are wrong and nothing
-    says so. So files go by their published names, which must agree with what the UNet shows.
+    Three projections are published with the same names and shapes. With the wrong one pictures are
+    wrong and no error tells. So files are found by their published names, which must agree with the
+    UNet's tensors.
     """
     name = PROJECTIONS.get(unet.stem)
     if name is None:

@@ -1,6 +1,6 @@
-"""What the tensors of ai-forever's files of Kandinsky 2.1 become.
+"""Rules that map the tensors of ai-forever's files of Kandinsky 2.1 to diffusers' tensors.
 
-The rules and their sources stand in docs/converter.md.
+docs/converter.md lists the rules and their sources.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
 
 
 def _unet_block(side: str, index: int, place: int) -> str | None:
-    """diffusers' name of a module of three residual blocks a level, four on the way up."""
+    """Return diffusers' name of a module; a level has three residual blocks, on the way up four."""
     if side == "input":
         level, number = divmod(index - 1, 4)
         names = [f"resnets.{number}" if number < 3 else "downsamplers.0", f"attentions.{number}"]
@@ -165,5 +165,5 @@ _MOVQ_ATTENTION = {"q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"
 
 
 def statistics(name: str) -> Iterator[tuple[str, Piece]]:
-    """The prior's mean and deviation, a pair in a file of their own."""
+    """Map the prior's mean and deviation, which a file of their own holds as a pair."""
     yield ("clip_mean", "clip_std")[int(name)], Piece(name, row=True)

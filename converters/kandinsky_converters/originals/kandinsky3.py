@@ -1,7 +1,7 @@
-"""What the tensors of ai-forever's files of Kandinsky 3.0 and 3.1 become.
+"""Rules that map the tensors of ai-forever's files of Kandinsky 3.0 and 3.1 to diffusers' tensors.
 
 The same rules serve text to image, Flash, inpainting, and the UNets of kandinsky3-diffusers, which
-have the projection of the text within. The rules and their sources stand in docs/converter.md.
+contain the projection of the text. docs/converter.md lists the rules and their sources.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _POOLING = re.compile(r"feature_pooling\.attention\.(\w+)")
 
 
 def unet(name: str) -> Iterator[tuple[str, Piece]]:
-    """No tensor is reshaped or transposed."""
+    """Map the tensors of a UNet; none is reshaped or transposed."""
     layer, _, leaf = name.removeprefix("unet.").rpartition(".")
     if layer in _LAYERS:
         yield f"{_LAYERS[layer]}.{leaf}", Piece(name)
@@ -62,7 +62,7 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
 
 
 def _inner(layer: str, *, attention: bool) -> str | None:
-    """A layer within a block; adapters' are none."""
+    """Return diffusers' name of a layer inside a block; None for the layers of adapters."""
     if not attention:
         return layer
     outer, _, projection = layer.rpartition(".")
@@ -72,7 +72,7 @@ def _inner(layer: str, *, attention: bool) -> str | None:
 
 
 def projection(name: str) -> Iterator[tuple[str, Piece]]:
-    """The file of 3.1 that holds the projection of the text for one UNet."""
+    """Map the file of 3.1 that holds the projection of the text for one UNet."""
     layer, _, leaf = name.rpartition(".")
     target = {"0": _LINEAR, "1": _NORM}.get(layer)
     if target is not None:
@@ -80,7 +80,7 @@ def projection(name: str) -> Iterator[tuple[str, Piece]]:
 
 
 def movq(name: str) -> Iterator[tuple[str, Piece]]:
-    """As in 2.1, but for the encoder's norms, which are nested like the decoder's."""
+    """Map MoVQ as in 2.1; only the encoder's norms differ, which are nested like the decoder's."""
     plain = name.replace(".norm_layer.", ".") if name.startswith("encoder.") else name
     for target, piece in original_kandinsky2_1.movq(plain):
         yield target, replace(piece, source=name)

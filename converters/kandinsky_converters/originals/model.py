@@ -1,8 +1,9 @@
-"""ai-forever's folders of Kandinsky 3.0 and 3.1 as models that load without being converted.
+"""Loads ai-forever's folders of Kandinsky 3.0 and 3.1 as models, without converting them first.
 
-A folder, `weights` within it perhaps, holds a UNet for each task, one MoVQ for all, and in
-`flan_ul2_encoder` the text encoder, its tokenizer and the projections. The pipeline says which UNet
-is meant, so that it gets its own projection. Registered in the group `kandinsky.layouts`.
+A folder holds a UNet for each task and one MoVQ for all of them. Its `flan_ul2_encoder` holds the
+text encoder, its tokenizer and the projections. All of this may lie in a subfolder `weights`. The
+pipeline says which UNet it needs, so that the UNet gets its own projection. The module is
+registered in the group `kandinsky.layouts`.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ _TOKENIZER_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """What belongs to a task.
+    """The UNet, pipeline and scheduler of one task.
 
     Attributes:
-        unet: The UNet's file.
+        unet: Name of the UNet's file.
         pipeline: Class of the pipeline.
-        scheduler: Config of the sampler.
+        scheduler: Config of the scheduler.
     """
 
     unet: str
@@ -68,31 +69,31 @@ PARTS = {
         {"_class_name": "Kandinsky3Scheduler", "percentile": 0.95},
     ),
 }
-"""By the pipelines' `part`."""
+"""The variant for each `part` that a pipeline asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OriginalComponent(Component):
-    """A component whose files are opened when it is first looked at.
+    """A component whose files are opened when it is first used.
 
     Attributes:
-        opened: Opens them.
+        opened: Opens the files.
     """
 
     opened: Callable[[], Part]
 
     @cached_property
     def part(self) -> Part:
-        """What the converter makes of it."""
+        """The component as the converter sees it."""
         return self.opened()
 
     @property
     def config(self) -> dict[str, Any]:
-        """See `Component.config`; where there is none it is the published one."""
+        """See `Component.config`; where no file holds one, it is the published config."""
         return dict(self.part.config)
 
     def tensors(self) -> Tensors:
-        """Return the weights, under diffusers' names."""
+        """Return the weights under diffusers' names."""
         return self.part.tensors
 
     def null_embedding(self) -> Array | None:
@@ -151,7 +152,7 @@ def hub_patterns(part: str, components: Iterable[str]) -> list[str]:
     """See `kandinsky_core.checkpoints.other_layouts`."""
     if part not in PARTS:
         return []
-    patterns = [f"{_WEIGHTS}/{_ENCODER}/config.json"]  # which shows what the repository is
+    patterns = [f"{_WEIGHTS}/{_ENCODER}/config.json"]  # it shows which repository this is
     unet = PARTS[part].unet
     files = {
         "unet": [unet, f"{_ENCODER}/{PROJECTIONS[Path(unet).stem]}"],
@@ -167,7 +168,7 @@ def hub_patterns(part: str, components: Iterable[str]) -> list[str]:
 def open_original_source(
     source: str | Path, part: str, options: HubOptions, components: Sequence[str]
 ) -> Source:
-    """Open a folder, or a repository on the hub, as a model to convert whole.
+    """Open a folder, or a repository on the hub, as a model that is converted as a whole.
 
     Raises:
         InvalidInputError: There is no such part.
@@ -199,7 +200,7 @@ def open_original_source(
 
 
 def _made(model: Checkpoint) -> dict[str, bytes]:
-    """Return what makes a model folder of networks, where the text encoder is among them."""
+    """Return the files that make networks a model folder; none where no tokenizer is among them."""
     if "tokenizer" not in model.components:
         return {}
     index = {"_class_name": model.pipeline_class} | {

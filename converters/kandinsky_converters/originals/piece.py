@@ -1,4 +1,4 @@
-"""A tensor of diffusers within an original one."""
+"""Where a tensor of diffusers lies inside a tensor of an original file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from kandinsky_core.arrays import Array
 __all__ = ["HEAD_SIZE", "Piece"]
 
 HEAD_SIZE = 64
-"""Channels of an attention head, of every published model."""
+"""Channels of an attention head in every published model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """See the module.
+    """The place of one tensor of diffusers inside an original tensor.
 
-    The rows of a fused weight come head by head, in each head first the query's (if it is in it),
-    then the key's, then the value's.
+    An original weight may fuse queries, keys and values. Its rows come head by head: in each head
+    first the query's (if it is part of the weight), then the key's, then the value's.
     """
 
     source: str

@@ -1,6 +1,6 @@
-"""The files that ai-forever published for Kandinsky 2.1 and 3, seen under diffusers' names.
+"""Reads the files that ai-forever published for Kandinsky 2.1 and 3 under diffusers' names.
 
-Each original tensor is one tensor of diffusers, or, where queries, keys and values are fused, two
+Each original tensor is one tensor of diffusers. Where queries, keys and values are fused, it is two
 or three.
 """
 
@@ -23,13 +23,13 @@ _Rule = Callable[[str], Iterator[tuple[str, Piece]]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What one kind of original file holds.
+    """One kind of original file, and how its tensors are mapped.
 
     Attributes:
-        version: Of Kandinsky, for messages.
-        component: The folder that the network gets.
-        rule: What an original name becomes.
-        beside: The same for a second file that belongs to it.
+        version: Version of Kandinsky, for messages.
+        component: Name of the folder that the network gets.
+        rule: Maps an original name to diffusers' tensors.
+        beside: The same for a second file that belongs to the first.
         apart: Names of tensors that belong to the model and not to the network.
     """
 
@@ -55,17 +55,17 @@ KINDS: Mapping[str, Kind] = {
         apart=("null_embedding",),
     ),
 }
-"""The kinds of files that become a network; see `kind_of`."""
+"""The kinds of original files that become a network; see `kind_of`."""
 
 
 class OriginalTensors:
     """Original weights under diffusers' names.
 
     Args:
-        kind: What they are; see `kind_of`.
+        kind: Kind of the file; see `kind_of`.
         tensors: The original file.
-        beside: A second file: of the prior, the mean and deviation of its embeddings; of a UNet of
-            3.1, the projection of its text.
+        beside: A second file. For the prior it holds the mean and deviation of its embeddings, for
+            a UNet of 3.1 the projection of its text.
         head_size: Channels of an attention head.
 
     Attributes:
@@ -74,7 +74,7 @@ class OriginalTensors:
         apart: Names of original tensors that belong to the model and not to the network.
 
     Raises:
-        CheckpointError: Shapes are not such as the rules need, or a name results twice.
+        CheckpointError: A shape does not fit its rule, or two tensors get the same name.
     """
 
     layout = "diffusers"
@@ -141,10 +141,10 @@ class OriginalTensors:
 
 
 def kind_of(tensors: Tensors) -> str:
-    """What an original file holds: one of `KINDS`, or `statistics` or `projection`.
+    """Return the kind of an original file: one of `KINDS`, or `statistics` or `projection`.
 
     Raises:
-        CheckpointError: It is none of these; for files of other Kandinskys the message says which.
+        CheckpointError: The file is none of these. The message names the model where it is known.
     """
     names = set(tensors.names())
     if names == {"0", "1"}:
@@ -166,7 +166,7 @@ def kind_of(tensors: Tensors) -> str:
     )
 
 
-# A tensor that only one kind of file has.
+# For each kind of file a tensor that only this kind has.
 _MARKS = (
     ("prior", "model.prd_emb"),
     ("prior", "prd_emb"),
@@ -180,7 +180,7 @@ _INSTEAD = (
     "it cannot be converted; what can are the originals of 2.1, 3.0 and 3.1, "
     "and folders in diffusers' layout"
 )
-# A name, or the beginning of one, that only what we have no network for has.
+# A name, or its beginning, that only files have for which there is no network here.
 _FOREIGN = {
     "unet.init_conv": "this is a file of KandiSuperRes",
     "init_conv": "this is a file of KandiSuperRes",

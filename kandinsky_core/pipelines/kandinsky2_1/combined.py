@@ -13,7 +13,8 @@ from kandinsky_core.pipelines.kandinsky2_2.combined_image import (
     KandinskyV22InpaintCombinedPipeline,
 )
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
-from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, CombinedRequest
+from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
+from kandinsky_core.texts.prompts import Prompts
 
 __all__ = [
     "KandinskyCombinedPipeline",
@@ -31,14 +32,8 @@ class _ReadsPrompt(CombinedPipeline):
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyPipeline
 
-    def _decoder_texts(self, request: CombinedRequest) -> dict[str, Any]:
-        prompts, negatives = self.decoder_pipe.check_texts(
-            request.prompts, request.decoder_negative_prompt
-        )
-        return {
-            name: [text for text in texts for _ in range(request.copies)]
-            for name, texts in (("prompt", prompts), ("negative_prompt", negatives))
-        }
+    def _decoder_texts(self, prompts: Prompts, negative_prompt: Any) -> Prompts:
+        return Prompts.check(Prompts(prompts.texts), negative_prompt)
 
 
 class KandinskyCombinedPipeline(_ReadsPrompt, KandinskyV22CombinedPipeline):

@@ -14,10 +14,11 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, MultilingualTextEncoder
 from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer
-from kandinsky_core.validation import as_prompts, negatives_for
+from kandinsky_core.texts.prompts import Prompts
 
 __all__ = ["Kandinsky21Decoder"]
 
@@ -55,32 +56,31 @@ class Kandinsky21Decoder(EmbeddingDecoder):
         self.text_encoder: MultilingualTextEncoder
         self.tokenizer: XLMRobertaTokenizer
 
-    def check_texts(self, prompt: Any, negative_prompt: Any) -> tuple[list[str], list[str]]:
-        """Return P prompts and as many negative ones, empty where none is given.
+    def check_texts(self, prompt: Any, negative_prompt: Any, count: int) -> Prompts:
+        """Return P prompts for `count` pictures, and as many negative ones where any are given.
 
         Raises:
-            InvalidInputError: They are no texts, or their numbers differ.
+            InvalidInputError: They are no texts, their numbers differ, or the prompts cannot be
+                shared out evenly.
         """
-        prompts = as_prompts("prompt", prompt)
-        return prompts, negatives_for(prompts, negative_prompt) or [""] * len(prompts)
-
-    def _text_conditioning(
-        self, texts: tuple[list[str], list[str]], count: int, guided: bool
-    ) -> dict[str, Array]:
-        """Encode texts of `check_texts` for `count` pictures, the unconditional rows first.
-
-        Raises:
-            InvalidInputError: The prompts cannot be shared out evenly.
-        """
-        prompts, negatives = texts
+        prompts = Prompts.check(prompt, negative_prompt)
         if count % len(prompts):
             raise InvalidInputError(
                 f"{len(prompts)} prompts for {count} pictures: give one for all, or one for each "
                 "row of image_embeds"
             )
-        rows = [*(negatives if guided else []), *prompts]
+        return prompts
+
+    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+        return {**super()._conditioning(request), **self._text_conditioning(request)}
+
+    def _text_conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+        """Encode the texts for all pictures, the unconditional rows first."""
+        prompts: Prompts = request.texts
+        negatives = prompts.negatives or [""] * len(prompts)
+        rows = [*(negatives if request.plan.guided else []), *prompts.texts]
         encoded = {text: self._encode_text(text) for text in dict.fromkeys(rows)}
-        order = [text for text in rows for _ in range(count // len(prompts))]
+        order = [text for text in rows for _ in range(request.count // len(prompts))]
         names = ("text_embeds", "text_encoder_hidden_states")
         return {
             name: np.concatenate([encoded[text][part] for text in order])

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from kandinsky_core.arrays import Array, FloatArray
-from kandinsky_core.denoising.noise import SeededGenerators, draw_normal
+from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.pipelines.kandinsky2_1.decoder import Kandinsky21Decoder
-from kandinsky_core.pipelines.kandinsky2_2.decoder import seeded
-from kandinsky_core.pipelines.shared.base import Callback
-from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPlan, one_for_each
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.schedulers import DDPMScheduler
+from kandinsky_core.texts.prompts import Prompts
 
 __all__ = ["KandinskyImg2ImgPipeline"]
 
 
-class KandinskyImg2ImgPipeline(Kandinsky21Decoder):
+class KandinskyImg2ImgPipeline(Kandinsky21Decoder, Img2ImgDecoder):
     """Image to image: the last part of the denoising, begun from a noised picture.
 
     Source: diffusers' pipeline of the same name, and like it noises the picture by other betas
@@ -26,9 +27,9 @@ class KandinskyImg2ImgPipeline(Kandinsky21Decoder):
     taken, and embeddings are repeated for several pictures with guidance off too.
     """
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | Prompts,
         image: Any,
         image_embeds: Array | Sequence[Array],
         negative_image_embeds: Array | Sequence[Array] | None = None,
@@ -46,68 +47,42 @@ class KandinskyImg2ImgPipeline(Kandinsky21Decoder):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures.
+    ) -> DecoderRequest:
+        """Check a request for pictures that begin with a picture.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
             prompt: One prompt or a list of E, in any of the encoder's hundred languages.
-            image: Where to start from: a picture, a list of E, or a batch (see
-                `kandinsky_core.pictures.inputs`), resized to `height` and `width`; or latents
-                [N, C, h, w] as MoVQ encodes them.
-            image_embeds: From the prior: [E, D], or a list of such.
-            negative_image_embeds: Likewise; needed when `guidance_scale` > 1.
-            negative_prompt: What the picture shall not be: one text for all or one for each.
-            height: Height in pixels, any; None takes the model's own (512 for the published ones).
-            width: Width in pixels.
-            num_inference_steps: Steps of the whole loop; `strength` of them are taken.
-            strength: How far the picture is noised, above 0 and up to 1.
-            guidance_scale: Classifier-free guidance; off at 1 and below.
-            num_images_per_prompt: n; the result has B = E * n pictures.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            output_type: `pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.
-            return_dict: False returns a plain tuple.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
+            image: Where to start from: as every call takes it, or latents [N, C, h, w] as MoVQ
+                encodes them.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        texts = self.check_texts(prompt, negative_prompt)
-        pixels = self.check_image(image, plan)
-        embeds = self._embeds(
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
+        embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan.guided
         )
-        source, count = seeded(generator, seed, embeds, plan.guided)
-        conditioning = {
-            "image_embeds": embeds,
-            **self._text_conditioning(texts, count, plan.guided),
-        }
-        inputs = DecoderInputs(
-            sample=self._start(pixels, plan, source, count),
-            conditioning=conditioning,
-            facts={"image": "given"},
-        )
-        return self._pictures(
+        return self._request(
             plan,
-            source,
-            inputs,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            return_dict,
+            options,
+            count,
+            generator,
+            seed,
+            embeds=embeds,
+            texts=self.check_texts(prompt, negative_prompt, count),
+            pixels=self.check_image(image, plan),
         )
 
-    def _start(
-        self, image: FloatArray, plan: DecoderPlan, source: SeededGenerators, count: int
-    ) -> FloatArray:
-        """Encode pictures of `check_image` and noise them, by the betas of the original code."""
-        assert plan.strength is not None
-        latents = one_for_each("image", self._latents(image, plan), count)
+    __call__ = prepared_call(prepare)
+
+    def _start(self, request: DecoderRequest) -> FloatArray:
+        """Encode the pictures and noise them, by the betas of the original code."""
+        assert request.plan.strength is not None
+        latents = self._image_latents(request)
         trained = int(self.scheduler.config["num_train_timesteps"])
         noising = DDPMScheduler(num_train_timesteps=trained)  # linear from 1e-4 to 0.02
-        timestep = max(int(trained * plan.strength) - 2, 0)
-        return noising.add_noise(latents, draw_normal(source.generators, latents.shape), timestep)
+        timestep = max(int(trained * request.plan.strength) - 2, 0)
+        noise = draw_normal(request.source.generators, latents.shape)
+        return noising.add_noise(latents, noise, timestep)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_1.decoder import Kandinsky21Decoder
-from kandinsky_core.pipelines.kandinsky2_2.decoder import seeded
-from kandinsky_core.pipelines.shared.base import Callback
-from kandinsky_core.pipelines.shared.decoder import DecoderInputs
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.texts.prompts import Prompts
 
 __all__ = ["KandinskyPipeline"]
 
@@ -25,9 +23,9 @@ class KandinskyPipeline(Kandinsky21Decoder):
     with guidance off too.
     """
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | Prompts,
         image_embeds: Array | Sequence[Array],
         negative_image_embeds: Array | Sequence[Array] | None = None,
         negative_prompt: str | Sequence[str] | None = None,
@@ -44,54 +42,30 @@ class KandinskyPipeline(Kandinsky21Decoder):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures.
+    ) -> DecoderRequest:
+        """Check a request for pictures of a prompt and image embeddings.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
             prompt: One prompt or a list of E, in any of the encoder's hundred languages.
-            image_embeds: From the prior: [E, D], or a list of such.
-            negative_image_embeds: Likewise; needed when `guidance_scale` > 1.
-            negative_prompt: What the picture shall not be: one text for all or one for each.
-            height: Height in pixels, any; None takes the model's own (512 for the published ones).
-            width: Width in pixels.
-            num_inference_steps: Steps of the UNet.
-            guidance_scale: Classifier-free guidance; off at 1 and below.
-            num_images_per_prompt: n; the result has B = E * n pictures.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            latents: Initial noise [B, C, h, w]; drawn when None.
-            output_type: `pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.
-            return_dict: False returns a plain tuple.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        texts = self.check_texts(prompt, negative_prompt)
-        embeds = self._embeds(
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
+        embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan.guided
         )
-        source, count = seeded(generator, seed, embeds, plan.guided)
-        conditioning = {
-            "image_embeds": embeds,
-            **self._text_conditioning(texts, count, plan.guided),
-        }
-        noise, facts = self._noise(source, latents, plan, count)
-        inputs = DecoderInputs(
-            sample=noise * np.float32(plan.schedule.init_noise_sigma),
-            conditioning=conditioning,
-            facts=facts,
-        )
-        return self._pictures(
+        return self._request(
             plan,
-            source,
-            inputs,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            return_dict,
+            options,
+            count,
+            generator,
+            seed,
+            latents=latents,
+            embeds=embeds,
+            texts=self.check_texts(prompt, negative_prompt, count),
         )
+
+    __call__ = prepared_call(prepare)

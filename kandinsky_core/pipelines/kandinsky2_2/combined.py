@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.kandinsky2_2.text_to_image import KandinskyV22Pipeline
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, CombinedRequest
-from kandinsky_core.pipelines.shared.base import Callback
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.texts.prompts import Prompts
 
 __all__ = ["KandinskyV22CombinedPipeline"]
 
@@ -21,9 +21,9 @@ class KandinskyV22CombinedPipeline(CombinedPipeline):
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyV22Pipeline
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | Prompts,
         negative_prompt: str | Sequence[str] | None = None,
         num_inference_steps: int = 100,
         guidance_scale: float = 4.0,
@@ -43,66 +43,39 @@ class KandinskyV22CombinedPipeline(CombinedPipeline):
         *,
         decoder_negative_prompt: str | Sequence[str] | None = None,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures of prompts.
+    ) -> CombinedRequest:
+        """Check a request for pictures of prompts.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            prompt: One prompt or a list of P.
             negative_prompt: What the pictures shall not be; it goes to the prior.
-            num_inference_steps: Steps of the decoder.
-            guidance_scale: Guidance of the decoder; off at 1 and below.
-            num_images_per_prompt: n; the result has B = P * n pictures.
-            height: Height in pixels, any; None takes the model's own.
-            width: Width in pixels.
-            prior_guidance_scale: Guidance of the prior.
-            prior_num_inference_steps: Steps of the prior.
-            generator: `Generator`, int, or a list of B of them, one for each picture. It serves
-                the prior first and runs on in the decoder.
-            latents: Initial noise of the prior [B, D].
-            output_type: `pil`, `np` or `latent`.
-            return_dict: False returns a plain tuple.
-            prior_callback_on_step_end: Callback of the prior's steps.
-            prior_callback_on_step_end_tensor_inputs: Its values.
-            callback_on_step_end: Callback of the decoder's steps.
-            callback_on_step_end_tensor_inputs: Its values.
-            decoder_negative_prompt: For decoders that read texts (Kandinsky 2.1); the reference
-                never passes one, which is the default.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
+            generator: As every call takes it. It serves the prior first and runs on in the decoder.
+            latents: Initial noise of the prior [B, D], [2B, D] with a negative prompt.
         """
-        request = CombinedRequest.check(
+        prior = self.prior_pipe.prepare(
             prompt,
             negative_prompt,
             num_images_per_prompt,
             prior_num_inference_steps,
-            prior_guidance_scale,
-            latents,
-            decoder_negative_prompt,
             generator,
-            seed,
+            latents,
+            prior_guidance_scale,
+            callback_on_step_end=prior_callback_on_step_end,
+            callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
+            seed=seed,
         )
-        texts = self._decoder_texts(request)
-        # A request that the decoder would refuse is refused before the prior runs.
-        self.decoder_pipe.plan(height, width, num_inference_steps, guidance_scale, output_type)
-        self.decoder_pipe.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        decode = partial(
-            self.decoder_pipe,
-            **texts,
+        return self._request(
+            prior,
+            decoder_negative_prompt,
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             output_type=output_type,
+            return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
         )
-        return self._make(
-            request,
-            decode,
-            prior_callback_on_step_end,
-            prior_callback_on_step_end_tensor_inputs,
-            return_dict,
-        )
+
+    __call__ = prepared_call(prepare)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 from kandinsky_core.arrays import Array
@@ -11,9 +10,9 @@ from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.kandinsky2_2.image_to_image import KandinskyV22Img2ImgPipeline
 from kandinsky_core.pipelines.kandinsky2_2.inpainting import KandinskyV22InpaintPipeline
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, CombinedRequest
-from kandinsky_core.pipelines.shared.base import Callback
-from kandinsky_core.pipelines.shared.decoder import one_for_each
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.texts.prompts import Prompts
 
 __all__ = ["KandinskyV22Img2ImgCombinedPipeline", "KandinskyV22InpaintCombinedPipeline"]
 
@@ -23,9 +22,9 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyV22Img2ImgPipeline
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | Prompts,
         image: Any,
         negative_prompt: str | Sequence[str] | None = None,
         num_inference_steps: int = 100,
@@ -47,78 +46,45 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
         *,
         decoder_negative_prompt: str | Sequence[str] | None = None,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures of prompts, starting from pictures.
+    ) -> CombinedRequest:
+        """Check a request for pictures of prompts that begin with a picture.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            prompt: One prompt or a list of P.
-            image: Where to start from: a picture, a list of P, or a batch (see
-                `kandinsky_core.pictures.inputs`), resized to `height` and `width`; or latents.
+            image: Where to start from: as every call takes it, or latents.
             negative_prompt: What the pictures shall not be; it goes to the prior.
-            num_inference_steps: Steps of the decoder's whole loop; `strength` of them are taken.
-            guidance_scale: Guidance of the decoder; off at 1 and below.
-            strength: How far the picture is noised, above 0 and up to 1.
-            num_images_per_prompt: n; the result has B = P * n pictures.
-            height: Height in pixels, any; None takes the model's own.
-            width: Width in pixels.
-            prior_guidance_scale: Guidance of the prior.
-            prior_num_inference_steps: Steps of the prior.
-            generator: `Generator`, int, or a list of B of them, one for each picture. It serves
-                the prior first and runs on in the decoder.
-            latents: Initial noise of the prior [B, D].
-            output_type: `pil`, `np` or `latent`.
-            return_dict: False returns a plain tuple.
-            prior_callback_on_step_end: Callback of the prior's steps.
-            prior_callback_on_step_end_tensor_inputs: Its values.
-            callback_on_step_end: Callback of the decoder's steps.
-            callback_on_step_end_tensor_inputs: Its values.
-            decoder_negative_prompt: For decoders that read texts (Kandinsky 2.1); the reference
-                never passes one, which is the default.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
+            generator: As every call takes it. It serves the prior first and runs on in the decoder.
+            latents: Initial noise of the prior [B, D], [2B, D] with a negative prompt.
         """
-        request = CombinedRequest.check(
+        prior = self.prior_pipe.prepare(
             prompt,
             negative_prompt,
             num_images_per_prompt,
             prior_num_inference_steps,
-            prior_guidance_scale,
-            latents,
-            decoder_negative_prompt,
             generator,
-            seed,
+            latents,
+            prior_guidance_scale,
+            callback_on_step_end=prior_callback_on_step_end,
+            callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
+            seed=seed,
         )
-        texts = self._decoder_texts(request)
-        decoder = self.decoder_pipe
-        # A request that the decoder would refuse is refused before the prior runs.
-        plan = decoder.plan(
-            height, width, num_inference_steps, guidance_scale, output_type, strength
-        )
-        decoder.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        one_for_each("image", decoder.check_image(image, plan), request.count)
-        decode = partial(
-            decoder,
-            **texts,
+        return self._request(
+            prior,
+            decoder_negative_prompt,
             image=image,
+            strength=strength,
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
-            strength=strength,
             output_type=output_type,
+            return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
         )
-        return self._make(
-            request,
-            decode,
-            prior_callback_on_step_end,
-            prior_callback_on_step_end_tensor_inputs,
-            return_dict,
-        )
+
+    __call__ = prepared_call(prepare)
 
 
 class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
@@ -126,9 +92,9 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyV22InpaintPipeline
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | Prompts,
         image: Any,
         mask_image: Any,
         negative_prompt: str | Sequence[str] | None = None,
@@ -151,78 +117,43 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
         paste_back: bool = False,
         decoder_negative_prompt: str | Sequence[str] | None = None,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Repaint the masked part of pictures.
+    ) -> CombinedRequest:
+        """Check a request for pictures that are repainted in part.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
             prompt: One prompt or a list of P: what the white part of the mask shall show.
-            image: What to repaint: a picture, a list of P, or a batch (see
-                `kandinsky_core.pictures.inputs`), resized to `height` and `width`.
-            mask_image: White where to repaint: a mask, a list of P, or a batch, resized likewise.
             negative_prompt: What the pictures shall not be; it goes to the prior.
-            num_inference_steps: Steps of the decoder.
-            guidance_scale: Guidance of the decoder; off at 1 and below.
-            num_images_per_prompt: n; the result has B = P * n pictures.
-            height: Height in pixels, any; None takes the model's own.
-            width: Width in pixels.
-            prior_guidance_scale: Guidance of the prior.
-            prior_num_inference_steps: Steps of the prior.
-            generator: `Generator`, int, or a list of B of them, one for each picture. It serves
-                the prior first and runs on in the decoder.
-            latents: Initial noise of the prior [B, D].
-            output_type: `pil`, `np` or `latent`.
-            return_dict: False returns a plain tuple.
-            prior_callback_on_step_end: Callback of the prior's steps.
-            prior_callback_on_step_end_tensor_inputs: Its values.
-            callback_on_step_end: Callback of the decoder's steps.
-            callback_on_step_end_tensor_inputs: Its values.
-            paste_back: Put the kept pixels into the finished picture exactly as they were.
-            decoder_negative_prompt: For decoders that read texts (Kandinsky 2.1); the reference
-                never passes one, which is the default.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range, or the mask leaves
-                nothing to repaint.
-            NonFiniteError: A network gave NaN or infinity.
+            generator: As every call takes it. It serves the prior first and runs on in the decoder.
+            latents: Initial noise of the prior [B, D], [2B, D] with a negative prompt.
         """
-        request = CombinedRequest.check(
+        prior = self.prior_pipe.prepare(
             prompt,
             negative_prompt,
             num_images_per_prompt,
             prior_num_inference_steps,
-            prior_guidance_scale,
-            latents,
-            decoder_negative_prompt,
             generator,
-            seed,
+            latents,
+            prior_guidance_scale,
+            callback_on_step_end=prior_callback_on_step_end,
+            callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
+            seed=seed,
         )
-        texts = self._decoder_texts(request)
-        decoder = self.decoder_pipe
-        # A request that the decoder would refuse is refused before the prior runs.
-        plan = decoder.plan(height, width, num_inference_steps, guidance_scale, output_type)
-        decoder.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        decoder.check_paste_back(paste_back, plan)
-        one_for_each("image", decoder.check_image(image, plan), request.count)
-        one_for_each("mask_image", decoder.check_mask(mask_image, plan), request.count)
-        decode = partial(
-            decoder,
-            **texts,
+        return self._request(
+            prior,
+            decoder_negative_prompt,
             image=image,
             mask_image=mask_image,
+            paste_back=paste_back,
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             output_type=output_type,
+            return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            paste_back=paste_back,
         )
-        return self._make(
-            request,
-            decode,
-            prior_callback_on_step_end,
-            prior_callback_on_step_end_tensor_inputs,
-            return_dict,
-        )
+
+    __call__ = prepared_call(prepare)

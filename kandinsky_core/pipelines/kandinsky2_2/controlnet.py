@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.pictures.inputs import as_hints, padded
-from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, seeded
-from kandinsky_core.pipelines.shared.base import Callback
-from kandinsky_core.pipelines.shared.decoder import (
-    DecoderInputs,
-    DecoderPlan,
-    doubled,
-    one_for_each,
-)
+from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
+from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.decoder import doubled, one_for_each
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 
 __all__ = ["KandinskyV22ControlnetImg2ImgPipeline", "KandinskyV22ControlnetPipeline"]
 
@@ -49,6 +43,12 @@ class _HintDecoder(EmbeddingDecoder):
         hints = as_hints("hint", hint, *sides)
         return padded(hints, height * _HINT_FACTOR, width * _HINT_FACTOR)
 
+    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+        assert request.hints is not None
+        hints = one_for_each(request.hints, request.count)
+        guided = request.plan.guided
+        return {**super()._conditioning(request), "hint": doubled(hints, guided)}
+
 
 class KandinskyV22ControlnetPipeline(_HintDecoder):
     """Text to image with a hint.
@@ -58,7 +58,7 @@ class KandinskyV22ControlnetPipeline(_HintDecoder):
     for several pictures with guidance off too.
     """
 
-    def __call__(
+    def prepare(
         self,
         image_embeds: Array | Sequence[Array],
         negative_image_embeds: Array | Sequence[Array] | None = None,
@@ -76,56 +76,30 @@ class KandinskyV22ControlnetPipeline(_HintDecoder):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures.
+    ) -> DecoderRequest:
+        """Check a request for pictures whose layout a hint fixes.
 
-        Args:
-            image_embeds: From the prior: [E, D], or a list of such.
-            negative_image_embeds: Likewise; needed when `guidance_scale` > 1.
-            hint: What fixes the layout: a picture, a list of E, or a batch of floats from 0 to 1
-                (see `kandinsky_core.pictures.inputs`), resized to `height` and `width`.
-            height: Height in pixels, any; None takes the model's own (512 for the published ones).
-            width: Width in pixels.
-            num_inference_steps: Steps of the UNet.
-            guidance_scale: Classifier-free guidance; off at 1 and below.
-            num_images_per_prompt: n; the result has B = E * n pictures.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            latents: Initial noise [B, C, h, w]; drawn when None.
-            output_type: `pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.
-            return_dict: False returns a plain tuple.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        hints = self.check_hint(hint, plan)
-        embeds = self._embeds(
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
+        embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan.guided
         )
-        source, count = seeded(generator, seed, embeds, plan.guided)
-        noise, facts = self._noise(source, latents, plan, count)
-        inputs = DecoderInputs(
-            sample=noise * np.float32(plan.schedule.init_noise_sigma),
-            conditioning={
-                "image_embeds": embeds,
-                "hint": doubled(one_for_each("hint", hints, count), plan.guided),
-            },
-            facts={"hint": "given", **facts},
-        )
-        return self._pictures(
+        return self._request(
             plan,
-            source,
-            inputs,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            return_dict,
+            options,
+            count,
+            generator,
+            seed,
+            latents=latents,
+            embeds=embeds,
+            hints=self.check_hint(hint, plan),
         )
+
+    __call__ = prepared_call(prepare)
 
 
 class KandinskyV22ControlnetImg2ImgPipeline(_HintDecoder, Img2ImgDecoder):
@@ -135,7 +109,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(_HintDecoder, Img2ImgDecoder):
     `KandinskyV22Img2ImgPipeline` and of `KandinskyV22ControlnetPipeline`.
     """
 
-    def __call__(
+    def prepare(
         self,
         image_embeds: Array | Sequence[Array],
         image: Any,
@@ -154,52 +128,30 @@ class KandinskyV22ControlnetImg2ImgPipeline(_HintDecoder, Img2ImgDecoder):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures.
+    ) -> DecoderRequest:
+        """Check a request for pictures that begin with a picture, and whose layout a hint fixes.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            image_embeds: From the prior: [E, D], or a list of such.
             image: Where to start from, as for `KandinskyV22Img2ImgPipeline`.
-            negative_image_embeds: As `image_embeds`; needed when `guidance_scale` > 1.
-            hint: What fixes the layout, as for `KandinskyV22ControlnetPipeline`.
-            height: Height in pixels, any; None takes the model's own (512 for the published ones).
-            width: Width in pixels.
-            num_inference_steps: Steps of the whole loop; `strength` of them are taken.
-            guidance_scale: Classifier-free guidance; off at 1 and below.
-            strength: How far the picture is noised, above 0 and up to 1.
-            num_images_per_prompt: n; the result has B = E * n pictures.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            output_type: `pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.
-            return_dict: False returns a plain tuple.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        pixels, hints = self.check_image(image, plan), self.check_hint(hint, plan)
-        embeds = self._embeds(
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
+        embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan.guided
         )
-        source, count = seeded(generator, seed, embeds, plan.guided)
-        inputs = DecoderInputs(
-            sample=self._start(pixels, plan, source, count),
-            conditioning={
-                "image_embeds": embeds,
-                "hint": doubled(one_for_each("hint", hints, count), plan.guided),
-            },
-            facts={"image": "given", "hint": "given"},
-        )
-        return self._pictures(
+        return self._request(
             plan,
-            source,
-            inputs,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            return_dict,
+            options,
+            count,
+            generator,
+            seed,
+            embeds=embeds,
+            pixels=self.check_image(image, plan),
+            hints=self.check_hint(hint, plan),
         )
+
+    __call__ = prepared_call(prepare)

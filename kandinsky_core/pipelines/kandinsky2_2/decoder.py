@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from kandinsky_core.arrays import FloatArray
-from kandinsky_core.denoising.noise import SeededGenerators, as_generators
-from kandinsky_core.errors import ConfigError
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.validation import as_batch, positive_int
 
-__all__ = ["EmbeddingDecoder", "seeded"]
+__all__ = ["EmbeddingDecoder", "EmbedsToCome"]
 
-# (kind, whether it reads texts) -> the pipeline that a UNet is for
+# (kind, family) -> the pipeline that a UNet is for
 _PIPELINES = {
-    ("decoder", False): "KandinskyV22Pipeline",
-    ("inpaint", False): "KandinskyV22InpaintPipeline",
-    ("controlnet", False): "KandinskyV22ControlnetPipeline",
-    ("decoder", True): "KandinskyPipeline",
-    ("inpaint", True): "KandinskyInpaintPipeline",
+    ("decoder", "2.2"): "KandinskyV22Pipeline",
+    ("inpaint", "2.2"): "KandinskyV22InpaintPipeline",
+    ("controlnet", "2.2"): "KandinskyV22ControlnetPipeline",
+    ("decoder", "2.1"): "KandinskyPipeline",
+    ("inpaint", "2.1"): "KandinskyInpaintPipeline",
+    ("decoder", "3"): "Kandinsky3Pipeline",
+    ("inpaint", "3"): "Kandinsky3InpaintPipeline",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedsToCome:
+    """Stands for image embeddings that a prior makes between a decoder's `prepare` and its `run`.
+
+    Attributes:
+        count: Number of embeddings, one for each picture.
+    """
+
+    count: int
 
 
 class EmbeddingDecoder(DecoderPipeline):
@@ -45,12 +59,14 @@ class EmbeddingDecoder(DecoderPipeline):
         unet = configs.get("unet")
         if unet is None:
             return
-        wanted, found = (cls.kind, cls.reads_text), (unet.kind, unet.takes_text)
+        wanted = cls.kind, "2.1" if cls.reads_text else "2.2"
+        found = unet.kind, unet.family
         if found != wanted:
+            extra = "" if unet.family == "3" else f", {unet.addition_embed_type}"
             raise ConfigError(
                 f"{cls.__name__} needs the UNet of {_PIPELINES[wanted]}, and this is one of "
-                f"{_PIPELINES.get(found, found[0])} ({unet.in_channels} input channels, "
-                f"{unet.addition_embed_type}): load another checkpoint"
+                f"{_PIPELINES.get(found, found[0])} ({unet.in_channels} input channels{extra}): "
+                "load another checkpoint"
             )
 
     @property
@@ -58,24 +74,58 @@ class EmbeddingDecoder(DecoderPipeline):
         """Side in pixels that the UNet was trained at: 512 for the published models."""
         return int(self.unet.config.sample_size * self.movq_scale_factor)
 
-    def _embeds(self, embeds: Any, negative: Any, copies: Any, guided: bool) -> FloatArray:
-        """Check and repeat the embeddings; the unconditional rows come first."""
-        size = self.unet.config.image_embed_dim
+    def check_embeds(
+        self, embeds: Any, negative: Any, copies: Any, guided: bool
+    ) -> tuple[FloatArray | None, int]:
+        """Check image embeddings; returns them, repeated, and the number of pictures they make.
+
+        They are None while a prior has yet to make them.
+
+        Args:
+            embeds: [E, D], a list of such, or `EmbedsToCome`.
+            negative: Unconditional embeddings, which guidance needs.
+            copies: Pictures of each embedding.
+            guided: Whether guidance is on.
+
+        Raises:
+            InvalidInputError: They have another shape, or `copies` is no number of pictures.
+        """
         copies = positive_int("num_images_per_prompt", copies)
-        positive = as_batch("image_embeds", embeds, (None, size))
+        if isinstance(embeds, EmbedsToCome):
+            return None, embeds.count * copies
+        positive = as_batch("image_embeds", embeds, (None, self.unet.config.image_embed_dim))
+        return self._joined(positive, negative, copies, guided), len(positive) * copies
+
+    def _joined(self, positive: FloatArray, negative: Any, copies: int, guided: bool) -> FloatArray:
+        """Repeat the embeddings; the unconditional rows come first."""
         rows = [positive]
         if guided:
             rows = [as_batch("negative_image_embeds", negative, positive.shape), positive]
         return np.concatenate([np.repeat(row, copies, axis=0) for row in rows])
 
+    def with_embeds(
+        self, request: DecoderRequest, image_embeds: Any, negative_image_embeds: Any
+    ) -> DecoderRequest:
+        """Return a request for `EmbedsToCome` with the embeddings that the prior has made.
+
+        Args:
+            request: What `prepare` of this pipeline returned.
+            image_embeds: One for each picture, [B, D].
+            negative_image_embeds: [B, D], which guidance needs.
+
+        Raises:
+            InvalidInputError: They have another shape.
+        """
+        shape = (request.count, self.unet.config.image_embed_dim)
+        made = as_batch("image_embeds", image_embeds, shape)
+        embeds = self._joined(made, negative_image_embeds, 1, request.plan.guided)
+        return replace(request, embeds=embeds)
+
+    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+        if request.embeds is None:
+            raise InvalidInputError("the request's embeddings are to come: add them by with_embeds")
+        return {"image_embeds": request.embeds}
+
     def _stand_ins(self) -> dict[str, Any]:
         embeds = np.zeros((1, self.unet.config.image_embed_dim), np.float32)
         return {**super()._stand_ins(), "image_embeds": embeds, "negative_image_embeds": embeds}
-
-
-def seeded(
-    generator: Any, seed: Any, embeds: FloatArray, guided: bool
-) -> tuple[SeededGenerators, int]:
-    """Return the generators and the number of pictures that the embeddings stand for."""
-    count = len(embeds) // 2 if guided else len(embeds)
-    return as_generators(generator, seed, count), count

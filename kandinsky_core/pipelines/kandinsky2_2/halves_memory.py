@@ -9,7 +9,7 @@ from typing import Any
 
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.memory.check import require_room
 from kandinsky_core.memory.plan import ComponentMemory
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
@@ -76,7 +76,7 @@ def _components(half: Half) -> Iterator[ComponentMemory]:
     folder = resolve_model(half.model, part, hub, names)
     checkpoint = Checkpoint.open(folder, name=str(half.model), variant=hub.variant, part=part)
     for name, source in checkpoint.require(names).items():
-        if source.class_name in NETWORK_CONFIGS:
+        if source.class_name in NETWORKS:
             asked = _for_component(dtype, name) or "float32"
             yield replace(ComponentMemory.of(name, source, asked), name=half.prefix + name)
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kandinsky_core.arrays import Array
-from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, seeded
-from kandinsky_core.pipelines.shared.base import Callback
-from kandinsky_core.pipelines.shared.decoder import DecoderInputs
+from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
+from kandinsky_core.pipelines.shared.call_options import Callback
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
 
 __all__ = ["KandinskyV22Img2ImgPipeline"]
 
@@ -24,7 +24,7 @@ class KandinskyV22Img2ImgPipeline(EmbeddingDecoder, Img2ImgDecoder):
     with guidance off too.
     """
 
-    def __call__(
+    def prepare(
         self,
         image_embeds: Array | Sequence[Array],
         image: Any,
@@ -42,50 +42,30 @@ class KandinskyV22Img2ImgPipeline(EmbeddingDecoder, Img2ImgDecoder):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures.
+    ) -> DecoderRequest:
+        """Check a request for pictures that begin with a picture.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            image_embeds: From the prior: [E, D], or a list of such.
-            image: Where to start from: a picture, a list of E, or a batch (see
-                `kandinsky_core.pictures.inputs`), resized to `height` and `width`; or latents
-                [N, C, h, w] as MoVQ encodes them.
-            negative_image_embeds: As `image_embeds`; needed when `guidance_scale` > 1.
-            height: Height in pixels, any; None takes the model's own (512 for the published ones).
-            width: Width in pixels.
-            num_inference_steps: Steps of the whole loop; `strength` of them are taken.
-            guidance_scale: Classifier-free guidance; off at 1 and below.
-            strength: How far the picture is noised, above 0 and up to 1.
-            num_images_per_prompt: n; the result has B = E * n pictures.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            output_type: `pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.
-            return_dict: False returns a plain tuple.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
+            image: Where to start from: as every call takes it, or latents [N, C, h, w] as MoVQ
+                encodes them.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        pixels = self.check_image(image, plan)
-        embeds = self._embeds(
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
+        embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan.guided
         )
-        source, count = seeded(generator, seed, embeds, plan.guided)
-        inputs = DecoderInputs(
-            sample=self._start(pixels, plan, source, count),
-            conditioning={"image_embeds": embeds},
-            facts={"image": "given"},
-        )
-        return self._pictures(
+        return self._request(
             plan,
-            source,
-            inputs,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            return_dict,
+            options,
+            count,
+            generator,
+            seed,
+            embeds=embeds,
+            pixels=self.check_image(image, plan),
         )
+
+    __call__ = prepared_call(prepare)

@@ -3,68 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import denoise, require_finite
-from kandinsky_core.denoising.noise import SeededGenerators, as_generators, draw_normal
+from kandinsky_core.denoising.noise import as_generators
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.clip_images import clip_pixels
-from kandinsky_core.pipelines.shared.base import Callback, DiffusionPipeline
+from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
+from kandinsky_core.pipelines.shared.base import DiffusionPipeline
+from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
+from kandinsky_core.pipelines.shared.decoder import first_step
 from kandinsky_core.pipelines.shared.outputs import KandinskyPriorPipelineOutput
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.schedulers import UnCLIPScheduler
-from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.seam.networks import ImageEncoder, PriorDenoiser, TextEncoder
 from kandinsky_core.texts.clip_tokenizer import ClipTokenizer
-from kandinsky_core.validation import (
-    as_batch,
-    as_prompts,
-    negatives_for,
-    one_of,
-    positive_int,
-    real_number,
-)
+from kandinsky_core.texts.prompts import Prompts
+from kandinsky_core.validation import as_batch, negatives_for, one_of, positive_int, real_number
 
-__all__ = ["KandinskyV22PriorPipeline", "PriorRequest"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriorRequest:
-    """A checked request to the prior.
-
-    The rows of its batch are the prompts, then the negative prompts, which pass through as well;
-    each `copies` times.
-    """
-
-    prompts: list[str]
-    negatives: list[str] | None
-    copies: int
-    guidance_scale: float
-    schedule: Schedule
-    source: SeededGenerators
-    embedding_dim: int
-
-    @property
-    def count(self) -> int:
-        """Number of embeddings to make."""
-        return len(self.prompts) * self.copies
-
-    @property
-    def groups(self) -> int:
-        """Rows of the batch for each of them."""
-        return 1 if self.negatives is None else 2
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Of the sample."""
-        return self.groups * self.count, self.embedding_dim
-
-    def draw(self) -> FloatArray:
-        """Draw the noise of one step."""
-        return draw_normal(self.source.generators, self.shape, self.groups)
+__all__ = ["KandinskyV22PriorPipeline"]
 
 
 class KandinskyV22PriorPipeline(DiffusionPipeline):
@@ -114,9 +75,9 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         self.scheduler: UnCLIPScheduler
         self.image_processor: Any
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | Prompts,
         negative_prompt: str | Sequence[str] | None = None,
         num_images_per_prompt: int = 1,
         num_inference_steps: int = 25,
@@ -129,58 +90,62 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         seed: int | Sequence[int] | None = None,
-    ) -> KandinskyPriorPipelineOutput | tuple[FloatArray, FloatArray]:
-        """Make image embeddings.
+    ) -> PriorRequest:
+        """Check a request for image embeddings.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            prompt: One prompt or a list of P.
             negative_prompt: What the picture shall not be: one text for all prompts or one for
                 each. Its own embedding is made by the same prior and becomes
                 `negative_image_embeds`, which doubles the work.
-            num_images_per_prompt: n; the result has B = P * n rows, those of one prompt together.
-            num_inference_steps: Steps of the prior.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
             latents: Initial noise [B, D], [2B, D] with a negative prompt; drawn when None.
-            guidance_scale: Classifier-free guidance; off at 1 and below.
             output_type: `np`.
-            return_dict: False returns a plain tuple.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
-            seed: Short for fresh generators: an int, or one for each picture.
 
         Returns:
-            `image_embeds` and `negative_image_embeds`, float32 [B, D]. Without a negative prompt
-            the latter is the embedding of an all-zero image.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
+            The request, which `run` turns into `image_embeds` and `negative_image_embeds`, float32
+            [B, D], those of one prompt together. Without a negative prompt the latter is the
+            embedding of an all-zero image.
         """
         request = self._request(
             prompt,
             negative_prompt,
             num_images_per_prompt,
+            num_inference_steps,
             guidance_scale,
             output_type,
-            self.scheduler.schedule(num_inference_steps),
             generator,
             seed,
+            self.call_options(
+                callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            ),
         )
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        if latents is not None:
-            latents = as_batch("latents", latents, request.shape)
-        conditioning = self._encode(request)
         if latents is None:
-            latents = request.draw()
-        output = self._embed(
-            request,
-            latents * np.float32(request.schedule.init_noise_sigma),
-            conditioning,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-        )
-        return output if return_dict else output.to_tuple()
+            return request
+        return replace(request, latents=as_batch("latents", latents, request.shape))
+
+    __call__ = prepared_call(prepare)
+
+    def run(self, request: PriorRequest) -> KandinskyPriorPipelineOutput | tuple[Any, ...]:
+        """Make the embeddings of a call that `prepare` has checked.
+
+        Args:
+            request: What `prepare` of this pipeline returned.
+
+        Raises:
+            NonFiniteError: A network gave NaN or infinity.
+        """
+        return request.options.returned(self.make(request))
+
+    def make(self, request: PriorRequest) -> KandinskyPriorPipelineOutput:
+        """Make the embeddings as `run` does, and return an object whatever the caller wants."""
+        conditioning = self._encode(request)
+        return self._embed(request, self._sample(request), conditioning)
+
+    def _sample(self, request: PriorRequest) -> FloatArray:
+        """Return where the loop starts."""
+        latents = request.draw() if request.latents is None else request.latents
+        return latents * np.float32(request.schedule.init_noise_sigma)
 
     def interpolate(
         self,
@@ -231,23 +196,23 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         count = positive_int("num_images_per_prompt", num_images_per_prompt)
         # One source for all runs: the reference's generator runs on, and so does ours.
         source = as_generators(generator, seed, count)
+        negatives = negatives_for([""], negative_prior_prompt)
 
-        def run(text: str) -> KandinskyPriorPipelineOutput:
-            output = KandinskyV22PriorPipeline.__call__(
+        def run(text: str | Prompts) -> KandinskyPriorPipelineOutput:
+            # Of this class: a child may want a picture for each text.
+            request = KandinskyV22PriorPipeline.prepare(
                 self,
-                text,
-                negative_prompt=negative_prior_prompt,
+                Prompts(Prompts.check(text).texts, negatives),
                 num_images_per_prompt=count,
                 num_inference_steps=num_inference_steps,
-                generator=source.generators,
+                generator=source,
                 latents=latents,
                 guidance_scale=guidance_scale,
             )
-            assert isinstance(output, KandinskyPriorPipelineOutput)
-            return output
+            return self.make(request)
 
-        def embed(item: str | FloatArray) -> FloatArray:
-            if isinstance(item, str):
+        def embed(item: Prompts | FloatArray) -> FloatArray:
+            if isinstance(item, Prompts):
                 return run(item).image_embeds
             return np.repeat(self._encode_pixels(item), count, axis=0)
 
@@ -258,7 +223,10 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         )
 
     def _negative_of_mix(
-        self, negative_prompt: str, run: Callable[[str], KandinskyPriorPipelineOutput], count: int
+        self,
+        negative_prompt: str,
+        run: Callable[[str | Prompts], KandinskyPriorPipelineOutput],
+        count: int,
     ) -> FloatArray:
         """Return the unconditional embeddings of `interpolate`, [count, D].
 
@@ -267,17 +235,19 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         last = run(negative_prompt)
         return last.negative_image_embeds if negative_prompt == "" else last.image_embeds
 
-    def _items(self, images_and_prompts: Sequence[Any]) -> list[str | FloatArray]:
-        """Check what to mix: texts as they are, pictures as CLIP's pixels [1, 3, S, S]."""
+    def _items(self, images_and_prompts: Sequence[Any]) -> list[Prompts | FloatArray]:
+        """Check what to mix; pictures become CLIP's pixels [1, 3, S, S]."""
         if isinstance(images_and_prompts, str) or not isinstance(images_and_prompts, Sequence):
             raise InvalidInputError("images_and_prompts: give a list of texts and pictures")
         if not images_and_prompts:
             raise InvalidInputError("images_and_prompts is empty: give at least one")
         items = [
-            item if isinstance(item, str) else self._pixels("images_and_prompts", item)
+            Prompts.check(item)
+            if isinstance(item, (str, Prompts))
+            else self._pixels("images_and_prompts", item)
             for item in images_and_prompts
         ]
-        if any(len(item) != 1 for item in items if not isinstance(item, str)):
+        if any(len(item) != 1 for item in items):
             raise InvalidInputError("images_and_prompts: a batch of pictures: give one an item")
         return items
 
@@ -308,35 +278,41 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         prompt: Any,
         negative_prompt: Any,
         num_images_per_prompt: Any,
+        num_inference_steps: Any,
         guidance_scale: Any,
         output_type: Any,
-        schedule: Schedule,
         generator: Any,
         seed: Any,
+        options: CallOptions,
+        strength: Any = None,
     ) -> PriorRequest:
         """Check the arguments of a call.
 
         Raises:
             InvalidInputError: One is of the wrong kind or range.
         """
-        prompts = as_prompts("prompt", prompt)
+        prompts = Prompts.check(prompt, negative_prompt)
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
         one_of("output_type", output_type, ("np",))
+        steps = positive_int("num_inference_steps", num_inference_steps)
         return PriorRequest(
             prompts=prompts,
-            negatives=negatives_for(prompts, negative_prompt),
             copies=copies,
+            num_inference_steps=steps,
             guidance_scale=real_number("guidance_scale", guidance_scale),
-            schedule=schedule,
+            schedule=self.scheduler.schedule(
+                steps, 0 if strength is None else first_step(strength, steps)
+            ),
             source=as_generators(generator, seed, len(prompts) * copies),
             embedding_dim=self.prior.config.embedding_dim,
+            options=options,
         )
 
     def _encode(self, request: PriorRequest) -> dict[str, Array]:
         """Encode the texts of the batch, the unconditional rows first when guidance is on."""
         # With a negative prompt its rows run with themselves as unconditional texts, so guidance
         # leaves them as they are; the reference does the same.
-        prompts, negatives = request.prompts, request.negatives
+        prompts, negatives = request.prompts.texts, request.prompts.negatives
         texts = prompts + (negatives or [])
         unconditional = 2 * negatives if negatives is not None else [""] * len(prompts)
         rows = (unconditional if request.guidance_scale > 1 else []) + texts
@@ -349,15 +325,10 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         }
 
     def _embed(
-        self,
-        request: PriorRequest,
-        sample: FloatArray,
-        conditioning: dict[str, Array],
-        callback: Callback | None = None,
-        callback_names: Sequence[str] = (),
+        self, request: PriorRequest, sample: FloatArray, conditioning: dict[str, Array]
     ) -> KandinskyPriorPipelineOutput:
         """Run the loop, and leave the space that the prior works in."""
-        with self._steps(len(request.schedule), conditioning, callback, callback_names) as on_step:
+        with self._steps(len(request.schedule), conditioning, request.options) as on_step:
             sample = denoise(
                 self.prior,
                 sample,
@@ -370,7 +341,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         mean, std = self.prior.clip_statistics()
         embeds = sample * std + mean
         require_finite(embeds, "the prior", self.prior.dtype)
-        if request.negatives is None:
+        if request.prompts.negatives is None:
             return KandinskyPriorPipelineOutput(embeds, self.zero_embeds(request.count))
         return KandinskyPriorPipelineOutput(embeds[: request.count], embeds[request.count :])
 

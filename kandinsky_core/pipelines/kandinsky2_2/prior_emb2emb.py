@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
-from kandinsky_core.pipelines.shared.decoder import first_step, one_for_each
+from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
+from kandinsky_core.pipelines.shared.call_options import CallOptions
+from kandinsky_core.pipelines.shared.decoder import one_for_each, require_even_shares
 from kandinsky_core.pipelines.shared.outputs import KandinskyPriorPipelineOutput
-from kandinsky_core.validation import as_batch, positive_int
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.texts.prompts import Prompts
+from kandinsky_core.validation import as_batch, real_number
 
 __all__ = ["KandinskyV22PriorEmb2EmbPipeline"]
 
@@ -24,9 +29,9 @@ class KandinskyV22PriorEmb2EmbPipeline(KandinskyV22PriorPipeline):
     embedding is that of the all-zero image (there a text is an error, and the embedding noise).
     """
 
-    def __call__(  # type: ignore[override]
+    def prepare(  # type: ignore[override]
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | Prompts,
         image: Any,
         strength: float = 0.3,
         negative_prompt: str | Sequence[str] | None = None,
@@ -38,49 +43,46 @@ class KandinskyV22PriorEmb2EmbPipeline(KandinskyV22PriorPipeline):
         return_dict: bool = True,
         *,
         seed: int | Sequence[int] | None = None,
-    ) -> KandinskyPriorPipelineOutput | tuple[FloatArray, FloatArray]:
-        """Make image embeddings.
+    ) -> PriorRequest:
+        """Check a request for image embeddings that begin with a picture.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            prompt: One prompt or a list of P.
             image: Where to start from: a PIL picture or an array of pixels, a list of P, CLIP's
                 pixels [N, 3, S, S], or embeddings [N, D].
-            strength: Share of the steps that are taken, above 0 and up to 1.
             negative_prompt: As for `KandinskyV22PriorPipeline`.
-            num_images_per_prompt: n; the result has B = P * n rows, those of one prompt together.
-            num_inference_steps: Steps of the whole loop.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            guidance_scale: Classifier-free guidance; off at 1 and below.
             output_type: `np`.
-            return_dict: False returns a plain tuple.
-            seed: Short for fresh generators: an int, or one for each picture.
 
         Returns:
-            `image_embeds` and `negative_image_embeds`, float32 [B, D].
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
+            The request, which `run` turns into `image_embeds` and `negative_image_embeds`, float32
+            [B, D].
         """
-        steps = positive_int("num_inference_steps", num_inference_steps)
         request = self._request(
             prompt,
             negative_prompt,
             num_images_per_prompt,
+            num_inference_steps,
             guidance_scale,
             output_type,
-            self.scheduler.schedule(steps, first_step(strength, steps)),
             generator,
             seed,
+            CallOptions(return_dict=return_dict),
+            strength=real_number("strength", strength),
         )
-        found = self._embedding_of(image)
-        one_for_each("image", found, request.count)  # refused before anything heavy starts
-        embeds = found if found.ndim == 2 else self._encode_pixels(found)
-        conditioning = self._encode(request)
-        start = np.tile(one_for_each("image", embeds, request.count), (request.groups, 1))
-        noised = request.schedule.noised(start, request.draw())
-        output = self._embed(request, noised, conditioning)
-        return output if return_dict else output.to_tuple()
+        picture = self._embedding_of(image)
+        require_even_shares("image", picture, request.count)
+        return replace(request, picture=picture)
+
+    __call__ = prepared_call(prepare)  # type: ignore[assignment]
+
+    def _sample(self, request: PriorRequest) -> FloatArray:
+        if request.picture is None:  # `interpolate` begins with noise
+            return super()._sample(request)
+        picture = request.picture
+        embeds = picture if picture.ndim == 2 else self._encode_pixels(picture)
+        start = np.tile(one_for_each(embeds, request.count), (request.groups, 1))
+        return request.schedule.noised(start, request.draw())
 
     def _embedding_of(self, image: Any) -> FloatArray:
         """Check the picture: CLIP's pixels [N, 3, S, S], or embeddings [N, D] as they are."""
@@ -93,7 +95,10 @@ class KandinskyV22PriorEmb2EmbPipeline(KandinskyV22PriorPipeline):
         return np.concatenate([self._pixels("image", item) for item in items])
 
     def _negative_of_mix(
-        self, negative_prompt: str, run: Callable[[str], KandinskyPriorPipelineOutput], count: int
+        self,
+        negative_prompt: str,
+        run: Callable[[str | Prompts], KandinskyPriorPipelineOutput],
+        count: int,
     ) -> FloatArray:
         return run(negative_prompt).image_embeds if negative_prompt else self.zero_embeds(count)
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import HubOptions, connected_prior, resolve_model
-from kandinsky_core.denoising.noise import SeededGenerators, as_generators, picture_seeds
 from kandinsky_core.errors import ConfigError, InvalidInputError, ModelNotFoundError
-from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
+from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_room_for_halves
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
-from kandinsky_core.pipelines.shared.base import Callback, DiffusionPipeline
+from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
+from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
-from kandinsky_core.validation import as_prompts, negatives_for, positive_int
+from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
+from kandinsky_core.texts.prompts import Prompts
 
 __all__ = ["CombinedPipeline", "CombinedRequest", "find_prior"]
 
@@ -25,53 +24,19 @@ _PRIOR_PREFIX = "prior_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CombinedRequest:
-    """The checked part of a request that the prior answers."""
+class CombinedRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
+    """A checked call of both halves.
 
-    prompts: list[str]
-    negative_prompt: Any
-    copies: int
-    prior_num_inference_steps: int
-    prior_guidance_scale: float
-    latents: Array | None
-    decoder_negative_prompt: Any
-    source: SeededGenerators
+    Attributes:
+        prior: What the prior is to make.
+        decoder: What the decoder is to make of it.
+        decoder_negatives: Negative prompts of a decoder that reads texts, one for each prompt, or
+            None where none is given.
+    """
 
-    @property
-    def count(self) -> int:
-        """Number of pictures to make."""
-        return len(self.prompts) * self.copies
-
-    @classmethod
-    def check(
-        cls,
-        prompt: Any,
-        negative_prompt: Any,
-        num_images_per_prompt: Any,
-        prior_num_inference_steps: Any,
-        prior_guidance_scale: Any,
-        latents: Any,
-        decoder_negative_prompt: Any,
-        generator: Any,
-        seed: Any,
-    ) -> Self:
-        """Check what both halves share.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind or range.
-        """
-        prompts = as_prompts("prompt", prompt)
-        copies = positive_int("num_images_per_prompt", num_images_per_prompt)
-        return cls(
-            prompts=prompts,
-            negative_prompt=negative_prompt,
-            copies=copies,
-            prior_num_inference_steps=prior_num_inference_steps,
-            prior_guidance_scale=prior_guidance_scale,
-            latents=latents,
-            decoder_negative_prompt=decoder_negative_prompt,
-            source=as_generators(generator, seed, len(prompts) * copies),
-        )
+    prior: PriorRequest
+    decoder: DecoderRequest
+    decoder_negatives: list[str] | None
 
 
 class CombinedPipeline(DiffusionPipeline):
@@ -138,6 +103,16 @@ class CombinedPipeline(DiffusionPipeline):
             return self.prior_pipe, name.removeprefix(_PRIOR_PREFIX)
         return self.decoder_pipe, name
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """Which weights these are; the decoder writes it into its pictures."""
+        found: dict[str, str] = self.decoder_pipe.origin
+        return found
+
+    @origin.setter
+    def origin(self, value: dict[str, str]) -> None:
+        self.decoder_pipe.origin = value
+
     @classmethod
     def from_pretrained(
         cls,
@@ -190,62 +165,72 @@ class CombinedPipeline(DiffusionPipeline):
         pipeline.prior_pipe.origin = first.origin
         return pipeline
 
-    def _decoder_texts(self, request: CombinedRequest) -> dict[str, Any]:
-        """Return what the decoder's call takes of the texts.
+    def _request(
+        self,
+        prior: PriorRequest,
+        decoder_negative_prompt: Any,
+        **arguments: Any,
+    ) -> CombinedRequest:
+        """Check what the decoder is to make of the embeddings that the prior will have made.
+
+        Args:
+            prior: What the prior is to make, checked.
+            decoder_negative_prompt: As a call takes it.
+            **arguments: For the decoder's `prepare`, beside the embeddings and the texts.
 
         Raises:
-            InvalidInputError: Texts are given for a decoder that reads none, or their numbers
-                differ.
+            InvalidInputError: The decoder refuses an argument.
         """
-        if request.decoder_negative_prompt is not None:
+        texts = self._decoder_texts(prior.prompts, decoder_negative_prompt)
+        decoder = self.decoder_pipe.prepare(
+            **({} if texts is None else {"prompt": texts}),
+            image_embeds=EmbedsToCome(prior.count),
+            generator=prior.source,
+            **arguments,
+        )
+        return CombinedRequest(
+            prior=prior,
+            decoder=decoder,
+            decoder_negatives=None if texts is None else texts.negatives,
+        )
+
+    def _decoder_texts(self, prompts: Prompts, negative_prompt: Any) -> Prompts | None:
+        """Return what the decoder reads of the texts; None if it reads none.
+
+        Raises:
+            InvalidInputError: There is a negative prompt for a decoder that reads none, or their
+                numbers differ.
+        """
+        if negative_prompt is not None:
             raise InvalidInputError(
                 "decoder_negative_prompt: this decoder reads no text; negative_prompt goes to the "
                 "prior"
             )
-        return {}
+        return None
 
-    def _make(
-        self,
-        request: CombinedRequest,
-        decode: Callable[..., Any],
-        prior_callback: Callback | None,
-        prior_callback_names: Sequence[str],
-        return_dict: bool,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Run both halves, the second by `decode`, which takes embeddings and generators.
+    def run(self, request: CombinedRequest) -> ImagePipelineOutput | tuple[Any, ...]:
+        """Make the pictures of a call that `prepare` has checked.
 
-        What the decoder would refuse is refused by the caller before.
+        Args:
+            request: What `prepare` of this pipeline returned.
+
+        Raises:
+            NonFiniteError: A network gave NaN or infinity.
         """
+        decoder = self.decoder_pipe
         with self._stop.call():
-            image_embeds, negative_image_embeds = self.prior_pipe(
-                request.prompts,
-                negative_prompt=request.negative_prompt,
-                num_images_per_prompt=request.copies,
-                num_inference_steps=request.prior_num_inference_steps,
-                generator=request.source.generators,
-                latents=request.latents,
-                guidance_scale=request.prior_guidance_scale,
-                callback_on_step_end=prior_callback,
-                callback_on_step_end_tensor_inputs=prior_callback_names,
-            )
-            output = decode(
-                image_embeds=image_embeds,
-                negative_image_embeds=negative_image_embeds,
-                generator=request.source.generators,
-            )
-        assert isinstance(output, ImagePipelineOutput)
+            embeds = self.prior_pipe.make(request.prior)
+            output = decoder.make(decoder.with_embeds(request.decoder, *embeds))
+        prior = request.prior
         shared: dict[str, Any] = {
-            "prior_num_inference_steps": request.prior_num_inference_steps,
-            "prior_guidance_scale": float(request.prior_guidance_scale),
+            "prior_num_inference_steps": prior.num_inference_steps,
+            "prior_guidance_scale": prior.guidance_scale,
         }
-        if request.latents is not None:
+        if prior.latents is not None:
             shared["latents"] = "given"
-        texts = _texts(request)
-        seeds = picture_seeds(request.source, len(texts))
-        rows = zip(texts, output.metadata, seeds, strict=True)
-        metadata = [{**text, **of_decoder, **own, **shared} for text, of_decoder, own in rows]
-        output = ImagePipelineOutput(output.images, metadata)
-        return output if return_dict else output.to_tuple()
+        rows = zip(_texts(request), output.metadata, strict=True)
+        metadata = [{**texts, **of_decoder, **shared} for texts, of_decoder in rows]
+        return request.decoder.options.returned(ImagePipelineOutput(output.images, metadata))
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of both halves' tqdm bars, `disable=True` for example."""
@@ -255,18 +240,15 @@ class CombinedPipeline(DiffusionPipeline):
 
 def _texts(request: CombinedRequest) -> list[dict[str, str | None]]:
     """Return the prompts of each picture, for its metadata."""
-    given = {"negative_prompt": request.negative_prompt}
-    if request.decoder_negative_prompt is not None:
-        given["decoder_negative_prompt"] = request.decoder_negative_prompt
-    nothing = [None] * len(request.prompts)
-    columns = {
-        "prompt": request.prompts,
-        **{name: negatives_for(request.prompts, text) or nothing for name, text in given.items()},
-    }
+    prompts = request.prior.prompts
+    nothing = [None] * len(prompts)
+    columns = {"prompt": prompts.texts, "negative_prompt": prompts.negatives or nothing}
+    if request.decoder_negatives is not None:
+        columns["decoder_negative_prompt"] = request.decoder_negatives
     return [
         dict(zip(columns, row, strict=True))
         for row in zip(*columns.values(), strict=True)
-        for _ in range(request.copies)
+        for _ in range(request.prior.copies)
     ]
 
 

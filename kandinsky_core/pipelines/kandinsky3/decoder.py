@@ -6,14 +6,13 @@ The scale w of guidance means (w + 1) conditional - w unconditional, as in the r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.denoising.loop import require_finite
-from kandinsky_core.denoising.noise import SeededGenerators, as_generators
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.kandinsky3.prompt_embeds import PromptEmbeds
@@ -27,33 +26,18 @@ from kandinsky_core.pipelines.kandinsky3.texts import (
     text_length,
     tokens_of,
 )
-from kandinsky_core.pipelines.shared.decoder import DecoderPipeline, DecoderPlan
+from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
+from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, T5TextEncoder
 from kandinsky_core.texts.beautify import beautifier_for
 from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
 from kandinsky_core.validation import as_batch, one_of, positive_int
 
-__all__ = ["Kandinsky3Decoder", "TextRun", "picture_size"]
+__all__ = ["Kandinsky3Decoder", "picture_size"]
 
 _SIDE = 1024  # pixels that the published UNet was trained at; its config does not say
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextRun:
-    """What a call knows once its texts are encoded.
-
-    Attributes:
-        source: The generators.
-        count: Number of pictures.
-        conditioning: What the UNet is told of the texts.
-        facts: What the metadata of each picture says of them.
-    """
-
-    source: SeededGenerators
-    count: int
-    conditioning: dict[str, Array]
-    facts: list[dict[str, Any]]
 
 
 class Kandinsky3Decoder(DecoderPipeline):
@@ -113,7 +97,7 @@ class Kandinsky3Decoder(DecoderPipeline):
         unet = configs.get("unet")
         if unet is None:
             return
-        if not hasattr(unet, "encoder_hid_dim") or hasattr(unet, "addition_embed_type"):
+        if unet.family != "3":
             raise ConfigError(f"{cls.__name__} needs the UNet of Kandinsky 3: load its checkpoint")
         if unet.kind != cls.kind:
             raise ConfigError(
@@ -255,12 +239,17 @@ class Kandinsky3Decoder(DecoderPipeline):
         first = len(tokens[0][0])
         return [(states[:first], mask[:first]), (states[first:], mask[first:])][: len(tokens)]
 
-    def _text_conditioning(self, texts: Texts, copies: int, guided: bool) -> dict[str, Array]:
-        """Return what the UNet is told of the texts for n pictures each, unconditional rows first.
+    def make(self, request: DecoderRequest) -> ImagePipelineOutput:
+        """See `DecoderPipeline.make`; a beautifier expands the prompts first."""
+        return super().make(replace(request, texts=request.texts.expanded()))
+
+    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+        """Return what the UNet is told of the texts, the unconditional rows first.
 
         Masks are repeated as states are (the reference tiles them).
         """
-        rows = self._encode(texts, guided)
+        rows = self._encode(request.texts, request.plan.guided)
+        copies = request.count // request.texts.count
         states, mask = (
             np.concatenate([np.repeat(row[part], copies, axis=0) for row in rows])
             for part in range(2)
@@ -268,26 +257,12 @@ class Kandinsky3Decoder(DecoderPipeline):
         original = self.text_convention == "original"
         return conditioning_of((states, mask), self.null_embedding if original else None)
 
+    def _texts_of_pictures(self, request: DecoderRequest) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = request.texts.facts(request.count // request.texts.count)
+        return found
+
     def _loop_guidance(self, plan: DecoderPlan) -> float:
         return plan.guidance_scale + 1 if plan.guided else 1.0
-
-    def _begin(
-        self, texts: Texts, plan: DecoderPlan, num_images_per_prompt: Any, generator: Any, seed: Any
-    ) -> TextRun:
-        """Settle whose noise the pictures get, and encode the texts; the last check of a call.
-
-        Raises:
-            InvalidInputError: The number of pictures or of generators is wrong.
-        """
-        copies = positive_int("num_images_per_prompt", num_images_per_prompt)
-        source = as_generators(generator, seed, texts.count * copies)
-        texts = texts.expanded()
-        return TextRun(
-            source=source,
-            count=texts.count * copies,
-            conditioning=self._text_conditioning(texts, copies, plan.guided),
-            facts=texts.facts(copies),
-        )
 
 
 def picture_size(

@@ -7,10 +7,12 @@ from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder, picture_size
-from kandinsky_core.pipelines.shared.base import Callback
-from kandinsky_core.pipelines.shared.decoder import DecoderInputs
+from kandinsky_core.pipelines.shared.call_options import Callback
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.texts.prompts import Prompts
+from kandinsky_core.validation import positive_int
 
 __all__ = ["Kandinsky3Img2ImgPipeline"]
 
@@ -23,9 +25,9 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
     and masks are repeated as the states are.
     """
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str] | None = None,
+        prompt: str | Sequence[str] | Prompts | None = None,
         image: Any = None,
         strength: float = 0.3,
         num_inference_steps: int = 25,
@@ -46,42 +48,22 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
         width: int | None = None,
         beautify: Any = None,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures.
+    ) -> DecoderRequest:
+        """Check a request for pictures that begin with a picture.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
             prompt: One prompt or a list of P; None where `prompt_embeds` is given.
-            image: Where to start from: a picture, a list of P, or a batch (see
-                `kandinsky_core.pictures.inputs`); or latents [N, C, h, w].
-            strength: How far the picture is noised, above 0 and up to 1.
-            num_inference_steps: Steps of the whole loop; `strength` of them are taken.
+            image: Where to start from: as every call takes it, or latents [N, C, h, w].
             guidance_scale: w in (w + 1) conditional - w unconditional; off at 1 and below.
-            negative_prompt: What the picture shall not be: one text for all or one for each.
-            num_images_per_prompt: n; the result has B = P * n pictures.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            prompt_embeds: States of the prompts [P, L, H], as `encode_prompt` gives them.
-            negative_prompt_embeds: Likewise of the negative prompts.
-            attention_mask: Mask of `prompt_embeds` [P, L].
-            negative_attention_mask: Mask of `negative_prompt_embeds`.
-            output_type: `pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.
-            return_dict: False returns a plain tuple.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
             height: Height in pixels, any; None takes that of a PIL picture, else 1024.
-            width: Width in pixels.
-            beautify: Expands each prompt first: True takes neural-chat-7b-v3-1, a text another
-                language model (hub id or folder), or a callable of a text; see
-                `kandinsky_core.PromptBeautifier`, of which one is made once for many calls.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
         """
         height, width = picture_size(image, height, width)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
         texts = self.check_texts(
             prompt,
             negative_prompt,
@@ -91,19 +73,15 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
             attention_mask=attention_mask,
             negative_attention_mask=negative_attention_mask,
         )
-        pixels = self.check_image(image, plan)
-        run = self._begin(texts, plan, num_images_per_prompt, generator, seed)
-        inputs = DecoderInputs(
-            sample=self._start(pixels, plan, run.source, run.count),
-            conditioning=run.conditioning,
-            facts={"image": "given"},
-            own_facts=run.facts,
-        )
-        return self._pictures(
+        count = texts.count * positive_int("num_images_per_prompt", num_images_per_prompt)
+        return self._request(
             plan,
-            run.source,
-            inputs,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            return_dict,
+            options,
+            count,
+            generator,
+            seed,
+            texts=texts,
+            pixels=self.check_image(image, plan),
         )
+
+    __call__ = prepared_call(prepare)

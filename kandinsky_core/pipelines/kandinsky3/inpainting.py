@@ -9,15 +9,18 @@ import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder, picture_size
-from kandinsky_core.pipelines.shared.base import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback
 from kandinsky_core.pipelines.shared.decoder import (
     DecoderInputs,
-    DecoderPlan,
     doubled,
     one_for_each,
+    require_even_shares,
 )
 from kandinsky_core.pipelines.shared.inpainting import InpaintDecoder, pasting
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.texts.prompts import Prompts
+from kandinsky_core.validation import positive_int
 
 __all__ = ["Kandinsky3InpaintPipeline"]
 
@@ -33,9 +36,9 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
     becomes soft); and negative prompts work.
     """
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str] | None = None,
+        prompt: str | Sequence[str] | Prompts | None = None,
         image: Any = None,
         mask_image: Any = None,
         num_inference_steps: int = 50,
@@ -58,50 +61,24 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
         paste_back: bool = False,
         beautify: Any = None,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures.
+    ) -> DecoderRequest:
+        """Check a request for pictures that are repainted in part.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            prompt: What the picture shall show: one prompt or a list of P; None where
-                `prompt_embeds` is given.
-            image: What to repaint: a picture, a list of P, or a batch (see
-                `kandinsky_core.pictures.inputs`), resized to `height` and `width`.
-            mask_image: White where to repaint: a mask, a list of P, or a batch (see
-                `image_inputs.as_masks`), resized likewise.
-            num_inference_steps: Steps of the UNet.
+            prompt: One prompt or a list of P; None where `prompt_embeds` is given.
             guidance_scale: w in (w + 1) conditional - w unconditional; off at 1 and below.
-            negative_prompt: What the picture shall not be: one text for all or one for each.
-            num_images_per_prompt: n; the result has B = P * n pictures.
-            height: Height in pixels, any; None takes that of a PIL picture, scaled down where it
-                has more than 1024 x 1024 pixels, else 1024.
-            width: Width in pixels.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            prompt_embeds: States of the prompts [P, L, H], as `encode_prompt` gives them.
-            negative_prompt_embeds: Likewise of the negative prompts.
-            attention_mask: Mask of `prompt_embeds` [P, L].
-            negative_attention_mask: Mask of `negative_prompt_embeds`.
-            output_type: `pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.
-            return_dict: False returns a plain tuple.
-            latents: Initial noise [B, C, h, w]; drawn when None.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
-            paste_back: Put the kept pixels into the finished picture exactly as they were. Without
-                it all of it is painted, the kept part much as it was.
-            beautify: Expands each prompt first: True takes neural-chat-7b-v3-1, a text another
-                language model (hub id or folder), or a callable of a text; see
-                `kandinsky_core.PromptBeautifier`, of which one is made once for many calls.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range, or the mask leaves
-                nothing to repaint.
-            NonFiniteError: A network gave NaN or infinity.
+            height: Height in pixels, any; None takes that of a PIL picture, scaled down where the
+                picture has more than 1024 x 1024 pixels, else 1024.
+            paste_back: Put the kept pixels back exactly. Without it all of the picture is painted,
+                the kept part much as it was.
         """
         height, width = picture_size(image, height, width, _LARGEST)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        self.check_paste_back(paste_back, plan)
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
         texts = self.check_texts(
             prompt,
             negative_prompt,
@@ -111,37 +88,45 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
             attention_mask=attention_mask,
             negative_attention_mask=negative_attention_mask,
         )
-        pixels, masks = self.check_image(image, plan), self.check_mask(mask_image, plan)
-        run = self._begin(texts, plan, num_images_per_prompt, generator, seed)
-        noise, facts = self._noise(run.source, latents, plan, run.count)
-        known = doubled(self._known(pixels, masks, run.count, plan), plan.guided)
-        inputs = DecoderInputs(
-            sample=noise * np.float32(plan.schedule.init_noise_sigma),
-            conditioning={**run.conditioning, "image_latents": known},
-            finish=pasting(pixels, masks, plan) if paste_back else None,
-            facts={"image": "given", "mask_image": "given", **facts},
-            own_facts=run.facts,
-        )
-        return self._pictures(
+        count = texts.count * positive_int("num_images_per_prompt", num_images_per_prompt)
+        found = self.check_inpainting(image, mask_image, paste_back, plan)
+        rows = max(len(found["pixels"]), len(found["masks"]))
+        require_even_shares("image", found["pixels"], rows)
+        require_even_shares("mask_image", found["masks"], rows)
+        return self._request(
             plan,
-            run.source,
-            inputs,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            return_dict,
+            options,
+            count,
+            generator,
+            seed,
+            latents=latents,
+            texts=texts,
+            **found,
         )
 
-    def _known(
-        self, pixels: FloatArray, masks: FloatArray, count: int, plan: DecoderPlan
-    ) -> FloatArray:
+    __call__ = prepared_call(prepare)
+
+    def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
+        scale = np.float32(request.plan.schedule.init_noise_sigma)
+        noise = self._noise(request)
+        known = doubled(self._known(request), request.plan.guided)
+        return DecoderInputs(
+            sample=noise * scale,
+            conditioning={**conditioning, "image_latents": known},
+            finish=pasting(request),
+        )
+
+    def _known(self, request: DecoderRequest) -> FloatArray:
         """Return what the UNet reads beside the sample, [B, 1 + C, h, w].
 
         That is the mask, 1 where the picture is kept, and the latents of the picture with the rest
         of it in mid-grey.
         """
-        rows = max(len(pixels), len(masks))
-        pixels, masks = one_for_each("image", pixels, rows), one_for_each("mask_image", masks, rows)
-        latents = self._latents(pixels * (1 - masks), plan)
+        assert request.pixels is not None
+        assert request.masks is not None
+        rows = max(len(request.pixels), len(request.masks))
+        pixels, masks = one_for_each(request.pixels, rows), one_for_each(request.masks, rows)
+        latents = self._latents(pixels * (1 - masks), request.plan)
         factor = self.movq_scale_factor
         keep = 1 - masks[..., ::factor, ::factor]  # the cells that nearest interpolation takes
-        return one_for_each("image", np.concatenate([keep, latents], axis=1), count)
+        return one_for_each(np.concatenate([keep, latents], axis=1), request.count)

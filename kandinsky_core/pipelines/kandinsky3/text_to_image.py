@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
-from kandinsky_core.pipelines.shared.base import Callback
-from kandinsky_core.pipelines.shared.decoder import DecoderInputs
-from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.texts.prompts import Prompts
+from kandinsky_core.validation import positive_int
 
 __all__ = ["Kandinsky3Pipeline"]
 
@@ -25,9 +25,9 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
     `text_convention`.
     """
 
-    def __call__(
+    def prepare(
         self,
-        prompt: str | Sequence[str] | None = None,
+        prompt: str | Sequence[str] | Prompts | None = None,
         num_inference_steps: int = 25,
         guidance_scale: float = 3.0,
         negative_prompt: str | Sequence[str] | None = None,
@@ -47,39 +47,20 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
         *,
         beautify: Any = None,
         seed: int | Sequence[int] | None = None,
-    ) -> ImagePipelineOutput | tuple[Any]:
-        """Make pictures.
+    ) -> DecoderRequest:
+        """Check a request for pictures of prompts.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
             prompt: One prompt or a list of P; None where `prompt_embeds` is given.
-            num_inference_steps: Steps of the UNet.
             guidance_scale: w in (w + 1) conditional - w unconditional; off at 1 and below.
-            negative_prompt: What the picture shall not be: one text for all or one for each.
-            num_images_per_prompt: n; the result has B = P * n pictures.
             height: Height in pixels, any; None is 1024.
-            width: Width in pixels.
-            generator: `Generator`, int, or a list of B of them, one for each picture.
-            prompt_embeds: States of the prompts [P, L, H], as `encode_prompt` gives them.
-            negative_prompt_embeds: Likewise of the negative prompts.
-            attention_mask: Mask of `prompt_embeds` [P, L].
-            negative_attention_mask: Mask of `negative_prompt_embeds`.
-            output_type: `pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.
-            return_dict: False returns a plain tuple.
-            latents: Initial noise [B, C, h, w]; drawn when None.
-            callback_on_step_end: Called as `callback(pipe, step, timestep, values)`; what it
-                returns replaces the values.
-            callback_on_step_end_tensor_inputs: Names of the values that the callback gets.
-            beautify: Expands each prompt first: True takes neural-chat-7b-v3-1, a text another
-                language model (hub id or folder), or a callable of a text; see
-                `kandinsky_core.PromptBeautifier`, of which one is made once for many calls.
-            seed: Short for fresh generators: an int, or one for each picture.
-
-        Raises:
-            InvalidInputError: An argument is of the wrong kind, shape or range.
-            NonFiniteError: A network gave NaN or infinity.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
-        self.check_callback(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
         texts = self.check_texts(
             prompt,
             negative_prompt,
@@ -89,19 +70,7 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
             attention_mask=attention_mask,
             negative_attention_mask=negative_attention_mask,
         )
-        run = self._begin(texts, plan, num_images_per_prompt, generator, seed)
-        noise, facts = self._noise(run.source, latents, plan, run.count)
-        inputs = DecoderInputs(
-            sample=noise * np.float32(plan.schedule.init_noise_sigma),
-            conditioning=run.conditioning,
-            facts=facts,
-            own_facts=run.facts,
-        )
-        return self._pictures(
-            plan,
-            run.source,
-            inputs,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            return_dict,
-        )
+        count = texts.count * positive_int("num_images_per_prompt", num_images_per_prompt)
+        return self._request(plan, options, count, generator, seed, latents=latents, texts=texts)
+
+    __call__ = prepared_call(prepare)

@@ -15,8 +15,9 @@ import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
-from kandinsky_core.validation import as_batch, as_prompts, negatives_for
+from kandinsky_core.validation import as_batch
 
 __all__ = [
     "CONVENTIONS",
@@ -96,10 +97,10 @@ def check_texts(
     """
     if (prompt is None) == (prompt_embeds is None):
         raise InvalidInputError("give either prompt or prompt_embeds with attention_mask")
-    if negative_prompt is not None and negative_prompt_embeds is not None:
-        raise InvalidInputError("give negative_prompt or negative_prompt_embeds, not both")
-    prompts = [] if prompt is None else as_prompts("prompt", prompt)
     states = _given(width, "prompt_embeds", prompt_embeds, "attention_mask", attention_mask)
+    given = Prompts.check(prompt if states is None else [""] * len(states[0]), negative_prompt)
+    if given.negatives is not None and negative_prompt_embeds is not None:
+        raise InvalidInputError("give negative_prompt or negative_prompt_embeds, not both")
     negative = _given(
         width,
         "negative_prompt_embeds",
@@ -107,14 +108,15 @@ def check_texts(
         "negative_attention_mask",
         negative_attention_mask,
     )
-    count = len(prompts) if states is None else len(states[0])
-    negatives = negatives_for(prompts or [""] * count, negative_prompt)
-    if negative is not None and len(negative[0]) != count:
+    if negative is not None and len(negative[0]) != len(given):
         raise InvalidInputError(
-            f"negative_prompt_embeds has {len(negative[0])} rows for {count} prompts: give one for "
-            "each"
+            f"negative_prompt_embeds has {len(negative[0])} rows for {len(given)} prompts: give "
+            "one for each"
         )
-    return Texts(prompts=prompts, negatives=negatives, states=states, negative_states=negative)
+    prompts = given.texts if states is None else []
+    return Texts(
+        prompts=prompts, negatives=given.negatives, states=states, negative_states=negative
+    )
 
 
 def _given(width: int, name: str, states: Any, mask_name: str, mask: Any) -> States | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,6 +16,7 @@ from kandinsky_core.denoising.loop import OnStep, progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
+from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.loading import load_components
 from kandinsky_core.pipelines.shared.stopping import StopFlag
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
@@ -26,10 +27,7 @@ from kandinsky_core.seam.dtypes import DTYPES, chosen_dtype, dtype_name, is_dtyp
 from kandinsky_core.seam.networks import DenoisingRun, Network
 from kandinsky_core.validation import one_of
 
-__all__ = ["Callback", "DiffusionPipeline"]
-
-# (pipeline, step, timestep, values) -> values to put back, as in diffusers.
-Callback = Callable[[Any, int, int, dict[str, Array]], "Mapping[str, Array] | None"]
+__all__ = ["DiffusionPipeline"]
 
 
 class DiffusionPipeline(TorchCalls, CompilesAhead):
@@ -268,14 +266,12 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
         """
         load_lora(self.networks, path, weight)
         loaded = [*filter(None, [self.origin.get("lora")]), f"{path}:{float(weight):g}"]
-        for part in (self, getattr(self, "decoder_pipe", self)):  # whose pictures say so
-            part.origin["lora"] = ",".join(loaded)
+        self.origin["lora"] = ",".join(loaded)  # the pictures say so
 
     def unload_lora_weights(self) -> None:
         """Put the weights back as they were before the first LoRA, bit for bit."""
         unload_lora(self.networks)
-        for part in (self, getattr(self, "decoder_pipe", self)):
-            part.origin.pop("lora", None)
+        self.origin.pop("lora", None)
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of the tqdm bars, `disable=True` for example."""
@@ -299,39 +295,25 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
 
     @contextmanager
     def _steps(
-        self,
-        total: int,
-        conditioning: Mapping[str, Array],
-        callback: Callback | None,
-        names: Sequence[str],
+        self, total: int, conditioning: Mapping[str, Array], options: CallOptions
     ) -> Iterator[OnStep]:
         """Yield what the denoising loop calls after each step."""
         with self._stop.call(), progress(total, self._progress_bar_config) as advance:
 
             def on_step(index: int, timestep: int, run: DenoisingRun) -> bool:
                 advance()
-                if callback is not None:
+                if options.callback is not None:
                     values = {"latents": np.array(run.read()), **conditioning}
-                    given = {name: values[name] for name in names}
-                    _put_back(run, conditioning, callback(self, index, timestep, given) or {})
+                    given = {name: values[name] for name in options.names}
+                    changed = options.callback(self, index, timestep, given) or {}
+                    _put_back(run, conditioning, changed)
                 return not self._stop.requested
 
             yield on_step
 
-    def check_callback(self, callback: Callback | None, names: Sequence[str]) -> None:
-        """Check a callback and the names of the values that it wants.
-
-        Raises:
-            InvalidInputError: It cannot be called, or a name is not on offer.
-        """
-        if callback is not None and not callable(callback):
-            raise InvalidInputError(f"callback_on_step_end={callback!r} is not callable")
-        wrong = [name for name in names or () if name not in self.callback_tensor_inputs]
-        if wrong:
-            raise InvalidInputError(
-                f"callback_on_step_end_tensor_inputs names {', '.join(map(repr, wrong))}: "
-                f"choose from {', '.join(self.callback_tensor_inputs)}"
-            )
+    def call_options(self, callback: Any, names: Any, return_dict: bool) -> CallOptions:
+        """See `CallOptions.check`, for the values that this pipeline offers."""
+        return CallOptions.check(self.callback_tensor_inputs, callback, names, return_dict)
 
 
 def _put_back(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,19 +12,16 @@ import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import denoise, require_finite
-from kandinsky_core.denoising.noise import (
-    SeededGenerators,
-    draw_normal,
-    picture_seeds,
-)
+from kandinsky_core.denoising.noise import as_generators, draw_normal, picture_seeds
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_images, padded
 from kandinsky_core.pictures.metadata import versions
 from kandinsky_core.pictures.outputs import IMAGE_OUTPUT_TYPES, latent_size, to_pil, to_unit_range
-from kandinsky_core.pipelines.shared.base import Callback, DiffusionPipeline
+from kandinsky_core.pipelines.shared.base import DiffusionPipeline
+from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.schedulers import Scheduler
-from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.seam.networks import Autoencoder, Denoiser
 from kandinsky_core.seam.step_rules import Kept
 from kandinsky_core.validation import as_batch, one_of, positive_int, real_number
@@ -32,41 +29,11 @@ from kandinsky_core.validation import as_batch, one_of, positive_int, real_numbe
 __all__ = [
     "DecoderInputs",
     "DecoderPipeline",
-    "DecoderPlan",
     "doubled",
     "first_step",
     "one_for_each",
+    "require_even_shares",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderPlan:
-    """A checked request to the decoder.
-
-    Attributes:
-        height: Pixels.
-        width: Pixels.
-        num_inference_steps: Steps of the whole loop, of which `strength` takes the last.
-        guidance_scale: Guidance is on above 1.
-        strength: Share of the steps that image to image takes; None elsewhere.
-        output_type: `pil`, `np` or `latent`.
-        schedule: The steps that are taken.
-        latent_shape: (C, h, w) of one latent.
-    """
-
-    height: int
-    width: int
-    num_inference_steps: int
-    guidance_scale: float
-    strength: float | None
-    output_type: str
-    schedule: Schedule
-    latent_shape: tuple[int, int, int]
-
-    @property
-    def guided(self) -> bool:
-        """Whether unconditional rows run beside the conditional ones."""
-        return self.guidance_scale > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +45,12 @@ class DecoderInputs:
         conditioning: For `Denoiser.begin`.
         kept: What inpainting puts back after every step.
         finish: Changes the finished pictures, float32 [B, height, width, 3] in [0, 1].
-        facts: For the metadata of every picture.
-        own_facts: For that of each one.
     """
 
     sample: FloatArray
     conditioning: Mapping[str, Array]
     kept: Kept | None = None
     finish: Callable[[FloatArray], FloatArray] | None = None
-    facts: Mapping[str, Any]
-    own_facts: Sequence[Mapping[str, Any]] = ()
 
 
 class DecoderPipeline(DiffusionPipeline):
@@ -181,44 +144,98 @@ class DecoderPipeline(DiffusionPipeline):
         require_finite(latents, "MoVQ", self.movq.dtype)
         return latents
 
-    def _noise(
-        self, source: SeededGenerators, latents: Any, plan: DecoderPlan, count: int
-    ) -> tuple[FloatArray, dict[str, str]]:
-        """Return the initial noise, and what the metadata says of it."""
-        shape = (count, *plan.latent_shape)
-        if latents is None:
-            return draw_normal(source.generators, shape), {}
-        return as_batch("latents", latents, shape), {"latents": "given"}
-
-    def _pictures(
+    def _request(
         self,
         plan: DecoderPlan,
-        source: SeededGenerators,
-        inputs: DecoderInputs,
-        callback: Callback | None,
-        callback_names: Sequence[str],
-        return_dict: bool,
-    ) -> ImagePipelineOutput | tuple[Any]:
+        options: CallOptions,
+        count: int,
+        generator: Any,
+        seed: Any,
+        *,
+        latents: Any = None,
+        **checked: Any,
+    ) -> DecoderRequest:
+        """Settle whose noise each picture gets, and whether all that is given suits their number.
+
+        Args:
+            plan: Sizes, steps and guidance.
+            options: What the caller wants to see.
+            count: Number B of pictures.
+            generator: As a call takes it.
+            seed: As a call takes it.
+            latents: Initial noise, or None.
+            **checked: Further fields of the request.
+
+        Raises:
+            InvalidInputError: The number of generators, pictures or latents is wrong.
+        """
+        shape = (count, *plan.latent_shape)
+        request = DecoderRequest(
+            plan=plan,
+            options=options,
+            count=count,
+            source=as_generators(generator, seed, count),
+            latents=None if latents is None else as_batch("latents", latents, shape),
+            **checked,
+        )
+        for name, rows in request.pictures.items():
+            require_even_shares(name, rows, count)
+        return request
+
+    def run(self, request: DecoderRequest) -> ImagePipelineOutput | tuple[Any, ...]:
+        """Make the pictures of a call that `prepare` has checked.
+
+        Args:
+            request: What `prepare` of this pipeline returned.
+
+        Raises:
+            NonFiniteError: A network gave NaN or infinity.
+        """
+        return request.options.returned(self.make(request))
+
+    def make(self, request: DecoderRequest) -> ImagePipelineOutput:
+        """Make the pictures as `run` does, and return an object whatever the caller wants."""
+        return self._pictures(request, self._inputs(request, self._conditioning(request)))
+
+    @abstractmethod
+    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+        """Return what the UNet reads beside the latents, the unconditional rows first."""
+
+    def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
+        """Return what goes into the loop: noise, unless a task begins with something else."""
+        scale = np.float32(request.plan.schedule.init_noise_sigma)
+        return DecoderInputs(sample=self._noise(request) * scale, conditioning=conditioning)
+
+    def _noise(self, request: DecoderRequest) -> FloatArray:
+        """Return the initial noise [B, C, h, w]."""
+        if request.latents is not None:
+            return request.latents
+        shape = (request.count, *request.plan.latent_shape)
+        return draw_normal(request.source.generators, shape)
+
+    def _pictures(self, request: DecoderRequest, inputs: DecoderInputs) -> ImagePipelineOutput:
         """Run the loop and decode."""
-        shape = inputs.sample.shape
-        schedule, conditioning = plan.schedule, inputs.conditioning
-        with self._steps(len(schedule), conditioning, callback, callback_names) as on_step:
+        plan, source, shape = request.plan, request.source, inputs.sample.shape
+        with self._steps(len(plan.schedule), inputs.conditioning, request.options) as on_step:
             latents = denoise(
                 self.unet,
                 inputs.sample,
-                schedule,
-                conditioning,
+                plan.schedule,
+                inputs.conditioning,
                 guidance_scale=self._loop_guidance(plan),
                 noise=lambda: draw_normal(source.generators, shape),
                 on_step=on_step,
                 kept=inputs.kept,
             )
         require_finite(latents, "the UNet", self.unet.dtype)
-        seeds = picture_seeds(source, shape[0])
-        rows = zip(seeds, inputs.own_facts or [{}] * len(seeds), strict=True)
-        metadata = [{**own, **seed, **inputs.facts, **self._facts(plan)} for seed, own in rows]
-        output = ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
-        return output if return_dict else output.to_tuple()
+        rows = zip(self._texts_of_pictures(request), picture_seeds(source, shape[0]), strict=True)
+        facts = {**request.given, **self._facts(plan)}
+        metadata = [{**texts, **seed, **facts} for texts, seed in rows]
+        return ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
+
+    def _texts_of_pictures(self, request: DecoderRequest) -> list[dict[str, Any]]:
+        """Return what the metadata of each picture says of its texts."""
+        return [{} for _ in range(request.count)]
 
     def _loop_guidance(self, plan: DecoderPlan) -> float:
         """Return the weight of `unconditional + weight * (conditional - unconditional)`."""
@@ -288,17 +305,24 @@ def first_step(strength: Any, steps: int) -> int:
     return steps - taken
 
 
-def one_for_each(name: str, rows: FloatArray, count: int) -> FloatArray:
-    """Repeat one row for all pictures, or each of several for its neighbours.
+def require_even_shares(name: str, rows: FloatArray, count: int) -> None:
+    """Refuse a number of rows that cannot be shared out evenly among the pictures.
 
     Raises:
-        InvalidInputError: The pictures cannot be shared out evenly.
+        InvalidInputError: It cannot.
     """
     if count % len(rows):
         raise InvalidInputError(
             f"{name} holds {len(rows)} pictures for {count} to make: give one for all, or one for "
             "each prompt or embedding"
         )
+
+
+def one_for_each(rows: FloatArray, count: int) -> FloatArray:
+    """Repeat one row for all pictures, or each of several for its neighbours.
+
+    The number of rows has passed `require_even_shares`.
+    """
     return np.repeat(rows, count // len(rows), axis=0)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from kandinsky_core.arrays import FloatArray
-from kandinsky_core.denoising.noise import SeededGenerators, draw_normal
-from kandinsky_core.pipelines.shared.decoder import (
-    DecoderPipeline,
-    DecoderPlan,
-    one_for_each,
-)
+from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.denoising.noise import draw_normal
+from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline, one_for_each
+from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.validation import real_number
 
 __all__ = ["Img2ImgDecoder"]
@@ -30,9 +27,17 @@ class Img2ImgDecoder(DecoderPipeline):
         share = real_number("strength", strength)
         return super().plan(height, width, num_inference_steps, guidance_scale, output_type, share)
 
-    def _start(
-        self, image: FloatArray, plan: DecoderPlan, source: SeededGenerators, count: int
-    ) -> FloatArray:
-        """Encode pictures of `check_image` and noise them to the first step that is taken."""
-        latents = one_for_each("image", self._latents(image, plan), count)
-        return plan.schedule.noised(latents, draw_normal(source.generators, latents.shape))
+    def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
+        return DecoderInputs(sample=self._start(request), conditioning=conditioning)
+
+    def _start(self, request: DecoderRequest) -> FloatArray:
+        """Encode the pictures and noise them to the first step that is taken, [B, C, h, w]."""
+        latents = self._image_latents(request)
+        noise = draw_normal(request.source.generators, latents.shape)
+        return request.plan.schedule.noised(latents, noise)
+
+    def _image_latents(self, request: DecoderRequest) -> FloatArray:
+        """Return the latents of the picture that each of the B pictures starts from."""
+        assert request.pixels is not None
+        latents = self._latents(request.pixels, request.plan)
+        return one_for_each(latents, request.count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,20 +14,25 @@ from kandinsky_core.pictures.outputs import to_unit_range
 from kandinsky_core.pipelines.shared.decoder import (
     DecoderInputs,
     DecoderPipeline,
-    DecoderPlan,
     doubled,
     one_for_each,
 )
+from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.seam.step_rules import Kept
 
 __all__ = ["InpaintDecoder", "keep_mask", "pasting"]
 
 
 class InpaintDecoder(DecoderPipeline):
-    """Base of the decoders that repaint the masked part of a picture."""
+    """Base of the decoders that repaint the masked part of a picture.
+
+    Attributes:
+        blends: Whether the kept latents are put back after every step.
+    """
 
     part: ClassVar[str] = "inpaint"
     kind: ClassVar[str] = "inpaint"
+    blends: ClassVar[bool] = False
 
     def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
         """Return the picture as pixels [N, 3, H, W] in [-1, 1], continued to whole latents.
@@ -61,54 +66,42 @@ class InpaintDecoder(DecoderPipeline):
                 )
         return masks
 
-    def check_paste_back(self, paste_back: Any, plan: DecoderPlan) -> None:
-        """Check whether pixels can be put back.
+    def check_inpainting(
+        self, image: Any, mask_image: Any, paste_back: Any, plan: DecoderPlan
+    ) -> dict[str, Any]:
+        """Check what to repaint and where; returns the fields of a request that hold it.
 
         Raises:
-            InvalidInputError: There will be none, but latents.
+            InvalidInputError: It is no picture or no mask; or pixels are to be put back, and there
+                will be none, but latents.
         """
         if paste_back and plan.output_type == "latent":
             raise InvalidInputError("paste_back works on pixels: not with output_type='latent'")
+        return {
+            "pixels": self.check_image(image, plan),
+            "masks": self.check_mask(mask_image, plan),
+            "paste_back": bool(paste_back),
+        }
 
     def _keep(self, masks: FloatArray) -> FloatArray:
         # every factor-th pixel, which is what nearest interpolation takes
         factor = self.movq_scale_factor
         return keep_mask(masks[..., ::factor, ::factor])
 
-    def _inpaint_inputs(
-        self,
-        plan: DecoderPlan,
-        pixels: FloatArray,
-        masks: FloatArray,
-        noise: FloatArray,
-        conditioning: Mapping[str, Array],
-        *,
-        blend: bool,
-        paste_back: bool,
-        facts: Mapping[str, Any],
-    ) -> DecoderInputs:
-        """Encode the picture, and lay out what the UNet reads beside the latents.
-
-        Args:
-            plan: The request.
-            pixels: Of `check_image`.
-            masks: Of `check_mask`.
-            noise: Initial noise [B, C, h, w].
-            conditioning: Of the task.
-            blend: Put the kept latents back after every step.
-            paste_back: Put the kept pixels back at the end.
-            facts: For the metadata.
-        """
-        count = len(noise)
-        original = one_for_each("image", self._latents(pixels, plan), count)
-        keep = one_for_each("mask_image", self._keep(masks), count)  # [B, 1, h, w]
+    def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
+        """Encode the picture, and lay out what the UNet reads beside the latents."""
+        plan, count = request.plan, request.count
+        assert request.pixels is not None
+        assert request.masks is not None
+        noise = self._noise(request)
+        original = one_for_each(self._latents(request.pixels, plan), count)
+        keep = one_for_each(self._keep(request.masks), count)  # [B, 1, h, w]
         image_latents = np.concatenate([original * keep, keep], axis=1)
         return DecoderInputs(
             sample=noise * np.float32(plan.schedule.init_noise_sigma),
             conditioning={**conditioning, "image_latents": doubled(image_latents, plan.guided)},
-            kept=Kept(original=original, noise=noise, mask=keep) if blend else None,
-            finish=pasting(pixels, masks, plan) if paste_back else None,
-            facts={"image": "given", "mask_image": "given", **facts},
+            kept=Kept(original=original, noise=noise, mask=keep) if self.blends else None,
+            finish=pasting(request),
         )
 
 
@@ -129,13 +122,15 @@ def keep_mask(repaint: FloatArray) -> FloatArray:
     return kept
 
 
-def pasting(
-    pixels: FloatArray, masks: FloatArray, plan: DecoderPlan
-) -> Callable[[FloatArray], FloatArray]:
-    """Return what puts the kept pixels back, given what `check_image` and `check_mask` gave."""
-    height, width = plan.height, plan.width
-    original = to_unit_range(pixels, height, width)
-    keep = masks.transpose(0, 2, 3, 1)[:, :height, :width] < 0.5  # [N, H, W, 1]
+def pasting(request: DecoderRequest) -> Callable[[FloatArray], FloatArray] | None:
+    """Return what puts the kept pixels back, or None where the caller does not want it."""
+    if not request.paste_back:
+        return None
+    assert request.pixels is not None
+    assert request.masks is not None
+    height, width = request.plan.height, request.plan.width
+    original = to_unit_range(request.pixels, height, width)
+    keep = request.masks.transpose(0, 2, 3, 1)[:, :height, :width] < 0.5  # [N, H, W, 1]
 
     def paste(images: FloatArray) -> FloatArray:
         count = len(images)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.checkpoints.checkpoint import NULL_EMBEDDING, Checkpoint, Component
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.memory.check import require_room
 from kandinsky_core.memory.on_demand_encoder import OnDemandTextEncoder
@@ -16,7 +17,7 @@ from kandinsky_core.memory.plan import ComponentMemory
 from kandinsky_core.schedulers import scheduler_from_config
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.devices import device_name
-from kandinsky_core.seam.dtypes import component_dtype
+from kandinsky_core.seam.dtypes import pinned_dtype
 from kandinsky_core.seam.networks import Network
 from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.clip_tokenizer import ClipTokenizer
@@ -68,13 +69,11 @@ def load_components(
     folder = resolve_model(model, part, options, wanted)
     checkpoint = Checkpoint.open(folder, name=str(model), variant=options.variant, part=part)
     sources = checkpoint.require(wanted)
-    networks = {
-        name: source for name, source in sources.items() if source.class_name in NETWORK_CONFIGS
-    }
+    networks = {name: source for name, source in sources.items() if source.class_name in NETWORKS}
     light = {name: _light(source) for name, source in sources.items() if name not in networks}
     check(
         {
-            name: NETWORK_CONFIGS[source.class_name].from_dict(source.config)
+            name: NETWORKS[source.class_name].config.from_dict(source.config)
             for name, source in networks.items()
         }
     )
@@ -88,7 +87,7 @@ def load_components(
     apart = text_encoder_loading != "resident"
     heavy: dict[str, Any] = {}
     for name, source in networks.items():
-        computed = component_dtype(name, dtypes[name] or "float32")
+        computed = pinned_dtype(source.class_name, dtypes[name] or "float32")
         place = places[name]
         if apart and name == "text_encoder":
             whole = plans[name] if text_encoder_loading == "on_demand" else None
@@ -144,5 +143,5 @@ def _light(source: Component) -> Any:
         return source.config
     raise ConfigError(
         f"component {source.name!r} is a {source.class_name}, which is not supported; "
-        f"networks: {', '.join(NETWORK_CONFIGS)}; tokenizers: {', '.join(_TOKENIZERS)}"
+        f"networks: {', '.join(NETWORKS)}; tokenizers: {', '.join(_TOKENIZERS)}"
     )

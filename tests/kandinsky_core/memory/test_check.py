@@ -20,7 +20,7 @@ from kandinsky_core import (
 )
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import EMBEDDED
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import BackendUnavailableError, DeviceMemoryError
 from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan
 from kandinsky_core.seam.backend import DeviceMemory
@@ -58,7 +58,7 @@ class Accelerator:
         assert all(network.offloaded for network in self.networks) or not self.one_at_a_time
         self.loaded.append((source.name, dtype, device))
         made = FakeNetwork()
-        made.config = NETWORK_CONFIGS[source.class_name].from_dict(source.config)  # type: ignore[assignment]
+        made.config = NETWORKS[source.class_name].config.from_dict(source.config)  # type: ignore[assignment]
         made.device = device or "gpu:0"
         self.networks.append(made)
         return made
@@ -76,7 +76,7 @@ def sizes(folder: Path) -> dict[str, ComponentMemory]:
     return {
         name: ComponentMemory.of(name, component, "float32")
         for name, component in Checkpoint.open(folder).components.items()
-        if component.class_name in NETWORK_CONFIGS
+        if component.class_name in NETWORKS
     }
 
 

@@ -14,7 +14,7 @@ from kandinsky_converters.manifests import Manifest, manifests
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_size, stored_size
 from tests.support.kandinsky3_folder import T5, write_kandinsky3
 
@@ -56,7 +56,7 @@ def of(folder: Path, dtype: str) -> dict[str, ComponentMemory]:
     return {
         name: ComponentMemory.of(name, component, dtype)
         for name, component in Checkpoint.open(folder).components.items()
-        if component.class_name in NETWORK_CONFIGS
+        if component.class_name in NETWORKS
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import kandinsky_core as kandinsky
 from kandinsky_core.checkpoints.hub import EMBEDDED
-from kandinsky_core.configs import NETWORK_CONFIGS
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 from tests.support.damage import edit_json
 from tests.support.fake_hub import FakeHub
@@ -26,7 +26,7 @@ class Configs:
 
     def load(self, source: Any, dtype: str, device: str | None = None) -> Any:
         found = FakeNetwork()
-        found.config = NETWORK_CONFIGS[source.class_name].from_dict(source.config)  # type: ignore[assignment]
+        found.config = NETWORKS[source.class_name].config.from_dict(source.config)  # type: ignore[assignment]
         return found
 
     def memory(self, device: str | None = None) -> None:

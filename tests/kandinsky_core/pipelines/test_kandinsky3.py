@@ -67,6 +67,7 @@ class UNet(FakeNetwork):
             encoder_hid_dim=STATES,
             cross_attention_dim=CONTEXT,
             kind="inpaint" if in_channels > 4 else "decoder",
+            family="3",
         )
 
     def begin(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.seam.dtypes import component_dtype, dtype_name
+from kandinsky_core.seam.dtypes import component_dtype, dtype_name, pinned_dtype
 
 
 class Named:
@@ -63,14 +63,14 @@ def test_dtypes_of_jax() -> None:
 
 
 def test_movq_stays_in_float32() -> None:
-    assert component_dtype("unet", "float16") == "float16"
-    assert component_dtype("movq", "float16") == "float32"
+    assert component_dtype("UNet2DConditionModel", "float16") == "float16"
+    assert component_dtype("VQModel", "float16") == pinned_dtype("VQModel", "float16") == "float32"
 
 
 def test_t5_is_never_in_float16(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        assert component_dtype("text_encoder", "float16", "T5EncoderModel") == "bfloat16"
+        assert component_dtype("T5EncoderModel", "float16") == "bfloat16"
     assert "T5EncoderModel computes in bfloat16" in caplog.text
-    assert component_dtype("text_encoder", "float32", "T5EncoderModel") == "float32"
-    assert component_dtype("text_encoder", "float16", "MultilingualCLIP") == "float16"
-    assert component_dtype("text_encoder", "float16") == "float16"
+    assert component_dtype("T5EncoderModel", "float32") == "float32"
+    assert component_dtype("MultilingualCLIP", "float16") == "float16"
+    assert pinned_dtype("T5EncoderModel", "float16") == "float16"

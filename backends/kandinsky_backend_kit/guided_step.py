@@ -1,0 +1,93 @@
+"""One step of a denoising loop: the network's rows, guidance, and one row of the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kandinsky_core.schedulers.schedule import Row, step
+from kandinsky_core.seam.step_rules import Kept, StepRule
+
+__all__ = ["ArrayFunctions", "guide", "guided_step"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayFunctions:
+    """What the arrays of the frameworks do not share.
+
+    Attributes:
+        concatenate: Joins arrays along their first axis.
+        split_channels: Cuts an array into its first channels, as many as are given, and the others.
+        halve: Cuts an array into two equal parts along its first axis.
+        sort: Sorts along the last axis.
+    """
+
+    concatenate: Callable[[Sequence[Any]], Any]
+    split_channels: Callable[[Any, int], Sequence[Any]]
+    halve: Callable[[Any], Sequence[Any]]
+    sort: Callable[[Any], Any]
+
+
+def guide(unconditional: Any, conditional: Any, scale: Any) -> Any:
+    """Return classifier-free guidance's prediction (Ho and Salimans 2022).
+
+    Args:
+        unconditional: The network's output without the prompt, or for the negative one.
+        conditional: Its output for the prompt, of the same shape.
+        scale: How far to go from the first to the second; 1 stops there.
+    """
+    return unconditional + scale * (conditional - unconditional)
+
+
+def guided_step(
+    functions: ArrayFunctions,
+    predict: Callable[[Any], Any],
+    row: Any,
+    sample: Any,
+    previous_x0: Any,
+    noise: Any,
+    *,
+    channels: int,
+    guidance_scale: Any,
+    rule: StepRule,
+    kept: Kept | None,
+) -> tuple[Any, Any]:
+    """Show the sample to the network, guide its output, and take the step.
+
+    Args:
+        functions: Of the framework.
+        predict: The network: takes rows as `sample`, gives its output for each in float32, whose
+            channels may be twice as many. The second half of them is about the variance.
+        row: One row of `Schedule.rows`.
+        sample: Present sample, float32, B rows.
+        previous_x0: See `step`.
+        noise: See `step`.
+        channels: How many the sample has.
+        guidance_scale: None without guidance. Else the network gets the sample twice, in 2B rows,
+            of which the first half is unconditional.
+        rule: How the step is computed.
+        kept: See `step`.
+
+    Returns:
+        The next sample and the predicted clean sample.
+    """
+    row = Row.of(row)
+    shown = row.input_scale * sample
+    output = predict(shown if guidance_scale is None else functions.concatenate([shown, shown]))
+    output, variance = functions.split_channels(output, channels)
+    if guidance_scale is not None:
+        unconditional, conditional = functions.halve(output)
+        output = guide(unconditional, conditional, guidance_scale)
+        variance = functions.halve(variance)[1]
+    return step(
+        row,
+        sample,
+        output,
+        previous_x0,
+        noise,
+        variance=variance if rule.learned_variance else None,
+        threshold=rule.threshold,
+        sort=functions.sort,
+        kept=kept,
+    )
