@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -26,38 +27,33 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def start(command: list[str], folder: Path) -> None:
-    binaries = Path(sys.executable).parent
-    environment = os.environ | {
-        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",  # msrun starts the `python` it finds
-        "PYTHONPATH": str(ROOT),
-        "KANDINSKY_MINDSPORE_DEVICE": "cpu",
-    }
-    words = ["--dtype", "float32", "--num-images", str(COUNT), "--steps", "2"]
-    done = subprocess.run(
-        [*command, str(EXAMPLE), *words, "--output", str(folder)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=folder.parent,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def words(folder: Path) -> list[str]:
+    few = ["--dtype", "float32", "--num-images", str(COUNT), "--steps", "2"]
+    return [str(EXAMPLE), *few, "--output", str(folder)]
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_pictures_of_one(tmp_path: Path) -> None:
-    msrun = [
-        str(Path(sys.executable).parent / "msrun"),
-        "--worker_num=2",
-        "--local_worker_num=2",
-        f"--master_port={free_port()}",
-        "--join=True",
-        f"--log_dir={tmp_path / 'logs'}",
-    ]
-    start(msrun, tmp_path / "apart")
+def test_two_processes_make_the_pictures_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one is this process."""
+    binaries = Path(sys.executable).parent
+    # msrun starts the `python` it finds
+    monkeypatch.setenv("PATH", f"{binaries}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("KANDINSKY_MINDSPORE_DEVICE", "cpu")
+    monkeypatch.setattr(sys, "argv", words(tmp_path / "together"))
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    msrun = [str(binaries / "msrun"), "--worker_num=2", "--local_worker_num=2", "--join=True"]
+    msrun += [f"--master_port={free_port()}", f"--log_dir={tmp_path / 'logs'}"]
+    done = subprocess.run(
+        [*msrun, *words(tmp_path / "apart")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((tmp_path / "logs").glob("worker_*.log"))) == 2
-    start([sys.executable], tmp_path / "together")
     for seed in range(COUNT):
         pictures = []
         for folder in ("apart", "together"):

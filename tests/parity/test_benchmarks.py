@@ -19,10 +19,10 @@ from tests.support.backends import needs
 @pytest.mark.slow
 @needs("jax")
 def test_every_component_is_compared(tmp_path: Path) -> None:
-    """With the embedded model's sizes, all sides that this machine has in little time."""
+    """With the embedded model's sizes; PyTorch's other forms have a test of their own."""
     path = tmp_path / "found.json"
     command = [sys.executable, "-m", "benchmarks", "--model", "shapes", "--sizes", "64"]
-    few = ["--repeats", "1", "--turns", "1", "--json", str(path)]
+    few = ["--sides", "jax", "diffusers", "--repeats", "1", "--turns", "1", "--json", str(path)]
     done = subprocess.run([*command, *few], capture_output=True, text=True, check=True)
     found = json.loads(path.read_text(encoding="utf-8"))
     assert [row["case"] for row in found["rows"]] == list(CASES)
@@ -44,14 +44,17 @@ def test_a_compiler_that_does_not_work_is_told_and_left_out(tmp_path: Path) -> N
     path = tmp_path / "found.json"
     command = [sys.executable, "-m", "benchmarks", "--model", "shapes", "--sizes", "64"]
     few = ["--cases", "unet", "--repeats", "1", "--turns", "1", "--json", str(path)]
-    sides = ["--sides", "diffusers compiled", "diffusers"]
+    sides = ["--sides", "diffusers compiled", "diffusers channels-last", "diffusers"]
     without = os.environ | {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [*command, *few, *sides], capture_output=True, text=True, check=True, env=without
     )
     assert "diffusers compiled: left out, as it failed" in done.stderr
     (row,) = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    assert set(row["sides"]) == {"diffusers"}
+    assert set(row["sides"]) == {"diffusers channels-last", "diffusers"}
+    other = row["sides"]["diffusers channels-last"]
+    expected = other["seconds_per_step"] / row["sides"]["diffusers"]["seconds_per_step"]
+    assert other["ratio"] == expected
 
 
 @pytest.mark.slow

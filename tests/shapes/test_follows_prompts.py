@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kandinsky_core import AutoPipelineForText2Image, DPMSolverMultistepScheduler
+from kandinsky_core import AutoPipelineForText2Image
 from tools.shapes.judge import judge
 from tools.shapes.prompts import ATTRIBUTES, Prompt, check, evaluation_prompts
 
@@ -16,9 +20,7 @@ from tools.shapes.prompts import ATTRIBUTES, Prompt, check, evaluation_prompts
 # many more may be wrong by chance.
 PROMISED = {"colour": 0.97, "ground": 0.97, "kind": 0.92, "position": 0.92}
 SAMPLE_ERRORS = 3
-# Words that the small model has never read disturb it. diffusers with other prompts: 0.90, 0.97,
-# 0.82, 0.98 (`tools/shapes/results/negative.json`).
-UNKNOWN_WORDS = {"colour": 0.90, "ground": 0.96, "kind": 0.80, "position": 0.96}
+OPTIMISED = "--xla_backend_optimization_level=1"
 BATCH = 8
 
 
@@ -50,35 +52,15 @@ def test_sample_of_prompts(pipe: Any) -> None:
 
 
 @pytest.mark.slow
-def test_all_prompts_with_default_settings(pipe: Any) -> None:
-    found = shares(pipe, evaluation_prompts(208, seed=0))
-    print(found)  # noqa: T201 - shown by pytest -rP; the README quotes it
-    assert all(found[name] >= share for name, share in PROMISED.items()), found
-
-
-@pytest.mark.slow
-def test_other_settings(pipe: Any) -> None:
-    """As the model cards do it: a negative prompt, a prior without guidance, fewer steps."""
-    prompts = evaluation_prompts(48, seed=2)
-    negative = "low quality, bad quality"
-    for floors, options in (
-        (UNKNOWN_WORDS, {"negative_prompt": negative, "num_inference_steps": 50}),
-        (PROMISED, {"prior_guidance_scale": 1.0, "num_inference_steps": 30}),
-    ):
-        found = shares(pipe, prompts, **options)
-        print(options, found)  # noqa: T201
-        chance = SAMPLE_ERRORS / len(prompts)
-        assert all(found[name] >= share - chance for name, share in floors.items()), found
-
-
-@pytest.mark.slow
-def test_twenty_steps_of_dpm_solver_reach_fifty_of_ddpm() -> None:
-    """The same prompts and seeds; a scheduler is changed as in diffusers."""
-    pipeline = AutoPipelineForText2Image.from_pretrained("shapes")
-    pipeline.set_progress_bar_config(disable=True)
-    prompts = evaluation_prompts(64, seed=4)
-    slow = shares(pipeline, prompts, num_inference_steps=50)
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
-    fast = shares(pipeline, prompts, num_inference_steps=20)
-    print(f"DDPM, 50 steps: {slow}; DPM-Solver++, 20 steps: {fast}")  # noqa: T201
-    assert all(fast[name] >= slow[name] - SAMPLE_ERRORS / len(prompts) for name in slow), fast
+def test_many_prompts() -> None:
+    """With default settings, as the model cards do it, and by a faster scheduler."""
+    file = "tests/shapes/many_prompts.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rP", file],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"XLA_FLAGS": OPTIMISED},
+        capture_output=True,
+        text=True,
+    )
+    print(done.stdout)  # noqa: T201 - shown by pytest -rP; the README quotes it
+    assert done.returncode == 0, done.stdout + done.stderr

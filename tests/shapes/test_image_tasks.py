@@ -22,12 +22,16 @@ LEAST_OVERLAP = 0.8  # intersection over union with the hint
 # Shares promised by the project; of a few pictures this many more may be wrong by chance.
 RIGHT, CHANCE = 0.9, 2
 STEPS = 25
-
+BATCH = 8
 
 BACKENDS = [
     pytest.param("jax", marks=needs("jax")),
     pytest.param("mindspore", marks=[needs("mindspore"), pytest.mark.slow]),
 ]
+
+
+# MindSpore's pictures are JAX's (tested), and take ten times as long on a CPU.
+FASTEST = pytest.mark.parametrize("backend", ["jax"], indirect=True)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -91,16 +95,25 @@ def test_a_green_square_is_painted_into_the_masked_half(load: Any) -> None:
 
 
 @pytest.mark.slow
-def test_many_pictures_are_repainted(load: Any, backend: str) -> None:
+@needs("jax")
+@FASTEST
+def test_many_pictures_are_repainted(load: Any) -> None:
     pipe = load("AutoPipelineForInpainting")
-    # MindSpore's pictures are JAX's (tested), and take ten times as long on a CPU
-    prompts = repaint_prompts(24 if backend == "jax" else 4, seed=1)
-    right, psnr = [], []
-    for seed, prompt in enumerate(prompts):
-        before, mask = drawn(prompt.before), np.zeros((SIDE, SIDE), np.float32)
+    prompts = repaint_prompts(24, seed=1)
+    befores = [drawn(prompt.before) for prompt in prompts]
+    masks = np.zeros((len(prompts), SIDE, SIDE), np.float32)
+    for mask, prompt in zip(masks, prompts, strict=True):
         left, top, right_side, bottom = (round(SIDE * part) for part in prompt.box)
         mask[top:bottom, left:right_side] = 1
-        (image,) = pipe(prompt.text, before, mask, num_inference_steps=50, seed=seed).images
+    images: list[Image.Image] = []
+    for start in range(0, len(prompts), BATCH):
+        some = slice(start, start + BATCH)
+        texts = [prompt.text for prompt in prompts[some]]
+        seeds = range(start, start + len(texts))
+        request = {"num_inference_steps": 50, "seed": seeds}
+        images += pipe(texts, befores[some], masks[some], **request).images
+    right, psnr = [], []
+    for prompt, before, image in zip(prompts, befores, images, strict=True):
         verdict = check(judge(image), Prompt(prompt.text, prompt.after))
         right.append(all(verdict[name] for name in ("colour", "ground", "kind", "position")))
         cells = np.kron(kept_cells(prompt.box, SIDE, SIDE)[0], np.ones((4, 4))) == 1
@@ -145,8 +158,10 @@ def test_the_hint_fixes_the_outline_and_the_prompt_the_colour(load: Any) -> None
 
 
 @pytest.mark.slow
-def test_many_hints(load: Any, backend: str) -> None:
-    check_hints(load, 32 if backend == "jax" else 8, 50, seed=2, chance=CHANCE)
+@needs("jax")
+@FASTEST
+def test_many_hints(load: Any) -> None:
+    check_hints(load, 32, 50, seed=2, chance=CHANCE)
 
 
 @pytest.mark.slow
