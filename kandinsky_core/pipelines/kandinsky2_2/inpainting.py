@@ -16,7 +16,7 @@ __all__ = ["KandinskyV22InpaintPipeline"]
 
 
 class KandinskyV22InpaintPipeline(EmbeddingDecoder, InpaintDecoder):
-    """Inpainting: white pixels of the mask are repainted, black ones kept.
+    """Inpainting: white pixels of the mask are repainted, and black ones are kept.
 
     Source: diffusers' pipeline of the same name, whose mask has this meaning since 0.19.
     Differences: each picture of a batch keeps its own pixels (the reference blends all with the
