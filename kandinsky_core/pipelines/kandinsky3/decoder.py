@@ -204,9 +204,9 @@ class Kandinsky3Decoder(DecoderPipeline):
     def _encode(self, texts: Texts, guided: bool) -> list[States]:
         """Return states and masks of one length; with guidance the unconditional ones come first.
 
-        A negative prompt keeps as many tokens as the states of its prompt have. In
-        `original` it has no more tokens than its prompt, and the last one is the end of the text,
-        as in the reference. It keeps its own mask; the reference takes the prompt's.
+        A negative prompt keeps as many tokens as the states of its prompt have. In `original`, as
+        in the reference, it has no more tokens than its prompt, and the last one is the end of the
+        text. It keeps its own mask; the reference takes the prompt's.
         """
         negatives = texts.negatives if guided else None
         tokens = [self._tokens(texts.prompts)] if texts.prompts else []
