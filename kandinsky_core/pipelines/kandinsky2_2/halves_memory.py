@@ -1,4 +1,4 @@
-"""Whether a device would hold both halves of a combined pipeline, asked before either is loaded."""
+"""Checks that a device can hold both halves of a combined pipeline, before either is loaded."""
 
 from __future__ import annotations
 

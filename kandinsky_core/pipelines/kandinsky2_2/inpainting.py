@@ -57,8 +57,8 @@ class KandinskyV22InpaintPipeline(EmbeddingDecoder, InpaintDecoder):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            mask_image: As every call takes it. The repainted region grows by the neighbours of its
-                latent cells, as in the reference.
+            mask_image: The mask, in the forms that every call takes. The repainted region grows by
+                the neighbours of its latent cells, as in the reference.
             paste_back: Put the kept pixels back exactly. Without it they pass through MoVQ, which
                 changes them a little.
         """

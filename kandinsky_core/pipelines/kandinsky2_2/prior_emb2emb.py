@@ -22,7 +22,7 @@ __all__ = ["KandinskyV22PriorEmb2EmbPipeline"]
 
 
 class KandinskyV22PriorEmb2EmbPipeline(KandinskyV22PriorPipeline):
-    """Prior that starts from a picture's embedding; at a low `strength` it stays near.
+    """Prior that starts from a picture's embedding; a low `strength` keeps the result near it.
 
     Source: diffusers' pipeline of the same name. As there, the embedding is noised as it is, though
     the prior works on normalised ones. `interpolate` differs: texts work, and the unconditional

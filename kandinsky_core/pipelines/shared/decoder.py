@@ -43,7 +43,7 @@ class DecoderInputs:
     Attributes:
         sample: Where the loop starts, [B, C, h, w].
         conditioning: The arrays that the UNet reads beside the sample; see `Denoiser.begin`.
-        kept: What inpainting puts back after every step.
+        kept: The part of the picture that inpainting puts back after every step; or None.
         finish: Changes the finished pictures, float32 [B, height, width, 3] in [0, 1]; or None.
     """
 
