@@ -1,4 +1,4 @@
-"""The way from a command's options to picture files, for all picture-making commands."""
+"""Makes picture files from a command's options, for all commands that make pictures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
     "quiet",
 ]
 
-# Runs the prior; its generators run on in the decoder.
+# A function that runs the prior; its generators run on in the decoder.
 Embed = Callable[[], Mapping[str, Any]]
 
 _CELL = 8  # pixels along a side of a latent cell, in published models
@@ -47,7 +47,7 @@ _CELL = 8  # pixels along a side of a latent cell, in published models
 
 @dataclass(frozen=True, slots=True)
 class CheckedWords:
-    """The words of a command that make values: checked once, before a model is loaded.
+    """The prompts and generators of a command, checked once before a model is loaded.
 
     A call takes them in this form and does not check them again.
 
@@ -61,10 +61,10 @@ class CheckedWords:
 
     @classmethod
     def check(cls, options: argparse.Namespace, seeds: Sequence[int]) -> Self:
-        """Refuse the words that no model takes.
+        """Refuse prompts, seeds, numbers and names that no model takes.
 
         Raises:
-            InvalidInputError: A word is of the wrong kind or range.
+            InvalidInputError: One of these is of the wrong kind or range.
         """
         prompt = getattr(options, "prompt", "")
         prompts = Prompts.check(prompt, options.negative_prompt, name="PROMPT")
@@ -122,10 +122,10 @@ def make(
 
 
 def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
-    """Load the pipeline of a class, an `AutoPipelineFor...` perhaps, that the options name.
+    """Load the model that the options name, into a pipeline class or an `AutoPipelineFor...`.
 
     Raises:
-        InvalidInputError: There are options for a prior, and the model has none.
+        InvalidInputError: There are options for a prior, but the model has no prior.
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
@@ -184,7 +184,7 @@ def call_halves(
         inputs: Further arguments for the decoder.
 
     Raises:
-        KandinskyError: See the calls of both.
+        KandinskyError: See the calls of the prior and of the decoder.
     """
     decoder = pipeline.decoder_pipe
     # A request that the decoder would refuse is refused before the prior runs.

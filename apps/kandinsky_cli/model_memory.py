@@ -1,4 +1,4 @@
-"""The part of `kandinsky info` about memory: bytes of each network and of all, against a device."""
+"""Tells for `kandinsky info` how much memory a model takes, and whether a device has that much."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def describe_memory(
     """Return how much memory the networks take in the pipeline that makes pictures from text.
 
     Args:
-        parts: What the model holds.
-        hub: For the prior that it names.
-        dtype: What a pipeline would be asked for; None is float32.
-        backend: Whose device is asked; None takes the one that is installed, if any is.
-        device: Which; None takes the backend's own choice.
+        parts: The checkpoints that the model holds.
+        hub: How to fetch the prior that the model names.
+        dtype: The dtype that a pipeline would be asked for; None is float32.
+        backend: The backend whose device is asked; None takes an installed one, if any is.
+        device: The device that is asked; None takes the backend's own choice.
 
     Raises:
         KandinskyError: The dtype, the backend or the device is unknown, or a file is damaged.
@@ -110,7 +110,7 @@ def _halves(
 
 
 def _totals(plan: MemoryPlan, memory: DeviceMemory | None) -> dict[str, int]:
-    """Return bytes by the way of loading; the host holds the weights that are not on the device."""
+    """Return the bytes on the device for each way of loading; the host holds the other weights."""
     apart = memory is None or not memory.host
     found = {
         "resident_bytes": plan.ever,

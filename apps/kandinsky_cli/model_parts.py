@@ -37,7 +37,7 @@ def open_parts(subject: str, hub: HubOptions) -> list[Checkpoint]:
     decoder = OpenedModel.of(subject, "decoder", hub)
     if decoder.checkpoint.has_index:
         parts = [OpenedModel.of(decoder, part, hub) for part in ("prior", "decoder", *others)]
-        # One folder, unless the model's folder holds several.
+        # All parts are one folder, unless the model's folder holds several.
         return list({part.folder: part.checkpoint for part in parts}.values())
     found = [decoder.checkpoint]
     found += [Checkpoint.open(decoder.folder, name=subject, part=part) for part in _OTHER_UNETS]

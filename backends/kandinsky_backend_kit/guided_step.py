@@ -14,7 +14,7 @@ __all__ = ["ArrayFunctions", "guide", "guided_step"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayFunctions:
-    """What the arrays of the frameworks do not share.
+    """The array functions of a framework that differ between frameworks.
 
     Attributes:
         concatenate: Joins arrays along their first axis.
@@ -53,19 +53,20 @@ def guided_step(
     rule: StepRule,
     kept: Kept | None,
 ) -> tuple[Any, Any]:
-    """Show the sample to the network, guide its output, and take the step.
+    """Run the network on the sample, guide its output, and take the step.
 
     Args:
-        functions: Of the framework.
-        predict: The network: takes rows as `sample`, gives its output for each in float32, whose
-            channels may be twice as many. The second half of them is about the variance.
+        functions: The framework's array functions.
+        predict: The network: it takes rows like those of `sample` and returns its output for each
+            in float32. The output may have twice as many channels; the second half is about the
+            variance.
         row: One row of `Schedule.rows`.
         sample: Present sample, float32, B rows.
         previous_x0: See `step`.
         noise: See `step`.
-        channels: How many the sample has.
-        guidance_scale: None without guidance. Else the network gets the sample twice, in 2B rows,
-            of which the first half is unconditional.
+        channels: Number of channels of the sample.
+        guidance_scale: Weight of guidance; None without guidance. With it the network gets the
+            sample twice, in 2B rows; the first half is unconditional.
         rule: How the step is computed.
         kept: See `step`.
 

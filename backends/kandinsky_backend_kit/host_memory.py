@@ -30,7 +30,7 @@ def host_memory(device: str = "cpu") -> DeviceMemory | None:
 
 
 def _from_linux() -> tuple[int, int]:
-    """Count as free all that can be had without swapping: cached files can be dropped."""
+    """Count as free all memory that needs no swapping: cached files can be dropped."""
     lines = dict(line.split(":", 1) for line in _MEMINFO.read_text(encoding="ascii").splitlines())
     total, free = (1024 * int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
     return total, free

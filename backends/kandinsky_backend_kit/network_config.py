@@ -10,11 +10,11 @@ __all__ = ["read_config"]
 
 
 def read_config(source: ComponentSource, backend: str) -> NetworkConfig:
-    """Return the config of a component; its class says which network it is.
+    """Return the config of a component; the config's class says which network it is.
 
     Args:
         source: The component.
-        backend: What the message calls the backend.
+        backend: Name of the backend, for the message.
 
     Raises:
         ConfigError: There is no such network, or a config field is unknown or unsupported.

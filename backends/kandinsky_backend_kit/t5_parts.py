@@ -1,7 +1,7 @@
 """Reads a checkpoint of T5's encoder part by part, so that a backend holds one block at a time.
 
-All that is no block costs so little that it is computed here, in NumPy: the embedding of a text,
-the bias that all blocks add to their scores, and the last norm.
+The rest costs little and is computed here, in NumPy: the embedding of a text, the bias that all
+blocks add to their scores, and the last norm.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class TiledAutoencoder:
     """Base of each backend's autoencoder: it tiles large pictures, a subclass converts one array.
 
     Attributes:
-        tiling: How pictures are divided that are larger than a tile; None converts them whole.
+        tiling: How pictures larger than a tile are divided; None converts them whole.
     """
 
     config: Any
@@ -45,8 +45,8 @@ class TiledAutoencoder:
 
         Args:
             tile_size: Side of a tile in pixels.
-            overlap: Pixels that neighbours share; over them one tile passes into the other. A
-                quarter of a tile where none is given.
+            overlap: Pixels that neighbours share; over them one tile passes into the other. None
+                takes a quarter of a tile.
 
         Raises:
             InvalidInputError: A size is no multiple of the pixels to a latent cell (8), or tiles
@@ -96,7 +96,7 @@ def _in_tiles(
     given: int,
     made: int,
 ) -> FloatArray:
-    """Convert [B,C,H,W] tile by tile; a latent cell is `given` wide in it, `made` in the result."""
+    """Convert [B,C,H,W] by tiles; a latent cell is `given` wide there, `made` in the result."""
     height, width = (side // given for side in array.shape[2:])
     total: Any = None
     weights = np.zeros((height * made, width * made), np.float32)

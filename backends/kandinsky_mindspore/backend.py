@@ -49,8 +49,8 @@ __all__ = ["CLASSES", "COMPILE_VARIABLE", "MindSporeBackend"]
 
 COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
 
-# A fact of the process, as its one device is: the network that was used last stays there after its
-# run, so that it must make room for those of other pipelines too, whose backends are other objects.
+# The process has one turn, as it has one device. The network that was used last stays there after
+# its run, and must make room for networks of other pipelines, whose backends are other objects.
 _TURN = Turn()
 
 CLASSES: Mapping[type[NetworkConfig], type[MindSporeNetwork]] = {

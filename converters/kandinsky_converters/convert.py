@@ -81,7 +81,7 @@ class Conversion:
     Attributes:
         source: The source as the user named it.
         target: One of `LAYOUTS`.
-        dtype: Dtype that was asked for; None kept the dtype of each tensor.
+        dtype: Dtype that the user asked for; None kept the dtype of each tensor.
         components: The networks' records by component name.
         versions: Versions of this library and of NumPy.
     """

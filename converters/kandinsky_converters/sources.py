@@ -75,7 +75,7 @@ def _subfolders(folder: Path, holding: str) -> list[Path]:
 
 
 def _named_model(name: str | Path, options: HubOptions, wanted: Sequence[str]) -> Source:
-    """A folder with a model_index.json, fetched where it lies on the hub."""
+    """Open a folder with a model_index.json; a model on the hub is fetched first."""
     opened = OpenedModel.of(name, "decoder", options)
     if local_folder(name) is None:
         names = _wanted(opened.checkpoint.components, wanted)
@@ -86,7 +86,7 @@ def _named_model(name: str | Path, options: HubOptions, wanted: Sequence[str]) -
 
 
 def _model(name: str, half: str, index: Checkpoint, wanted: Sequence[str]) -> Source:
-    """A folder with a model_index.json whose files are all on this machine."""
+    """Open a folder with a model_index.json whose files are all on this machine."""
     folder = index.folder
     names = _wanted(index.components, wanted)
     index.require(names)

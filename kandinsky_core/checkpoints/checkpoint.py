@@ -89,7 +89,7 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfiguredComponent(Component):
-    """A component whose config is known, be it from its file or from elsewhere.
+    """A component whose config is given, instead of read from a file in its folder.
 
     Attributes:
         settings: The config.
@@ -161,7 +161,7 @@ class Checkpoint:
 
     @property
     def has_index(self) -> bool:
-        """Whether it is in diffusers' layout, where an index lists the components."""
+        """Whether the folder is in diffusers' layout, where an index lists the components."""
         return (self.folder / _INDEX).is_file()
 
     def require(self, names: Iterable[str]) -> dict[str, Component]:

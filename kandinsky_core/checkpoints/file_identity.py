@@ -1,4 +1,4 @@
-"""Telling whether a file is still the one that was read before."""
+"""Tells whether a file is still the one that was read before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FileIdentity = tuple[int, int, int, int]
 
 
 def file_identity(path: Path) -> FileIdentity | None:
-    """Return what changes when a file is replaced or written to; None where there is none."""
+    """Return numbers that change when a file is replaced or written; None without a file."""
     try:
         found = path.stat()
     except OSError:

@@ -67,7 +67,7 @@ def resolve_model(
 
     Raises:
         InvalidInputError: The name is neither text nor a path.
-        ModelNotFoundError: The name is none of these, or the hub cannot deliver the model.
+        ModelNotFoundError: The name stands for no model, or the hub cannot deliver the model.
     """
     if not isinstance(name, (str, Path)):
         raise InvalidInputError(
@@ -105,7 +105,7 @@ def fetch_components(
     Args:
         repo: The hub id.
         part: See `resolve_model`.
-        options: Those that fetched the index.
+        options: The options with which the index was fetched.
         components: Names of the components.
         at: The folder of the index. The same commit is fetched, whatever its branch holds by now.
 

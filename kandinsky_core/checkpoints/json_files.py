@@ -1,4 +1,4 @@
-"""Reading JSON files: every one of a model goes through here, so that a test can count them."""
+"""Reads every JSON file of a model, in one place so that a test can count the reads."""
 
 from __future__ import annotations
 

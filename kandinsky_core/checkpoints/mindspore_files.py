@@ -68,7 +68,7 @@ class MindSporeFile:
         return file_identity(self.path) == self._identity
 
     def again(self) -> Self:
-        """Return the same tensors as if opened anew: what was found is shared, the mapping not."""
+        """Return the same tensors as if opened anew: their places are shared, the mapping not."""
         other = copy.copy(self)
         other._map = _mapped(self.path)
         return other
@@ -121,7 +121,7 @@ class MindSporeFile:
                 code = _CODES[text]
             elif number == _CONTENT:
                 content = at, to
-        spec = () if dims == [0] else tuple(dims), code  # MindSpore writes a scalar so
+        spec = () if dims == [0] else tuple(dims), code  # MindSpore writes a scalar like this
         if self._specs.setdefault(name, spec) != spec or len(dims) > 8:
             raise ValueError(f"tensor {name!r} comes twice")
         self._pieces.setdefault(name, []).append(content)

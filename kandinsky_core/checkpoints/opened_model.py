@@ -19,15 +19,15 @@ class OpenedModel:
     resolving the name a second time.
 
     Args:
-        name: What the user called it.
-        part: Which half or variant of it this is; see `resolve_model`.
+        name: The model as the user named it: an embedded model's name, a folder, or a hub id.
+        part: The half or variant of the model that is meant; see `resolve_model`.
         options: How to fetch from the hub.
-        checkpoint: Its index.
+        checkpoint: The index of the model.
 
     Attributes:
-        name: As given.
-        part: As given.
-        checkpoint: As given, or opened anew where fetching has brought another folder.
+        name: The model as the user named it.
+        part: The half or variant of the model that is meant.
+        checkpoint: The index; it is opened anew where fetching has brought another folder.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class OpenedModel:
 
     @classmethod
     def of(cls, model: str | Path | OpenedModel, part: str, options: HubOptions) -> OpenedModel:
-        """Return an opened model as it is, and open what is given by its name.
+        """Return an opened model as it is, and open a model that is given by its name.
 
         Args:
             model: An embedded model's name, a folder, a hub id, or an opened model.
@@ -59,16 +59,16 @@ class OpenedModel:
 
     @property
     def folder(self) -> Path:
-        """Where it lies on this machine."""
+        """The folder of the model on this machine."""
         return self.checkpoint.folder
 
     @property
     def pipeline_class(self) -> str:
-        """The name of the pipeline that it says it is for."""
+        """The name of the pipeline class that the model is for, by its index."""
         return self.checkpoint.pipeline_class
 
     def fetch(self, names: Iterable[str]) -> None:
-        """Bring the files of components to this machine, as far as they are not here.
+        """Download the files of components that are not on this machine yet.
 
         Raises:
             ModelNotFoundError: The hub cannot deliver them.
@@ -80,12 +80,12 @@ class OpenedModel:
             str(self.name), self.part, self._options, missing, at=self.checkpoint.folder
         )
         self._fetched.update(missing)
-        # What an index does not list may have been found only now.
+        # A model without an index shows its components only once they are fetched.
         if folder != self.folder or not self.checkpoint.has_index:
             self.checkpoint = _open(folder, self.name, self.part, self._options)
 
     def components(self, names: Iterable[str]) -> dict[str, Component]:
-        """Return components by name, fetched.
+        """Return components by name, with their files on this machine.
 
         Raises:
             ModelNotFoundError: The hub cannot deliver them.

@@ -21,7 +21,7 @@ from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["SafetensorsFiles", "find_weight_files"]
 
-# In the order of preference.
+# Names of weight files, the preferred one first.
 _STEMS = tuple(dict.fromkeys(SAFE_STEMS.values()))
 _PICKLES = tuple(dict.fromkeys(f"{stem}.bin" for stem in PICKLE_STEMS.values()))
 
@@ -39,7 +39,7 @@ class SafetensorsFiles:
         files: The shards, in any order.
 
     Attributes:
-        metadata: What the last file's header says besides its tensors.
+        metadata: The entries of the last file's header that describe no tensor.
 
     Raises:
         CheckpointError: A file is truncated or no safetensors file, or two files hold the same
@@ -77,7 +77,7 @@ class SafetensorsFiles:
     def again(self) -> Self:
         """Return the same tensors as if opened anew: the headers are shared, the mappings are not.
 
-        So whoever keeps this object, for its headers, keeps no mapped file in memory.
+        So an object that is kept for its headers keeps no mapped file in memory.
         """
         other = copy.copy(self)
         other._maps = {}

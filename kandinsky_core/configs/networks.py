@@ -1,4 +1,4 @@
-"""The one table of networks: what this library has to know of each class besides its config.
+"""The one table of networks: the facts about each class that its config does not hold.
 
 To add a network, write its config class and add an entry here. Each backend and the converters'
 inventory then say in one table of their own, keyed by the config class, how they make it; a test
@@ -27,7 +27,7 @@ __all__ = ["NETWORKS", "NetworkClass", "tied_tensors", "unused_tensors"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkClass:
-    """What is known of one class of networks.
+    """The facts about one class of networks.
 
     Attributes:
         config: The class of its config.
@@ -40,7 +40,7 @@ class NetworkClass:
         instead: A dtype that the network cannot compute in, and the one that takes its place.
         blocks: How the names of a block's tensors begin, with the block's number as a group, where
             the network can be read block by block; None where it is read as a whole.
-        unused: Names of tensors that files hold and that no pipeline uses, and why.
+        unused: Names of tensors that files hold and that no pipeline uses, each with the reason.
         tied: Second names of tensors, under which a file may hold them too, or alone.
     """
 
@@ -55,7 +55,7 @@ class NetworkClass:
 
     @property
     def class_name(self) -> str:
-        """Its name in `model_index.json`."""
+        """The name of the class in `model_index.json`."""
         return self.config.CLASS_NAME
 
 

@@ -33,9 +33,9 @@ class ComponentMemory:
         name: The component's name.
         class_name: The network's class.
         dtype: Dtype that the network computes in; its weights are kept in it.
-        parameters: How many numbers all its weights hold.
-        block_parameters: How many numbers its largest block holds; None where the network cannot be
-            read block by block.
+        parameters: Count of the numbers in all its weights.
+        block_parameters: Count of the numbers in its largest block; None where the network cannot
+            be read block by block.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ComponentMemory:
 
     @classmethod
     def of(cls, name: str, source: ComponentSource, dtype: str) -> ComponentMemory:
-        """Read how much a component takes from the headers of its files.
+        """Work out from the headers of a component's files how much memory it takes.
 
         Args:
             name: The component's name.

@@ -1,4 +1,4 @@
-"""Choosing the pipeline by the task and by what a checkpoint says it is."""
+"""Chooses a pipeline by the task and by the class that a checkpoint names."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ __all__ = [
 
 
 class _AutoPipeline:
-    """Base: builds the pipeline of one task for a decoder's checkpoint.
+    """Base of the `AutoPipelineFor...` classes; each builds the pipelines of one task.
 
     Attributes:
-        task: For messages.
+        task: The task in words, for messages.
         part: The half of an embedded model that the task needs.
         pipelines: `_class_name` of the decoder's model_index.json -> pipeline.
     """
@@ -53,15 +53,15 @@ class _AutoPipeline:
 
     @classmethod
     def from_pretrained(cls, model: str | Path | OpenedModel, **options: Any) -> Any:
-        """Load the pipeline of a checkpoint.
+        """Load the pipeline that does this task with a checkpoint.
 
         Args:
             model: `shapes`, the folder of a decoder or of Kandinsky 3, or a hub id.
-            **options: As for the pipeline's own `from_pretrained`.
+            **options: Further arguments of the pipeline's own `from_pretrained`.
 
         Raises:
-            CheckpointError: The checkpoint is of a class that does not do this task.
-            KandinskyError: As for the pipeline's own `from_pretrained`.
+            CheckpointError: The pipeline that the checkpoint names does not do this task.
+            KandinskyError: See the pipeline's own `from_pretrained`.
         """
         opened = OpenedModel.of(model, cls.part, HubOptions.among(options))
         return cls.pipeline_class(opened).from_pretrained(opened, **options)
@@ -86,12 +86,12 @@ class _AutoPipeline:
         """Make the pipeline of this task from a loaded one of another; they share the networks.
 
         Args:
-            pipeline: As the `AutoPipelineFor...` classes build them: a combined one, or one of
-                Kandinsky 3.
+            pipeline: A pipeline that an `AutoPipelineFor...` class builds: a combined one, or one
+                of Kandinsky 3.
 
         Raises:
-            InvalidInputError: It is not one of those.
-            ConfigError: Its UNet was trained for another task.
+            InvalidInputError: The pipeline is none of these.
+            ConfigError: The pipeline's UNet was trained for another task.
         """
         if isinstance(pipeline, Kandinsky3Decoder):
             third = [made for made in cls.pipelines.values() if issubclass(made, Kandinsky3Decoder)]

@@ -40,12 +40,12 @@ class Row(NamedTuple):
             row: [13], an array of NumPy, JAX (traced, too) or MindSpore, or a list of numbers.
 
         Raises:
-            ValueError: It has more or fewer numbers: a traced index past the end would silently
-                read the last one.
+            ValueError: The row has more or fewer numbers. A traced index past the end would
+                silently read the last one.
         """
         if len(row) != len(ROW_FIELDS):
             raise ValueError(f"a row has {len(ROW_FIELDS)} numbers, not {len(row)}")
-        # By index: to iterate over a traced array would put another operation into the program.
+        # Read by index, since iterating over a traced array would add operations to the program.
         return cls(*(row[column] for column in range(len(ROW_FIELDS))))
 
 

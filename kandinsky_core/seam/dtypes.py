@@ -1,4 +1,4 @@
-"""Dtypes by name, and which component computes in which.
+"""Reads dtypes from users' arguments, and says which dtype a component computes in.
 
 A caller may pass any framework's dtype object (`torch.float16`, `jnp.bfloat16`, `ms.float16`,
 `numpy.float32`) or its name: only the name is read, so no framework is imported for it.
@@ -43,7 +43,7 @@ def dtype_name(dtype: Any) -> str:
     """Return `float32`, `bfloat16` or `float16` for a dtype object of any framework or a name.
 
     Raises:
-        InvalidInputError: Any other dtype, or something that is no dtype.
+        InvalidInputError: The value is another dtype, or no dtype.
     """
     name = dtype if isinstance(dtype, str) else _object_name(dtype)
     name = name.rsplit(".", 1)[-1].lower()
@@ -76,7 +76,7 @@ def chosen_dtype(*given: Any) -> Any:
     """Return the name of the one dtype among these that is not None, or a mapping of names.
 
     Raises:
-        InvalidInputError: Several were given, or something that is no dtype.
+        InvalidInputError: Several dtypes are given, or a value is no dtype.
     """
     found = [value for value in given if value is not None]
     if len(found) == 1 and isinstance(found[0], Mapping):
@@ -91,7 +91,7 @@ def component_dtype(class_name: str, dtype: str) -> str:
     """Return the dtype that a network computes in when its pipeline is asked for `dtype`.
 
     Args:
-        class_name: Of the network; one that is not in `NETWORKS` computes in `dtype`.
+        class_name: The network's class; one that is not in `NETWORKS` computes in `dtype`.
         dtype: One of `DTYPES`.
     """
     return safe_dtype(class_name, pinned_dtype(class_name, dtype))

@@ -14,7 +14,7 @@ __all__ = ["BY_NAME", "STORED", "StoredDtype"]
 
 @dataclass(frozen=True, slots=True)
 class StoredDtype:
-    """One dtype, little-endian.
+    """A dtype of stored values, little-endian, and its name in each kind of file.
 
     Attributes:
         code: Its name in safetensors' files, and in this library where a dtype is stored.

@@ -12,7 +12,7 @@ __all__ = ["Prompts"]
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Checked prompts.
+    """Prompts and negative prompts that have passed `check`.
 
     Attributes:
         texts: P prompts.
@@ -33,7 +33,7 @@ class Prompts:
             name: The argument's name, for the error.
 
         Raises:
-            InvalidInputError: They are no texts, or their numbers differ.
+            InvalidInputError: A prompt is no text, or the numbers of prompts differ.
         """
         if not isinstance(prompt, cls):
             texts = as_prompts(name, prompt)

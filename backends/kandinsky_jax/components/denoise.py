@@ -31,7 +31,9 @@ _FUNCTIONS = ArrayFunctions(
 
 
 class JaxDenoiser(JaxNetwork):
-    """A network for a loop: `prepare` takes the conditioning, a call takes sample and timestep.
+    """A network that runs in a denoising loop, by compiled programs.
+
+    Its `prepare` takes the conditioning; a call takes sample and timestep.
 
     Attributes:
         winograd: Whether its loops use the network's `tiled_form`, as they do on a CPU by default.
@@ -84,7 +86,7 @@ class JaxDenoiser(JaxNetwork):
         return {name: np.asarray(array) for name, array in conditioning.items()}
 
     def prepare_program(self) -> Program:
-        """Return the program that computes, once a run, all that does not depend on the step."""
+        """Return the program that computes, once a run, everything that all steps share."""
         if "prepare" not in self._programs:
             graph = self._graph
 

@@ -32,8 +32,8 @@ class JaxNetwork(ReplaceableWeights):
         config: Its config.
         place: Where the weights lie.
         log: The backend's compilation log.
-        programs: Those of networks with other weights and all else alike, which this one shares.
-        turns: Shared by the networks of which one at a time is on a device, once offloaded.
+        programs: Compiled programs, shared by networks that differ in nothing except weights.
+        turns: An object that offloaded networks share, so that only one is on a device at a time.
     """
 
     backend_name = "jax"
@@ -113,7 +113,7 @@ class JaxNetwork(ReplaceableWeights):
         self._weights = with_weights(self._weights, values, place)
 
     def placed_weights(self, holder: Holder | None = None) -> Any:
-        """Return the weights in place, or with offloading a copy that lives while it is used.
+        """Return the weights in place; with offloading, a copy on the device for as long as needed.
 
         Within `compile_only` it returns their shapes, which are enough to compile.
 

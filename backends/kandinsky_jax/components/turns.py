@@ -20,8 +20,8 @@ class Holder(Protocol):
 class Turns:
     """Knows for each device which run holds weights there; another network's turn ends that.
 
-    A backend has one of these: its networks take turns with each other.
-    A run that is over is nobody's: its copy went with it.
+    A backend has one such object: its networks take turns with each other. A run that is over
+    holds nothing, because its copy went with it.
     """
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ _FUNCTIONS = ArrayFunctions(
 
 
 class _Denoiser(MindSporeNetwork):
-    """Base of networks that are called once a step, which are the ones worth compiling."""
+    """Base of the networks that run once a step; only these are worth compiling."""
 
     _compiles_on_cpu: ClassVar[bool]
 
@@ -49,8 +49,8 @@ class _Denoiser(MindSporeNetwork):
 
         Raises:
             InvalidInputError: Height or width of a UNet's sample is no multiple of `size_multiple`
-                (8 for the published models): the skips of odd levels would not fit, in the
-                reference either.
+                (8 for the published models): the skips of odd levels would not fit, as in
+                the reference.
         """
         self._check(sample)
         return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)

@@ -9,7 +9,7 @@ __all__ = ["OffloadedWeights", "Turn"]
 
 
 class Turn:
-    """Knows whose weights are on the device: of the networks that share it, the one used last."""
+    """Knows whose weights are on the device: the network that was used last has them there."""
 
     def __init__(self) -> None:
         self._holder: weakref.ref[OffloadedWeights] | None = None

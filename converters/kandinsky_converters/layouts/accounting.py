@@ -1,7 +1,8 @@
 """Accounts for every tensor of a checkpoint before any is read.
 
-What a network expects and what the files hold must match one to one, but for tensors that are
-known to be unused (the table of networks says why) and names that old files spell differently.
+The tensors that a network expects and those that the files hold must match one to one. Two
+exceptions are known: unused tensors (the table of networks says why they are unused), and names
+that old files spell differently.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def account(
     Args:
         network: Class name of the network.
         expected: The shape of each parameter by its name, in PyTorch's names and layout.
-        tensors: The checkpoint; only names, shapes and dtypes are asked for.
+        tensors: The checkpoint; only its names, shapes and dtypes are read.
 
     Returns:
         The name that the network expects for each tensor to read, in the checkpoint's order.

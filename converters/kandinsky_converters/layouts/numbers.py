@@ -15,12 +15,12 @@ from kandinsky_core.seam.stored_dtypes import BY_NAME
 __all__ = ["all_finite", "cast", "recast", "refuse_non_finite"]
 
 MAX_NAMES_SHOWN = 8
-_CHUNK = 1 << 18  # values; so many stay in a core's cache
+_CHUNK = 1 << 18  # values; this many stay in a core's cache
 _ROWS = 16
 
 
 def all_finite(array: Array) -> bool:
-    """Tell whether no value is NaN or infinite. It needs hardly any memory."""
+    """Tell whether no value is NaN or infinite, with hardly any memory."""
     stored = BY_NAME.get(array.dtype.name)
     if stored is None or not stored.floating:
         return True

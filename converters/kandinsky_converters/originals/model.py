@@ -84,12 +84,12 @@ class OriginalComponent(Component):
 
     @cached_property
     def part(self) -> Part:
-        """The component as the converter sees it."""
+        """The component in the form that the converter takes."""
         return self.opened()
 
     @property
     def config(self) -> dict[str, Any]:
-        """See `Component.config`; where no file holds one, it is the published config."""
+        """See `Component.config`; a component without a config file has the published config."""
         return dict(self.part.config)
 
     def tensors(self) -> Tensors:
@@ -189,7 +189,7 @@ def open_original_source(
 
 
 def _made(model: Checkpoint) -> dict[str, bytes]:
-    """Return the files that make networks a model folder; none where no tokenizer is among them."""
+    """Return the small files that a model folder needs; none where it has no tokenizer."""
     if "tokenizer" not in model.components:
         return {}
     index = {"_class_name": model.pipeline_class} | {

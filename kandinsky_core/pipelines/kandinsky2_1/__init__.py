@@ -1,1 +1,1 @@
-"""Kandinsky 2.1."""
+"""The pipelines of Kandinsky 2.1, whose decoders read the prompt beside image embeddings."""

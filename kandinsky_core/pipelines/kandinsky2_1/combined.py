@@ -37,18 +37,18 @@ class _ReadsPrompt(CombinedPipeline):
 
 
 class KandinskyCombinedPipeline(_ReadsPrompt, KandinskyV22CombinedPipeline):
-    """Text to image in one call; what `AutoPipelineForText2Image` builds for 2.1."""
+    """Text to image in one call; `AutoPipelineForText2Image` builds it for 2.1."""
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyPipeline
 
 
 class KandinskyImg2ImgCombinedPipeline(_ReadsPrompt, KandinskyV22Img2ImgCombinedPipeline):
-    """Image to image in one call; what `AutoPipelineForImage2Image` builds for 2.1."""
+    """Image to image in one call; `AutoPipelineForImage2Image` builds it for 2.1."""
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyImg2ImgPipeline
 
 
 class KandinskyInpaintCombinedPipeline(_ReadsPrompt, KandinskyV22InpaintCombinedPipeline):
-    """Inpainting in one call; what `AutoPipelineForInpainting` builds for 2.1."""
+    """Inpainting in one call; `AutoPipelineForInpainting` builds it for 2.1."""
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyInpaintPipeline

@@ -1,7 +1,7 @@
-"""What sets the decoders of Kandinsky 2.1 apart: they read the prompt, in many languages.
+"""Adds to the decoder of Kandinsky 2.2 what 2.1 has: it reads the prompt, in many languages.
 
-All else is the same decoder: this module, the signatures that begin with the prompt, the noise of
-image to image, and the missing blend of inpainting are the whole difference of the families.
+The families differ in four points: this module, the signatures that begin with the prompt, the
+noise of image to image, and the blend of inpainting, which 2.1 lacks.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Kandinsky21Decoder(EmbeddingDecoder):
         """Return P prompts for `count` pictures, and as many negative ones where any are given.
 
         Raises:
-            InvalidInputError: They are no texts, their numbers differ, or the prompts cannot be
-                shared out evenly.
+            InvalidInputError: A prompt is no text, the numbers of prompts differ, or the prompts
+                cannot be shared out evenly.
         """
         prompts = Prompts.check(prompt, negative_prompt)
         if count % len(prompts):

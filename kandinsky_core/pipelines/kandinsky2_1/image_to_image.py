@@ -21,10 +21,10 @@ __all__ = ["KandinskyImg2ImgPipeline"]
 class KandinskyImg2ImgPipeline(Kandinsky21Decoder, Img2ImgDecoder):
     """Image to image: the last part of the denoising, begun from a noised picture.
 
-    Source: diffusers' pipeline of the same name, and like it noises the picture by other betas
-    than the scheduler's, as the original repository does. Differences: the picture has the size
-    asked for (the reference fails for sizes that are not square multiples of 64), latents are
-    taken, and embeddings are repeated for several pictures with guidance off too.
+    Source: diffusers' pipeline of the same name. As there and in the original repository, the
+    picture is noised by other betas than the scheduler's. Differences: the picture has the size
+    asked for (the reference fails for sizes that are not square multiples of 64), `image` may be
+    latents, and embeddings are repeated for several pictures with guidance off too.
     """
 
     def prepare(
@@ -54,8 +54,8 @@ class KandinskyImg2ImgPipeline(Kandinsky21Decoder, Img2ImgDecoder):
 
         Args:
             prompt: One prompt or a list of E, in any of the encoder's hundred languages.
-            image: Where to start from: as every call takes it, or latents [N, C, h, w] as MoVQ
-                encodes them.
+            image: The picture to start from, in the forms that every call takes, or latents
+                [N, C, h, w] as MoVQ encodes them.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
         options = self.call_options(

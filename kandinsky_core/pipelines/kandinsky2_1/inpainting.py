@@ -17,10 +17,10 @@ __all__ = ["KandinskyInpaintPipeline"]
 
 
 class KandinskyInpaintPipeline(Kandinsky21Decoder, InpaintDecoder):
-    """Inpainting: white pixels of the mask are repainted, black ones kept.
+    """Inpainting: white pixels of the mask are repainted, and black ones are kept.
 
-    Source: diffusers' pipeline of the same name. As there the kept part is only what the UNet was
-    shown, not put back after every step, and so changes a little; `paste_back` keeps it exactly.
+    Source: diffusers' pipeline of the same name. As there, the UNet only sees the kept
+    part, and no step puts it back. So it changes a little; `paste_back` keeps it exactly.
     Differences: any size of picture and mask is resized to the size asked for, the mask that is
     passed in stays as it was, and embeddings are repeated with guidance off too.
     """

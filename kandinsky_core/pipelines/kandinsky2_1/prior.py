@@ -1,4 +1,4 @@
-"""The prior of Kandinsky 2.1, by whose name diffusers' guide loads that of 2.2 too."""
+"""The prior of Kandinsky 2.1; diffusers' guide loads the prior of 2.2 by this name too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["KandinskyPriorPipeline"]
 
 
 class KandinskyPriorPipeline(KandinskyV22PriorPipeline):
-    """The prior of 2.2 with narrower embeddings, which its config says.
+    """The prior of 2.2 with narrower embeddings; its config gives their width.
 
     Source: diffusers' pipeline of the same name. Difference: `interpolate` gives a row for each of
     several pictures (the reference sums them all into one).

@@ -1,1 +1,1 @@
-"""Kandinsky 2.2."""
+"""The pipelines of Kandinsky 2.2: a prior, decoders, and both behind one call."""

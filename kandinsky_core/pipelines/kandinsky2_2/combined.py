@@ -17,7 +17,7 @@ __all__ = ["KandinskyV22CombinedPipeline"]
 
 
 class KandinskyV22CombinedPipeline(CombinedPipeline):
-    """Text to image in one call; what `AutoPipelineForText2Image` builds for 2.2."""
+    """Text to image in one call; `AutoPipelineForText2Image` builds it for 2.2."""
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyV22Pipeline
 
@@ -49,9 +49,9 @@ class KandinskyV22CombinedPipeline(CombinedPipeline):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            negative_prompt: What the pictures shall not be; it goes to the prior.
-            generator: As every call takes it. It serves the prior first and runs on in the decoder.
-            latents: Initial noise of the prior [B, D], [2B, D] with a negative prompt.
+            negative_prompt: The text that describes what to keep out; it goes to the prior.
+            generator: As for every call; it serves the prior first and runs on in the decoder.
+            latents: Initial noise of the prior, [B, D], or [2B, D] with a negative prompt.
         """
         prior = self.prior_pipe.prepare(
             prompt,

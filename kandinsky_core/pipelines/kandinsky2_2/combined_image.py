@@ -18,7 +18,7 @@ __all__ = ["KandinskyV22Img2ImgCombinedPipeline", "KandinskyV22InpaintCombinedPi
 
 
 class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
-    """Image to image in one call; what `AutoPipelineForImage2Image` builds for 2.2."""
+    """Image to image in one call; `AutoPipelineForImage2Image` builds it for 2.2."""
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyV22Img2ImgPipeline
 
@@ -52,10 +52,10 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            image: Where to start from: as every call takes it, or latents.
-            negative_prompt: What the pictures shall not be; it goes to the prior.
-            generator: As every call takes it. It serves the prior first and runs on in the decoder.
-            latents: Initial noise of the prior [B, D], [2B, D] with a negative prompt.
+            image: The picture to start from, in the forms that every call takes, or latents.
+            negative_prompt: The text that describes what to keep out; it goes to the prior.
+            generator: As for every call; it serves the prior first and runs on in the decoder.
+            latents: Initial noise of the prior, [B, D], or [2B, D] with a negative prompt.
         """
         prior = self.prior_pipe.prepare(
             prompt,
@@ -88,7 +88,7 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
 
 
 class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
-    """Inpainting in one call; what `AutoPipelineForInpainting` builds for 2.2."""
+    """Inpainting in one call; `AutoPipelineForInpainting` builds it for 2.2."""
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyV22InpaintPipeline
 
@@ -123,10 +123,10 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            prompt: One prompt or a list of P: what the white part of the mask shall show.
-            negative_prompt: What the pictures shall not be; it goes to the prior.
-            generator: As every call takes it. It serves the prior first and runs on in the decoder.
-            latents: Initial noise of the prior [B, D], [2B, D] with a negative prompt.
+            prompt: One prompt or a list of P; it describes the white part of the mask.
+            negative_prompt: The text that describes what to keep out; it goes to the prior.
+            generator: As for every call; it serves the prior first and runs on in the decoder.
+            latents: Initial noise of the prior, [B, D], or [2B, D] with a negative prompt.
         """
         prior = self.prior_pipe.prepare(
             prompt,

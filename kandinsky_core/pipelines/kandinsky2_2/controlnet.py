@@ -16,7 +16,7 @@ from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 
 __all__ = ["KandinskyV22ControlnetImg2ImgPipeline", "KandinskyV22ControlnetPipeline"]
 
-# Pixels of a hint to a latent cell along a side, which three convolutions of stride 2 make.
+# Pixels of a hint to a latent cell along a side: three convolutions with stride 2 read it.
 _HINT_FACTOR = 8
 
 
@@ -30,11 +30,11 @@ class _HintDecoder(EmbeddingDecoder):
     def check_hint(self, hint: Any, plan: DecoderPlan) -> FloatArray:
         """Return hints [N, 3, 8h, 8w] in [0, 1] for latents of h x w.
 
-        A hint of another size is resized to that of the picture (times 8 over MoVQ's factor, which
-        is 1 for the published models).
+        A hint of another size is resized to the picture's size, times 8 over MoVQ's factor. For
+        the published models that quotient is 1.
 
         Raises:
-            InvalidInputError: It is no picture.
+            InvalidInputError: The hint is no picture.
         """
         _, height, width = plan.latent_shape
         sides = [
@@ -134,7 +134,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(_HintDecoder, Img2ImgDecoder):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            image: Where to start from, as for `KandinskyV22Img2ImgPipeline`.
+            image: The picture to start from, as for `KandinskyV22Img2ImgPipeline`.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
         options = self.call_options(

@@ -54,7 +54,7 @@ class EmbeddingDecoder(DecoderPipeline):
         """Refuse a UNet that was trained for another task.
 
         Raises:
-            ConfigError: Says which task the UNet is for.
+            ConfigError: The UNet is for another task; the message says for which.
         """
         unet = configs.get("unet")
         if unet is None:
@@ -77,18 +77,19 @@ class EmbeddingDecoder(DecoderPipeline):
     def check_embeds(
         self, embeds: Any, negative: Any, copies: Any, guided: bool
     ) -> tuple[FloatArray | None, int]:
-        """Check image embeddings; returns them, repeated, and the number of pictures they make.
+        """Check image embeddings; return them with a row for each picture, and that number.
 
-        They are None while a prior has yet to make them.
+        The returned embeddings are None while a prior has yet to make them.
 
         Args:
-            embeds: [E, D], a list of such, or `EmbedsToCome`.
+            embeds: Image embeddings [E, D], a list of such arrays, or `EmbedsToCome`.
             negative: Unconditional embeddings, which guidance needs.
-            copies: Pictures of each embedding.
+            copies: Number of pictures of each embedding.
             guided: Whether guidance is on.
 
         Raises:
-            InvalidInputError: They have another shape, or `copies` is no number of pictures.
+            InvalidInputError: The embeddings have another shape, or `copies` is no number of
+                pictures.
         """
         copies = positive_int("num_images_per_prompt", copies)
         if isinstance(embeds, EmbedsToCome):
@@ -110,11 +111,11 @@ class EmbeddingDecoder(DecoderPipeline):
 
         Args:
             request: What `prepare` of this pipeline returned.
-            image_embeds: One for each picture, [B, D].
-            negative_image_embeds: [B, D], which guidance needs.
+            image_embeds: An embedding for each picture, [B, D].
+            negative_image_embeds: Unconditional embeddings [B, D], which guidance needs.
 
         Raises:
-            InvalidInputError: They have another shape.
+            InvalidInputError: The embeddings have another shape.
         """
         shape = (request.count, self.unet.config.image_embed_dim)
         made = as_batch("image_embeds", image_embeds, shape)

@@ -1,4 +1,4 @@
-"""Whether a device would hold both halves of a combined pipeline, asked before either is loaded."""
+"""Checks that a device can hold both halves of a combined pipeline, before either is loaded."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _DTYPES = ("dtype", "torch_dtype", "mindspore_dtype", "mindspore")
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """What one half is loaded from.
+    """One half of a combined pipeline that is about to be loaded.
 
     Attributes:
-        pipeline: Its class.
-        model: Its model.
-        options: What `from_pretrained` is given besides.
-        ready: Components that are there already.
-        prefix: Of its components' names in the whole.
+        pipeline: The half's class.
+        model: The model that it is loaded from.
+        options: The other arguments of its `from_pretrained`.
+        ready: Components that the caller gave, by name; they are not loaded.
+        prefix: Prefix of its components' names in the combined pipeline.
     """
 
     pipeline: type[DiffusionPipeline]
@@ -40,14 +40,16 @@ class Half:
 
 
 def require_room_for_halves(backend: Backend, *halves: Half) -> None:
-    """See `kandinsky_core.memory.check.require_room`; options are alike in both halves.
+    """Refuse to load two halves that the device cannot hold together.
+
+    See `kandinsky_core.memory.check.require_room`. The options of both halves are alike.
 
     Args:
-        backend: What loads both.
+        backend: The backend that loads both.
         *halves: The halves.
 
     Raises:
-        KandinskyError: As `from_pretrained` raises.
+        KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     options = halves[0].options
     places = {
@@ -57,7 +59,7 @@ def require_room_for_halves(backend: Backend, *halves: Half) -> None:
     }
     memories = [backend.memory(place) for place in set(places.values())]
     if all(memory is None or memory.host for memory in memories):
-        return  # nothing is looked for twice where nothing can be said
+        return  # the free memory is unknown, so no file is looked up for it
     parts = [part for half in halves for part in _components(half)]
     require_room(backend, parts, places, offload=bool(options.get("offload")))
 
@@ -68,7 +70,7 @@ def _place(half: Half, name: str) -> str | None:
 
 
 def _components(half: Half) -> Iterator[ComponentMemory]:
-    """Yield what a half loads, under its names in the whole."""
+    """Yield the memory of each network of a half, under its name in the combined pipeline."""
     dtype = chosen_dtype(*map(half.options.get, _DTYPES))
     names = [name for name in half.pipeline.component_names if name not in half.ready]
     for name, source in half.model.components(names).items():

@@ -48,8 +48,8 @@ class KandinskyV22Img2ImgPipeline(EmbeddingDecoder, Img2ImgDecoder):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            image: Where to start from: as every call takes it, or latents [N, C, h, w] as MoVQ
-                encodes them.
+            image: The picture to start from, in the forms that every call takes, or latents
+                [N, C, h, w] as MoVQ encodes them.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
         options = self.call_options(

@@ -16,7 +16,7 @@ __all__ = ["KandinskyV22InpaintPipeline"]
 
 
 class KandinskyV22InpaintPipeline(EmbeddingDecoder, InpaintDecoder):
-    """Inpainting: white pixels of the mask are repainted, black ones kept.
+    """Inpainting: white pixels of the mask are repainted, and black ones are kept.
 
     Source: diffusers' pipeline of the same name, whose mask has this meaning since 0.19.
     Differences: each picture of a batch keeps its own pixels (the reference blends all with the
@@ -57,8 +57,8 @@ class KandinskyV22InpaintPipeline(EmbeddingDecoder, InpaintDecoder):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            mask_image: As every call takes it. The repainted region grows by the neighbours of its
-                latent cells, as in the reference.
+            mask_image: The mask, in the forms that every call takes. The repainted region grows by
+                the neighbours of its latent cells, as in the reference.
             paste_back: Put the kept pixels back exactly. Without it they pass through MoVQ, which
                 changes them a little.
         """

@@ -96,16 +96,16 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            negative_prompt: What the picture shall not be: one text for all prompts or one for
-                each. Its own embedding is made by the same prior and becomes
-                `negative_image_embeds`, which doubles the work.
-            latents: Initial noise [B, D], [2B, D] with a negative prompt; drawn when None.
-            output_type: `np`.
+            negative_prompt: The text that describes what to keep out: one for all prompts, or a
+                list with one for each. The same prior makes its embedding, which becomes
+                `negative_image_embeds`. This doubles the work.
+            latents: Initial noise [B, D], or [2B, D] with a negative prompt; None draws it.
+            output_type: `np`, the only form.
 
         Returns:
-            The request, which `run` turns into `image_embeds` and `negative_image_embeds`, float32
-            [B, D], those of one prompt together. Without a negative prompt the latter is the
-            embedding of an all-zero image.
+            The request. `run` turns it into `image_embeds` and `negative_image_embeds`, float32
+            [B, D]; the rows of one prompt stand together. Without a negative prompt
+            `negative_image_embeds` is the embedding of an all-zero image.
         """
         request = self._request(
             prompt,
@@ -138,12 +138,12 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         return request.options.returned(self.make(request))
 
     def make(self, request: PriorRequest) -> KandinskyPriorPipelineOutput:
-        """Make the embeddings as `run` does, and return an object whatever the caller wants."""
+        """Make the embeddings as `run` does, and always return them as an output object."""
         conditioning = self._encode(request)
         return self._embed(request, self._sample(request), conditioning)
 
     def _sample(self, request: PriorRequest) -> FloatArray:
-        """Return where the loop starts."""
+        """Return the sample that the loop starts from."""
         latents = request.draw() if request.latents is None else request.latents
         return latents * np.float32(request.schedule.init_noise_sigma)
 
@@ -168,24 +168,24 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             images_and_prompts: Texts, and pictures: PIL or arrays (see
                 `kandinsky_core.pictures.inputs`), or pixels [1, 3, S, S] as CLIP's image processor
                 gives them.
-            weights: One for each; they are not normalised.
-            num_images_per_prompt: Rows of the result.
-            num_inference_steps: Steps of the prior.
+            weights: One weight for each item; they are not normalised.
+            num_images_per_prompt: Number of rows of the result.
+            num_inference_steps: Number of denoising steps in the prior.
             generator: As for a call; it runs on from item to item.
             latents: Initial noise [B, D] of every item.
             negative_prior_prompt: Negative prompt of every item.
-            negative_prompt: Prompt whose embedding becomes `negative_image_embeds`; empty takes
-                what a call with `negative_prior_prompt` gives.
-            guidance_scale: Classifier-free guidance of the prior.
-            device: Not used; there for scripts written for diffusers.
+            negative_prompt: Prompt whose embedding becomes `negative_image_embeds`. An empty
+                one takes the result of a call with `negative_prior_prompt`.
+            guidance_scale: Weight of classifier-free guidance in the prior.
+            device: Has no effect; scripts written for diffusers may pass it.
             seed: As for a call.
 
         Returns:
             As for a call.
 
         Raises:
-            InvalidInputError: As many weights as items are needed, and items must be text or
-                pictures.
+            InvalidInputError: The numbers of weights and items differ, or an item is neither a text
+                nor a picture.
         """
         items = self._items(images_and_prompts)
         if np.ndim(weights) != 1 or len(items) != len(weights):
@@ -199,7 +199,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         negatives = negatives_for([""], negative_prior_prompt)
 
         def run(text: str | Prompts) -> KandinskyPriorPipelineOutput:
-            # Of this class: a child may want a picture for each text.
+            # This class's own method: a subclass may want a picture for each text.
             request = KandinskyV22PriorPipeline.prepare(
                 self,
                 Prompts(Prompts.check(text).texts, negatives),
@@ -252,7 +252,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         return items
 
     def _pixels(self, name: str, image: Any) -> FloatArray:
-        """Turn a picture into what the image encoder reads, [1, 3, S, S]; such pixels pass."""
+        """Turn a picture into the image encoder's pixels, [1, 3, S, S]; such pixels pass."""
         size = self.image_encoder.config.image_size
         if getattr(image, "ndim", 0) == 4:
             return as_batch(f"{name} (as CLIP's pixels)", image, (None, 3, size, size))
@@ -266,8 +266,8 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
     def zero_embeds(self, count: int) -> FloatArray:
         """Return the CLIP embedding of an all-zero image, `count` times: [count, D].
 
-        Zero after normalisation, so a picture of the mean colour. It is the decoder's
-        unconditional input.
+        The image is zero after normalisation, so it has the mean colour everywhere. Its embedding
+        is the decoder's unconditional input.
         """
         size = self.image_encoder.config.image_size
         embeds = self._encode_pixels(np.zeros((1, 3, size, size), np.float32))
@@ -289,7 +289,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         """Check the arguments of a call.
 
         Raises:
-            InvalidInputError: One is of the wrong kind or range.
+            InvalidInputError: An argument is of the wrong kind or range.
         """
         prompts = Prompts.check(prompt, negative_prompt)
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
@@ -310,8 +310,8 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
 
     def _encode(self, request: PriorRequest) -> dict[str, Array]:
         """Encode the texts of the batch, the unconditional rows first when guidance is on."""
-        # With a negative prompt its rows run with themselves as unconditional texts, so guidance
-        # leaves them as they are; the reference does the same.
+        # The rows of a negative prompt have themselves as unconditional texts, so guidance leaves
+        # them as they are; the reference does the same.
         prompts, negatives = request.prompts.texts, request.prompts.negatives
         texts = prompts + (negatives or [])
         unconditional = 2 * negatives if negatives is not None else [""] * len(prompts)
@@ -327,7 +327,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
     def _embed(
         self, request: PriorRequest, sample: FloatArray, conditioning: dict[str, Array]
     ) -> KandinskyPriorPipelineOutput:
-        """Run the loop, and leave the space that the prior works in."""
+        """Run the loop, and turn its result from the prior's scale into image embeddings."""
         with self._steps(len(request.schedule), conditioning, request.options) as on_step:
             sample = denoise(
                 self.prior,

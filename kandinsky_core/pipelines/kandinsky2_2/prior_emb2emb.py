@@ -22,9 +22,9 @@ __all__ = ["KandinskyV22PriorEmb2EmbPipeline"]
 
 
 class KandinskyV22PriorEmb2EmbPipeline(KandinskyV22PriorPipeline):
-    """Prior that starts from the embedding of a picture: near it at a low `strength`.
+    """Prior that starts from a picture's embedding; a low `strength` keeps the result near it.
 
-    Source: diffusers' pipeline of the same name. As there the embedding is noised as it is, though
+    Source: diffusers' pipeline of the same name. As there, the embedding is noised as it is, though
     the prior works on normalised ones. `interpolate` differs: texts work, and the unconditional
     embedding is that of the all-zero image (there a text is an error, and the embedding noise).
     """
@@ -49,13 +49,13 @@ class KandinskyV22PriorEmb2EmbPipeline(KandinskyV22PriorPipeline):
         Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
 
         Args:
-            image: Where to start from: a PIL picture or an array of pixels, a list of P, CLIP's
-                pixels [N, 3, S, S], or embeddings [N, D].
+            image: The picture to start from: a PIL picture or an array, a list of P, CLIP's pixels
+                [N, 3, S, S], or embeddings [N, D].
             negative_prompt: As for `KandinskyV22PriorPipeline`.
-            output_type: `np`.
+            output_type: `np`, the only form.
 
         Returns:
-            The request, which `run` turns into `image_embeds` and `negative_image_embeds`, float32
+            The request. `run` turns it into `image_embeds` and `negative_image_embeds`, float32
             [B, D].
         """
         request = self._request(

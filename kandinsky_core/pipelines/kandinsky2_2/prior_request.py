@@ -20,21 +20,20 @@ __all__ = ["PriorRequest"]
 class PriorRequest(CallRequest[KandinskyPriorPipelineOutput | tuple[Any, ...]]):
     """A checked request to the prior.
 
-    The rows of its batch are the prompts, then the negative prompts, which pass through as well;
-    each `copies` times.
+    The rows of its batch are the prompts and then the negative prompts, each `copies` times.
 
     Attributes:
         prompts: The texts.
-        copies: Embeddings to make of each prompt.
+        copies: Number of embeddings to make of each prompt.
         num_inference_steps: Steps of the whole loop.
-        guidance_scale: Guidance is on above 1.
+        guidance_scale: Weight of guidance, which is on above 1.
         schedule: The steps that are taken.
-        source: The generators.
-        embedding_dim: D.
-        options: What the caller wants to see.
+        source: The generators that draw the noise.
+        embedding_dim: Width D of an embedding.
+        options: The callback and the form of the result.
         latents: Initial noise that the caller gave; None draws it.
-        picture: Where to begin, as CLIP's pixels [N, 3, S, S] or as embeddings [N, D]; None where
-            the prior begins with noise.
+        picture: The picture to start from, as CLIP's pixels [N, 3, S, S] or as embeddings [N, D];
+            None where the prior begins with noise.
     """
 
     prompts: Prompts
@@ -55,12 +54,12 @@ class PriorRequest(CallRequest[KandinskyPriorPipelineOutput | tuple[Any, ...]]):
 
     @property
     def groups(self) -> int:
-        """Rows of the batch for each of them."""
+        """Rows of the batch for each embedding: 2 with negative prompts, else 1."""
         return 1 if self.prompts.negatives is None else 2
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the sample."""
+        """Shape of the sample: rows of the batch, and D."""
         return self.groups * self.count, self.embedding_dim
 
     def draw(self) -> FloatArray:

@@ -31,8 +31,8 @@ class CombinedRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
     """A checked call of both halves.
 
     Attributes:
-        prior: What the prior is to make.
-        decoder: What the decoder is to make of it.
+        prior: The request to the prior.
+        decoder: The request to the decoder, for embeddings that the prior makes.
         decoder_negatives: Negative prompts of a decoder that reads texts, one for each prompt, or
             None where none is given.
     """
@@ -85,7 +85,7 @@ class CombinedPipeline(DiffusionPipeline):
                 "take the prior that belongs to this decoder"
             )
 
-    # Components belong to the halves. Read and set here they are read and set there, so that
+    # Components belong to the halves. To read or set one here reads or sets it there, so that
     # `pipe.scheduler = ...` takes effect, as it does in a pipeline that has no halves.
 
     def __getattr__(self, name: str) -> Any:
@@ -135,12 +135,12 @@ class CombinedPipeline(DiffusionPipeline):
             prior: The prior, where the decoder does not name it (in its README's front matter).
             prior_revision: Revision of the prior; `revision` is the decoder's alone.
             backend: As for every pipeline's `from_pretrained`; one object loads both halves.
-            mesh: Likewise.
+            mesh: As for every pipeline's `from_pretrained`.
             **options: As for every pipeline's `from_pretrained`.
 
         Raises:
             ModelNotFoundError: The decoder names no prior and none was given.
-            KandinskyError: As for every pipeline's `from_pretrained`.
+            KandinskyError: See `DiffusionPipeline.from_pretrained`.
         """
         ready = {name: options.pop(name) for name in cls.component_names if name in options}
         prior_ready = {
@@ -155,7 +155,7 @@ class CombinedPipeline(DiffusionPipeline):
         options["backend"] = chosen
         shared = {**options, "revision": prior_revision}
         of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
-        # A prior that is not there shows before gigabytes of decoder are fetched and read.
+        # A missing prior is noticed before gigabytes of decoder are fetched and read.
         of_prior = OpenedModel.of(
             prior or find_prior(of_decoder.checkpoint, cls.decoder_class.part),
             KandinskyV22PriorPipeline.part,
@@ -185,12 +185,12 @@ class CombinedPipeline(DiffusionPipeline):
         decoder_negative_prompt: Any,
         **arguments: Any,
     ) -> CombinedRequest:
-        """Check what the decoder is to make of the embeddings that the prior will have made.
+        """Check the decoder's part of a call, before the prior has made the embeddings.
 
         Args:
-            prior: What the prior is to make, checked.
-            decoder_negative_prompt: As a call takes it.
-            **arguments: For the decoder's `prepare`, beside the embeddings and the texts.
+            prior: The checked request to the prior.
+            decoder_negative_prompt: The call's argument of this name.
+            **arguments: Arguments of the decoder's `prepare` beside the embeddings and the texts.
 
         Raises:
             InvalidInputError: The decoder refuses an argument.
@@ -209,11 +209,11 @@ class CombinedPipeline(DiffusionPipeline):
         )
 
     def _decoder_texts(self, prompts: Prompts, negative_prompt: Any) -> Prompts | None:
-        """Return what the decoder reads of the texts; None if it reads none.
+        """Return the texts that the decoder reads; None if it reads none.
 
         Raises:
-            InvalidInputError: There is a negative prompt for a decoder that reads none, or their
-                numbers differ.
+            InvalidInputError: A decoder that reads no texts is given a negative prompt, or the
+                numbers of texts differ.
         """
         if negative_prompt is not None:
             raise InvalidInputError(
@@ -271,10 +271,10 @@ def find_prior(decoder: Checkpoint, part: str) -> str:
 
     Args:
         decoder: The decoder.
-        part: Its own folder's name, where a folder beside it may be the prior.
+        part: The decoder's folder name in a model that holds the prior beside it.
 
     Raises:
-        ModelNotFoundError: The decoder names none.
+        ModelNotFoundError: The decoder names no prior.
     """
     folder = decoder.folder
     both = folder.parent / "prior" / "model_index.json"

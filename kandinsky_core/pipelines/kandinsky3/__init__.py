@@ -1,1 +1,1 @@
-"""Kandinsky 3.0 and 3.1."""
+"""The pipelines of Kandinsky 3.0 and 3.1, which have no prior."""

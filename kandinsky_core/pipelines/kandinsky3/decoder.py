@@ -41,12 +41,13 @@ _SIDE = 1024  # pixels that the published UNet was trained at; its config does n
 
 
 class Kandinsky3Decoder(DecoderPipeline):
-    """Base of the pipelines.
+    """Base of the pipelines of Kandinsky 3.
 
     Attributes:
-        null_embedding: What the weights were trained with for no text, [D]; diffusers' have none.
-        text_convention: `original` where there is a null embedding, else `diffusers`: see
-            `kandinsky3_texts`. May be set.
+        null_embedding: The vector [D] that stands for an empty text; None for diffusers' weights,
+            which were published without it.
+        text_convention: `original` where there is a null embedding, else `diffusers`; it may be
+            set. See `kandinsky_core.pipelines.kandinsky3.texts`.
     """
 
     component_names: ClassVar[tuple[str, ...]] = (
@@ -92,7 +93,7 @@ class Kandinsky3Decoder(DecoderPipeline):
         """Refuse a UNet that was trained for another task or family.
 
         Raises:
-            ConfigError: Says what the UNet is.
+            ConfigError: The UNet is for another task or family; the message says for which.
         """
         unet = configs.get("unet")
         if unet is None:
@@ -107,7 +108,7 @@ class Kandinsky3Decoder(DecoderPipeline):
 
     @property
     def text_convention(self) -> str:
-        """What the UNet is told of padding and of no text; see the class."""
+        """How the UNet reads padding and an empty text; see the class."""
         return self._text_convention
 
     @text_convention.setter
@@ -177,20 +178,20 @@ class Kandinsky3Decoder(DecoderPipeline):
         device: Any = None,
         negative_prompt: str | list[str] | None = None,
     ) -> PromptEmbeds:
-        """Encode prompts, to be passed later in their place: `pipe(**embeds)`.
+        """Encode prompts, so that later calls take the result in their place: `pipe(**embeds)`.
 
-        Source: the method of this name of diffusers' pipeline, which leaves 128 tokens where its
-        call keeps no more than the texts have, and one. Here both are those of the call.
+        Source: the method of this name in diffusers' pipeline. There it keeps 128 tokens, while a
+        call keeps one more than the longest text has. Here it keeps as many as a call.
 
         Args:
             prompt: One prompt or a list of P.
             do_classifier_free_guidance: Whether to give negative states too.
             num_images_per_prompt: n; each text is repeated n times.
             device: Has no effect; the states are NumPy's.
-            negative_prompt: What the picture shall not be: one text for all or one for each.
+            negative_prompt: The text that describes what to keep out: one for all, or one for each.
 
         Raises:
-            InvalidInputError: They are no texts.
+            InvalidInputError: A prompt is no text.
             NonFiniteError: The text encoder gave NaN or infinity.
         """
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
@@ -201,11 +202,11 @@ class Kandinsky3Decoder(DecoderPipeline):
         return PromptEmbeds(repeated[-1][0], negative[0], repeated[-1][1], negative[1])
 
     def _encode(self, texts: Texts, guided: bool) -> list[States]:
-        """Return states and masks of one length: with guidance the unconditional ones, the others.
+        """Return states and masks of one length; with guidance the unconditional ones come first.
 
         A negative prompt keeps as many tokens as the states of its prompt have. In `original`, as
-        in the reference, it has no more tokens than its prompt, the end of the text among them; it
-        is seen by its own mask, where the reference takes the prompt's.
+        in the reference, it has no more tokens than its prompt, and the last one is the end of the
+        text. It keeps its own mask; the reference takes the prompt's.
         """
         negatives = texts.negatives if guided else None
         tokens = [self._tokens(texts.prompts)] if texts.prompts else []
@@ -228,7 +229,7 @@ class Kandinsky3Decoder(DecoderPipeline):
         return tokens_of(self.tokenizer, texts, lengths)
 
     def _encode_tokens(self, tokens: list[tuple[Array, Array]]) -> list[States]:
-        """Encode several sets of ids and masks in one call: a text encoder is loaded for each."""
+        """Encode all sets of ids and masks in one call, as each call may load the encoder anew."""
         if not tokens:
             return []
         assert self.text_encoder is not None
@@ -244,7 +245,7 @@ class Kandinsky3Decoder(DecoderPipeline):
         return super().make(replace(request, texts=request.texts.expanded()))
 
     def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
-        """Return what the UNet is told of the texts, the unconditional rows first.
+        """Return what the UNet reads of the texts, the unconditional rows first.
 
         Masks are repeated as states are (the reference tiles them).
         """
@@ -268,13 +269,13 @@ class Kandinsky3Decoder(DecoderPipeline):
 def picture_size(
     image: Any, height: int | None, width: int | None, largest: int | None = None
 ) -> tuple[int | None, int | None]:
-    """Return the size asked for, else that of a PIL picture.
+    """Return the height and width asked for, or else the size of a PIL picture.
 
     Args:
-        image: What a task is given, a list perhaps, whose first item counts.
+        image: The picture of a call, or a list whose first item counts.
         height: Pixels, or None.
         width: Pixels, or None.
-        largest: Pixels in all, to which larger pictures are scaled down.
+        largest: Number of pixels to which a larger picture is scaled down; None keeps its size.
     """
     first = image[0] if isinstance(image, (list, tuple)) and image else image
     own = getattr(first, "size", None)

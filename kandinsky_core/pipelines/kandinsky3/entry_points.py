@@ -29,10 +29,10 @@ _MODEL = "ai-forever/Kandinsky3.1"
 
 
 class _EntryPipeline:
-    """Base of what the entry points return.
+    """Base of the objects that the entry points return.
 
     Attributes:
-        pipe: Our pipeline, for all that the call does not take.
+        pipe: Our pipeline, for everything that these calls do not offer.
     """
 
     def __init__(self, pipe: Any) -> None:
@@ -41,7 +41,7 @@ class _EntryPipeline:
     def _images(
         self, images_num: int, bs: int, seed: int | None, make: Callable[..., Any]
     ) -> list[Image.Image]:
-        """Make so many pictures, `bs` at a time, from one generator that runs on."""
+        """Make `images_num` pictures, `bs` at a time, from one generator that runs on."""
         count, size = positive_int("images_num", images_num), positive_int("bs", bs)
         generator = Generator()
         if seed is None:
@@ -63,7 +63,7 @@ class _EntryPipeline:
 
 
 class Kandinsky3T2IPipeline(_EntryPipeline):
-    """What `get_T2I_pipeline` and `get_T2I_Flash_pipeline` return."""
+    """Text to image, as `get_T2I_pipeline` and `get_T2I_Flash_pipeline` return it."""
 
     def __call__(
         self,
@@ -81,7 +81,7 @@ class Kandinsky3T2IPipeline(_EntryPipeline):
     ) -> list[Image.Image]:
         """Make pictures, `bs` at a time.
 
-        As there, Flash takes no notice of `negative_text`, `guidance_scale`, `steps` and `eta`.
+        As there, Flash ignores `negative_text`, `guidance_scale`, `steps` and `eta`.
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
@@ -100,7 +100,7 @@ class Kandinsky3T2IPipeline(_EntryPipeline):
 
 
 class Kandinsky3InpaintingPipeline(_EntryPipeline):
-    """What `get_inpainting_pipeline` returns."""
+    """Inpainting, as `get_inpainting_pipeline` returns it."""
 
     def __call__(
         self,
@@ -137,7 +137,7 @@ class Kandinsky3InpaintingPipeline(_EntryPipeline):
 
 
 def _guidance(name: str, value: Any) -> float:
-    """Refuse what the code there takes for guidance, and our pipelines for none."""
+    """Refuse a scale above 0 and up to 1: it guides in the code there, but not in ours."""
     scale = real_number(name, value)
     if 0 < scale <= 1:
         raise InvalidInputError(f"{name}={value!r}: give 0 (no guidance), or more than 1")
@@ -179,22 +179,22 @@ def _load(
     model: str | Path | None = None,
     **options: Any,
 ) -> Kandinsky3Decoder:
-    """Load a pipeline.
+    """Load a pipeline with the arguments that the entry points take.
 
     Args:
-        pipeline: Its class.
+        pipeline: The class of the pipeline.
         device_map: A device, or one for each of `unet`, `text_encoder`, `movq`.
-        dtype_map: Likewise. MoVQ computes in float32 whatever it says.
+        dtype_map: A dtype, or one for each of these. MoVQ computes in float32 in any case.
         load_in_8bit: Refused: streaming the text encoder needs less memory.
-        load_in_4bit: Likewise.
-        unet_path: The UNet's file, of the name that it was published under.
+        load_in_4bit: Refused for the same reason.
+        unet_path: The UNet's file, under its published name.
         text_encoder_path: The folder `flan_ul2_encoder`, beside that file.
-        movq_path: `movq.pt`, beside it too.
+        movq_path: The file `movq.pt`, beside it too.
         model: A folder or hub id, in place of these paths.
-        **options: For `from_pretrained`.
+        **options: Further arguments of `from_pretrained`.
 
     Raises:
-        KandinskyError: As `from_pretrained` raises.
+        KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     if load_in_8bit or load_in_4bit:
         raise InvalidInputError(

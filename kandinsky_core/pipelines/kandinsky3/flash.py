@@ -23,7 +23,7 @@ class Kandinsky3FlashPipeline(Kandinsky3Decoder):
     """Text to image with the distilled weights of Kandinsky 3.1, without guidance.
 
     Source: `get_T2I_Flash_pipeline` of ai-forever/Kandinsky-3; diffusers has none. Its UNet has the
-    names and shapes of the usual one, so that nothing tells them apart but where they come from.
+    names and shapes of the usual one, so only their origin tells them apart.
     """
 
     part: ClassVar[str] = "flash"
@@ -55,9 +55,9 @@ class Kandinsky3FlashPipeline(Kandinsky3Decoder):
 
         Args:
             prompt: One prompt or a list of P; None where `prompt_embeds` is given.
-            num_inference_steps: 4.
-            guidance_scale: 1 or less: the weights were trained to do without guidance.
-            negative_prompt: None: without guidance it has no effect.
+            num_inference_steps: 4, for which the weights were distilled.
+            guidance_scale: 1 or less, because the weights were trained to do without guidance.
+            negative_prompt: None, because it has no effect without guidance.
             height: Height in pixels, any; None is 1024.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
@@ -82,10 +82,10 @@ class Kandinsky3FlashPipeline(Kandinsky3Decoder):
     __call__ = prepared_call(prepare)
 
     def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
-        """Noise the noise once more, for the first step.
+        """Add noise to the initial noise once more, for the first step.
 
-        Each step predicts the clean sample, which is then noised anew for the next one; so noise is
-        drawn once before the first step, for `latents`, and once for each step.
+        Each step predicts the clean sample, which is noised anew for the next step. So noise is
+        drawn once for `latents`, before the first step, and once for each step.
         """
         noise = self._noise(request)
         again = draw_normal(request.source.generators, noise.shape)

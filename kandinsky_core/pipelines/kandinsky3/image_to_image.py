@@ -21,7 +21,7 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
     """Image to image: the last part of the denoising, begun from a noised picture.
 
     Source: diffusers' pipeline of the same name. Differences: `height` and `width` may be given,
-    the picture has that size (the reference rounds the given picture's down to multiples of 8),
+    the picture has that size (the reference rounds that of `image` down to multiples of 8),
     and masks are repeated as the states are.
     """
 
@@ -55,9 +55,9 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
 
         Args:
             prompt: One prompt or a list of P; None where `prompt_embeds` is given.
-            image: Where to start from: as every call takes it, or latents [N, C, h, w].
-            guidance_scale: w in (w + 1) conditional - w unconditional; off at 1 and below.
-            height: Height in pixels, any; None takes that of a PIL picture, else 1024.
+            image: The picture to start from, as every call takes it, or latents [N, C, h, w].
+            guidance_scale: Weight w in (w + 1) conditional - w unconditional; off at 1 and below.
+            height: Height in pixels, any; None takes the height of a PIL picture, else 1024.
         """
         height, width = picture_size(image, height, width)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)

@@ -68,11 +68,11 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
 
         Args:
             prompt: One prompt or a list of P; None where `prompt_embeds` is given.
-            guidance_scale: w in (w + 1) conditional - w unconditional; off at 1 and below.
-            height: Height in pixels, any; None takes that of a PIL picture, scaled down where the
-                picture has more than 1024 x 1024 pixels, else 1024.
-            paste_back: Put the kept pixels back exactly. Without it all of the picture is painted,
-                the kept part much as it was.
+            guidance_scale: Weight w in (w + 1) conditional - w unconditional; off at 1 and below.
+            height: Height in pixels, any; None takes the height of a PIL picture, scaled down where
+                it has more than 1024 x 1024 pixels, else 1024.
+            paste_back: Put the kept pixels back exactly. Without it the whole picture is painted
+                anew, the kept part much as it was.
         """
         height, width = picture_size(image, height, width, _LARGEST)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
@@ -119,8 +119,8 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
     def _known(self, request: DecoderRequest) -> FloatArray:
         """Return what the UNet reads beside the sample, [B, 1 + C, h, w].
 
-        That is the mask, 1 where the picture is kept, and the latents of the picture with the rest
-        of it in mid-grey.
+        These are the mask, 1 where the picture is kept, and the latents of the picture, whose
+        repainted part is mid-grey.
         """
         assert request.pixels is not None
         assert request.masks is not None

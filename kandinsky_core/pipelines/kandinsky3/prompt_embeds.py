@@ -18,13 +18,14 @@ __all__ = ["PromptEmbeds"]
 
 @dataclass(frozen=True, eq=False)
 class PromptEmbeds(PipelineOutput):
-    """What `encode_prompt` gives and a call takes: `pipe(**embeds)`.
+    """Encoded prompts, which `encode_prompt` returns and a call takes: `pipe(**embeds)`.
 
     Attributes:
-        prompt_embeds: float32 [P, L, H], zero on padding.
-        negative_prompt_embeds: Likewise; None without guidance.
-        attention_mask: bool [P, L], True on tokens.
-        negative_attention_mask: Likewise; True on none where there is no negative prompt.
+        prompt_embeds: States of the prompts, float32 [P, L, H], zero on padding.
+        negative_prompt_embeds: States of the negative prompts, the same; None without guidance.
+        attention_mask: Mask of the prompts, bool [P, L], True on tokens.
+        negative_attention_mask: Mask of the negative prompts, all False where there are none; None
+            without guidance.
     """
 
     prompt_embeds: FloatArray
@@ -39,7 +40,7 @@ class PromptEmbeds(PipelineOutput):
     )
 
     def save(self, path: str | Path) -> None:
-        """Write them to a file, 2 MB at most for each text, whole or not at all.
+        """Write all to one file, at most 2 MB for each text; a failure leaves no partial file.
 
         Raises:
             InvalidInputError: The path does not end in `.safetensors`.
@@ -56,7 +57,7 @@ class PromptEmbeds(PipelineOutput):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
+        """Read the file that `save` wrote.
 
         Raises:
             CheckpointError: The file is damaged, or holds something else.

@@ -21,8 +21,8 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
 
     Source: diffusers' pipeline of the same name. Differences: the picture has the size asked for,
     masks are repeated as the states are for several prompts with several pictures each, and one
-    negative prompt may stand for all. With ai-forever's own weights texts are theirs too: see
-    `text_convention`.
+    negative prompt may stand for all. ai-forever's own weights read texts by their own convention:
+    see `text_convention`.
     """
 
     def prepare(
@@ -54,7 +54,7 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
 
         Args:
             prompt: One prompt or a list of P; None where `prompt_embeds` is given.
-            guidance_scale: w in (w + 1) conditional - w unconditional; off at 1 and below.
+            guidance_scale: Weight w in (w + 1) conditional - w unconditional; off at 1 and below.
             height: Height in pixels, any; None is 1024.
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)

@@ -1,8 +1,8 @@
-"""What Kandinsky 3's UNet is told of texts: tokens, states and masks, in either convention.
+"""Makes the tokens, states and masks that Kandinsky 3's UNet reads of texts, in two conventions.
 
-`diffusers`: the states of padding are zero and projected like all else; no text is zero states and
-a mask of False. `original`, of ai-forever's code: padding is zero behind the projection; no text is
-an embedding of its own, which was trained, as the only token.
+In `diffusers`, the states of padding are zero and are projected as all others are; an empty text is
+zero states and a mask of False. In `original`, ai-forever's, padding is zero after the projection;
+an empty text is one token with an embedding that was trained for it.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Texts:
 
     Attributes:
         prompts: P prompts, or nothing where their states are given.
-        negatives: As many negative ones, or None.
-        states: Given states, or None.
-        negative_states: Likewise.
-        beautifier: Expands the prompts, or None.
+        negatives: As many negative prompts, or None.
+        states: Given states of the prompts, or None.
+        negative_states: Given states of the negative prompts, or None.
+        beautifier: A function that expands a prompt, or None.
     """
 
     prompts: list[str]
@@ -63,11 +63,11 @@ class Texts:
 
     @property
     def count(self) -> int:
-        """P."""
+        """Number P of prompts."""
         return len(self.prompts) if self.states is None else len(self.states[0])
 
     def facts(self, copies: int) -> list[dict[str, Any]]:
-        """Return what the metadata of each of the P * `copies` pictures says of its texts."""
+        """Return for each of the P * `copies` pictures the metadata about its texts."""
         nothing = [None] * self.count
         rows = zip(self.prompts or nothing, self.negatives or nothing, strict=True)
         given = {} if self.states is None else {"prompt_embeds": "given"}
@@ -89,7 +89,7 @@ def check_texts(
     attention_mask: Any,
     negative_attention_mask: Any,
 ) -> Texts:
-    """Check the texts of a call; `width` is that of the states.
+    """Check the texts of a call; `width` is the width H of the states.
 
     Raises:
         InvalidInputError: A prompt and its states are both given, or neither; a mask is missing; or
@@ -132,9 +132,9 @@ def tokens_of(
     """Return ids and mask [P, 128] of texts.
 
     Args:
-        tokenizer: T5's.
-        texts: P of them.
-        lengths: As many tokens are left of each; the last one is the end of the text all the same.
+        tokenizer: The tokenizer of T5.
+        texts: P texts.
+        lengths: Most tokens to keep of each text, [P]; the last one stays the end of the text.
     """
     ids, mask = tokenizer(list(texts))
     for row, length in enumerate([] if lengths is None else lengths):
@@ -149,7 +149,7 @@ def tokens_of(
 def text_length(mask: Array) -> int:
     """Return how many tokens the UNet sees: one more than the longest text has, if there is room.
 
-    The UNet takes a mean over all of them, so that this one counts.
+    The UNet takes a mean over all of them, so the additional one counts.
     """
     return min(int(mask.sum(axis=1).max()) + 1, mask.shape[1])
 
@@ -165,11 +165,11 @@ def fitted(found: States, length: int) -> States:
 
 
 def conditioning_of(found: States, null_embedding: Array | None) -> dict[str, Array]:
-    """Return what `Denoiser.begin` takes of texts; a row without tokens is no text.
+    """Return the conditioning that `Denoiser.begin` takes; a row without tokens is an empty text.
 
     Args:
         found: States and mask, the unconditional rows first.
-        null_embedding: [D], which makes the convention `original`; None makes it `diffusers`.
+        null_embedding: The null embedding [D] in the convention `original`; None in `diffusers`.
     """
     states, mask = found
     if null_embedding is None:

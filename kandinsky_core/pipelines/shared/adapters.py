@@ -21,9 +21,9 @@ def load_lora(networks: Mapping[str, Network], path: str | Path, weight: Any) ->
     """Merge the adapters of a file into the UNet or the prior, whichever they are for.
 
     Args:
-        networks: Of a pipeline, by component.
-        path: See `kandinsky_core.checkpoints.lora.read_lora`.
-        weight: How much of the change.
+        networks: The networks of a pipeline by component name.
+        path: The adapters; see `kandinsky_core.checkpoints.lora.read_lora`.
+        weight: Factor of the change that the adapters make; 1 takes it as it was trained.
 
     Raises:
         InvalidInputError: There is no such file, or the weight is no number.

@@ -1,7 +1,7 @@
-"""Compiling ahead of time: a pipeline's own call, with inputs that stand for any others.
+"""Compiles a pipeline's programs before its first call, by running the call on placeholder inputs.
 
-What a call compiles depends on sizes, on the number of pictures, and on what is switched on. Which
-programs that makes is written nowhere: the call itself goes through them, within `compile_only`.
+Which programs a call needs depends on its sizes, its number of pictures and its switches. No table
+lists them: the call itself, within `compile_only`, meets each of them on its way.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from kandinsky_core.validation import positive_int
 
 __all__ = ["CompilesAhead"]
 
-_SIDE = 8  # of pictures, which a call resizes to the size asked for
+_SIDE = 8  # of the placeholder pictures, in pixels; a call resizes them
 _GUIDED, _UNGUIDED = 2.0, 1.0
 
 
 class CompilesAhead:
-    """What pipelines share that compile before the first call.
+    """Base of the pipelines: gives them `compile`, which makes all programs before the first call.
 
     Attributes:
-        negative_prompt_compiles: Whether a negative prompt makes other shapes, as in the prior.
+        negative_prompt_compiles: Whether a negative prompt changes shapes, as it does in the prior.
     """
 
     networks: Any
@@ -44,26 +44,26 @@ class CompilesAhead:
         prior_guidance: bool | Iterable[bool] | None = None,
         negative_prompt: bool | Iterable[bool] | None = None,
     ) -> list[Compilation]:
-        """Compile all that calls of these shapes need, every combination; nothing is computed.
+        """Compile every program that calls of these shapes need; no picture is computed.
 
-        Such calls then compile nothing more, and a later process takes the programs from the
-        compilation cache. Other threads may call the pipeline meanwhile. A backend that does not
-        compile returns at once; MindSpore, which compiles a program as it first runs, takes one
-        step of each.
+        All combinations of the arguments are compiled. Such calls then compile nothing
+        more, and a later process takes the programs from the compilation cache. Other threads may
+        call the pipeline meanwhile. A backend that does not compile returns at once. MindSpore
+        compiles a program when it first runs, so it takes one step with each.
 
         Args:
             heights: Heights in pixels; None takes the call's default.
             widths: Widths in pixels.
-            batch_sizes: Numbers of pictures of a call, prompts times pictures of each. Tasks that
-                take pictures are compiled for one picture that all of them start from.
+            batch_sizes: Numbers of pictures that a call makes: prompts times pictures of each. A
+                task that takes a picture is compiled for one picture that all results start from.
             guidance: Whether `guidance_scale` is above 1: True, False, or both, `(True, False)`;
                 None takes the call's default.
-            prior_guidance: The same of `prior_guidance_scale`.
-            negative_prompt: Whether there is a negative prompt, likewise; None compiles for both
-                where that makes a difference, which is in the prior of Kandinsky 2.
+            prior_guidance: The same for `prior_guidance_scale`.
+            negative_prompt: Whether there is a negative prompt: True, False, or both. None compiles
+                both where it makes a difference, which is in the prior of Kandinsky 2.
 
         Returns:
-            What was compiled, or taken from the cache; nothing of what was there before.
+            The programs that were compiled or taken from the cache, without those of earlier calls.
 
         Raises:
             InvalidInputError: An argument is of the wrong kind, or the pipeline's call does not
@@ -104,7 +104,7 @@ class CompilesAhead:
         return [entry for log, start in zip(logs, before, strict=True) for entry in log[start:]]
 
     def _stand_ins(self) -> dict[str, Any]:
-        """Return inputs that stand for any others, by the names that calls have for them."""
+        """Return placeholder inputs by the names of a call's arguments; only their shapes count."""
         picture = np.zeros((_SIDE, _SIDE, 3), np.uint8)
         white = np.full((_SIDE, _SIDE), 255, np.uint8)
         return {

@@ -31,20 +31,21 @@ __all__ = ["DiffusionPipeline"]
 
 
 class DiffusionPipeline(TorchCalls, CompilesAhead):
-    """Base of the pipelines.
+    """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:
         component_names: The constructor's arguments, as in `model_index.json`.
-        part: The half of a model that the pipeline loads, `prior` or `decoder`.
-        origin: What `from_pretrained` was given, as far as it says which weights these are; empty
-            for a pipeline made of components.
+        part: The part of a model that the pipeline loads: `prior`, `decoder`, `inpaint`,
+            `controlnet` or `flash`.
+        origin: The arguments of `from_pretrained` that say which weights these are; empty for a
+            pipeline made of components.
     """
 
     component_names: ClassVar[tuple[str, ...]] = ()
     part: ClassVar[str] = "decoder"
-    # What `text_encoder_loading` may say, the default first.
+    # The values that `text_encoder_loading` takes, the default first.
     text_encoder_loadings: ClassVar[tuple[str, ...]] = ("resident",)
-    # What `callback_on_step_end_tensor_inputs` may name.
+    # The names that `callback_on_step_end_tensor_inputs` takes.
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
 
     def __init__(self, **components: Any) -> None:
@@ -78,7 +79,7 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
         offload: bool = False,
         **components: Any,
     ) -> Self:
-        """Load a pipeline; of `DiffusionPipeline` itself, the one that the checkpoint names.
+        """Load a pipeline; `DiffusionPipeline` itself loads the class that the checkpoint names.
 
         Args:
             model: `shapes` (the embedded model), a folder in diffusers' layout, or a hub id.
@@ -89,12 +90,12 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             device: `cpu`, `gpu`, `cuda:1`, `tpu:0`, or any framework's device object; None takes
                 the backend's own choice. A mapping gives one for each component by its name, and
                 `default` for the others.
-            dtype: What the networks compute in: float32 (default), bfloat16, float16, by name or
-                as any framework's dtype object, or a mapping likewise. MoVQ always computes in
-                float32.
+            dtype: The dtype that the networks compute in: float32 (default), bfloat16 or float16,
+                by name or as any framework's dtype object. A mapping gives one for each component,
+                as for `device`. MoVQ always computes in float32.
             torch_dtype: Another name for `dtype`.
             mindspore_dtype: Another name for `dtype`.
-            mindspore: Another name for `dtype`, as mindone's page of Kandinsky 2.2 has it.
+            mindspore: Another name for `dtype`, which mindone's page of Kandinsky 2.2 uses.
             revision: Branch, tag or commit on the hub.
             variant: Infix of the weight files, `fp16` for example.
             cache_dir: Folder of the hub's cache.
@@ -102,18 +103,19 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             local_files_only: Do not use the network.
             force_download: Download again what the cache holds.
             use_safetensors: Only safetensors are read; False is refused.
-            low_cpu_mem_usage: Weights are always streamed; there for scripts that say so.
-            text_encoder_loading: Of Kandinsky 3, whose text encoder is larger than all else:
-                `on_demand` (default) loads it for each new text and drops it, and keeps the other
-                networks off an accelerator while they are not used; `streamed` reads it block by
-                block, which needs 2 GB; `resident` keeps it loaded, as diffusers does.
-            offload: Take each network off its device once it is loaded, before the next one is:
-                `enable_model_cpu_offload` for a device that would not hold them all.
+            low_cpu_mem_usage: Has no effect: weights are always streamed. Scripts may pass it.
+            text_encoder_loading: How Kandinsky 3 loads its text encoder, which is larger than all
+                other networks. `on_demand` (default) loads it for each new text and drops it, and
+                keeps the other networks off an accelerator while they are not used. `streamed`
+                reads it block by block, which needs 2 GB. `resident` keeps it loaded, as diffusers
+                does.
+            offload: Take each network off its device before the next one is loaded. This is
+                `enable_model_cpu_offload` for a device that cannot hold all networks at once.
             **components: Ready components, used in place of the checkpoint's. None for
                 `text_encoder` leaves it out: Kandinsky 3 then takes `prompt_embeds` only.
 
         Raises:
-            ModelNotFoundError: No such model.
+            ModelNotFoundError: There is no such model.
             CheckpointError: Files or tensors are missing, damaged, or do not fit.
             ConfigError: A config is not one of this model family.
             BackendUnavailableError: The backend is not installed.
@@ -166,10 +168,10 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
 
     @classmethod
     def _named_by(cls, model: OpenedModel) -> type[Self]:
-        """Return the class in a checkpoint's model_index.json.
+        """Return the pipeline class that a checkpoint's model_index.json names.
 
         Raises:
-            CheckpointError: There is no such pipeline.
+            CheckpointError: This library has no such pipeline.
         """
         name = model.pipeline_class
         made = public(name) if name in HOMES else None
@@ -182,10 +184,10 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
         """Refuse networks that do not fit the task, by their configs, before weights are read.
 
         Args:
-            configs: Of the networks to load, by the components' names.
+            configs: The configs of the networks to load, by component name.
 
         Raises:
-            ConfigError: Says what the network is for.
+            ConfigError: A network is for another task; the message says for which.
         """
 
     @property
@@ -200,17 +202,17 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
 
     @property
     def dtype(self) -> str:
-        """Name of the dtype of the network that counts: a decoder's UNet, else the first one."""
+        """Name of the main network's dtype; that is a decoder's UNet, else the first network."""
         return self._leading.dtype
 
     @property
     def device(self) -> str:
-        """Where that network runs."""
+        """Where the main network runs."""
         return self._leading.device
 
     @property
     def backend(self) -> str:
-        """Name of that network's backend."""
+        """Name of the main network's backend."""
         return self._leading.backend_name
 
     @property
@@ -259,11 +261,11 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
 
         Args:
             path: A .safetensors or .bin file, or a folder with `pytorch_lora_weights.safetensors`.
-            weight: How much of it.
+            weight: Factor of the change that it makes; 1 takes it as it was trained.
 
         Raises:
             InvalidInputError: There is no such file, or the weight is no number.
-            CheckpointError: It is damaged, of no known form, or for another network.
+            CheckpointError: The file is damaged, of no known form, or for another network.
         """
         load_lora(self.networks, path, weight)
         loaded = [*filter(None, [self.origin.get("lora")]), f"{path}:{float(weight):g}"]
@@ -313,7 +315,7 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             yield on_step
 
     def call_options(self, callback: Any, names: Any, return_dict: bool) -> CallOptions:
-        """See `CallOptions.check`, for the values that this pipeline offers."""
+        """Check how a caller wants to watch a call and to get its result."""
         return CallOptions.check(self.callback_tensor_inputs, callback, names, return_dict)
 
 

@@ -1,7 +1,7 @@
-"""What the arguments mean that most calls share; a pipeline's `prepare` says only what differs.
+"""Explains the arguments that most calls share; a pipeline's `prepare` explains only its own.
 
-P is the number of prompts, E that of image embeddings, n that of pictures for each of them, and B
-that of all pictures of a call. D is the width of an image embedding, h x w the size of a latent.
+A call takes P prompts or E image embeddings, makes n pictures of each, and so makes B pictures in
+all. D is the width of an image embedding. A latent has C channels and h x w cells.
 """
 
 from __future__ import annotations
@@ -11,52 +11,68 @@ from collections.abc import Mapping
 __all__ = ["ARGUMENTS", "ERRORS"]
 
 ARGUMENTS: Mapping[str, str] = {
-    "prompt": "One prompt or a list of P, or `Prompts` that have been checked before.",
-    "negative_prompt": "What the picture shall not be: one text for all or one for each.",
-    "image_embeds": "From the prior: [E, D], or a list of such.",
-    "negative_image_embeds": "As `image_embeds`; needed when `guidance_scale` > 1.",
-    "image": "A picture, a list with one for each prompt or embedding, or a batch (see "
-    "`kandinsky_core.pictures.inputs`), resized to `height` and `width`.",
-    "mask_image": "White where to repaint: a mask, a list, or a batch (see `as_masks` of the same "
-    "module), resized likewise.",
-    "hint": "What fixes the layout: a picture, a list, or a batch of floats from 0 to 1 (see "
-    "`kandinsky_core.pictures.inputs`), resized to `height` and `width`.",
-    "height": "Height in pixels, any; None takes the size that the model was trained at.",
-    "width": "Width in pixels.",
-    "strength": "How far `image` is noised, above 0 and up to 1: the share of the steps that are "
-    "taken.",
-    "num_inference_steps": "Steps of the whole loop.",
-    "guidance_scale": "Weight of classifier-free guidance; off at 1 and below.",
-    "num_images_per_prompt": "n pictures of each prompt or embedding; a call makes B in all.",
-    "prior_num_inference_steps": "Steps of the prior.",
-    "prior_guidance_scale": "Guidance of the prior; off at 1 and below.",
-    "generator": "`Generator`, an int, or a list of B of them, one for each picture.",
-    "seed": "Short for fresh generators: an int, or one for each picture.",
-    "latents": "Initial noise [B, C, h, w]; drawn when None.",
-    "output_type": "`pil`, `np` (float32 [B, height, width, 3] in [0, 1]), or `latent`.",
-    "return_dict": "False returns a plain tuple.",
-    "callback_on_step_end": "Called as `callback(pipe, step, timestep, values)`; what it returns "
-    "replaces the values.",
-    "callback_on_step_end_tensor_inputs": "Names of the values that the callback gets, among "
-    "`callback_tensor_inputs` of the pipeline.",
-    "prior_callback_on_step_end": "The same for the steps of the prior.",
-    "prior_callback_on_step_end_tensor_inputs": "The same for the steps of the prior.",
+    "prompt": "The text that describes the pictures: one prompt, a list of P, or `Prompts` that "
+    "have been checked before.",
+    "negative_prompt": "The text that describes what to keep out of the pictures: one for all "
+    "prompts, or a list with one for each.",
+    "image_embeds": "CLIP image embeddings [E, D] from the prior, or a list of such arrays.",
+    "negative_image_embeds": "Unconditional image embeddings, also from the prior, in the form of "
+    "`image_embeds`. They are required when `guidance_scale` is above 1.",
+    "image": "The picture to start from: one PIL picture or array, a list with one for each "
+    "prompt or embedding, or a batch. It is resized to `height` and `width`. "
+    "`kandinsky_core.pictures.inputs` describes the forms.",
+    "mask_image": "The mask, white where to repaint and black where to keep: one mask, a list, or "
+    "a batch. It is resized as `image` is. `kandinsky_core.pictures.inputs.as_masks` describes "
+    "the forms.",
+    "hint": "The picture that fixes the layout, a depth map for example: one picture, a list, or "
+    "a batch, in the same forms as `image`. It is resized to `height` and `width`.",
+    "height": "Height of the pictures in pixels. Any height will do; None takes the size that the "
+    "model was trained at.",
+    "width": "Width of the pictures in pixels, as for `height`.",
+    "strength": "How strongly `image` is noised before it is denoised, above 0 and up to 1. Only "
+    "this share of the steps is taken. At a low strength the result stays close to `image`.",
+    "num_inference_steps": "Number of denoising steps; `strength` may skip the first of them.",
+    "guidance_scale": "Weight of classifier-free guidance, which pulls the pictures towards the "
+    "prompt. It is off at 1 and below; a step then takes about half the time.",
+    "num_images_per_prompt": "Number n of pictures for each prompt or embedding.",
+    "prior_num_inference_steps": "Number of denoising steps in the prior.",
+    "prior_guidance_scale": "Weight of guidance in the prior; it is off at 1 and below.",
+    "generator": "Where the noise comes from: a `Generator` or an int for all pictures, or a list "
+    "with one for each picture. A `Generator` runs on from call to call.",
+    "seed": "An int, or a list with one for each picture, in place of `generator`. A seed is "
+    "short for a fresh generator, so the same call makes the same pictures again. If neither is "
+    "given, the seed is random.",
+    "latents": "Initial noise [B, C, h, w], in place of noise from the generator; None draws it.",
+    "output_type": "Form of the pictures: `pil` (PIL pictures), `np` (float32 [B, height, width, "
+    "3] in [0, 1]), or `latent` (latents [B, C, h, w], not decoded).",
+    "return_dict": "True returns an output object with named fields, False a plain tuple.",
+    "callback_on_step_end": "A function that is called after each step as `callback(pipe, step, "
+    "timestep, values)`. `values` is a dict of arrays. The callback may return a dict of arrays, "
+    "which replace the values of these names.",
+    "callback_on_step_end_tensor_inputs": "Names of the arrays that the callback gets in "
+    "`values`. `callback_tensor_inputs` of the pipeline lists the names to choose from.",
+    "prior_callback_on_step_end": "A function that is called after each step of the prior, as "
+    "`callback_on_step_end` is after each step of the decoder.",
+    "prior_callback_on_step_end_tensor_inputs": "Names of the arrays that the callback of the "
+    "prior gets.",
     "paste_back": "Put the kept pixels into the finished picture exactly as they were.",
-    "prompt_embeds": "States of the prompts [P, L, H], as `encode_prompt` gives them.",
-    "negative_prompt_embeds": "States of the negative prompts.",
-    "attention_mask": "Mask of `prompt_embeds` [P, L].",
-    "negative_attention_mask": "Mask of `negative_prompt_embeds`.",
-    "beautify": "Expands each prompt first: True takes neural-chat-7b-v3-1, a text another "
-    "language model (hub id or folder), or a callable of a text; see "
-    "`kandinsky_core.PromptBeautifier`, of which one is made once for many calls.",
-    "decoder_negative_prompt": "For decoders that read texts (Kandinsky 2.1); the reference never "
-    "passes one, which is the default.",
+    "prompt_embeds": "Encoded prompts [P, L, H] from `encode_prompt`, in place of `prompt`.",
+    "negative_prompt_embeds": "Encoded negative prompts [P, L, H], in place of `negative_prompt`.",
+    "attention_mask": "Mask [P, L] of `prompt_embeds`, True on tokens; required beside it.",
+    "negative_attention_mask": "Mask [P, L] of `negative_prompt_embeds`; required beside it.",
+    "beautify": "Expands each prompt with a language model before it is encoded. True takes "
+    "neural-chat-7b-v3-1. A text names another model, by hub id or folder. A callable takes a "
+    "prompt and returns the longer one. For many calls, make one "
+    "`kandinsky_core.PromptBeautifier` and pass it to each.",
+    "decoder_negative_prompt": "Negative prompt for the decoder, where the decoder reads texts "
+    "(Kandinsky 2.1): one for all prompts, or a list with one for each. None passes none, as the "
+    "reference does.",
 }
-"""Argument of a call -> what it means, unless the call's own `prepare` says otherwise."""
+"""Argument of a call -> its meaning, unless the call's own `prepare` explains it."""
 
 ERRORS: Mapping[str, str] = {
-    "InvalidInputError": "An argument is of the wrong kind, shape or range, or leaves nothing to "
-    "do. `prepare` raises it, before anything heavy starts.",
-    "NonFiniteError": "A network gave NaN or infinity. `run` raises it.",
+    "InvalidInputError": "An argument has the wrong kind, shape or range, or leaves nothing to "
+    "do. `prepare` raises it, before any network runs.",
+    "NonFiniteError": "A network returned NaN or infinity. `run` raises it.",
 }
-"""What every call raises -> when."""
+"""Every error that all calls can raise -> when they raise it."""

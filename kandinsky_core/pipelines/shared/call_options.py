@@ -1,4 +1,4 @@
-"""What a caller wants to see of a call: its steps, by a callback, and the form of its result."""
+"""How a caller watches the steps of a call, and in which form it gets the result."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class CallOptions:
 
         Args:
             offered: The names that a callback of this pipeline may ask for.
-            callback: `callback_on_step_end`.
-            names: `callback_on_step_end_tensor_inputs`.
-            return_dict: As it is.
+            callback: The call's `callback_on_step_end`.
+            names: The call's `callback_on_step_end_tensor_inputs`.
+            return_dict: The call's argument of this name.
 
         Raises:
             InvalidInputError: The callback cannot be called, or a name is not on offer.

@@ -38,13 +38,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderInputs:
-    """What a task hands to the loop.
+    """The inputs of one denoising loop, which each task makes in its own way.
 
     Attributes:
         sample: Where the loop starts, [B, C, h, w].
-        conditioning: For `Denoiser.begin`.
-        kept: What inpainting puts back after every step.
-        finish: Changes the finished pictures, float32 [B, height, width, 3] in [0, 1].
+        conditioning: The arrays that the UNet reads beside the sample; see `Denoiser.begin`.
+        kept: The part of the picture that inpainting puts back after every step; or None.
+        finish: Changes the finished pictures, float32 [B, height, width, 3] in [0, 1]; or None.
     """
 
     sample: FloatArray
@@ -95,7 +95,7 @@ class DecoderPipeline(DiffusionPipeline):
         output_type: str,
         strength: float | None = None,
     ) -> DecoderPlan:
-        """Check the part of a request that neither embedding nor picture is needed for.
+        """Check the part of a request that needs neither embeddings nor pictures.
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
@@ -122,11 +122,12 @@ class DecoderPipeline(DiffusionPipeline):
     def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
         """Return a picture to start from as pixels [N, 3, H, W] in [-1, 1], or as latents.
 
-        Pixels get the size of the plan, and are continued to whole latents by their last row and
-        column. A batch of as many channels as latents have, or a list of such, is one of latents.
+        Pixels are resized to the size of the plan, and padded to whole latent cells with their
+        last row and column. An array [N, C, h, w] with as many channels as latents have counts as
+        latents, and so does a list of such arrays.
 
         Raises:
-            InvalidInputError: It is neither.
+            InvalidInputError: The image is no picture, or its latents have another shape.
         """
         channels, height, width = plan.latent_shape
         items = image if isinstance(image, (list, tuple)) else [image]
@@ -137,7 +138,7 @@ class DecoderPipeline(DiffusionPipeline):
         return padded(pixels, height * factor, width * factor)
 
     def _latents(self, image: FloatArray, plan: DecoderPlan) -> FloatArray:
-        """Encode what `check_image` gave; latents pass."""
+        """Encode the pixels that `check_image` returned; latents pass unchanged."""
         if image.shape[1] == plan.latent_shape[0]:
             return image
         latents = self.movq.encode(image)
@@ -155,15 +156,15 @@ class DecoderPipeline(DiffusionPipeline):
         latents: Any = None,
         **checked: Any,
     ) -> DecoderRequest:
-        """Settle whose noise each picture gets, and whether all that is given suits their number.
+        """Make a request: give each picture its generator, and check all arrays against B.
 
         Args:
             plan: Sizes, steps and guidance.
-            options: What the caller wants to see.
+            options: The callback and the form of the result.
             count: Number B of pictures.
-            generator: As a call takes it.
-            seed: As a call takes it.
-            latents: Initial noise, or None.
+            generator: The call's argument of this name.
+            seed: The call's argument of this name.
+            latents: Initial noise [B, C, h, w]; None draws it.
             **checked: Further fields of the request.
 
         Raises:
@@ -194,7 +195,7 @@ class DecoderPipeline(DiffusionPipeline):
         return request.options.returned(self.make(request))
 
     def make(self, request: DecoderRequest) -> ImagePipelineOutput:
-        """Make the pictures as `run` does, and return an object whatever the caller wants."""
+        """Make the pictures as `run` does, and always return them as an output object."""
         return self._pictures(request, self._inputs(request, self._conditioning(request)))
 
     @abstractmethod
@@ -214,7 +215,7 @@ class DecoderPipeline(DiffusionPipeline):
         return draw_normal(request.source.generators, shape)
 
     def _pictures(self, request: DecoderRequest, inputs: DecoderInputs) -> ImagePipelineOutput:
-        """Run the loop and decode."""
+        """Run the loop, decode the latents, and write down how each picture was made."""
         plan, source, shape = request.plan, request.source, inputs.sample.shape
         with self._steps(len(plan.schedule), inputs.conditioning, request.options) as on_step:
             latents = denoise(
@@ -234,7 +235,7 @@ class DecoderPipeline(DiffusionPipeline):
         return ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
 
     def _texts_of_pictures(self, request: DecoderRequest) -> list[dict[str, Any]]:
-        """Return what the metadata of each picture says of its texts."""
+        """Return for each picture the entries of its metadata about its texts."""
         return [{} for _ in range(request.count)]
 
     def _loop_guidance(self, plan: DecoderPlan) -> float:
@@ -309,7 +310,7 @@ def require_even_shares(name: str, rows: FloatArray, count: int) -> None:
     """Refuse a number of rows that cannot be shared out evenly among the pictures.
 
     Raises:
-        InvalidInputError: It cannot.
+        InvalidInputError: `count` is no multiple of the number of rows.
     """
     if count % len(rows):
         raise InvalidInputError(
@@ -319,7 +320,7 @@ def require_even_shares(name: str, rows: FloatArray, count: int) -> None:
 
 
 def one_for_each(rows: FloatArray, count: int) -> FloatArray:
-    """Repeat one row for all pictures, or each of several for its neighbours.
+    """Repeat rows until each picture has one; the pictures of a row stand together.
 
     The number of rows has passed `require_even_shares`.
     """
@@ -327,5 +328,5 @@ def one_for_each(rows: FloatArray, count: int) -> FloatArray:
 
 
 def doubled(rows: FloatArray, guided: bool) -> FloatArray:
-    """Repeat conditioning that unconditional and conditional rows share."""
+    """Return conditioning once, or under guidance twice: the unconditional rows share it."""
     return np.concatenate([rows, rows]) if guided else rows

@@ -1,4 +1,4 @@
-"""What the decoders share that start from a picture."""
+"""What the image-to-image decoders of all families share: the noised picture they start from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Img2ImgDecoder(DecoderPipeline):
         output_type: str,
         strength: float | None = None,
     ) -> DecoderPlan:
-        """See `DecoderPipeline.plan`; None is no strength here."""
+        """See `DecoderPipeline.plan`; here a strength is required, so None is refused."""
         share = real_number("strength", strength)
         return super().plan(height, width, num_inference_steps, guidance_scale, output_type, share)
 

@@ -35,10 +35,10 @@ class InpaintDecoder(DecoderPipeline):
     blends: ClassVar[bool] = False
 
     def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
-        """Return the picture as pixels [N, 3, H, W] in [-1, 1], continued to whole latents.
+        """Return the picture as pixels [N, 3, H, W] in [-1, 1], padded to whole latent cells.
 
         Raises:
-            InvalidInputError: It is no picture; latents, which a mask of pixels does not fit, too.
+            InvalidInputError: The image is no picture. Latents do not do: the mask is of pixels.
         """
         found = super().check_image(image, plan)
         if found.shape[1] != 3:
@@ -46,10 +46,10 @@ class InpaintDecoder(DecoderPipeline):
         return found
 
     def check_mask(self, mask_image: Any, plan: DecoderPlan) -> FloatArray:
-        """Return masks [N, 1, H, W], 1 where repainted, continued to whole latents.
+        """Return masks [N, 1, H, W], 1 where repainted, padded to whole latent cells.
 
         Raises:
-            InvalidInputError: It is no mask, or leaves nothing to repaint.
+            InvalidInputError: The mask image is no mask, or it leaves nothing to repaint.
         """
         _, height, width = plan.latent_shape
         factor = self.movq_scale_factor
@@ -69,11 +69,11 @@ class InpaintDecoder(DecoderPipeline):
     def check_inpainting(
         self, image: Any, mask_image: Any, paste_back: Any, plan: DecoderPlan
     ) -> dict[str, Any]:
-        """Check what to repaint and where; returns the fields of a request that hold it.
+        """Check the picture and its mask, and return the fields of a request that hold them.
 
         Raises:
-            InvalidInputError: It is no picture or no mask; or pixels are to be put back, and there
-                will be none, but latents.
+            InvalidInputError: The image is no picture, the mask image is no mask, or
+                `paste_back` is given where the output is latents.
         """
         if paste_back and plan.output_type == "latent":
             raise InvalidInputError("paste_back works on pixels: not with output_type='latent'")
@@ -106,10 +106,10 @@ class InpaintDecoder(DecoderPipeline):
 
 
 def keep_mask(repaint: FloatArray) -> FloatArray:
-    """Return 1 for latent cells to keep: those that are not repainted, nor next to such.
+    """Return 1 for each latent cell to keep: it is not repainted, and no neighbour of it is.
 
-    Of the eight neighbours the two on the falling diagonal's other side, above right and below
-    left, do not count: so the reference has it, and the published UNet was trained with it.
+    The neighbours above right and below left do not count. The reference leaves them out too, and
+    the published UNet was trained with such masks.
 
     Args:
         repaint: [N, 1, h, w] of 0 and 1.
@@ -123,7 +123,7 @@ def keep_mask(repaint: FloatArray) -> FloatArray:
 
 
 def pasting(request: DecoderRequest) -> Callable[[FloatArray], FloatArray] | None:
-    """Return what puts the kept pixels back, or None where the caller does not want it."""
+    """Return a function that puts the kept pixels back; None where the caller wants none."""
     if not request.paste_back:
         return None
     assert request.pixels is not None

@@ -1,4 +1,4 @@
-"""From a model's name to a pipeline's components."""
+"""Loads the components of a pipeline from a model that the user names."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def load_components(
     mesh: Any = None,
     offload: bool = False,
 ) -> dict[str, Any]:
-    """Load what is not `ready`, after the configs and the weight files of all have been checked.
+    """Load the components that are not `ready`; all configs and weight files are checked first.
 
-    `device` and `dtype` are one for all components, or mappings by their names. With `offload` a
-    network leaves its device before the next one is loaded.
+    `device` and `dtype` hold one value for all components, or map component names to values. With
+    `offload` a network leaves its device before the next one is loaded.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
@@ -94,12 +94,12 @@ def load_components(
             continue
         heavy[name] = chosen.load(source, computed, place)
         if offload or (apart and heavy[name].device != "cpu"):
-            heavy[name].offload()  # the device is another's, the text encoder's while it encodes
+            heavy[name].offload()  # makes room for the next network, or for the text encoder
     return {**ready, **light, **heavy}
 
 
 def _by_component(argument: str, value: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return what an argument of `from_pretrained` says for each component."""
+    """Return the value of an argument of `from_pretrained` for each component."""
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, value)
     unknown = [repr(name) for name in value if name not in (*names, "default")]
@@ -119,7 +119,7 @@ def _on_demand(
 ) -> Network:
     """Prepare a text encoder that is loaded when it is used; its files are checked now.
 
-    It is loaded whole where `whole` says what that takes, else block by block.
+    It is loaded whole where `whole` is given, the memory that this takes; else block by block.
     """
     streamed = backend.load_streamed(source, dtype, device)
     if whole is None:

@@ -43,11 +43,11 @@ class PipelineOutput:
 
 @dataclass(frozen=True, eq=False)
 class ImagePipelineOutput(PipelineOutput):
-    """Pictures.
+    """The pictures of a call, and how each was made.
 
     Attributes:
         images: PIL pictures, or float32 [B, H, W, 3] in [0, 1], or latents [B, C, h, w].
-        metadata: For each picture what it takes to make it again; no part of the tuple.
+        metadata: For each picture the settings that make it again; a plain tuple leaves it out.
     """
 
     images: list[Image.Image] | FloatArray

@@ -1,4 +1,4 @@
-"""A pipeline's `__call__`: its `prepare`, which checks, and its `run`, which computes, in a row."""
+"""Builds a pipeline's `__call__` from its `prepare`, which checks, and `run`, which computes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prepared_call(
 ) -> Callable[Concatenate[Pipeline, Arguments], Result]:
     """Return the `__call__` of a pipeline: `run(prepare(...))`, with the arguments of `prepare`.
 
-    Its docstring is that of `prepare`, and `call_arguments` adds what that leaves out.
+    Its docstring is the one of `prepare`; `call_arguments` adds the arguments that it leaves out.
     """
 
     def call(self: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:

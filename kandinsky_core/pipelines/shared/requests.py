@@ -1,4 +1,4 @@
-"""Checked calls: what `prepare` of a pipeline returns, and what its `run` takes."""
+"""Checked calls: `prepare` of a pipeline returns one, and its `run` takes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 class CallRequest(Generic[Result]):
     """Base of the checked calls; running one returns a `Result`.
 
-    A request is run once: its generators are at work then, and run on.
+    A request is run only once, because a run advances its generators.
     """
 
     __slots__ = ()
@@ -28,13 +28,13 @@ class CallRequest(Generic[Result]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderPlan:
-    """The part of a request to a decoder that neither embeddings nor pictures are needed for.
+    """The part of a request to a decoder that needs neither embeddings nor pictures.
 
     Attributes:
-        height: Pixels.
-        width: Pixels.
-        num_inference_steps: Steps of the whole loop, of which `strength` takes the last.
-        guidance_scale: Guidance is on above 1.
+        height: Height of the pictures in pixels.
+        width: Width of the pictures in pixels.
+        num_inference_steps: Steps of the whole loop; `strength` takes only the last of them.
+        guidance_scale: Weight of guidance, which is on above 1.
         strength: Share of the steps that image to image takes; None elsewhere.
         output_type: `pil`, `np` or `latent`.
         schedule: The steps that are taken.
@@ -62,15 +62,15 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
 
     Attributes:
         plan: Sizes, steps and guidance.
-        options: What the caller wants to see.
+        options: The callback and the form of the result.
         count: Number B of pictures.
-        source: Their generators.
+        source: The generators of the pictures.
         latents: Initial noise [B, C, h, w] that the caller gave; None draws it.
-        embeds: CLIP's image embeddings [B, D], behind as many unconditional ones when guidance is
-            on. None where the family reads none, or where a prior has yet to make them.
+        embeds: CLIP's image embeddings [B, D]. Under guidance it is [2B, D], and the unconditional
+            ones come first. None where the family reads none, or a prior has yet to make them.
         texts: What `check_texts` of the family returned; None where the UNet reads no texts.
         pixels: Pictures to start from or to repaint, [N, 3, H, W] in [-1, 1], or latents.
-        masks: [N, 1, H, W], 1 where the picture is repainted.
+        masks: Masks [N, 1, H, W], 1 where the picture is repainted.
         hints: Hints of a ControlNet, [N, 3, 8h, 8w] in [0, 1].
         paste_back: Whether the kept pixels are put into the finished picture.
     """
@@ -89,12 +89,12 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
 
     @property
     def pictures(self) -> dict[str, FloatArray]:
-        """The arrays made of pictures that the caller gave, by the names of the arguments."""
+        """The arrays made from the caller's pictures, by the names of the arguments."""
         found = {"image": self.pixels, "mask_image": self.masks, "hint": self.hints}
         return {name: array for name, array in found.items() if array is not None}
 
     @property
     def given(self) -> Mapping[str, str]:
-        """What the metadata says of the arrays that the caller gave."""
+        """Entries for the metadata that say which arrays the caller gave."""
         names = [*self.pictures, *(["latents"] if self.latents is not None else [])]
         return dict.fromkeys(names, "given")

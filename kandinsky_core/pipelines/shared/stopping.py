@@ -9,10 +9,10 @@ __all__ = ["StopFlag"]
 
 
 class StopFlag:
-    """Asks a pipeline to stop. A combined pipeline shares one with its halves.
+    """A flag that asks a pipeline to stop; a combined pipeline shares one with its halves.
 
-    A request holds until the outermost call ends, so that it stops both halves, and none is left
-    over for the next call.
+    A request holds until the outermost call ends. So it stops both halves, and it does not stop the
+    next call.
     """
 
     def __init__(self) -> None:
