@@ -16,6 +16,10 @@ import pytest
 
 pytest.importorskip("mindspore")
 pytest.importorskip("mindone")
+
+from kandinsky_mindspore.runtime import load_mindspore
+
+load_mindspore()  # first, as it has NumPy know `bfloat16` as before
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 

@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-ms = pytest.importorskip("mindspore")
+pytest.importorskip("mindspore")
 pytest.importorskip("mindone")
+
+from kandinsky_mindspore.runtime import load_mindspore
+
+ms = load_mindspore()  # which has NumPy know `bfloat16` as before
 pytest.importorskip("jax")
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")

@@ -137,7 +137,7 @@ def test_the_embedded_model(half: str) -> None:
         assert part.parameters == stored - codebook
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
 def test_it_is_what_jax_holds(kandinsky3: Path, tmp_path: Path, dtype: str) -> None:
     """From files in diffusers' layout, in JAX's and in MindSpore's."""
     jax = pytest.importorskip("jax")
