@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 __all__ = ["Compilation", "CompilationLog"]
 
-logger = logging.getLogger(__name__)
+# A name that users set levels by, wherever this file lies.
+logger = logging.getLogger("kandinsky_core.compilations")
 
 
 @dataclass(frozen=True, slots=True)

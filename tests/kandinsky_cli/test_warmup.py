@@ -38,7 +38,7 @@ def compilations(words: list[str], cache: Path, folder: Path) -> list[str]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    mark = "kandinsky_core.seam.compilations: "
+    mark = "kandinsky_core.compilations: "
     return [line.removeprefix(mark) for line in done.stderr.splitlines() if mark in line]
 
 
@@ -61,7 +61,7 @@ def test_a_later_command_compiles_nothing(tmp_path: Path) -> None:
 def test_it_prints_each_program_and_where_they_are_kept(kandinsky: Runner, shallow: Path) -> None:
     words = (*SIZE, "--task", "img2img", "--model", shallow)
     folder = os.environ["KANDINSKY_COMPILATION_CACHE"]
-    logger = logging.getLogger("kandinsky_core.seam.compilations")
+    logger = logging.getLogger("kandinsky_core.compilations")
     before = (logger.level, list(logger.handlers))
     code, output, error = kandinsky("warmup", *words, "--num-images", 1)
     assert (code, error) == (0, "")

@@ -152,7 +152,7 @@ def test_the_cache_is_told_from_the_compiler(
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     reset_cache()
     try:
-        with caplog.at_level(logging.INFO, logger="kandinsky_core.seam.compilations"):
+        with caplog.at_level(logging.INFO, logger="kandinsky_core.compilations"):
             for cached in (False, True):
                 with compile_only():
                     prior = kandinsky.KandinskyV22PriorPipeline.from_pretrained(

@@ -43,7 +43,7 @@ def test_same_picture_and_one_compilation_for_each_shape(
     eager: Any, compiled: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = compiled.unet._log
-    with caplog.at_level(logging.INFO, logger="kandinsky_core.seam.compilations"):
+    with caplog.at_level(logging.INFO, logger="kandinsky_core.compilations"):
         for options in ({}, {"seed": 4, "guidance_scale": 7.5, "num_inference_steps": 3}):
             difference = picture(compiled, **options) - picture(eager, **options)
             assert np.abs(difference).max() <= 2e-5

@@ -100,7 +100,7 @@ def test_a_green_square_is_painted_into_the_masked_half(load: Any) -> None:
 def test_many_pictures_are_repainted(load: Any) -> None:
     pipe = load("AutoPipelineForInpainting")
     prompts = repaint_prompts(24, seed=1)
-    befores = [drawn(prompt.before) for prompt in prompts]
+    begun = [drawn(prompt.before) for prompt in prompts]
     masks = np.zeros((len(prompts), SIDE, SIDE), np.float32)
     for mask, prompt in zip(masks, prompts, strict=True):
         left, top, right_side, bottom = (round(SIDE * part) for part in prompt.box)
@@ -111,9 +111,9 @@ def test_many_pictures_are_repainted(load: Any) -> None:
         texts = [prompt.text for prompt in prompts[some]]
         seeds = range(start, start + len(texts))
         request = {"num_inference_steps": 50, "seed": seeds}
-        images += pipe(texts, befores[some], masks[some], **request).images
+        images += pipe(texts, begun[some], masks[some], **request).images
     right, psnr = [], []
-    for prompt, before, image in zip(prompts, befores, images, strict=True):
+    for prompt, before, image in zip(prompts, begun, images, strict=True):
         verdict = check(judge(image), Prompt(prompt.text, prompt.after))
         right.append(all(verdict[name] for name in ("colour", "ground", "kind", "position")))
         cells = np.kron(kept_cells(prompt.box, SIDE, SIDE)[0], np.ones((4, 4))) == 1
