@@ -10,7 +10,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pytest
@@ -72,15 +71,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow tests out, and put first the files that have most of them.
+    """Leave slow tests out, and put the longest files first, so that none ends alone.
 
-    Files of many slow tests are long without those too, and no long one is left for the end, alone.
+    A file counts as long as its slow tests together, as files of many slow tests have many others.
     `-m` has the last word, and a test that is named by its node id always runs.
     """
-    slow: dict[Path, list[bool]] = defaultdict(list)
+    seconds: dict[Path, float] = defaultdict(float)
     for item in items:
-        slow[item.path].append(_is_slow(item))
-    items.sort(key=lambda item: -fmean(slow[item.path]))
+        seconds[item.path] += _seconds(item)
+    items.sort(key=lambda item: -seconds[item.path])
     if not config.option.markexpr and not any("::" in named for named in config.args):
         config.hook.pytest_deselected(items=[item for item in items if _is_slow(item)])
         items[:] = [item for item in items if not _is_slow(item)]
@@ -88,6 +87,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_slow(item: pytest.Item) -> bool:
     return item.get_closest_marker("slow") is not None
+
+
+def _seconds(item: pytest.Item) -> float:
+    """Return about how long a slow test takes: what its mark says, else a few seconds."""
+    mark = item.get_closest_marker("slow")
+    return 0.0 if mark is None else float(mark.kwargs.get("seconds", 10))
 
 
 def _take_own_cores() -> None:

@@ -8,7 +8,10 @@ from importlib import import_module
 
 import pytest
 
+from tests.parity.conftest import _one_thread, multilingual_root
 from tests.support.backends import BACKENDS
+
+__all__ = ["_one_thread", "multilingual_root"]  # fixtures, which pytest finds by name here
 
 
 @pytest.fixture(scope="module", autouse=True)

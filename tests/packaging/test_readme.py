@@ -156,7 +156,7 @@ def test_samples_run(
         assert isinstance(names["image"], Image.Image)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 @pytest.mark.parametrize("name", [name for name in PAGES if Page(name).commands])
 def test_commands_run_in_order(name: str, type_once: Callable[[str], None]) -> None:
     """One after the other: `info` reads what `generate` wrote."""
@@ -164,7 +164,7 @@ def test_commands_run_in_order(name: str, type_once: Callable[[str], None]) -> N
         type_once(line)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_first_command_on_a_clean_clone(tmp_path: Path) -> None:
     """What a newcomer types, in a copy of the committed files with nothing installed."""
     clone = tmp_path / "clone"

@@ -319,8 +319,17 @@ def test_learned_variance_is_kept_where_the_scheduler_asks_for_it(load: Any) -> 
     assert np.abs(learned - plain).max() > 0.01
 
 
+# Core holds the defaults, so one backend draws every task with them. A hundred guided steps take
+# MindSpore on a CPU minutes; image to image takes thirty of them.
+DEFAULTS = [*(("jax", task) for task in HALVES), ("mindspore", IMG2IMG)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("task", HALVES)
+@pytest.mark.parametrize(
+    ("backend", "task"),
+    [pytest.param(backend, task, marks=needs(backend)) for backend, task in DEFAULTS],
+    indirect=["backend"],
+)
 def test_default_settings_on_shapes(load: Any, task: str) -> None:
     """A hundred steps, guidance 4."""
     pictures = {

@@ -20,6 +20,7 @@ jax = pytest.importorskip("jax")
 from PIL import Image  # noqa: E402
 
 import kandinsky_core as kandinsky  # noqa: E402
+from kandinsky_cli import make_pictures  # noqa: E402
 from kandinsky_cli.commands.info import command_for  # noqa: E402
 from kandinsky_converters.check import check  # noqa: E402
 from kandinsky_converters.convert import convert  # noqa: E402
@@ -191,7 +192,7 @@ def test_a_dtype_for_each_component(guide_model: Path) -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_entry_points(repository: Path) -> None:
     weights = repository / "weights"
     paths = {
@@ -240,7 +241,23 @@ def run(
     return runner(capsys)
 
 
-@pytest.mark.slow
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command finds the pipeline that the same command with the same model loaded before."""
+    load_model, kept = make_pictures.load_model, {}
+
+    def load(options: Any, pipeline: Any) -> Any:
+        names = ("command", "model", "flash", "text_encoder_loading", "prior_steps")
+        key = tuple(str(getattr(options, name, None)) for name in names)
+        if key not in kept:
+            kept[key] = load_model(options, pipeline)
+        return kept[key]
+
+    monkeypatch.setattr(make_pictures, "load_model", load)
+
+
+@pytest.mark.slow(seconds=80)
+@pytest.mark.usefixtures("loaded_once")
 def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> None:
     image, mask = image_and_mask()
     image.save("image.png")

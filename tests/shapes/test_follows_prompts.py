@@ -51,7 +51,7 @@ def test_sample_of_prompts(pipe: Any) -> None:
     assert all(found[name] >= share - chance for name, share in PROMISED.items()), found
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=260)
 def test_many_prompts() -> None:
     """With default settings, as the model cards do it, and by a faster scheduler."""
     file = "tests/shapes/many_prompts.py"
