@@ -195,7 +195,7 @@ def test_a_dtype_for_each_component(guide_model: Path) -> None:
     ]
 
 
-@pytest.mark.slow(seconds=60)
+@pytest.mark.slow(seconds=35)
 def test_entry_points(repository: Path) -> None:
     weights = repository / "weights"
     paths = {
@@ -259,7 +259,7 @@ def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_pictures, "load_model", load)
 
 
-@pytest.mark.slow(seconds=80)
+@pytest.mark.slow(seconds=40)
 @pytest.mark.usefixtures("loaded_once")
 def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> None:
     image, mask = image_and_mask()
