@@ -119,10 +119,10 @@ def _stopped(worker: subprocess.Popen[bytes], errors: IO[bytes]) -> str:
 def _death(worker: subprocess.Popen[bytes], errors: IO[bytes]) -> tuple[str, str]:
     """Say what a worker died of, and where."""
     text = _written(errors)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     code = worker.returncode
     kind = f"died of signal {-code}" if code < 0 else f"ended with status {code}"
-    said = lines[0] if code < 0 else lines[-1] if lines else ""
+    said = lines[0] if code < 0 else lines[-1]
     return kind, f"{_place(text)} {said[:300]}"
 
 

@@ -102,10 +102,9 @@ def _failed(kind: str, said: str) -> dict[str, Any]:
 
 
 def _where(error: BaseException) -> str:
-    """Name the last line of this repository that an error went through, and the last of all."""
+    """Name the last line of the library that an error went through, else the last of all."""
     frames = traceback.extract_tb(error.__traceback__)
-    root = str(Path(__file__).parents[2])
-    own = [f for f in frames if f.filename.startswith(root) and "/tools/" not in f.filename]
+    own = [frame for frame in frames if "/kandinsky_" in frame.filename]
     last = (own or frames)[-1:]
     return " ".join(f"[{Path(frame.filename).name}:{frame.lineno}]" for frame in last)
 

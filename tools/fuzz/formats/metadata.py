@@ -128,6 +128,12 @@ def _main() -> Any:
     return next(iter(found)).load()
 
 
+@cache
+def _bomb() -> bytes:
+    """Return 64 MiB of spaces, compressed."""
+    return zlib.compress(b" " * (64 << 20), 1)
+
+
 def _written(stream: TextIOWrapper) -> str:
     buffer: Any = stream.buffer
     text: str = buffer.getvalue().decode("utf-8")
@@ -153,7 +159,7 @@ def _chunk(kind: str, text: bytes) -> bytes:
     if kind == "zTXt":
         return chunk(b"zTXt", b"kandinsky\0\0" + zlib.compress(text))
     if kind == "bomb":
-        return chunk(b"iTXt", b"kandinsky\0\1\0\0\0" + zlib.compress(b" " * (64 << 20) + text))
+        return chunk(b"iTXt", b"kandinsky\0\1\0\0\0" + _bomb())
     if kind == "zipped":
         return chunk(b"iTXt", b"kandinsky\0\1\0\0\0" + zlib.compress(text))
     return chunk(b"iTXt", b"kandinsky\0\0\0\0\0" + text)
