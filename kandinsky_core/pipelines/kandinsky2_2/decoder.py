@@ -122,9 +122,12 @@ class EmbeddingDecoder(DecoderPipeline):
         embeds = self._joined(made, negative_image_embeds, 1, request.plan.guided)
         return replace(request, embeds=embeds)
 
-    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+    def _require_complete(self, request: DecoderRequest) -> None:
         if request.embeds is None:
             raise InvalidInputError("the request's embeddings are to come: add them by with_embeds")
+
+    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+        assert request.embeds is not None  # or `_require_complete` would have refused
         return {"image_embeds": request.embeds}
 
     def _stand_ins(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
 from kandinsky_core.pipelines.shared.decoder import first_step
 from kandinsky_core.pipelines.shared.outputs import KandinskyPriorPipelineOutput
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.stopping import Call
 from kandinsky_core.schedulers import UnCLIPScheduler
 from kandinsky_core.seam.networks import ImageEncoder, PriorDenoiser, TextEncoder
 from kandinsky_core.texts.clip_tokenizer import ClipTokenizer
@@ -133,14 +134,16 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             request: What `prepare` of this pipeline returned.
 
         Raises:
+            InvalidInputError: The request has been run before.
             NonFiniteError: A network gave NaN or infinity.
         """
         return request.options.returned(self.make(request))
 
     def make(self, request: PriorRequest) -> KandinskyPriorPipelineOutput:
         """Make the embeddings as `run` does, and always return them as an output object."""
-        conditioning = self._encode(request)
-        return self._embed(request, self._sample(request), conditioning)
+        with self._calls.running(request.call):
+            conditioning = self._encode(request)
+            return self._embed(request, self._sample(request), conditioning)
 
     def _sample(self, request: PriorRequest) -> FloatArray:
         """Return the sample that the loop starts from."""
@@ -197,6 +200,8 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         # One source for all runs: the reference's generator runs on, and so does ours.
         source = as_generators(generator, seed, count)
         negatives = negatives_for([""], negative_prior_prompt)
+        call = Call()  # of all runs together, so that `interrupt` stops them all
+        found: list[Mapping[str, Any]] = []
 
         def run(text: str | Prompts) -> KandinskyPriorPipelineOutput:
             # This class's own method: a subclass may want a picture for each text.
@@ -209,18 +214,20 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
                 latents=latents,
                 guidance_scale=guidance_scale,
             )
-            return self.make(request)
+            output = self.make(replace(request, call=call))
+            found.extend(filter(None, [output.interrupted]))
+            return output
 
         def embed(item: Prompts | FloatArray) -> FloatArray:
             if isinstance(item, Prompts):
                 return run(item).image_embeds
             return np.repeat(self._encode_pixels(item), count, axis=0)
 
-        rows = [factor * embed(item) for factor, item in zip(factors, items, strict=True)]
+        with self._calls.running(call):
+            rows = [factor * embed(item) for factor, item in zip(factors, items, strict=True)]
+            negative = self._negative_of_mix(negative_prompt, run, count)
         mixed: FloatArray = np.sum(rows, axis=0, dtype=np.float32)
-        return KandinskyPriorPipelineOutput(
-            mixed, self._negative_of_mix(negative_prompt, run, count)
-        )
+        return KandinskyPriorPipelineOutput(mixed, negative, next(iter(found), None))
 
     def _negative_of_mix(
         self,
@@ -341,9 +348,10 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         mean, std = self.prior.clip_statistics()
         embeds = sample * std + mean
         require_finite(embeds, "the prior", self.prior.dtype)
+        made, negative = embeds[: request.count], embeds[request.count :]
         if request.prompts.negatives is None:
-            return KandinskyPriorPipelineOutput(embeds, self.zero_embeds(request.count))
-        return KandinskyPriorPipelineOutput(embeds[: request.count], embeds[request.count :])
+            negative = self.zero_embeds(request.count)
+        return KandinskyPriorPipelineOutput(made, negative, on_step.interrupted)
 
     def _encode_text(self, text: str) -> tuple[FloatArray, FloatArray, Array]:
         """Encode one text; always a batch of one, so that one program serves every request."""

@@ -240,9 +240,9 @@ class Kandinsky3Decoder(DecoderPipeline):
         first = len(tokens[0][0])
         return [(states[:first], mask[:first]), (states[first:], mask[first:])][: len(tokens)]
 
-    def make(self, request: DecoderRequest) -> ImagePipelineOutput:
-        """See `DecoderPipeline.make`; a beautifier expands the prompts first."""
-        return super().make(replace(request, texts=request.texts.expanded()))
+    def _make(self, request: DecoderRequest) -> ImagePipelineOutput:
+        """A beautifier expands the prompts first."""
+        return super()._make(replace(request, texts=request.texts.expanded()))
 
     def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
         """Return what the UNet reads of the texts, the unconditional rows first.

@@ -190,12 +190,21 @@ class DecoderPipeline(DiffusionPipeline):
             request: What `prepare` of this pipeline returned.
 
         Raises:
+            InvalidInputError: The request has been run before.
             NonFiniteError: A network gave NaN or infinity.
         """
         return request.options.returned(self.make(request))
 
     def make(self, request: DecoderRequest) -> ImagePipelineOutput:
         """Make the pictures as `run` does, and always return them as an output object."""
+        self._require_complete(request)
+        with self._calls.running(request.call):
+            return self._make(request)
+
+    def _require_complete(self, request: DecoderRequest) -> None:
+        """Refuse a request that lacks something, before it counts as run."""
+
+    def _make(self, request: DecoderRequest) -> ImagePipelineOutput:
         return self._pictures(request, self._inputs(request, self._conditioning(request)))
 
     @abstractmethod
@@ -230,9 +239,13 @@ class DecoderPipeline(DiffusionPipeline):
             )
         require_finite(latents, "the UNet", self.unet.dtype)
         rows = zip(self._texts_of_pictures(request), picture_seeds(source, shape[0]), strict=True)
+        interrupted = on_step.interrupted
         facts = {**request.given, **self._facts(plan)}
+        if interrupted is not None:
+            facts["interrupted"] = interrupted
         metadata = [{**texts, **seed, **facts} for texts, seed in rows]
-        return ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
+        images = self._images(latents, plan, inputs.finish)
+        return ImagePipelineOutput(images, metadata, interrupted)
 
     def _texts_of_pictures(self, request: DecoderRequest) -> list[dict[str, Any]]:
         """Return for each picture the entries of its metadata about its texts."""
