@@ -14,9 +14,11 @@ from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
 from kandinsky_core.arrays import Array
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.dtypes import safe_dtype
 from kandinsky_jax.components.turns import Holder, Turns
-from kandinsky_jax.placement.places import Place
+from kandinsky_jax.placement.memory import device_memory
+from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.weights.load import abstract_network, jax_dtype
 from kandinsky_jax.weights.replace import read_weights, with_weights
@@ -67,6 +69,11 @@ class JaxNetwork(ReplaceableWeights):
     def device(self) -> str:
         """Where the network runs."""
         return self._place.name
+
+    def memory(self) -> DeviceMemory | None:
+        """Return the memory of the device; None for a mesh."""
+        place = self._place
+        return device_memory(place.device) if isinstance(place, OneDevice) else None
 
     @property
     def compilations(self) -> CompilationLog:

@@ -12,10 +12,12 @@ import numpy as np
 from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.dtypes import dtype_name
 from kandinsky_mindspore.components.turns import OffloadedWeights, Turn
 from kandinsky_mindspore.networks.attention import choose_attention
 from kandinsky_mindspore.placement.devices import network_dtype, select_device
+from kandinsky_mindspore.placement.memory import device_memory
 from kandinsky_mindspore.runtime import LOCK
 from kandinsky_mindspore.weights.replace import read_weights, write_weights
 
@@ -65,6 +67,11 @@ class MindSporeNetwork(ReplaceableWeights):
     def device(self) -> str:
         """Where the network runs."""
         return self._device
+
+    def memory(self) -> DeviceMemory | None:
+        """Return the memory of the device; None where MindSpore does not tell it."""
+        with LOCK:
+            return device_memory(self._device)
 
     @property
     def compilations(self) -> CompilationLog | None:

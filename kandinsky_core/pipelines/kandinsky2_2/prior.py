@@ -12,6 +12,7 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import denoise, require_finite
 from kandinsky_core.denoising.noise import as_generators
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.pictures.clip_images import clip_pixels
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
@@ -197,6 +198,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             )
         factors = [np.float32(real_number("weights", weight)) for weight in weights]
         count = positive_int("num_images_per_prompt", num_images_per_prompt)
+        self._require_room(Prompts([""]), count)
         # One source for all runs: the reference's generator runs on, and so does ours.
         source = as_generators(generator, seed, count)
         negatives = negatives_for([""], negative_prior_prompt)
@@ -297,11 +299,13 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
+            DeviceMemoryError: The embeddings are too many for this machine.
         """
         prompts = Prompts.check(prompt, negative_prompt)
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
         one_of("output_type", output_type, ("np",))
         steps = positive_int("num_inference_steps", num_inference_steps)
+        self._require_room(prompts, copies)
         return PriorRequest(
             prompts=prompts,
             copies=copies,
@@ -313,6 +317,15 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             source=as_generators(generator, seed, len(prompts) * copies),
             embedding_dim=self.prior.config.embedding_dim,
             options=options,
+        )
+
+    def _require_room(self, prompts: Prompts, copies: int) -> None:
+        """Refuse a batch whose text tokens, [., L, D] in float32, exceed the host's memory."""
+        rows = len(prompts) * copies * (1 if prompts.negatives is None else 2)
+        config = self.prior.config
+        size = rows * config.num_embeddings * config.embedding_dim * FLOAT
+        require_room_for_call(
+            f"{rows} rows of the prior", [Need("the tokens of their texts", size, host())]
         )
 
     def _encode(self, request: PriorRequest) -> dict[str, Array]:
