@@ -13,6 +13,8 @@ import pytest
 from kandinsky_core import AutoPipelineForText2Image
 from tests.support.backends import BACKENDS
 
+pytestmark = pytest.mark.slow(seconds=20)
+
 ARGUMENTS: dict[str, Any] = {
     "prompt": "a red circle",
     "height": 32,

@@ -14,6 +14,7 @@ from kandinsky_core.denoising.noise import as_generators
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.pictures.clip_images import clip_pixels
+from kandinsky_core.pictures.inputs import as_array
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
@@ -192,11 +193,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
                 nor a picture.
         """
         items = self._items(images_and_prompts)
-        if np.ndim(weights) != 1 or len(items) != len(weights):
-            raise InvalidInputError(
-                f"{len(items)} items but {np.size(weights)} weights: give a list with one for each"
-            )
-        factors = [np.float32(real_number("weights", weight)) for weight in weights]
+        factors = self._factors(weights, len(items))
         count = positive_int("num_images_per_prompt", num_images_per_prompt)
         self._require_room(Prompts([""]), count)
         # One source for all runs: the reference's generator runs on, and so does ours.
@@ -230,6 +227,17 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             negative = self._negative_of_mix(negative_prompt, run, count)
         mixed: FloatArray = np.sum(rows, axis=0, dtype=np.float32)
         return KandinskyPriorPipelineOutput(mixed, negative, next(iter(found), None))
+
+    def _factors(self, weights: Any, count: int) -> list[np.float32]:
+        """Check the weights of `interpolate`."""
+        if not isinstance(weights, (list, tuple)):
+            array = as_array("weights", weights)
+            weights = list(array) if array.ndim == 1 else [array]
+        if len(weights) != count:
+            raise InvalidInputError(
+                f"{count} items but {len(weights)} weights: give a list with one for each"
+            )
+        return [np.float32(real_number("weights", weight)) for weight in weights]
 
     def _negative_of_mix(
         self,
