@@ -57,8 +57,6 @@ class MindSporeFile:
         self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._pieces: dict[str, list[tuple[int, int]]] = {}  # start and end of the values
         try:
-            if self._identity is not None and self._identity[2] == 0:
-                raise ValueError("it is empty")
             self._map: Array = map_regular(path, self._identity)
             with memoryview(self._map) as data:
                 self._index(data)

@@ -52,7 +52,10 @@ def map_regular(path: Path, known: FileIdentity | None) -> Array:
         ValueError: It is empty.
     """
     with open_regular(path) as file:
-        if identity_of(os.fstat(file.fileno())) != known:
+        found = os.fstat(file.fileno())
+        if found.st_size == 0:
+            raise ValueError("it is empty")
+        if identity_of(found) != known:
             raise CheckpointError(
                 f"{path} was replaced or written after its header was read: load the model again"
             )
