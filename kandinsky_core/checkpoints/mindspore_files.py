@@ -58,7 +58,7 @@ class MindSporeFile:
         self._pieces: dict[str, list[tuple[int, int]]] = {}  # start and end of the values
         try:
             self._map: Array = map_regular(path, self._identity)
-            with memoryview(self._map) as data:
+            with self._map.data as data:
                 self._index(data)
         except (OSError, ValueError) as error:
             raise CheckpointError(
@@ -101,7 +101,7 @@ class MindSporeFile:
 
     def _index(self, data: memoryview) -> None:
         end = len(data)
-        if data[-_CHECKSUM:-10] == b"crc_num":
+        if bytes(data[-_CHECKSUM:-10]) == b"crc_num":
             end -= _CHECKSUM
         for count, (number, kind, start, stop) in enumerate(_fields(data, 0, end)):
             if (number, kind) != (_VALUE, _BYTES):

@@ -291,6 +291,6 @@ _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
 }
 _KNOWN = _LITERALS | _CONSTANTS.keys() | _ACTIONS.keys() | {"FRAME", "PROTO", "STOP"}
 _CODES: Mapping[bytes, tuple[str, Callable[[BytesIO], Any] | None]] = {
-    entry.code.encode("latin-1"): (entry.name, entry.arg and entry.arg.reader)
+    entry.code.encode("latin-1"): (entry.name, entry.arg.reader if entry.arg else None)
     for entry in pickletools.opcodes
 }

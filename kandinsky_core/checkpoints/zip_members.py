@@ -112,7 +112,7 @@ def _directory(file: BinaryIO) -> tuple[int, int, int]:
     if place + _END.size + comment != len(tail):
         raise NoArchiveError("something stands behind its end")
     end = tail_start + place
-    short = (disk, first_disk, here, count, size, begin)
+    short: tuple[int, ...] = (disk, first_disk, here, count, size, begin)
     long, end = _directory_64(file, end)
     if long is not None:
         full = (_FULL_16,) * 4 + (_FULL_32,) * 2
@@ -195,4 +195,5 @@ def _local(file: BinaryIO, item: _Listed) -> int:
         raise ValueError(f"no header of {item.name.decode('utf-8')!r}")
     if file.read(name_size) != item.name:
         raise ValueError(f"the header of {item.name.decode('utf-8')!r} has another name")
-    return item.offset + _LOCAL.size + name_size + extra_size
+    start: int = item.offset + _LOCAL.size + name_size + extra_size
+    return start
