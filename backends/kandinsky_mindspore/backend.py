@@ -42,6 +42,7 @@ from kandinsky_mindspore.cpu import cpu_ops
 from kandinsky_mindspore.networks.build import build_network
 from kandinsky_mindspore.placement.devices import network_dtype, select_device, visible_devices
 from kandinsky_mindspore.placement.memory import device_memory
+from kandinsky_mindspore.programs.graphs import free_dropped_graphs
 from kandinsky_mindspore.runtime import LOCK
 from kandinsky_mindspore.weights.load import fill_network
 
@@ -103,6 +104,7 @@ class MindSporeBackend:
             place = select_device(device)
             dtype = network_dtype(source.class_name, dtype, place)
             cpu_ops.install()
+            free_dropped_graphs()
             self._turn.end()  # the network that is loaded now is used next
             cell = build_network(config)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
