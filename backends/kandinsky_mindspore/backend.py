@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from kandinsky_backend_kit.bounded_programs import program_limit
 from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
@@ -79,9 +80,10 @@ class MindSporeBackend:
     """
 
     name = "mindspore"
-    cache_folder: Path | None = None
+    cache_folder: str | Path | None = None
 
     def __init__(self, *, compile: bool | None = None) -> None:
+        program_limit()  # a wrong one is told before anything is loaded
         self.compile = os.environ.get(COMPILE_VARIABLE) == "1" if compile is None else compile
         self.compilations = CompilationLog()
         self._turn = _TURN

@@ -16,12 +16,27 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from kandinsky_backend_kit.own_process import in_own_process
 from kandinsky_core.configs import NETWORKS
 
 __all__ = ["LOCK", "load_mindspore", "mindone_class", "mindone_module"]
 
 # Two threads that issue MindSpore operations at once crash the process, whatever they compute.
-LOCK = threading.RLock()
+_ONE_THREAD = threading.RLock()
+
+
+class _Lock:
+    """Admits one thread at a time to MindSpore, and only in the process that loaded networks."""
+
+    def __enter__(self) -> None:
+        in_own_process()  # first: in a fork another thread's lock would never open
+        _ONE_THREAD.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        _ONE_THREAD.release()
+
+
+LOCK = _Lock()
 
 # Where mindone has the classes of a library.
 _MODULES = {
@@ -33,7 +48,7 @@ _MODULES = {
 
 def load_mindspore() -> Any:
     """Import MindSpore; its logs then show only errors, unless GLOG_v says otherwise."""
-    with LOCK:
+    with _ONE_THREAD:
         if "mindspore" not in sys.modules:
             os.environ.setdefault("GLOG_v", "3")  # read once, by the C++ library and by Python
         with _quiet():
@@ -50,14 +65,14 @@ def mindone_class(name: str) -> Any:
         KeyError: There is no such network in `kandinsky_core.configs.NETWORKS`.
     """
     module = mindone_module(_MODULES[NETWORKS[name].library])
-    with LOCK, _quiet():  # the module imports what it is asked for
+    with _ONE_THREAD, _quiet():  # the module imports what it is asked for
         return getattr(module, name)
 
 
 def mindone_module(name: str) -> Any:
     """Import a module of mindone."""
     load_mindspore()
-    with LOCK, _quiet():
+    with _ONE_THREAD, _quiet():
         return importlib.import_module(name)
 
 
