@@ -26,14 +26,35 @@ _ONE_THREAD = threading.RLock()
 
 
 class _Lock:
-    """Admits one thread at a time to MindSpore, and only in the process that loaded networks."""
+    """Admits one thread at a time to MindSpore, and only in the process that loaded networks.
+
+    Networks run eagerly, whatever mode the caller has set for code of its own. That mode is back
+    when the thread leaves.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._mode: int | None = None  # the caller's, where it is another than ours
 
     def __enter__(self) -> None:
         in_own_process()  # first: in a fork another thread's lock would never open
         _ONE_THREAD.acquire()
+        self._depth += 1
+        if self._depth == 1:
+            ms = sys.modules["mindspore"]
+            mode = ms.get_context("mode")
+            if mode != ms.PYNATIVE_MODE:
+                ms.set_context(mode=ms.PYNATIVE_MODE)
+                self._mode = mode
 
     def __exit__(self, *error: object) -> None:
-        _ONE_THREAD.release()
+        try:
+            if self._depth == 1 and self._mode is not None:
+                mode, self._mode = self._mode, None
+                sys.modules["mindspore"].set_context(mode=mode)
+        finally:
+            self._depth -= 1
+            _ONE_THREAD.release()
 
 
 LOCK = _Lock()

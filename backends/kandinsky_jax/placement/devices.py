@@ -28,10 +28,10 @@ def local_devices() -> list[jax.Device]:
     in_own_process()
     try:
         return list(jax.local_devices())
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter where no plugin has the platform
         platforms: str | None = jax.config.values["jax_platforms"]
         asked = f"JAX_PLATFORMS={platforms!r}: " if platforms else ""
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or "there is none of that platform"
         raise BackendUnavailableError(
             f"{asked}JAX cannot start its devices ({reason}): "
             + ("leave JAX_PLATFORMS out, or " if platforms else "")
