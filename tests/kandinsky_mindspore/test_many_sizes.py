@@ -93,8 +93,6 @@ def test_pictures_of_many_sizes_are_the_same_where_kernels_are_freed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Kernels are freed between the steps of a run too; no result may change."""
-    monkeypatch.setattr(kernels, "KERNELS", kernels.EagerKernels())
-    monkeypatch.setattr(network, "KERNELS", kernels.KERNELS)
     pipe = AutoPipelineForText2Image.from_pretrained("shapes", backend="mindspore")
     pipe.set_progress_bar_config(disable=True)
 
@@ -106,6 +104,7 @@ def test_pictures_of_many_sizes_are_the_same_where_kernels_are_freed(
         ]
 
     expected = pictures()
+    monkeypatch.setattr(network, "KERNELS", kernels.EagerKernels())
     monkeypatch.setenv(PROGRAMS_VARIABLE, "1")
     with caplog.at_level(logging.INFO, logger="kandinsky_core.compilations"):
         found = pictures()
