@@ -20,7 +20,14 @@ from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_backend_kit.memory_mappings import memory_mappings
 from kandinsky_core.errors import DeviceMemoryError, InvalidInputError
 
-__all__ = ["PROGRAMS_VARIABLE", "BoundedPrograms", "kept_programs", "make_room", "program_limit"]
+__all__ = [
+    "PROGRAMS_VARIABLE",
+    "BoundedPrograms",
+    "kept_programs",
+    "make_room",
+    "memory_share",
+    "program_limit",
+]
 
 # Its users set levels by this name, as for the compilations themselves.
 logger = logging.getLogger("kandinsky_core.compilations")
@@ -51,6 +58,12 @@ def program_limit() -> int:
             f"leave it out for {_DEFAULT_LIMIT} compiled programs"
         )
     return int(text)
+
+
+def memory_share() -> int | None:
+    """Return how many bytes programs may take, or None where the host does not tell what it has."""
+    host = host_memory()
+    return None if host is None else int(host.total * _MEMORY_SHARE)
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -135,9 +148,9 @@ def make_room() -> None:
 
 
 def _free_memory() -> None:
-    host = host_memory()
-    while host is not None:
-        entries, share = _oldest_first(), int(host.total * _MEMORY_SHARE)
+    share = memory_share()
+    while share is not None:
+        entries = _oldest_first()
         if sum(entry.size for entry in entries) <= share:
             break
         _drop(entries, f"programs may take {share / 2**30:.1f} GiB of the host's memory")

@@ -38,14 +38,16 @@ class _Lock:
 
     def __enter__(self) -> None:
         in_own_process()  # first: in a fork another thread's lock would never open
-        _ONE_THREAD.acquire()
-        self._depth += 1
-        if self._depth == 1:
-            ms = sys.modules["mindspore"]
-            mode = ms.get_context("mode")
-            if mode != ms.PYNATIVE_MODE:
-                ms.set_context(mode=ms.PYNATIVE_MODE)
-                self._mode = mode
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_ONE_THREAD)
+            if self._depth == 0:
+                ms = sys.modules["mindspore"]
+                mode = ms.get_context("mode")
+                if mode != ms.PYNATIVE_MODE:
+                    ms.set_context(mode=ms.PYNATIVE_MODE)
+                    self._mode = mode
+            self._depth += 1
+            stack.pop_all()  # the lock stays closed until `__exit__`
 
     def __exit__(self, *error: object) -> None:
         try:
