@@ -179,7 +179,8 @@ def _plan(sources: Iterable[Source], target: str, dtype: str | None) -> list[_Jo
                 continue
             if result.fault:
                 faults.append(f"{part.name}: {result.fault}")
-            jobs.append(_Job(half, part, result, target, dtype))
+            else:  # layouts have rules for the shapes of networks alone
+                jobs.append(_Job(half, part, result, target, dtype))
     if faults:
         raise CheckpointError("; ".join(faults))
     return jobs

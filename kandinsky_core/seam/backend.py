@@ -30,11 +30,12 @@ class Backend(Protocol):
 
     Attributes:
         name: Name that the backend is registered under.
-        cache_folder: Folder that keeps compiled programs for later processes; None where none does.
+        cache_folder: Folder, or address of a store, that keeps compiled programs for later
+            processes; None where none does.
     """
 
     name: str
-    cache_folder: Path | None
+    cache_folder: str | Path | None
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> Network:
         """Build the network of one component and fill it with its weights.

@@ -18,6 +18,7 @@ from kandinsky_mindspore.components.turns import OffloadedWeights, Turn
 from kandinsky_mindspore.networks.attention import choose_attention
 from kandinsky_mindspore.placement.devices import network_dtype, select_device
 from kandinsky_mindspore.placement.memory import device_memory
+from kandinsky_mindspore.programs.kernels import KERNELS
 from kandinsky_mindspore.runtime import LOCK
 from kandinsky_mindspore.weights.replace import read_weights, write_weights
 
@@ -131,6 +132,7 @@ class MindSporeNetwork(ReplaceableWeights):
         Every use of the network begins with this call, so it also brings offloaded weights there.
         """
         with LOCK:
+            KERNELS.meet((self.config.CLASS_NAME, self._dtype, np.shape(array)))
             if self._offloaded is not None:
                 self._turn.take(self._offloaded)
             given = ms.Tensor(np.ascontiguousarray(array))
