@@ -49,6 +49,8 @@ def parse_json(text: str, *, infinity: bool = False) -> Any:
 
     try:
         value = json.loads(text, parse_float=number, parse_constant=number, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON ({error})") from error
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if _is_deep(value):
