@@ -8,6 +8,11 @@ from __future__ import annotations
 
 __all__ = [
     "EXPANDED_BYTES",
+    "FRONT_MATTER_BYTES",
+    "FRONT_MATTER_DEPTH",
+    "JSON_BYTES",
+    "JSON_DEPTH",
+    "JSON_DIGITS",
     "PICKLE_BYTES",
     "PICKLE_DEPTH",
     "PICKLE_INSTRUCTIONS",
@@ -17,6 +22,7 @@ __all__ = [
     "TENSOR_AXES",
     "TENSOR_NAME_CHARACTERS",
     "TENSOR_VALUES",
+    "TOKENIZER_BYTES",
     "ZIP_DIRECTORY_BYTES",
     "ZIP_MEMBERS",
 ]
@@ -56,3 +62,21 @@ ZIP_MEMBERS: int = 1 << 17
 
 EXPANDED_BYTES: int = 256 << 20
 """Bytes by which the expanded tensors of a PyTorch file exceed the values that it stores."""
+
+JSON_BYTES: int = 8 << 20
+"""Bytes of a JSON file; the largest published index of weights takes 0.1 MB."""
+
+JSON_DEPTH: int = 64
+"""Lists and objects within each other in a JSON file; published ones have at most 6."""
+
+JSON_DIGITS: int = 100
+"""Digits of a whole number in a JSON file; transformers writes one of 31 digits for no limit."""
+
+TOKENIZER_BYTES: int = 64 << 20
+"""Bytes of one file of a tokenizer; that of XLM-RoBERTa takes 17 MB."""
+
+FRONT_MATTER_BYTES: int = 16 << 10
+"""Bytes of the block that opens a model card; published ones take 0.3 KB."""
+
+FRONT_MATTER_DEPTH: int = 16
+"""Lists and mappings within each other in that block; published ones have at most 8."""

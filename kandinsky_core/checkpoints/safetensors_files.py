@@ -16,21 +16,16 @@ from safetensors import SafetensorError, safe_open
 from kandinsky_core.arrays import Array
 from kandinsky_core.budgets import SAFETENSORS_HEADER_BYTES, TENSORS
 from kandinsky_core.checkpoints.file_identity import file_identity
-from kandinsky_core.checkpoints.file_names import NATIVE, PICKLE_STEMS, SAFE_STEMS
-from kandinsky_core.checkpoints.json_files import load_json
 from kandinsky_core.checkpoints.regular_files import map_regular, open_regular
 from kandinsky_core.checkpoints.tensor_specs import checked_name, checked_shape
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
-__all__ = ["SafetensorsFiles", "find_weight_files"]
+__all__ = ["SafetensorsFiles"]
 
-# Names of weight files, the preferred one first.
-_STEMS = tuple(dict.fromkeys(SAFE_STEMS.values()))
 _LAYOUTS = ("diffusers", "jax")  # the first is that of files that name none
 _LENGTH = struct.Struct("<Q")  # of the header; it stands before it
 _Entry = tuple[tuple[int, ...], str, int]
-_PICKLES = tuple(dict.fromkeys(f"{stem}.bin" for stem in PICKLE_STEMS.values()))
 
 
 class SafetensorsFiles:
@@ -195,56 +190,3 @@ def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) != len(pairs):
         raise ValueError("a name comes twice in its header")
     return names
-
-
-def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
-    """Find the weight files in a component's folder: one file, or the shards of an index.
-
-    Args:
-        folder: The component's folder.
-        variant: Infix: `fp16` picks `diffusion_pytorch_model.fp16.safetensors` and its like.
-
-    Raises:
-        CheckpointError: There is no such file, a shard is missing, or all weights are pickled.
-    """
-    infix = f".{variant}" if variant else ""
-    for stem in _STEMS:
-        single = folder / f"{stem}{infix}.safetensors"
-        if single.is_file():
-            return [single]
-        for index in (
-            folder / f"{stem}.safetensors.index{infix}.json",
-            folder / f"{stem}{infix}.safetensors.index.json",
-        ):
-            if index.is_file():
-                return _shards(index)
-    for name in NATIVE.values():
-        if not variant and (folder / name).is_file():
-            return [folder / name]
-    pickles = [name for name in _PICKLES if (folder / name).is_file()]
-    if pickles:
-        raise CheckpointError(
-            f"{folder} holds only pickled weights ({pickles[0]}), which can run code when read: "
-            "save them as safetensors first; `kandinsky convert` does, and runs none"
-        )
-    there = ", ".join(sorted(path.name for path in folder.glob("*.safetensors"))) or "none"
-    wanted = f"variant {variant!r}" if variant else "no variant"
-    raise CheckpointError(
-        f"{folder} has no weights for {wanted}: expected {_STEMS[0]}{infix}.safetensors or "
-        f"{_STEMS[1]}{infix}.safetensors, safetensors files there: {there}"
-    )
-
-
-def _shards(index: Path) -> list[Path]:
-    try:
-        table = load_json(index)["weight_map"]
-        names = sorted(set(table.values()))
-        missing = [name for name in names if not (index.parent / name).is_file()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is not a weight index: {error!r}") from error
-    if missing:
-        raise CheckpointError(
-            f"{index.parent} lacks {len(missing)} of {len(names)} shards named in {index.name}: "
-            f"{', '.join(missing[:8])}"
-        )
-    return [index.parent / name for name in names]
