@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import Any
 
 __all__ = [
     "COUNT",
@@ -69,8 +70,9 @@ def number(allowed: str, holds: Callable[[float], bool]) -> Rule:
     Integers count, as JSON writes 1 for 1.0; they are kept as they are. JSON's true does not count.
     """
 
-    def parse(value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, Real):
+    def parse(value: Any) -> object:
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        if not real:
             raise ValueError
         try:
             found = float(value)

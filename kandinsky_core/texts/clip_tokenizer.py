@@ -26,7 +26,7 @@ from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.json_files import parse_json, read_json
 from kandinsky_core.configs.rules import shown
 from kandinsky_core.errors import CheckpointError
-from kandinsky_core.texts.library_errors import library_errors
+from kandinsky_core.texts.library_errors import LARGEST_ID, checked_ids, library_errors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 _USUAL_LENGTH = 77
 _NO_LIMIT = 100_000
-_LARGEST_ID = 2**20
 
 # How CLIP cuts text before byte pairs: contractions, runs of letters, single digits, runs of signs.
 _WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
@@ -61,7 +60,8 @@ class ClipTokenizer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
-        self._start, self._end, self._pad = ids
+        with library_errors("the model's tokenizer"):
+            self._start, self._end, self._pad = checked_ids(ids)
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> ClipTokenizer:
@@ -87,15 +87,14 @@ class ClipTokenizer:
             Token ids [B, L] and the mask [B, L] that is True on tokens and False on padding.
         """
         length = self.model_max_length
-        with library_errors("the model's tokenizer"):
-            ids = np.full((len(prompts), length), self._pad, np.int32)
+        ids = np.full((len(prompts), length), self._pad, np.int32)
         mask = np.zeros(ids.shape, np.bool_)
         for row, prompt in enumerate(prompts):
             # One by one: encode_batch starts threads, and tokenizers warns of them at every fork.
             with library_errors("the model's tokenizer"):
                 found = self._tokenizer.encode(prompt, add_special_tokens=False).ids
                 kept, lost = found[: length - 2], found[length - 2 :]
-                tokens = np.array([self._start, *kept, self._end], np.int32)  # refuses larger ids
+                tokens = checked_ids([self._start, *kept, self._end])
                 ids[row, : len(tokens)] = tokens
                 text = self._tokenizer.decode(lost).replace("</w>", " ").strip()
             if lost:
@@ -125,10 +124,10 @@ def _check_vocabulary(file: Path) -> None:
     """Refuse ids that the library would leave out or cut, so that tokens would change silently."""
     found = parse_json(read_bounded(file, TOKENIZER_BYTES).decode())
     numbers = found.values() if isinstance(found, dict) else [None]
-    if not all(type(number) is int and 0 <= number <= _LARGEST_ID for number in numbers):
+    if not all(type(number) is int and 0 <= number <= LARGEST_ID for number in numbers):
         raise CheckpointError(
             f"{file} is no vocabulary: allowed is an object with a whole number from 0 to "
-            f"{_LARGEST_ID} for each token; fetch it again"
+            f"{LARGEST_ID} for each token; fetch it again"
         )
 
 

@@ -18,7 +18,7 @@ from kandinsky_core.budgets import TOKENIZER_BYTES
 from kandinsky_core.checkpoints.bounded_files import require_bounded
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
-from kandinsky_core.texts.library_errors import library_errors
+from kandinsky_core.texts.library_errors import checked_ids, library_errors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -45,7 +45,8 @@ class FileTokenizer:
         if number is None:
             raise CheckpointError(f"the tokenizer's token {pad!r} is not in its vocabulary")
         self.model_max_length = model_max_length
-        self._pad = number
+        with library_errors("the model's tokenizer"):
+            (self._pad,) = checked_ids([number])
         with library_errors("the model's tokenizer"):
             tokenizer.no_padding()
             tokenizer.enable_truncation(model_max_length)
@@ -90,7 +91,7 @@ class FileTokenizer:
                 found = self._tokenizer.encode(prompt)
                 lost = [number for part in found.overflowing for number in part.ids]
                 text = self._tokenizer.decode(lost)
-                ids[row, : len(found.ids)] = np.array(found.ids, np.int32)  # refuses larger ids
+                ids[row, : len(found.ids)] = checked_ids(found.ids)
             if found.overflowing:
                 logger.warning(
                     "the prompt is longer than %d tokens; left out: %r",

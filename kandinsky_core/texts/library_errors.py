@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from kandinsky_core.errors import CheckpointError, KandinskyError
 
-__all__ = ["library_errors"]
+__all__ = ["LARGEST_ID", "checked_ids", "library_errors"]
+
+LARGEST_ID = 2**20
+"""Largest id of a token; published vocabularies have 250,002 tokens."""
 
 
 @contextmanager
@@ -33,3 +36,14 @@ def library_errors(subject: object) -> Iterator[None]:
         raise CheckpointError(
             f"{subject} cannot be read or used as a tokenizer ({error}): fetch it again"
         ) from error
+
+
+def checked_ids(ids: Sequence[int]) -> Sequence[int]:
+    """Return ids of tokens as they are.
+
+    Raises:
+        ValueError: An id is larger than any vocabulary, and would change in an int32.
+    """
+    if max(ids, default=0) > LARGEST_ID:
+        raise ValueError(f"it gives a token the id {max(ids)}, and the largest is {LARGEST_ID}")
+    return ids
