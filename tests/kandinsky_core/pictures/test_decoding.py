@@ -184,11 +184,11 @@ def damaged(content: bytes, choose: random.Random) -> bytes:
         elif way == 1:
             found[place] ^= 1 << choose.randrange(8)
         elif way == 2:
-            del found[place : place + choose.randint(1, 8)]
+            del found[place : place + choose.randint(1, 3)]
         elif way == 3:
             found[place:place] = found[place : place + 8]
         else:
-            del found[max(place, 8) :]
+            del found[max(place, 16) :]
     return bytes(found)
 
 
