@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["COMMANDS", "kill", "main"]
+__all__ = ["COMMANDS", "finish", "kill", "main"]
 
 _LIMIT = 600.0  # seconds of one run
 _SIZE = ("--height", "64", "--width", "64")
@@ -127,9 +127,9 @@ def kill(name: str, moments: int, place: Path) -> Iterator[str]:
     command = COMMANDS[name]
     (place / "out").mkdir(exist_ok=True)
     (place / "cache").mkdir(exist_ok=True)
-    _finish(command, place)  # what it compiles is there from now on
+    finish(command, place)  # what it compiles is there from now on
     command.clear(place)
-    whole, changed = _finish(command, place)
+    whole, changed = finish(command, place)
     for number in range(moments):
         command.clear(place)
         share = (number + 0.5) / moments
@@ -147,8 +147,8 @@ def _after(name: str, place: Path) -> Iterator[str]:
     """Run the command to its end, and yield what is wrong then."""
     command = COMMANDS[name]
     try:
-        _finish(command, place)
-        _finish(COMMANDS["generate"], place)  # the cache of programs is as good as before
+        finish(command, place)
+        finish(COMMANDS["generate"], place)  # the cache of programs is as good as before
     except subprocess.CalledProcessError as error:
         yield f"{name}, run again after the kills, ended with {error.returncode}: {error.stderr}"
         return
@@ -166,7 +166,7 @@ def _start(command: Command, place: Path, **streams: Any) -> subprocess.Popen[st
     return subprocess.Popen(words, cwd=place, env=environment, text=True, **streams)
 
 
-def _finish(command: Command, place: Path) -> tuple[float, float]:
+def finish(command: Command, place: Path) -> tuple[float, float]:
     """Run a command to its end.
 
     Returns:

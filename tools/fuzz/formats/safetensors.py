@@ -129,7 +129,7 @@ def _change_entry(random: Random, header: dict[str, Any]) -> str:
     name = random.choice([name for name in header if name != "__metadata__"] or ["new"])
     entry = header.get(name)
     kind = random.choice(("offset", "shape", "dtype", "rename", "swap", "metadata", "odd"))
-    if not isinstance(entry, dict):
+    if not (isinstance(entry, dict) and {"shape", "data_offsets"} <= set(entry)):
         kind = "odd"
     if kind == "offset":
         entry["data_offsets"][random.randrange(2)] = random.choice(NUMBERS)
