@@ -1,0 +1,1 @@
+"""What a case is, and the changes that formats share."""
