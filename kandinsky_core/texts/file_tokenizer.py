@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kandinsky_core.budgets import TOKENIZER_BYTES
-from kandinsky_core.checkpoints.bounded_files import require_bounded
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.files import require_regular
 from kandinsky_core.texts.library_errors import checked_ids, library_errors
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class FileTokenizer:
                 "AutoTokenizer once and save it there"
             )
         with library_errors(file):
-            require_bounded(file, TOKENIZER_BYTES)
+            require_regular(file, TOKENIZER_BYTES)
             return Tokenizer.from_file(str(file))
 
     def __call__(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
