@@ -19,6 +19,7 @@ from typing import Any
 
 from kandinsky_core.errors import KandinskyError
 from tools.fuzz.case import Case, Difference, Format, ReferenceRefusesError, seeded
+from tools.fuzz.letters import odd_letters
 from tools.fuzz.table import FORMATS
 
 __all__ = ["MEMORY", "run_case"]
@@ -88,7 +89,7 @@ def _tried(
 def _refusal(error: KandinskyError) -> dict[str, Any]:
     """Check the message of a refusal: one line of printable characters, of bounded length."""
     said, kind = str(error), type(error).__name__
-    odd = [letter for letter in said if not letter.isprintable()]
+    odd = odd_letters(said)
     if odd:
         return _failed("message with control characters", f"{kind} says {odd[0]!r}: {said!r}")
     if len(said) > _LONGEST_MESSAGE:

@@ -29,6 +29,8 @@ _PREPROCESSOR: dict[str, Any] = {
     "rescale_factor": 1 / 255,
     "size": {"shortest_edge": 16},
 }
+_PREPROCESSOR_FILE = "image_processor/preprocessor_config.json"
+_INDEX = b'{"_class_name": "X", "image_processor": ["transformers", "CLIPImageProcessor"]}'
 
 
 def parsed(path: Path) -> Any:
@@ -141,18 +143,33 @@ class Preprocessors(Format):
         """See `Format.warm`."""
         import PIL.Image  # noqa: F401
 
-        import kandinsky_core.pictures.clip_images  # noqa: F401
+        import kandinsky_core.pipelines.shared.loading  # noqa: F401
 
     def make(self, random: Random) -> Case:
         """See `Format.make`."""
         content, how = changed_json(random, _PREPROCESSOR)
-        return Case({"preprocessor_config.json": content}, how)
+        return Case({"model_index.json": _INDEX, _PREPROCESSOR_FILE: content}, how)
 
     def read(self, case: Case, folder: Path) -> Any:
-        """See `Format.read`."""
+        """See `Format.read`: the config goes the way that a pipeline's loading takes."""
+        from kandinsky_core.checkpoints.hub import HubOptions
         from kandinsky_core.pictures.clip_images import clip_pixels
+        from kandinsky_core.pipelines.shared.loading import load_components
 
-        raw = _read(folder / "preprocessor_config.json")
+        nobody: Any = object()  # no network is loaded, so the backend is not asked
+        loaded = load_components(
+            folder,
+            part="decoder",
+            names=["image_processor"],
+            ready={},
+            text_encoder_loading="resident",
+            backend=nobody,
+            device=None,
+            dtype=None,
+            options=HubOptions(),
+            check=lambda configs: None,
+        )
+        raw = dict(loaded["image_processor"])
         pixels = clip_pixels("image", np.full((30, 20, 3), 200, np.uint8), raw)
         if pixels.dtype != np.float32 or not np.isfinite(pixels).all():
             raise Difference(f"the pixels are {pixels.dtype}, or not finite")
@@ -160,8 +177,10 @@ class Preprocessors(Format):
 
     def compare(self, found: Any, case: Case, folder: Path) -> None:
         """See `Format.compare`."""
-        if repr(found) != repr(parsed(folder / "preprocessor_config.json")):
-            raise Difference("another object than the `json` module's")
+        wanted = parsed(folder / _PREPROCESSOR_FILE)
+        strange = [name for name in found if not _alike(found[name], wanted.get(name))]
+        if strange:
+            raise Difference(f"{strange[0]} is not what the `json` module reads")
 
 
 def _alike(mine: Any, theirs: Any) -> bool:

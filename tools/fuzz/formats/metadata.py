@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from tools.fuzz.byte_changes import changed_bytes
 from tools.fuzz.case import Case, Content, Difference, Fifo, Format, Link, ReferenceRefusesError
 from tools.fuzz.json_changes import changed_json, changed_value, odd_text
+from tools.fuzz.letters import odd_letters
 
 __all__ = ["Metadata", "png"]
 
@@ -95,7 +96,7 @@ class Metadata(Format):
         if code != 0:
             raise Difference(f"the command ended with {code}: {error[:200]}")
         if not case.settings["json"]:
-            odd = [letter for letter in text if not letter.isprintable() and letter != "\n"]
+            odd = odd_letters(text.replace("\n", ""))
             if odd:
                 raise Difference(f"the terminal gets {odd[0]!r}")
             return None

@@ -105,14 +105,12 @@ class Readme(Format):
             return
         text = (folder / "decoder/README.md").read_text(encoding="utf-8", errors="replace")
         try:
-            data: Any = yaml.safe_load(text.split("---", 2)[1])
+            data: Any = yaml.load(text.split("---", 2)[1], Loader=yaml.BaseLoader)
         except Exception as error:
             raise ReferenceRefusesError(str(error)[:200]) from error
         value = data.get("prior") if isinstance(data, dict) else None
-        value = value[0] if isinstance(value, list) and value else value
-        if not isinstance(value, (str, int, float)):
-            raise Difference(f"the prior is {found[:80]!r}, while the card says {repr(value)[:80]}")
-        named = str(value)
+        values = value if isinstance(value, list) else [value]
+        named = next((item for item in values if isinstance(item, str)), "")
         relative = named.startswith(".") and found == str((folder / "decoder" / named).resolve())
         if found != named and not relative:
             raise Difference(f"the prior is {found[:80]!r}, not {named[:80]!r}")
