@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import secrets
 import sys
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from kandinsky_cli.console import write_json, write_line
 from kandinsky_cli.lora_option import lora_words
 from kandinsky_cli.picture_options import PROGRAM
 from kandinsky_core.checkpoints.hub import HubOptions
@@ -300,10 +300,10 @@ def check_tile_size(options: argparse.Namespace) -> None:
 
 def _print(as_json: bool, written: list[dict[str, Any]], seconds: dict[str, float]) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({"images": written, "seconds": seconds}, indent=2) + "\n")
+        write_json({"images": written, "seconds": seconds})
         return
     for picture in written:
-        sys.stdout.write(
+        write_line(
             f"{picture['path']}  seed {picture['seed']}, {picture['width']}x{picture['height']}, "
-            f"{picture['backend']} on {picture['device']}, {seconds['generate']:.1f} s\n"
+            f"{picture['backend']} on {picture['device']}, {seconds['generate']:.1f} s"
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.console import write_json, write_line
 from kandinsky_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -96,11 +96,12 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.json:
         table = {name: json.loads(found.as_json()) for name, found in done.items()}
-        sys.stdout.write(json.dumps(table, indent=2, ensure_ascii=False) + "\n")
+        write_json(table)
     else:
         for name, found in done.items():
-            sys.stdout.writelines(f"{line}\n" for line in _lines(name, found))
-        sys.stdout.write(f"{options.output}  converted to {options.to}\n")
+            for line in _lines(name, found):
+                write_line(line)
+        write_line(f"{options.output}  converted to {options.to}")
     return 0
 
 
@@ -117,12 +118,13 @@ def print_check(
     differences = list(check(source, converted, options=hub, part=part))
     if as_json:
         found = {"passed": not differences, "differences": differences}
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        write_json(found)
     else:
-        sys.stdout.writelines(f"{line}\n" for line in differences)
+        for line in differences:
+            write_line(line)
         count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
         verdict = count if differences else "equal bit for bit"
-        sys.stdout.write(f"{converted} against {source}: {verdict}\n")
+        write_line(f"{converted} against {source}: {verdict}")
     return 1 if differences else 0
 
 

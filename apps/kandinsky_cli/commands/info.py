@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.console import write_json, write_line
 from kandinsky_cli.picture_options import PROGRAM
+from kandinsky_core.terminal import shell_word
 
 if TYPE_CHECKING:
     from kandinsky_core.checkpoints.checkpoint import Component
@@ -101,9 +101,13 @@ def run(options: argparse.Namespace) -> None:
     else:
         data = describe_model(options)
     if options.json:
-        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-    else:
-        sys.stdout.writelines(f"{line}\n" for line in _lines(data))
+        write_json(data)
+        return
+    if isinstance(data.get("command"), str):
+        # The shell's own escapes stand for what a terminal would obey, so that the line still runs.
+        data["command"] = " ".join(map(shell_word, shlex.split(data["command"])))
+    for line in _lines(data):
+        write_line(line)
 
 
 def command_for(metadata: Mapping[str, Any]) -> str | None:

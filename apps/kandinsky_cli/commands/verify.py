@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.console import write_json, write_line
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -219,18 +218,18 @@ def _print(
             "versions": versions,
             "rows": [asdict(row) | {"passed": row.passed} for row in rows],
         }
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        write_json(found)
         return
-    sys.stdout.write(f"{'component':<14}{'backend':<11}{'max abs':>9}{'relative':>10}{'PSNR':>7}\n")
+    write_line(f"{'component':<14}{'backend':<11}{'max abs':>9}{'relative':>10}{'PSNR':>7}")
     for row in rows:
         psnr = "" if row.psnr is None else f"{row.psnr:.1f}"
         line = (
             f"{row.component:<14}{row.backend:<11}{row.max_abs:>9.1e}{row.relative:>10.1e}{psnr:>7}"
         )
         mark = "" if row.passed else f"  exceeds {row.tolerance:g}"
-        sys.stdout.write(f"{line.rstrip()}{mark}\n")
+        write_line(f"{line.rstrip()}{mark}")
     packages = [f"{name} {number}" for name, number in versions[rows[0].reference].items()]
     verdict = "all within tolerance"
     if first is not None:
         verdict = f"first to differ: {first.component} on {first.backend}"
-    sys.stdout.write(f"against {rows[0].reference} ({', '.join(packages)}): {verdict}\n")
+    write_line(f"against {rows[0].reference} ({', '.join(packages)}): {verdict}")
