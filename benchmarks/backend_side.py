@@ -52,7 +52,7 @@ def _jax_facts(network: Any) -> dict[str, Any]:
     costs = [
         analysis.get("flops", 0.0)
         for program in programs
-        for compiled in program._compiled.values()
+        for compiled in program._compiled
         for analysis in [compiled.cost_analysis() or {}]
     ]
     statistics = network._place.device.memory_stats() or {}

@@ -72,7 +72,8 @@ def measure_diffusers(folder: Path, latent: int, repeats: int) -> dict[str, Any]
 def measure_mindspore(folder: Path, latent: int, repeats: int, compiled: bool) -> dict[str, Any]:
     """Load with the backend, and time guided steps, the schedule's arithmetic among them."""
     from kandinsky_core import DDPMScheduler, get_backend
-    from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
+    from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
+    from kandinsky_core.checkpoints.weight_files import find_weight_files
     from kandinsky_mindspore.runtime import mindone_class
 
     os.environ["KANDINSKY_MINDSPORE_DEVICE"] = "cpu"

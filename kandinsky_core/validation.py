@@ -13,17 +13,20 @@ from kandinsky_core.errors import InvalidInputError
 
 __all__ = ["as_batch", "as_prompts", "negatives_for", "one_of", "positive_int", "real_number"]
 
+_LONGEST = 2**63 - 1
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 def positive_int(name: str, value: Any) -> int:
-    """Return an argument that must be a whole number of at least 1.
+    """Return an argument that must be a whole number from 1 to 2**63 - 1.
 
     Raises:
         InvalidInputError: The value is anything else.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise InvalidInputError(f"{name}={value!r}: give a whole number of at least 1")
+    if value > _LONGEST:  # Python does not even print an integer of any length
+        raise InvalidInputError(f"{name} is beyond 2**63 - 1: give a smaller whole number")
     return int(value)
 
 

@@ -27,6 +27,7 @@ _PERSONAL = (
     "HUGGING_FACE_HUB_TOKEN",
     "JAX_COMPILATION_CACHE_DIR",
     "KANDINSKY_BACKEND",
+    "KANDINSKY_MEMORY_CHECK",
     "TRANSFORMERS_OFFLINE",
 )
 # Most of what tests on JAX do is compiling, and small programs need no optimising by LLVM: without

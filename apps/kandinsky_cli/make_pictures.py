@@ -17,7 +17,11 @@ from kandinsky_cli.lora_option import lora_words
 from kandinsky_cli.picture_options import PROGRAM
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
-from kandinsky_core.denoising.noise import SeededGenerators, as_generators
+from kandinsky_core.denoising.noise import (
+    SeededGenerators,
+    as_generators,
+    require_room_for_generators,
+)
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pictures.metadata import save_image
@@ -218,9 +222,10 @@ def choose_seeds(seeds: Sequence[int] | None, count: int | None) -> list[int]:
 
     Raises:
         InvalidInputError: The numbers of seeds and of pictures contradict each other.
+        DeviceMemoryError: There are more pictures than this machine can hold generators.
     """
     if count is not None:
-        positive_int("--num-images", count)
+        require_room_for_generators(positive_int("--num-images", count))
     if seeds is None:
         seeds = [secrets.randbits(31)]
     if len(seeds) == 1:

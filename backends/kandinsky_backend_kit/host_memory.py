@@ -1,4 +1,4 @@
-"""Reads how much memory the host has, without any package for it."""
+"""Reads how much memory the host has and this process takes, without any package for it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kandinsky_core.seam.backend import DeviceMemory
 
-__all__ = ["host_memory"]
+__all__ = ["host_memory", "resident_memory"]
 
-_MEMINFO = Path("/proc/meminfo")  # Linux
+_MEMINFO, _STATM = Path("/proc/meminfo"), Path("/proc/self/statm")  # Linux
 
 
 def host_memory(device: str = "cpu") -> DeviceMemory | None:
@@ -42,3 +42,12 @@ def _from_posix() -> tuple[int, int | None]:
         return total, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     except ValueError:  # macOS has no such name
         return total, None
+
+
+def resident_memory() -> int:
+    """Return the bytes of memory that this process takes, or 0 where the system does not tell."""
+    try:
+        pages = int(_STATM.read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError, IndexError):
+        return 0

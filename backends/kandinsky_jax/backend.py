@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 from flax import nnx
 
+from kandinsky_backend_kit.bounded_programs import program_limit
 from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
@@ -49,13 +49,19 @@ from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
 from kandinsky_jax.networks.prior import PriorTransformer
 from kandinsky_jax.networks.t5_encoder import T5EncoderModel
 from kandinsky_jax.networks.unet import UNet2DConditionModel
-from kandinsky_jax.placement.devices import default_device, device_name, find_device
-from kandinsky_jax.placement.memory import device_memory, explain_out_of_memory
+from kandinsky_jax.placement.devices import (
+    default_device,
+    device_name,
+    find_device,
+    local_devices,
+)
+from kandinsky_jax.placement.memory import device_memory
 from kandinsky_jax.placement.mesh import find_mesh
 from kandinsky_jax.placement.mesh_place import OverMesh
 from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.cache import enable_compilation_cache
 from kandinsky_jax.programs.program import Program
+from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.load import abstract_network, load_network
 
 __all__ = ["CLASSES", "JaxBackend"]
@@ -88,6 +94,7 @@ class JaxBackend:
     name = "jax"
 
     def __init__(self, *, mesh: Any = None, winograd: bool | None = None) -> None:
+        program_limit()  # a wrong one is told before anything is loaded
         self._winograd = winograd
         self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
@@ -105,7 +112,7 @@ class JaxBackend:
         module_class, component_class = CLASSES[type(config)]
         place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
-        with explain_out_of_memory(place.name, loading=True):
+        with at_work(place.name, loading=True):
             module = (
                 abstract_network(module_class, config, dtype=dtype)
                 if compiling_only()
@@ -164,7 +171,7 @@ class JaxBackend:
     def report(self) -> BackendReport:
         """See `kandinsky_core.seam.backend.Backend.report`."""
         devices = tuple(
-            f"{device_name(device)} ({device.device_kind})" for device in jax.local_devices()
+            f"{device_name(device)} ({device.device_kind})" for device in local_devices()
         )
         versions = require_packages("jax", "jax", "jaxlib", "flax")
         return BackendReport(name="jax", available=True, versions=versions, devices=devices)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from kandinsky_backend_kit.bounded_programs import program_limit
 from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
@@ -42,6 +43,7 @@ from kandinsky_mindspore.cpu import cpu_ops
 from kandinsky_mindspore.networks.build import build_network
 from kandinsky_mindspore.placement.devices import network_dtype, select_device, visible_devices
 from kandinsky_mindspore.placement.memory import device_memory
+from kandinsky_mindspore.programs.graphs import free_dropped_graphs
 from kandinsky_mindspore.runtime import LOCK
 from kandinsky_mindspore.weights.load import fill_network
 
@@ -78,9 +80,10 @@ class MindSporeBackend:
     """
 
     name = "mindspore"
-    cache_folder: Path | None = None
+    cache_folder: str | Path | None = None
 
     def __init__(self, *, compile: bool | None = None) -> None:
+        program_limit()  # a wrong one is told before anything is loaded
         self.compile = os.environ.get(COMPILE_VARIABLE) == "1" if compile is None else compile
         self.compilations = CompilationLog()
         self._turn = _TURN
@@ -103,6 +106,7 @@ class MindSporeBackend:
             place = select_device(device)
             dtype = network_dtype(source.class_name, dtype, place)
             cpu_ops.install()
+            free_dropped_graphs()
             self._turn.end()  # the network that is loaded now is used next
             cell = build_network(config)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
+from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import (
@@ -20,6 +21,7 @@ from kandinsky_core.configs import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 
 __all__ = ["CLASSES", "TorchNetwork"]
@@ -51,6 +53,10 @@ class TorchNetwork:
     def device(self) -> str:
         """The reference runs on the CPU alone, where its random numbers are defined."""
         return "cpu"
+
+    def memory(self) -> DeviceMemory | None:
+        """Return the host's memory."""
+        return host_memory()
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Refuse: the reference stays as it was loaded."""

@@ -15,6 +15,7 @@ from kandinsky_converters.sources import REPORT, open_source
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
@@ -69,13 +70,15 @@ def _compare_files(sources: Sequence[Source], converted: Source) -> Iterator[str
     wanted: dict[Path, bytes] = {}
     for source in sources:
         if source.folder is not None:
-            wanted |= {path: (source.folder / path).read_bytes() for path in source.others}
+            wanted |= {
+                path: inside(source.folder, path.as_posix()).read_bytes() for path in source.others
+            }
         wanted |= {Path(name): content for name, content in source.made.items()}
     for path, content in wanted.items():
         if not (whole or path.parts[0] in names):
             continue
         assert converted.folder is not None
-        copy = converted.folder / path
+        copy = inside(converted.folder, path.as_posix())
         if not copy.is_file():
             yield f"{path} is missing"
         elif copy.read_bytes() != content:

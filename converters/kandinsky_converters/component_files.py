@@ -10,17 +10,15 @@ from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_converters.parts import Part
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.checkpoint import Component
-from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING_FILE, PICKLE_STEMS
-from kandinsky_core.checkpoints.json_files import read_json
+from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
-from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
+from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.checkpoints.torch_files import TorchFile
+from kandinsky_core.checkpoints.weight_files import find_pickles, find_weight_files
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["open_component"]
-
-_PICKLES = tuple(dict.fromkeys(f"{stem}{{}}.bin" for stem in PICKLE_STEMS.values()))
 
 
 def open_component(component: Component) -> Part:
@@ -48,16 +46,12 @@ def open_component(component: Component) -> Part:
 def _open(folder: Path, variant: str | None) -> tuple[list[Path], _Opened]:
     """Return the weight files of a component, and their tensors as one set."""
     infix = f".{variant}" if variant else ""
-    pickles = [folder / name.format(infix) for name in _PICKLES]
-    pickles = [path for path in pickles if path.is_file()][:1]
     try:
         files = find_weight_files(folder, variant)
     except CheckpointError:
         if any(folder.glob(f"*.safetensors.index{infix}.json")):
             raise  # shards are missing, and pickles beside them would not replace them
-        index = [folder / f"{name.format(infix)}.index.json" for name in _PICKLES]
-        shards = next((_shards(path) for path in index if path.is_file()), [])
-        files = pickles or shards
+        files = find_pickles(folder, variant)
         if not files:
             raise
     if files[0].suffix == ".ckpt":
@@ -65,13 +59,6 @@ def _open(folder: Path, variant: str | None) -> tuple[list[Path], _Opened]:
     if files[0].suffix == ".bin":
         return files, _Opened([TorchFile(path) for path in files])
     return files, _Opened([SafetensorsFiles(files)])
-
-
-def _shards(index: Path) -> list[Path]:
-    table = read_json(index).get("weight_map")
-    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
-        raise CheckpointError(f"{index} is not a weight index")
-    return [index.parent / name for name in sorted(set(table.values()))]
 
 
 class _Opened:

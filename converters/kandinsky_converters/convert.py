@@ -31,6 +31,7 @@ from kandinsky_core.checkpoints.file_names import (
     SAFE_STEMS,
 )
 from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.configs.networks import NETWORKS, unused_tensors
 from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
 from kandinsky_core.seam.dtypes import component_dtype, dtype_name
@@ -179,7 +180,8 @@ def _plan(sources: Iterable[Source], target: str, dtype: str | None) -> list[_Jo
                 continue
             if result.fault:
                 faults.append(f"{part.name}: {result.fault}")
-            jobs.append(_Job(half, part, result, target, dtype))
+            else:  # layouts have rules for the shapes of networks alone
+                jobs.append(_Job(half, part, result, target, dtype))
     if faults:
         raise CheckpointError("; ".join(faults))
     return jobs
@@ -215,7 +217,7 @@ class _Job:
         on_tensor: Callable[[str, int], None] | None,
     ) -> Record:
         """Write the weights and the config."""
-        own = folder / self.half.subfolder / self.part.name
+        own = inside(folder / self.half.subfolder, self.part.name)
         own.mkdir(parents=True)
         if self.part.folder is None:
             text = json.dumps(self.part.config, indent=2) + "\n"
@@ -293,11 +295,14 @@ def _copy_others(half: Source, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for path in half.others:
         assert half.folder is not None
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(half.folder / path, folder / path)
+        # Both are looked at now: the source may have changed since its files were listed.
+        source, copy = (inside(place, path.as_posix()) for place in (half.folder, folder))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
     for name, content in half.made.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+        copy = inside(folder, name)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
 
 
 def _digest(path: Path) -> str:

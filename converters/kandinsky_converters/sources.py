@@ -12,6 +12,7 @@ from kandinsky_converters.originals.model import open_original_source
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, local_folder
+from kandinsky_core.checkpoints.inside import component_name, inside
 from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.configs import NETWORKS
@@ -53,7 +54,7 @@ def open_source(
         found = [open_original_source(source, part, options, components)]
     elif path.is_file():
         found = [open_originals(str(source), [path], components)]
-    elif not path.is_dir() or (path / "model_index.json").is_file():
+    elif not path.is_dir() or inside(path, "model_index.json").is_file():
         found = [_named_model(source, options, components)]
     elif halves := _subfolders(path, "model_index.json"):
         opened = {half.name: Checkpoint.open(half, variant=options.variant) for half in halves}
@@ -71,7 +72,9 @@ def open_source(
 
 
 def _subfolders(folder: Path, holding: str) -> list[Path]:
-    return sorted(path.parent for path in folder.glob(f"*/{holding}"))
+    """Return the folders within a folder that hold a file; each may be a link that a user made."""
+    found = sorted(path.parent for path in folder.glob(f"*/{holding}"))
+    return [place for place in found if not place.name.startswith(".")]
 
 
 def _named_model(name: str | Path, options: HubOptions, wanted: Sequence[str]) -> Source:
@@ -80,7 +83,7 @@ def _named_model(name: str | Path, options: HubOptions, wanted: Sequence[str]) -
     if local_folder(name) is None:
         names = _wanted(opened.checkpoint.components, wanted)
         opened.fetch(names)
-        without = [part for part in names if not _has_weights(opened.folder / part)]
+        without = [part for part in names if not _has_weights(inside(opened.folder, part))]
         fetch_pickles(str(name), options, without)
     return _model(str(name), "", opened.checkpoint, wanted)
 
@@ -119,17 +122,16 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _others(folder: Path, names: Iterable[str], wanted: Sequence[str]) -> list[Path]:
-    """Return all files that are no weights: configs, tokenizers, schedulers, the card."""
-    files = [
-        path.relative_to(folder)
-        for name in names
-        for path in sorted((folder / name).rglob("*"))
-        if path.is_file() and _is_light(path)
-    ]
+    """Return all files that are no weights: configs, tokenizers, schedulers, the card.
+
+    Raises:
+        CheckpointError: One of them is a link that leads out of the folder, or to nothing.
+    """
+    paths = [path for name in names for path in sorted((folder / name).rglob("*"))]
     if not wanted:
-        top = (folder / name for name in ("model_index.json", "README.md"))
-        files += [path.relative_to(folder) for path in top if path.is_file()]
-    return files
+        paths += [folder / name for name in ("model_index.json", "README.md")]
+    files = [path.relative_to(folder) for path in paths if _is_light(path)]
+    return [path for path in files if inside(folder, path.as_posix()).is_file()]
 
 
 def _is_light(path: Path) -> bool:
@@ -140,33 +142,35 @@ def _is_light(path: Path) -> bool:
 def _folder_without_index(name: str, folder: Path, wanted: Sequence[str]) -> list[Source]:
     """Open a folder without an index: single converted networks, or original files."""
     places = {place.name: place for place in _subfolders(folder, REPORT)}
-    if (folder / REPORT).is_file():
+    if inside(folder, REPORT).is_file():
         places = {"": folder}
     if places:
         return [_components(name, half, place, wanted) for half, place in places.items()]
     if component := _single_component(folder):
         return [_single(name, component, wanted)]
-    files = sorted(path for path in folder.iterdir() if path.suffix in ORIGINAL_SUFFIXES)
+    found = sorted(path.name for path in folder.iterdir() if path.suffix in ORIGINAL_SUFFIXES)
+    files = [inside(folder, name) for name in found]
     if not files:
-        inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise ModelNotFoundError(
             f"{folder} is nothing to convert: it has no model_index.json, no {REPORT}, no "
             "config.json of a network and no original file "
-            f"({', '.join(ORIGINAL_SUFFIXES)}); it has: {inside}"
+            f"({', '.join(ORIGINAL_SUFFIXES)}); it has: {there}"
         )
     return [open_originals(name, files, wanted)]
 
 
 def _single_component(folder: Path) -> Component | None:
     """Return the network that a folder holds alone, as ai-forever's `flan_ul2_encoder` does."""
-    if not (folder / "config.json").is_file():
+    file = inside(folder, "config.json")
+    if not file.is_file():
         return None
-    config = read_json(folder / "config.json")
+    config = read_json(file)
     names = config.get("architectures")
     class_name = config.get("_class_name") or (
         names[0] if isinstance(names, list) and names else ""
     )
-    if class_name not in NETWORKS:
+    if not isinstance(class_name, str) or class_name not in NETWORKS:
         return None
     return ConfiguredComponent(NETWORKS[class_name].folder, "", class_name, folder, settings=config)
 
@@ -186,12 +190,13 @@ def _single(name: str, component: Component, wanted: Sequence[str]) -> Source:
 
 def _components(name: str, half: str, folder: Path, wanted: Sequence[str]) -> Source:
     """Open the components that a conversion.json names."""
-    named = read_json(folder / REPORT).get("components")
+    report = inside(folder, REPORT)
+    named = read_json(report).get("components")
     if not isinstance(named, dict) or not all(isinstance(entry, dict) for entry in named.values()):
-        raise CheckpointError(f"{folder / REPORT} is no report of a conversion")
-    names = _wanted(named, wanted)
+        raise CheckpointError(f"{report} is no report of a conversion")
+    names = [component_name(report, part) for part in _wanted(named, wanted)]
     parts = [
-        open_component(Component(part, "", str(named[part].get("class")), folder / part))
+        open_component(Component(part, "", str(named[part].get("class")), inside(folder, part)))
         for part in names
     ]
     return Source(

@@ -10,10 +10,12 @@ from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING, NULL_EMBEDDING_FILE
+from kandinsky_core.checkpoints.inside import component_name, inside
 from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.other_layouts import other_layouts
-from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
+from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
+from kandinsky_core.checkpoints.weight_files import find_weight_files
 from kandinsky_core.errors import CheckpointError, ModelNotFoundError
 from kandinsky_core.seam.tensors import Tensors
 
@@ -38,11 +40,12 @@ class Component:
         """The content of the component's config file.
 
         Raises:
-            CheckpointError: There is no such file, or it holds no JSON object.
+            CheckpointError: There is no such file, it lies outside of the model, or it holds no
+                JSON object.
         """
         for name in _CONFIG_NAMES:
-            if (self.folder / name).is_file():
-                return read_json(self.folder / name)
+            if (file := inside(self.folder, name)).exists():
+                return read_json(file)
         raise CheckpointError(
             f"component {self.name!r} has no config file in {self.folder}: "
             f"expected one of {', '.join(_CONFIG_NAMES)}"
@@ -55,7 +58,7 @@ class Component:
         a text encoder that is loaded for each new text may find another one hours later.
 
         Raises:
-            CheckpointError: The files are missing or damaged.
+            CheckpointError: The files are missing, damaged or lie outside of the model.
         """
         if not self._opened.unchanged():
             del self.__dict__["_opened"]
@@ -74,7 +77,7 @@ class Component:
         Raises:
             CheckpointError: The file is damaged or does not fit the network.
         """
-        path = self.folder / NULL_EMBEDDING_FILE
+        path = inside(self.folder, NULL_EMBEDDING_FILE)
         if not path.is_file():
             return None
         file = SafetensorsFiles([path])
@@ -138,26 +141,36 @@ class Checkpoint:
 
         Raises:
             ModelNotFoundError: The folder has no `model_index.json`, nor original files.
-            CheckpointError: The index is no JSON object.
+            CheckpointError: The index is no JSON object, or is a link whose target is gone. Or it
+                names a component by anything but the plain name of a folder in the model.
         """
-        index_file = folder / _INDEX
-        if not index_file.is_file():
-            for layout in other_layouts():
-                found: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
-                if found is not None:
-                    return found
-            inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-            raise ModelNotFoundError(
-                f"{folder} is no model folder: it has no model_index.json (it has: {inside}); "
-                "give the folder that diffusers' save_pretrained wrote, or ai-forever's of 3.1"
+        if inside(folder, _INDEX).exists():
+            return cls._indexed(folder, name or str(folder), variant)
+        for layout in other_layouts():
+            found: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
+            if found is not None:
+                return found
+        there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise ModelNotFoundError(
+            f"{folder} is no model folder: it has no model_index.json (it has: {there}); "
+            "give the folder that diffusers' save_pretrained wrote, or ai-forever's of 3.1"
+        )
+
+    @classmethod
+    def _indexed(cls, folder: Path, name: str, variant: str | None) -> Checkpoint:
+        file = folder / _INDEX
+        index = read_json(file)
+        pipeline_class = index.get("_class_name", "None")
+        if not isinstance(pipeline_class, str):
+            raise CheckpointError(
+                f"{file}: _class_name is {pipeline_class!r}; allowed: the name of a pipeline class"
             )
-        index = read_json(index_file)
         components = {
-            key: Component(key, value[0], value[1], folder / key, variant)
+            key: Component(key, value[0], value[1], inside(folder, key), variant)
             for key, value in index.items()
-            if not key.startswith("_") and _names_component(value)
+            if not key.startswith("_") and _names_component(value) and component_name(file, key)
         }
-        return cls(folder, name or str(folder), str(index.get("_class_name")), components)
+        return cls(folder, name, pipeline_class, components)
 
     @property
     def has_index(self) -> bool:

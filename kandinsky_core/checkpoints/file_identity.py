@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-__all__ = ["FileIdentity", "file_identity"]
+__all__ = ["FileIdentity", "file_identity", "identity_of"]
 
 FileIdentity = tuple[int, int, int, int]
 """Device, inode, bytes, and nanoseconds of the last change."""
@@ -16,4 +17,9 @@ def file_identity(path: Path) -> FileIdentity | None:
         found = path.stat()
     except OSError:
         return None
+    return identity_of(found)
+
+
+def identity_of(found: os.stat_result) -> FileIdentity:
+    """Return the same numbers of a file that is open."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

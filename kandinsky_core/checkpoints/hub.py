@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from kandinsky_core.checkpoints.file_names import NATIVE, NULL_EMBEDDING_FILE
+from kandinsky_core.checkpoints.inside import inside
+from kandinsky_core.checkpoints.model_card import front_matter_list
 from kandinsky_core.checkpoints.other_layouts import other_layouts
-from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
+from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 
 __all__ = [
     "EMBEDDED",
@@ -20,6 +23,9 @@ __all__ = [
     "local_folder",
     "resolve_model",
 ]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+_RELATIVE = re.compile(r"(?:(?P<up>\.\./)|\./)(?P<name>[A-Za-z0-9_][\w.-]*)/?", re.ASCII)
 
 # Models that the wheel carries. Each folder holds a `prior` and a `decoder`.
 EMBEDDED = {"shapes": Path(__file__).parents[1] / "models" / "shapes"}
@@ -68,6 +74,7 @@ def resolve_model(
     Raises:
         InvalidInputError: The name is neither text nor a path.
         ModelNotFoundError: The name stands for no model, or the hub cannot deliver the model.
+        CheckpointError: The index in the hub's cache is a link whose target is gone.
     """
     if not isinstance(name, (str, Path)):
         raise InvalidInputError(
@@ -155,7 +162,7 @@ def _download(repo: str, part: str, options: HubOptions, components: Iterable[st
         patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
         patterns += [f"{component}/{name}" for name in (NULL_EMBEDDING_FILE, *NATIVE.values())]
     folder = _snapshot(repo, options, patterns, hidden=not components)
-    if (folder / "model_index.json").is_file():
+    if inside(folder, "model_index.json").is_file():
         return folder
     for layout in other_layouts():
         patterns += layout.hub_patterns(part, components)
@@ -227,32 +234,25 @@ def _reason(error: Exception, options: HubOptions) -> str:
 def connected_prior(decoder: Path) -> str | None:
     """Return the prior that a decoder's README names in its front matter, or None.
 
-    A published decoder names a hub id. A relative path (`../prior`) starts at the decoder's folder,
-    so that a pair of local folders can belong together.
+    A published decoder names a hub id (`owner/name`), or an embedded model. Two relative paths are
+    allowed as well, so that a pair of local folders can belong together: `../NAME` for a folder
+    beside the decoder's, and `./NAME` for one within it. They start at the folder that a link to
+    the decoder leads to. A folder beside the decoder is the user's, so it may be a link. Any other
+    path is refused: a card that somebody else wrote must not choose among all folders here.
+
+    Raises:
+        CheckpointError: The card names anything else, or cannot be read; see `front_matter_list`.
     """
-    readme = decoder / "README.md"
-    if not readme.is_file():
+    named = next(iter(front_matter_list(decoder, "prior")), None)
+    if named is None:
         return None
-    named = _front_matter_list(readme.read_text(encoding="utf-8", errors="replace"), "prior")
-    if not named:
-        return None
-    if named[0].startswith("."):
-        return str((decoder / named[0]).resolve())
-    return named[0]
-
-
-def _front_matter_list(text: str, key: str) -> list[str]:
-    """Read one list (or single value) of the YAML block that opens a model card."""
-    import yaml
-
-    if not text.startswith("---"):
-        return []
-    block = text.split("---", 2)[1]
-    try:
-        data = yaml.safe_load(block)
-    except yaml.YAMLError:
-        return []
-    value = data.get(key) if isinstance(data, dict) else None
-    if isinstance(value, str):
-        return [value]
-    return [str(item) for item in value] if isinstance(value, list) else []
+    if match := _RELATIVE.fullmatch(named):
+        if match["up"]:
+            return str(decoder.resolve().parent / match["name"])
+        return str(inside(decoder.resolve(), match["name"]))
+    if named in EMBEDDED or _HUB_ID.fullmatch(named):
+        return named
+    raise CheckpointError(
+        f"the model card of {decoder} names the prior {named!r}: allowed are a hub id "
+        "(owner/name), '../NAME' and './NAME'; correct its `prior:` entry, or give prior="
+    )

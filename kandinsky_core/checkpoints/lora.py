@@ -13,6 +13,7 @@ before it:
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from kandinsky_core.checkpoints.json_files import load_json
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.checkpoints.torch_files import TorchFile
 from kandinsky_core.errors import CheckpointError, InvalidInputError
+from kandinsky_core.seam.stored_dtypes import STORED
 from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["Adapter", "merged_weights", "read_lora"]
@@ -44,6 +46,7 @@ _PEFT = re.compile(r"(.+)\.lora_(A|B)(?:\.default)?\.weight")
 _ALPHA = re.compile(r"(.+)\.(alpha)")
 _PARTS = {"A": "down", "B": "up"}
 _SHOWN = 8
+_LARGEST = 1e30  # of alpha and of r; what is larger does not fit float32 when it is multiplied
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,16 @@ def read_lora(path: str | Path) -> dict[str, Adapter]:
     file = _find(Path(path).expanduser())
     tensors: Any = TorchFile(file) if file.suffix == ".bin" else SafetensorsFiles([file])
     layers, unknown = _sorted(tensors)
+    unknown += [f"{name} (no tensor)" for name in getattr(tensors, "others", ())]
     if unknown or not layers:
         some = ", ".join(unknown[:_SHOWN]) or "there is no tensor"
         raise CheckpointError(
             f"{file} is no LoRA of a UNet or prior that is known here: {len(unknown)} tensors do "
             f"not belong to one ({some})"
         )
-    scale = _scale_of(file, getattr(tensors, "metadata", {}))
+    settings = _settings_of(file, getattr(tensors, "metadata", {}))
     return {
-        f"{name}.weight": _adapter(file, name, parts, tensors, scale)
+        f"{name}.weight": _adapter(file, name, parts, tensors, settings)
         for name, parts in layers.items()
     }
 
@@ -119,17 +123,24 @@ def merged_weights(
 
     Raises:
         KeyError: The network has no such layers.
-        CheckpointError: The network's layers have other shapes.
+        CheckpointError: The network's layers have other shapes, or a weight would be infinite.
     """
     present = read(adapters)
     merged, misfits = {}, []
     for name, adapter in adapters.items():
         values = np.asarray(present[name], np.float32)
-        change = adapter.change(values.shape)
-        if change is None:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is named below
+            change = adapter.change(values.shape)
+            changed = None if change is None else values + np.float32(weight) * change
+        if changed is None:
             misfits.append(f"{name} {list(values.shape)}")
+        elif np.isfinite(values).all() and not np.isfinite(changed).all():
+            raise CheckpointError(
+                f"the LoRA gives infinity in {name} at the weight {weight:g}: it is damaged, or "
+                "the weight is too large"
+            )
         else:
-            merged[name] = values + np.float32(weight) * change
+            merged[name] = changed
     if misfits:
         raise CheckpointError(
             f"the LoRA does not fit: {len(misfits)} layers have other shapes "
@@ -181,26 +192,65 @@ def _layer_and_part(name: str) -> tuple[str, str]:
 
 
 def _adapter(
-    file: Path, name: str, parts: Mapping[str, str], tensors: Tensors, scale: float | None
+    file: Path, name: str, parts: Mapping[str, str], tensors: Tensors, settings: _Settings | None
 ) -> Adapter:
     missing = [part for part in ("down", "up") if part not in parts]
     if missing:
         raise CheckpointError(f"{file}: layer {name} has no {' and no '.join(missing)}")
-    down, up = (np.asarray(tensors.read(parts[part]), np.float32) for part in ("down", "up"))
-    if down.ndim < 2 or up.ndim < 2 or 0 in down.shape:
-        raise CheckpointError(f"{file}: layer {name} has no matrices")
-    if not (np.isfinite(down).all() and np.isfinite(up).all()):
-        raise CheckpointError(f"{file}: layer {name} holds NaN or infinity")
+    down, up = (_matrix(file, parts[part], tensors) for part in ("down", "up"))
+    rank = len(down)
+    if up.shape[1] != rank:
+        raise CheckpointError(
+            f"{file}: layer {name} has matrices of ranks {rank} and {up.shape[1]}, "
+            "which do not belong together"
+        )
+    scale = 1.0
     if "alpha" in parts:
-        alpha = np.asarray(tensors.read(parts["alpha"]), np.float64).reshape(-1)
-        if alpha.size != 1 or not np.isfinite(alpha[0]):
-            raise CheckpointError(f"{file}: layer {name} has an alpha that is no number")
-        scale = float(alpha[0]) / len(down)
-    return Adapter(down, up, 1.0 if scale is None else scale)
+        scale = _alpha(file, parts["alpha"], tensors) / rank
+    elif settings is not None:
+        if settings.rank != rank:
+            raise CheckpointError(
+                f"{file}: layer {name} has rank {rank}, and the file's settings say "
+                f"{settings.rank}: take the settings that belong to the file"
+            )
+        scale = settings.scale
+    return Adapter(down, up, scale)
 
 
-def _scale_of(file: Path, metadata: Mapping[str, str]) -> float | None:
-    """Return alpha / r of a whole file: PEFT keeps it beside the file, diffusers in the header."""
+def _matrix(file: Path, name: str, tensors: Tensors) -> FloatArray:
+    """Read one of the two matrices of a layer as float32."""
+    shape, dtype = tensors.spec(name)
+    if len(shape) < 2 or 0 in shape:
+        raise CheckpointError(f"{file}: {name} is no matrix: its shape is {list(shape)}")
+    if dtype in STORED and not STORED[dtype].floating:
+        raise CheckpointError(f"{file}: {name} is {dtype}, and matrices are floating-point")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is named below
+        values = np.asarray(tensors.read(name), np.float32)
+    if not np.isfinite(values).all():
+        raise CheckpointError(f"{file}: {name} holds NaN or infinity in float32")
+    return values
+
+
+def _alpha(file: Path, name: str, tensors: Tensors) -> float:
+    shape, dtype = tensors.spec(name)
+    value = float(tensors.read(name).reshape(())) if math.prod(shape) == 1 else math.nan
+    if dtype == "BOOL" or not abs(value) <= _LARGEST:
+        raise CheckpointError(
+            f"{file}: {name} is {dtype} of shape {list(shape)} and no finite number, as alpha is"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What stands beside the matrices for all layers: their rank, and alpha / r."""
+
+    rank: int
+    scale: float
+
+
+def _settings_of(file: Path, metadata: Mapping[str, str]) -> _Settings | None:
+    """Return a whole file's settings: PEFT keeps them beside the file, diffusers in the header."""
     found: Any = None
     try:
         text = metadata.get("lora_adapter_metadata")
@@ -208,15 +258,30 @@ def _scale_of(file: Path, metadata: Mapping[str, str]) -> float | None:
         beside = file.with_name(_PEFT_CONFIG)
         if found is None and file.name.startswith("adapter_model") and beside.is_file():
             found = load_json(beside)
-        if found is None:
-            return None
-        plain = {key.rpartition(".")[2]: value for key, value in found.items()}
-        if plain.get("rank_pattern") or plain.get("alpha_pattern") or plain.get("use_dora"):
-            raise CheckpointError(
-                f"{file} has a rank or alpha of its own for each layer, or is a DoRA, "
-                "which is not supported"
-            )
-        rank = float(plain["r"])
-        return float(plain["lora_alpha"]) / (rank**0.5 if plain.get("use_rslora") else rank)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        return None if found is None else _settings(file, found)
+    except (OSError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{file} has settings that cannot be read: {error!r}") from error
+
+
+def _settings(file: Path, found: Any) -> _Settings:
+    if not isinstance(found, dict):
+        raise ValueError(f"{type(found).__name__} in place of an object")
+    plain: dict[str, Any] = {}
+    for key, value in found.items():
+        name = key.rpartition(".")[2]  # diffusers puts `unet.` before each
+        if name in plain and plain[name] != value:
+            raise ValueError(f"two values of {name}")
+        plain[name] = value
+    if plain.get("rank_pattern") or plain.get("alpha_pattern") or plain.get("use_dora"):
+        raise CheckpointError(
+            f"{file} has a rank or alpha of its own for each layer, or is a DoRA, "
+            "which is not supported"
+        )
+    rank, alpha, root = plain["r"], plain["lora_alpha"], plain.get("use_rslora")
+    if type(rank) is not int or not 0 < rank <= _LARGEST:
+        raise ValueError(f"r is {rank!r}, and is a positive whole number")
+    if type(alpha) not in (int, float) or not abs(alpha) <= _LARGEST:
+        raise ValueError(f"lora_alpha is {alpha!r}, and is a finite number")
+    if root not in (None, True, False):
+        raise ValueError(f"use_rslora is {root!r}, and is true or false")
+    return _Settings(rank, alpha / (rank**0.5 if root else rank))

@@ -13,14 +13,18 @@ Here a tensor larger than 512 MB is cut into consecutive values of the same tag,
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.budgets import TENSOR_AXES, TENSOR_NAME_CHARACTERS, TENSORS
 from kandinsky_core.checkpoints.file_identity import file_identity
+from kandinsky_core.checkpoints.regular_files import map_regular
+from kandinsky_core.checkpoints.tensor_specs import checked_name, checked_shape
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
@@ -53,11 +57,10 @@ class MindSporeFile:
         self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._pieces: dict[str, list[tuple[int, int]]] = {}  # start and end of the values
         try:
-            if path.stat().st_size == 0:
-                raise ValueError("it is empty")
-            self._map: Array = _mapped(path)
-            self._index()
-        except (OSError, ValueError, IndexError, KeyError) as error:
+            self._map: Array = map_regular(path, self._identity)
+            with self._map.data as data:
+                self._index(data)
+        except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"{path} cannot be read as MindSpore's ({error}): the file is damaged, encrypted, "
                 "or was not copied whole"
@@ -68,9 +71,16 @@ class MindSporeFile:
         return file_identity(self.path) == self._identity
 
     def again(self) -> Self:
-        """Return the same tensors as if opened anew: their places are shared, the mapping not."""
+        """Return the same tensors as if opened anew: their places are shared, the mapping not.
+
+        Raises:
+            CheckpointError: The file is gone, or is no longer the one that was read.
+        """
         other = copy.copy(self)
-        other._map = _mapped(self.path)
+        try:
+            other._map = map_regular(self.path, self._identity)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path} cannot be read: {error}") from error
         return other
 
     def names(self) -> Iterable[str]:
@@ -89,49 +99,35 @@ class MindSporeFile:
         values: Array = np.concatenate(parts).view(dtype).reshape(shape)
         return values
 
-    def _index(self) -> None:
-        end = len(self._map)
-        if self._map[-_CHECKSUM:-10].tobytes() == b"crc_num":
+    def _index(self, data: memoryview) -> None:
+        end = len(data)
+        if bytes(data[-_CHECKSUM:-10]) == b"crc_num":
             end -= _CHECKSUM
-        for number, kind, start, stop in _fields(self._map, 0, end):
+        for count, (number, kind, start, stop) in enumerate(_fields(data, 0, end)):
             if (number, kind) != (_VALUE, _BYTES):
                 raise ValueError("it holds something else than values")
-            self._add(start, stop)
+            if count >= TENSORS:
+                raise ValueError(f"it holds more than {TENSORS:,} values")
+            self._add(data, start, stop)
         for name, (shape, code) in self._specs.items():
-            size = STORED[code].size
-            for side in shape:
-                size *= side
+            size = STORED[code].size * math.prod(shape)
             if size != sum(stop - start for start, stop in self._pieces[name]):
                 raise ValueError(f"tensor {name!r} has more or fewer values than its shape says")
 
-    def _add(self, start: int, stop: int) -> None:
+    def _add(self, data: memoryview, start: int, stop: int) -> None:
         """Note name, shape, dtype and place of one value."""
-        parts = {number: (at, to) for number, _, at, to in _fields(self._map, start, stop)}
-        if set(parts) != {_TAG, _TENSOR}:
-            raise ValueError("it holds something else than tensors")
-        name = self._text(*parts[_TAG])
-        dims, code, content = [], "", (0, 0)
-        for number, kind, at, to in _fields(self._map, *parts[_TENSOR]):
-            if number == _DIMS and kind == _VARINT:
-                dims.append(_varint(self._map, at, to)[0])
-            elif number == _TYPE:
-                text = self._text(at, to)
-                if text not in _CODES:
-                    raise ValueError(f"{name!r} is of type {text!r}")
-                code = _CODES[text]
-            elif number == _CONTENT:
-                content = at, to
-        spec = () if dims == [0] else tuple(dims), code  # MindSpore writes a scalar like this
-        if self._specs.setdefault(name, spec) != spec or len(dims) > 8:
+        _, parts = _parts(data, start, stop, {(_TAG, _BYTES), (_TENSOR, _BYTES)})
+        name = checked_name(_text(data, *parts[_TAG]))
+        allowed = {(_DIMS, _VARINT), (_TYPE, _BYTES), (_CONTENT, _BYTES)}
+        dims, fields = _parts(data, *parts[_TENSOR], allowed)
+        kind = _text(data, *fields[_TYPE])
+        if kind not in _CODES:
+            raise ValueError(f"{name!r} is of type {kind!r}")
+        # MindSpore writes a scalar as a vector of no values.
+        spec = () if dims == [0] else checked_shape(dims), _CODES[kind]
+        if self._specs.setdefault(name, spec) != spec:
             raise ValueError(f"tensor {name!r} comes twice")
-        self._pieces.setdefault(name, []).append(content)
-
-    def _text(self, start: int, stop: int) -> str:
-        return self._map[start:stop].tobytes().decode("utf-8")
-
-
-def _mapped(path: Path) -> Array:
-    return np.asarray(np.memmap(path, np.uint8, mode="c"))
+        self._pieces.setdefault(name, []).append(fields[_CONTENT])
 
 
 def encode_header(name: str, shape: tuple[int, ...], dtype: str, content_size: int) -> bytes:
@@ -151,7 +147,37 @@ def encode_header(name: str, shape: tuple[int, ...], dtype: str, content_size: i
     return _encode(_VALUE << 3 | _BYTES) + _encode(len(value) + content_size) + value
 
 
-def _fields(data: Array, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _parts(
+    data: memoryview, start: int, end: int, allowed: Set[tuple[int, int]]
+) -> tuple[list[int], dict[int, tuple[int, int]]]:
+    """Read the fields of one message, of which all but dims must be there once.
+
+    Returns:
+        The dims, and start and end of each other field by its number.
+    """
+    dims: list[int] = []
+    parts: dict[int, tuple[int, int]] = {}
+    for number, kind, at, to in _fields(data, start, end):
+        if (number, kind) not in allowed or number in parts:
+            raise ValueError("it holds something else than tensors, or a field twice")
+        if kind == _BYTES:
+            parts[number] = at, to
+        elif len(dims) == TENSOR_AXES:
+            raise ValueError(f"a tensor has more than {TENSOR_AXES} axes")
+        else:
+            dims.append(_varint(data, at, to)[0])
+    if set(parts) != {number for number, kind in allowed if kind == _BYTES}:
+        raise ValueError("it holds something else than tensors, or a field is missing")
+    return dims, parts
+
+
+def _text(data: memoryview, start: int, stop: int) -> str:
+    if stop - start > 4 * TENSOR_NAME_CHARACTERS:  # bytes; a character takes at most four
+        raise ValueError(f"a text of {stop - start:,} bytes")
+    return bytes(data[start:stop]).decode("utf-8")
+
+
+def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield number, wire type, and start and end of the content of each field of a message."""
     while start < end:
         key, start = _varint(data, start, end)
@@ -169,13 +195,13 @@ def _fields(data: Array, start: int, end: int) -> Iterator[tuple[int, int, int, 
         start = stop
 
 
-def _varint(data: Array, start: int, end: int) -> tuple[int, int]:
+def _varint(data: memoryview, start: int, end: int) -> tuple[int, int]:
     """Return a number and the position behind it."""
     number = 0
     for index in range(10):
         if start + index >= end:
             raise ValueError("it is cut short")
-        byte = int(data[start + index])
+        byte = data[start + index]
         number |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             if number >= 1 << 63:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,17 +14,18 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.budgets import SAFETENSORS_HEADER_BYTES, TENSORS
 from kandinsky_core.checkpoints.file_identity import file_identity
-from kandinsky_core.checkpoints.file_names import NATIVE, PICKLE_STEMS, SAFE_STEMS
-from kandinsky_core.checkpoints.json_files import load_json
+from kandinsky_core.checkpoints.regular_files import map_regular, open_regular
+from kandinsky_core.checkpoints.tensor_specs import checked_name, checked_shape
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
-__all__ = ["SafetensorsFiles", "find_weight_files"]
+__all__ = ["SafetensorsFiles"]
 
-# Names of weight files, the preferred one first.
-_STEMS = tuple(dict.fromkeys(SAFE_STEMS.values()))
-_PICKLES = tuple(dict.fromkeys(f"{stem}.bin" for stem in PICKLE_STEMS.values()))
+_LAYOUTS = ("diffusers", "jax")  # the first is that of files that name none
+_LENGTH = struct.Struct("<Q")  # of the header; it stands before it
+_Entry = tuple[tuple[int, ...], str, int]
 
 
 class SafetensorsFiles:
@@ -42,8 +44,8 @@ class SafetensorsFiles:
         metadata: The entries of the last file's header that describe no tensor.
 
     Raises:
-        CheckpointError: A file is truncated or no safetensors file, or two files hold the same
-            name.
+        CheckpointError: A file is truncated or no safetensors file, two files hold the same name,
+            or a layout is unknown or not that of the other files.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -53,8 +55,10 @@ class SafetensorsFiles:
         self._starts: dict[str, int] = {}
         self._maps: dict[Path, Array] = {}
         self.metadata: dict[str, str] = {}
+        layouts: dict[str, Path] = {}
         for path in files:
             entries, self.metadata = _read_header(path)
+            layouts[_checked_layout(path, self.layout)] = path
             for name, (shape, dtype, start) in entries.items():
                 if name in self._owner:
                     raise CheckpointError(
@@ -64,11 +68,14 @@ class SafetensorsFiles:
                 self._owner[name] = path
                 self._specs[name] = shape, dtype
                 self._starts[name] = start
+        if len(layouts) > 1:
+            some = " and ".join(f"{path} ({layout})" for layout, path in layouts.items())
+            raise CheckpointError(f"{some} are not in one layout: take files of one conversion")
 
     @property
     def layout(self) -> str:
         """`diffusers`, or `jax` where the file says that it was converted so."""
-        return self.metadata.get("kandinsky_layout", "diffusers")
+        return self.metadata.get("kandinsky_layout", _LAYOUTS[0])
 
     def unchanged(self) -> bool:
         """Tell whether all files are still those whose headers were read."""
@@ -99,40 +106,83 @@ class SafetensorsFiles:
             published 2.1 files. Writing to it changes no file.
 
         Raises:
-            CheckpointError: The dtype is one that no checkpoint of Kandinsky has.
+            CheckpointError: The dtype is one that no checkpoint of Kandinsky has, or the file is
+                no longer the one whose header was read.
         """
         path, (shape, code), start = self._owner[name], self._specs[name], self._starts[name]
         if code not in STORED:
             raise CheckpointError(f"{path}: tensor {name!r} is {code}; known: {', '.join(STORED)}")
         dtype = STORED[code].numpy
         if path not in self._maps:
-            self._maps[path] = np.memmap(path, np.uint8, mode="c")
-        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        values: Array = np.asarray(self._maps[path])[start : start + size].view(dtype)
+            self._maps[path] = self._mapped(path)
+        size = dtype.itemsize * math.prod(shape)
+        values: Array = self._maps[path][start : start + size].view(dtype)
         return np.require(values.reshape(shape), requirements="A")
 
+    def _mapped(self, path: Path) -> Array:
+        try:
+            return map_regular(path, self._identities[path])
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
 
-def _read_header(
-    path: Path,
-) -> tuple[dict[str, tuple[tuple[int, ...], str, int]], dict[str, str]]:
+
+def _checked_layout(path: Path, layout: str) -> str:
+    if layout not in _LAYOUTS:
+        raise CheckpointError(
+            f"{path} is in the layout {layout!r}; known in safetensors: {', '.join(_LAYOUTS)}: "
+            "convert the model again with this version"
+        )
+    return layout
+
+
+def _read_header(path: Path) -> tuple[dict[str, _Entry], dict[str, str]]:
     """Return shape, dtype and position in the file of each tensor, and the metadata."""
     try:
+        with open_regular(path) as file:
+            start = file.read(_LENGTH.size)
+            length: int = _LENGTH.unpack(start)[0] if len(start) == _LENGTH.size else 0
+            if length > SAFETENSORS_HEADER_BYTES:
+                raise ValueError(
+                    f"a header of {length:,} bytes; allowed are {SAFETENSORS_HEADER_BYTES:,}"
+                )
+            text = file.read(length)
         with safe_open(path, framework="np"):  # this checks the header against the file's size
             pass
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        metadata = header.pop("__metadata__", None)
+        if len(header) > TENSORS:
+            raise ValueError(f"{len(header):,} tensors; allowed are {TENSORS:,}")
+        begin = _LENGTH.size + length
+        entries = {checked_name(name): _entry(name, item, begin) for name, item in header.items()}
+        return entries, _metadata(metadata)
+    except (SafetensorError, OSError, ValueError, RecursionError, AttributeError) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors ({error}): the file is damaged or was not "
             "downloaded whole; fetch it again"
         ) from error
-    metadata = header.pop("__metadata__", {})
-    entries = {
-        name: (tuple(entry["shape"]), entry["dtype"], 8 + length + entry["data_offsets"][0])
-        for name, entry in header.items()
-    }
-    return entries, metadata
+
+
+def _entry(name: str, item: Any, begin: int) -> _Entry:
+    """Return shape, dtype and position of a tensor whose data begin at `begin` or behind it."""
+    try:
+        shape, dtype, (start, end) = item["shape"], item["dtype"], item["data_offsets"]
+        shape = checked_shape(shape)
+        if not isinstance(dtype, str) or {type(start), type(end)} != {int} or start < 0:
+            raise ValueError("a dtype that is no text, or offsets that are no counts")
+        if dtype in STORED and end - start != STORED[dtype].size * math.prod(shape):
+            raise ValueError(f"{end - start:,} bytes for {dtype} of shape {list(shape)}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"tensor {name!r} has no valid entry: {error}") from error
+    return shape, dtype, begin + start
+
+
+def _metadata(found: Any) -> dict[str, str]:
+    """Return the texts beside the tensors; some programs write null where there are none."""
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise ValueError("its __metadata__ is no object of texts")
+    return found
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -140,56 +190,3 @@ def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) != len(pairs):
         raise ValueError("a name comes twice in its header")
     return names
-
-
-def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
-    """Find the weight files in a component's folder: one file, or the shards of an index.
-
-    Args:
-        folder: The component's folder.
-        variant: Infix: `fp16` picks `diffusion_pytorch_model.fp16.safetensors` and its like.
-
-    Raises:
-        CheckpointError: There is no such file, a shard is missing, or all weights are pickled.
-    """
-    infix = f".{variant}" if variant else ""
-    for stem in _STEMS:
-        single = folder / f"{stem}{infix}.safetensors"
-        if single.is_file():
-            return [single]
-        for index in (
-            folder / f"{stem}.safetensors.index{infix}.json",
-            folder / f"{stem}{infix}.safetensors.index.json",
-        ):
-            if index.is_file():
-                return _shards(index)
-    for name in NATIVE.values():
-        if not variant and (folder / name).is_file():
-            return [folder / name]
-    pickles = [name for name in _PICKLES if (folder / name).is_file()]
-    if pickles:
-        raise CheckpointError(
-            f"{folder} holds only pickled weights ({pickles[0]}), which can run code when read: "
-            "save them as safetensors first; `kandinsky convert` does, and runs none"
-        )
-    there = ", ".join(sorted(path.name for path in folder.glob("*.safetensors"))) or "none"
-    wanted = f"variant {variant!r}" if variant else "no variant"
-    raise CheckpointError(
-        f"{folder} has no weights for {wanted}: expected {_STEMS[0]}{infix}.safetensors or "
-        f"{_STEMS[1]}{infix}.safetensors, safetensors files there: {there}"
-    )
-
-
-def _shards(index: Path) -> list[Path]:
-    try:
-        table = load_json(index)["weight_map"]
-        names = sorted(set(table.values()))
-        missing = [name for name in names if not (index.parent / name).is_file()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is not a weight index: {error!r}") from error
-    if missing:
-        raise CheckpointError(
-            f"{index.parent} lacks {len(missing)} of {len(names)} shards named in {index.name}: "
-            f"{', '.join(missing[:8])}"
-        )
-    return [index.parent / name for name in names]

@@ -6,23 +6,32 @@ one member of raw values for each storage. `torch_pickle` explains why reading t
 
 from __future__ import annotations
 
-import struct
-import zipfile
+import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.torch_pickle import Storage, StridedTensor, read_pickle
+from kandinsky_core.budgets import EXPANDED_BYTES, PICKLE_BYTES, PICKLE_DEPTH, PICKLE_ITEMS, TENSORS
+from kandinsky_core.checkpoints.file_identity import file_identity
+from kandinsky_core.checkpoints.regular_files import map_regular, open_regular
+from kandinsky_core.checkpoints.tensor_specs import checked_name
+from kandinsky_core.checkpoints.torch_pickle import StridedTensor, read_pickle
+from kandinsky_core.checkpoints.zip_members import (
+    NoArchiveError,
+    ZipMember,
+    read_member,
+    zip_members,
+)
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = ["TorchFile"]
 
-_DEPTH = 4  # how deep dicts may nest; the originals of Kandinsky 3 have two levels
-_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_PICKLE = "data.pkl"
+_ORDER = b"little"
 
 
 class TorchFile:
@@ -38,27 +47,38 @@ class TorchFile:
         others: Names of the file's entries that are no tensors.
 
     Raises:
-        CheckpointError: The file is damaged, is no such archive, or its pickle asks for more than
-            data.
+        CheckpointError: The file is damaged, is no such archive, exceeds a budget, names two
+            entries alike, or its pickle asks for more than data.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.others: list[str] = []
+        self._identity = file_identity(path)
         self._tensors: dict[str, StridedTensor] = {}
         try:
-            with zipfile.ZipFile(path) as archive:
-                tree = self._read_members(archive)
-        except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+            with open_regular(path) as file:
+                tree = self._read_members(file)
+        except NoArchiveError as error:
             raise CheckpointError(_why_no_archive(path, error)) from error
-        except (KeyError, ValueError, struct.error) as error:
-            raise CheckpointError(f"{path} is damaged ({error!r}): fetch it again") from error
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        except ValueError as error:
+            raise CheckpointError(
+                f"{path} is damaged, or is more than weights need ({error}): fetch it again"
+            ) from error
+        others: dict[str, None] = {}
         for name, value in _leaves(tree, path):
+            if name in self._tensors or name in others:
+                raise CheckpointError(
+                    f"{path} holds two entries named {name!r}, one of them by a name with dots: "
+                    "rename one where the file is made"
+                )
             if isinstance(value, StridedTensor):
-                self._check(name, value)
                 self._tensors[name] = value
             else:
-                self.others.append(name)
+                others[name] = None
+        self.others = list(others)
+        self._check()
         self._map: Array | None = None
 
     def names(self) -> Iterable[str]:
@@ -71,91 +91,117 @@ class TorchFile:
         return tensor.shape, tensor.storage.dtype
 
     def read(self, name: str) -> Array:
-        """See `Tensors.read`; the array is a window into the file where the values are aligned."""
+        """Return a tensor's values in the stored dtype.
+
+        Returns:
+            A read-only window into the file, or into a copy where the values are not aligned. A
+            value that an expanded tensor repeats is there once.
+
+        Raises:
+            CheckpointError: The file is gone, or no longer the one that was opened.
+        """
         tensor = self._tensors[name]
         dtype = STORED[tensor.storage.dtype].numpy
         if self._map is None:
-            self._map = np.asarray(np.memmap(self.path, np.uint8, mode="c"))
-        start, size = self._storages[tensor.storage.key]
-        flat = np.require(self._map[start : start + size].view(dtype), requirements="A")
-        strides = tuple(stride * dtype.itemsize for stride in tensor.strides)
+            try:
+                self._map = map_regular(self.path, self._identity)
+            except (OSError, ValueError) as error:
+                raise CheckpointError(f"{self.path} cannot be read: {error}") from error
+        place = self._storages[tensor.storage.key]
+        stored = self._map[place.start : place.start + place.size].view(dtype)
+        flat = np.require(stored, requirements="A")
+        # The stride of an axis of one value says nothing, and may be any number.
+        moves = math.prod(tensor.shape) > 0
+        strides = tuple(
+            stride * dtype.itemsize if moves and side > 1 else 0
+            for side, stride in zip(tensor.shape, tensor.strides, strict=True)
+        )
         values: Array = np.lib.stride_tricks.as_strided(
             flat[tensor.offset :], tensor.shape, strides, writeable=False
         )
         return values
 
-    def _read_members(self, archive: zipfile.ZipFile) -> Any:
+    def _read_members(self, file: BinaryIO) -> Any:
         """Note the places of the storages, and read the pickle."""
-        members = {PurePosixPath(item.filename): item for item in archive.infolist()}
-        pickles = [name for name in members if name.name == "data.pkl"]
-        if len(pickles) != 1 or len(members) != len(archive.infolist()):
+        members = zip_members(file)
+        pickles = [name for name in members if name.rpartition("/")[2] == _PICKLE]
+        if len(pickles) != 1:
             raise CheckpointError(
-                f"{self.path} is a zip archive, but none of weights: "
-                f"it holds {len(pickles)} data.pkl"
+                f"{self.path} is a zip archive, but none of weights: it holds {len(pickles)} "
+                f"{_PICKLE}"
             )
-        root = pickles[0].parent
-        if any(item.compress_type != zipfile.ZIP_STORED for item in members.values()):
-            raise CheckpointError(f"{self.path} is compressed, which PyTorch never does")
-        if root / "byteorder" in members:
-            order = archive.read(members[root / "byteorder"])
-            if order != b"little":
-                raise CheckpointError(f"{self.path} has {order[:16]!r} byte order, not little")
-        with self.path.open("rb") as file:
-            file_size = file.seek(0, 2)
-            self._storages = {
-                name.name: _extent(file, item, file_size)
-                for name, item in members.items()
-                if name.parent == root / "data"
-            }
+        root = pickles[0].removesuffix(_PICKLE)
+        if (order := members.get(f"{root}byteorder")) is not None:
+            found = read_member(file, order, 16)
+            if found != _ORDER:
+                raise CheckpointError(f"{self.path} has {found!r} byte order, not little")
+        data = f"{root}data/"
+        self._storages: dict[str, ZipMember] = {
+            name.removeprefix(data): place
+            for name, place in members.items()
+            if name.startswith(data)
+        }
         try:
-            return read_pickle(archive.read(members[pickles[0]]))
+            return read_pickle(read_member(file, members[pickles[0]], PICKLE_BYTES))
         except CheckpointError as error:
             raise CheckpointError(f"{self.path} is refused: {error}") from error
 
-    def _check(self, name: str, tensor: StridedTensor) -> None:
-        """Refuse a tensor that exceeds its storage, or whose storage is not whole."""
-        storage: Storage = tensor.storage
+    def _check(self) -> None:
+        """Refuse what has too many tensors, or tensors that take more than they may."""
+        if len(self._tensors) > TENSORS:
+            raise CheckpointError(
+                f"{self.path} holds {len(self._tensors):,} tensors; allowed are {TENSORS:,}"
+            )
+        expanded = sum(self._checked(name, tensor) for name, tensor in self._tensors.items())
+        if expanded > EXPANDED_BYTES:
+            raise CheckpointError(
+                f"{self.path} holds expanded tensors that take {expanded:,} bytes more than is "
+                f"stored; allowed are {EXPANDED_BYTES:,}: save them with .contiguous()"
+            )
+
+    def _checked(self, name: str, tensor: StridedTensor) -> int:
+        """Return by how many bytes a tensor exceeds its storage, which must be there and whole."""
+        storage = tensor.storage
         itemsize = STORED[storage.dtype].size
-        _, size = self._storages.get(storage.key, (0, -1))
-        if size != storage.count * itemsize:
+        place = self._storages.get(storage.key)
+        if place is None or place.size != storage.count * itemsize:
             raise CheckpointError(
                 f"{self.path}: the values of tensor {name!r} are missing or cut short: "
                 "fetch it again"
             )
-        count = 1
-        for side in tensor.shape:
-            count *= side
+        count = math.prod(tensor.shape)
         furthest = sum(
             (side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True)
         )
-        inside = count == 0 or tensor.offset + furthest < storage.count
-        if not inside or count > storage.count or len(tensor.shape) > 8:
+        if count and tensor.offset + furthest >= storage.count:
             raise CheckpointError(f"{self.path}: tensor {name!r} reaches beyond its own values")
+        return max(0, count - storage.count) * itemsize
 
 
-def _extent(file: Any, item: zipfile.ZipInfo, file_size: int) -> tuple[int, int]:
-    """Return where the bytes of a member begin, and how many there are."""
-    file.seek(item.header_offset)
-    header = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-    if header[0] != b"PK\x03\x04":
-        raise ValueError(f"no header of {item.filename}")
-    start = item.header_offset + _LOCAL_HEADER.size + header[9] + header[10]
-    if start + item.file_size > file_size:
-        raise ValueError(f"{item.filename} is cut short")
-    return start, item.file_size
+def _leaves(tree: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield every value of nested dicts, lists and tuples, with its name.
 
-
-def _leaves(tree: Any, path: Path, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield every value of nested dicts, lists and tuples, with its name."""
-    if isinstance(tree, (list, tuple)):
-        tree = dict(enumerate(tree))
-    if not isinstance(tree, dict):
-        yield prefix.removesuffix(".") or "the whole", tree
-        return
-    if depth >= _DEPTH:
-        raise CheckpointError(f"{path}: its data is nested too deeply to be weights")
-    for key, value in tree.items():
-        yield from _leaves(value, path, f"{prefix}{key}.", depth + 1)
+    A list that several others share is walked for each of them, so the budget counts the walk.
+    """
+    waiting: list[tuple[str, Any, int]] = [("", tree, 0)]
+    items = 0
+    while waiting:
+        name, value, depth = waiting.pop()
+        items += 1
+        if not isinstance(value, (dict, list, tuple)):
+            yield name or "the whole", value
+            continue
+        if depth >= PICKLE_DEPTH:
+            raise CheckpointError(f"{path}: its data is nested too deeply to be weights")
+        if items + len(waiting) + len(value) > PICKLE_ITEMS:
+            raise CheckpointError(f"{path} holds more than {PICKLE_ITEMS:,} entries")
+        pairs = list(value.items() if isinstance(value, dict) else enumerate(value))
+        prefix = f"{name}." if depth else ""
+        try:
+            named = [(checked_name(f"{prefix}{key}"), item, depth + 1) for key, item in pairs]
+        except ValueError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        waiting.extend(reversed(named))
 
 
 def _why_no_archive(path: Path, error: Exception) -> str:

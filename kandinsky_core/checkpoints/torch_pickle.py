@@ -9,10 +9,13 @@ data here. Every other name and instruction is refused before anything has happe
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
+from kandinsky_core.budgets import PICKLE_BYTES, PICKLE_INSTRUCTIONS
+from kandinsky_core.checkpoints.tensor_specs import checked_name, checked_shape
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
@@ -31,7 +34,6 @@ ALLOWED = frozenset(
 """The names that a pickle may hold, as 'module name'."""
 
 _MARK = object()
-_LARGEST = 8 << 20  # bytes; the largest model's pickle takes 0.2 MB, for the names of its tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,40 @@ def read_pickle(data: bytes) -> Any:
         CheckpointError: The pickle asks for anything but data, or is damaged. The message does not
             name the file.
     """
-    if len(data) > _LARGEST:
-        raise CheckpointError(f"its pickle has {len(data):,} bytes; weights need far fewer")
+    if len(data) > PICKLE_BYTES:
+        raise CheckpointError(
+            f"its pickle has {len(data):,} bytes; weights need far fewer, allowed are "
+            f"{PICKLE_BYTES:,}"
+        )
     machine = _Machine()
     try:
-        for instruction, argument, _ in pickletools.genops(data):
-            if instruction.name == "STOP":
+        for name, argument in _instructions(data):
+            if name == "STOP":
                 return machine.end()
-            machine.run(instruction.name, argument)
+            machine.run(name, argument)
     except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"its pickle is damaged ({error!r})") from error
     raise CheckpointError("its pickle has no end")
+
+
+def _instructions(data: bytes) -> Iterator[tuple[str, Any]]:
+    """Yield name and argument of each instruction; of one that is not known, nothing is read."""
+    file = BytesIO(data)
+    for count in range(PICKLE_INSTRUCTIONS + 1):
+        code = file.read(1)
+        if not code:
+            return
+        if code not in _CODES:
+            raise ValueError(f"no instruction {code!r} at {file.tell() - 1}")
+        name, read = _CODES[code]
+        if name not in _KNOWN:
+            raise CheckpointError(f"its pickle uses {name}, which weights have no need of")
+        if count == PICKLE_INSTRUCTIONS:
+            raise CheckpointError(
+                f"its pickle has more than {PICKLE_INSTRUCTIONS:,} instructions; "
+                "weights need far fewer"
+            )
+        yield name, None if read is None else read(file)
 
 
 class _Machine:
@@ -96,8 +121,6 @@ class _Machine:
             self.stack.append(_CONSTANTS[name]())
         elif name in _ACTIONS:
             _ACTIONS[name](self, argument)
-        elif name not in ("PROTO", "FRAME"):
-            raise CheckpointError(f"its pickle uses {name}, which weights have no need of")
 
     def pop(self) -> Any:
         """Take the top of the stack, which must be a value."""
@@ -169,11 +192,17 @@ class _Machine:
         self.stack.append(self.memo[int(argument)])
 
     def set_items(self, pairs: list[Any]) -> None:
+        """Put keys and values into a dict, where a number becomes the text of it.
+
+        So 1 and "1" are one name, as they are to whoever reads the tensors. Python's hash of texts
+        is random, while numbers can be chosen so that a dict of them takes for ever.
+        """
         target = self.top(dict)
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if not isinstance(key, (str, int)):
-                raise TypeError("a key that is neither text nor a number")
-            target[key] = value
+            name = str(_count(key)) if isinstance(key, int) else checked_name(key)
+            if name in target:
+                raise ValueError(f"two entries are named {name!r}")
+            target[name] = value
 
     def set_item(self, _: Any) -> None:
         value, key = self.pop(), self.pop()
@@ -207,11 +236,10 @@ def _build(name: str, arguments: tuple[Any, ...]) -> Any:
     if name != "torch._utils _rebuild_tensor_v2":
         raise TypeError(f"a call of {name}")
     storage, offset, shape, strides = arguments[:4]
+    shape = checked_shape(shape)
     if not isinstance(storage, Storage) or len(shape) != len(strides):
         raise TypeError("no tensor")
-    return StridedTensor(
-        storage, _count(offset), tuple(map(_count, shape)), tuple(map(_count, strides))
-    )
+    return StridedTensor(storage, _count(offset), shape, tuple(map(_count, strides)))
 
 
 def _count(value: Any) -> int:
@@ -260,4 +288,9 @@ _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
+}
+_KNOWN = _LITERALS | _CONSTANTS.keys() | _ACTIONS.keys() | {"FRAME", "PROTO", "STOP"}
+_CODES: Mapping[bytes, tuple[str, Callable[[BytesIO], Any] | None]] = {
+    entry.code.encode("latin-1"): (entry.name, entry.arg.reader if entry.arg else None)
+    for entry in pickletools.opcodes
 }

@@ -11,85 +11,18 @@ A field of a config.json is one of four things, and a class says which:
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from kandinsky_core.configs.rules import Rule, shown
 from kandinsky_core.errors import ConfigError
 
-__all__ = ["NetworkConfig"]
-
-SHOWN_VALUE_LENGTH = 80  # a corrupted file may hold anything; a message stays one readable line
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rule:
-    """The values that a field may hold, in words and as a function that raises `ValueError`."""
-
-    allowed: str
-    parse: Callable[[object], object]
+__all__ = ["NetworkConfig", "spec"]
 
 
 def spec(rule: Rule, default: object = dataclasses.MISSING) -> Any:
     """Declare a dataclass field that obeys `rule`; without a default the file must give it."""
     return dataclasses.field(default=default, metadata={"rule": rule})
-
-
-def _parse_epsilon(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError
-    if not (math.isfinite(value) and 0 < value < 1):
-        raise ValueError
-    return float(value)
-
-
-def whole_number(low: int, high: int) -> Rule:
-    """Allow integers, both bounds included. JSON's true and 3.0 are no integers."""
-
-    def parse(value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError
-        return value
-
-    return Rule(f"a whole number from {low} to {high}", parse)
-
-
-# The upper bounds are far above any model's values, and low enough that no construction hangs.
-SIZE = whole_number(1, 2**20)
-COUNT = whole_number(1, 1000)
-TOKEN_ID = whole_number(0, 2**20)
-EPSILON = Rule("a number between 0 and 1", _parse_epsilon)
-
-
-def one_of(*choices: str) -> Rule:
-    """Allow exactly the given strings."""
-
-    def parse(value: object) -> object:
-        if not isinstance(value, str) or value not in choices:
-            raise ValueError
-        return value
-
-    return Rule(" or ".join(repr(choice) for choice in choices), parse)
-
-
-def optional(rule: Rule) -> Rule:
-    """Allow `None` and the values that `rule` allows."""
-
-    def parse(value: object) -> object:
-        return None if value is None else rule.parse(value)
-
-    return Rule(f"null or {rule.allowed}", parse)
-
-
-def list_of(rule: Rule) -> Rule:
-    """Allow a list that is not empty, with items that `rule` allows; it is kept as a tuple."""
-
-    def parse(value: object) -> object:
-        if not isinstance(value, list | tuple) or not value:
-            raise ValueError
-        return tuple(rule.parse(item) for item in value)
-
-    return Rule(f"a list, each item {rule.allowed}", parse)
 
 
 class NetworkConfig:
@@ -114,7 +47,7 @@ class NetworkConfig:
         """
         if not isinstance(raw, Mapping):
             raise ConfigError(
-                f"{cls.CLASS_NAME}: config is {_shown(raw)}; allowed: a JSON object with its fields"
+                f"{cls.CLASS_NAME}: config is {shown(raw)}; allowed: a JSON object with its fields"
             )
         names = {field.name for field in _fields(cls)}
         cls._refuse_unknown(raw, names)
@@ -139,7 +72,7 @@ class NetworkConfig:
         if given_class != cls.CLASS_NAME:
             raise _error(cls.CLASS_NAME, "_class_name", given_class, f"only {cls.CLASS_NAME!r}")
         known = names | set(cls.FIXED) | cls.IGNORED | {"_class_name"}
-        unknown = sorted(_shown(name) for name in raw if name not in known)
+        unknown = sorted(shown(name) for name in raw if name not in known)
         if unknown:
             raise ConfigError(
                 f"{cls.CLASS_NAME}: unknown config field {', '.join(unknown)}; this version reads"
@@ -172,10 +105,5 @@ def _equal(given: object, allowed: object) -> bool:
     return given == allowed and isinstance(given, bool) == isinstance(allowed, bool)
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_VALUE_LENGTH else f"{text[:SHOWN_VALUE_LENGTH]}..."
-
-
 def _error(class_name: str, name: str, given: object, allowed: str) -> ConfigError:
-    return ConfigError(f"{class_name}: config field {name} is {_shown(given)}; allowed: {allowed}")
+    return ConfigError(f"{class_name}: config field {name} is {shown(given)}; allowed: {allowed}")

@@ -11,15 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kandinsky_core.configs.base import (
-    COUNT,
-    EPSILON,
-    SIZE,
-    TOKEN_ID,
-    NetworkConfig,
-    one_of,
-    spec,
-)
+from kandinsky_core.configs.base import NetworkConfig, spec
+from kandinsky_core.configs.rules import COUNT, EPSILON, SIZE, TOKEN_ID, one_of
 
 __all__ = ["GENERIC_FIELDS", "CLIPTextConfig", "CLIPVisionConfig"]
 

@@ -11,15 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kandinsky_core.configs.base import (
-    COUNT,
-    SIZE,
-    NetworkConfig,
-    list_of,
-    one_of,
-    optional,
-    spec,
-)
+from kandinsky_core.configs.base import NetworkConfig, spec
+from kandinsky_core.configs.rules import COUNT, SIZE, list_of, one_of, optional
 
 __all__ = ["PriorTransformerConfig", "UNet2DConditionConfig", "VQModelConfig"]
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kandinsky_core.configs.base import SIZE, NetworkConfig, list_of, spec, whole_number
+from kandinsky_core.configs.base import NetworkConfig, spec
 from kandinsky_core.configs.diffusion import BOOKKEEPING
+from kandinsky_core.configs.rules import SIZE, list_of, whole_number
 
 __all__ = ["Kandinsky3UNetConfig"]
 

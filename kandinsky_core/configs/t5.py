@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kandinsky_core.configs.base import (
-    COUNT,
-    EPSILON,
-    SIZE,
-    NetworkConfig,
-    one_of,
-    spec,
-)
+from kandinsky_core.configs.base import NetworkConfig, spec
 from kandinsky_core.configs.clip import GENERIC_FIELDS
+from kandinsky_core.configs.rules import COUNT, EPSILON, SIZE, one_of
 
 __all__ = ["T5Config"]
 

@@ -23,11 +23,13 @@ import numpy as np
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import InvalidInputError
 
-__all__ = ["DEFAULT_SEED", "Generator"]
+__all__ = ["DEFAULT_SEED", "STATE_BYTES", "Generator"]
 
 DEFAULT_SEED = 67280421310721  # the seed of a `torch.Generator` that nobody seeded
 
 _STATE_SIZE = 624
+STATE_BYTES = 4 * _STATE_SIZE
+"""Bytes of a generator's state, at least."""
 _BLOCK = 16
 _CHUNK = 1 << 15  # values transformed at once: the temporaries stay in the cache
 _TWO_PI = np.float32(2 * math.pi)

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from kandinsky_core.arrays import FloatArray
-from kandinsky_core.denoising.generator import Generator
+from kandinsky_core.denoising.generator import STATE_BYTES, Generator
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.memory.call_size import Need, host, require_room_for_call
 
-__all__ = ["SeededGenerators", "as_generators", "draw_normal"]
+__all__ = ["SeededGenerators", "as_generators", "draw_normal", "require_room_for_generators"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
     Raises:
         InvalidInputError: Both are given, a list's length is not `count`, or an entry is of another
             type.
+        DeviceMemoryError: The generators of a list need more memory than the host has.
     """
     if generator is not None and seed is not None:
         raise InvalidInputError("generator= and seed= are both given: give one of them")
@@ -114,14 +116,31 @@ def as_generators(generator: Any, seed: Any, count: int) -> SeededGenerators:
     if not isinstance(given, list | tuple | range):
         one = _as_generator(name, given)
         return SeededGenerators(generators=one, seeds=(one.initial_seed(),), fresh=one.fresh)
-    if len(given) != count:
+    if _length(given) != count:
         raise InvalidInputError(
-            f"{name} has {len(given)} entries for {count} images:"
+            f"{name} has {_length(given)} entries for {count} images:"
             " give a single one, or one for each image"
         )
+    require_room_for_generators(count)
     many = tuple(_as_generator(name, entry) for entry in given)
     seeds = tuple(one.initial_seed() for one in many)
     return SeededGenerators(generators=many, seeds=seeds, fresh=all(one.fresh for one in many))
+
+
+def require_room_for_generators(count: int) -> None:
+    """Refuse so many generators that their states alone exceed the host's memory.
+
+    Raises:
+        DeviceMemoryError: They do.
+    """
+    states = Need("the states of their generators", count * STATE_BYTES, host())
+    require_room_for_call(f"{count} pictures", [states])
+
+
+def _length(given: Sequence[Any] | range) -> int:
+    if isinstance(given, range):  # it may be longer than `len` can tell
+        return max(0, -((given.start - given.stop) // given.step))
+    return len(given)
 
 
 def _as_generator(name: str, value: Any) -> Generator:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from kandinsky_core.errors import DeviceMemoryError
 from kandinsky_core.memory.advice import too_little_memory
 from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan
+from kandinsky_core.memory.setting import refuse
 from kandinsky_core.seam.backend import Backend, DeviceMemory
 
 __all__ = ["require_room"]
@@ -58,5 +58,6 @@ def require_room(
             continue
         problem = too_little_memory(plan, memory)
         if memory.filled_by_load and plan.at_load > memory.total:
-            raise DeviceMemoryError(problem)
+            refuse(problem)
+            continue
         logger.warning("%s", problem)

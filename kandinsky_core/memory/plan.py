@@ -144,7 +144,10 @@ def stored_size(tensors: Tensors) -> int:
 
 def readable_size(size: int) -> str:
     """Return a number of bytes in the largest unit that it reaches, `16.2 GiB` for example."""
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+    if size >= 2**60:  # an integer of any length, which no float may hold
+        return f"{size // 2**60} EiB"
+    for power, name in enumerate(("PiB", "TiB", "GiB", "MiB", "KiB")):
+        unit = 2 ** (50 - 10 * power)
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size} bytes"

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _CHANNELS = (1, 3, 4)
+_DEEPEST = 4  # lists within lists; one that holds itself has no end
 _LUMINANCE = np.array([[0.299], [0.587], [0.114]], np.float32)  # PIL's weights, from ITU-R 601
 _TIMEOUT = 30.0  # seconds without an answer
 
@@ -84,7 +85,10 @@ def as_array(name: str, value: Any) -> Array:
     """
     if hasattr(value, "detach"):  # a PyTorch tensor, whose bfloat16 NumPy does not know
         value = value.detach().cpu().float() if value.is_floating_point() else value.detach().cpu()
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RecursionError) as error:  # unequal lists, or itself
+        raise InvalidInputError(f"{name} is no array: {error}") from error
     if array.dtype.kind not in "biuf":
         raise InvalidInputError(
             f"{name} is {_kind(value)}: give a PIL picture, an array, or a list"
@@ -148,7 +152,7 @@ def padded(array: FloatArray, height: int, width: int) -> FloatArray:
     return np.pad(array, missing, mode="edge")
 
 
-def _items(name: str, value: Any, *, is_mask: bool = False) -> list[Any]:
+def _items(name: str, value: Any, *, is_mask: bool = False, depth: int = 0) -> list[Any]:
     """Take a list or a batch apart into PIL pictures and arrays of two or three axes."""
     from PIL import Image
 
@@ -157,7 +161,10 @@ def _items(name: str, value: Any, *, is_mask: bool = False) -> list[Any]:
     if isinstance(value, (list, tuple)):
         if not value:
             raise InvalidInputError(f"{name} is an empty list: give at least one picture")
-        return [item for part in value for item in _items(name, part, is_mask=is_mask)]
+        if depth == _DEEPEST:
+            raise InvalidInputError(f"{name} has lists within lists: give one list of pictures")
+        parts = (_items(name, part, is_mask=is_mask, depth=depth + 1) for part in value)
+        return [item for part in parts for item in part]
     if isinstance(value, Image.Image):
         return [value]
     if isinstance(value, (str, Path)):

@@ -20,11 +20,18 @@ from numpy.typing import NDArray
 
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
-from kandinsky_core.checkpoints.json_files import load_json
+from kandinsky_core.checkpoints.inside import inside
+from kandinsky_core.checkpoints.json_files import read_json
+from kandinsky_core.configs.rules import shown
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
 from kandinsky_core.schedulers.betas import alphas_cumprod, beta_table, without_terminal_signal
 from kandinsky_core.schedulers.coefficients import variance_preserving
-from kandinsky_core.schedulers.config import SIBLING_FIELDS, SchedulerConfig, check_choice
+from kandinsky_core.schedulers.config import (
+    SIBLING_FIELDS,
+    SchedulerConfig,
+    check_choice,
+    checked_field,
+)
 from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.seam.step_rules import Threshold
 
@@ -74,24 +81,39 @@ class Scheduler(ABC):
         return scheduler
 
     def __post_init__(self) -> None:
+        owner = type(self)
+        for entry in fields(self):
+            if entry.name != "carried":
+                value = checked_field(owner, entry.name, self._field(entry.name), entry.default)
+                object.__setattr__(self, entry.name, value)
         for name, allowed in self.choices.items():
             reason = self.reasons.get(name, "")
-            check_choice(type(self).__name__, name, getattr(self, name), allowed, reason)
+            check_choice(owner.__name__, name, self._field(name), allowed, reason)
         if self._threshold is not None:
-            _check_threshold(type(self).__name__, self._threshold)
-        count = self._field("num_train_timesteps")
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            _check_threshold(owner.__name__, self._threshold)
+        count, trained = self._field("num_train_timesteps"), self._field("trained_betas")
+        if trained is not None and len(trained) != count:
             raise ConfigError(
-                f"{type(self).__name__}: num_train_timesteps={count!r} must be a positive integer"
+                f"{owner.__name__}: trained_betas has {len(trained)} values for"
+                f" num_train_timesteps={count}: both must agree"
             )
-        trained = self._field("trained_betas")
-        if trained is not None:
-            object.__setattr__(self, "trained_betas", tuple(float(beta) for beta in trained))
-            if len(trained) != count:
-                raise ConfigError(
-                    f"{type(self).__name__}: trained_betas has {len(trained)} values for"
-                    f" num_train_timesteps={count}: both must agree"
-                )
+        self._check_alphas()
+
+    def _check_alphas(self) -> None:
+        """Refuse betas that float32 cannot tell from 0 or 1: steps divide by noise and signal."""
+        with np.errstate(all="ignore"):
+            alphas = self.alphas_cumprod
+        # The last timestep may be pure noise where the class can start from it. Rescaling sets it
+        # apart, so that it need not lie below its neighbour.
+        last = alphas[-1] > 0 or self.terminal_alpha == alphas[-1]
+        others = alphas[:-1] if self._field("rescale_betas_zero_snr") else alphas
+        falls = (np.diff(others, prepend=np.float32(1)) < 0).all() and (alphas < 1).all()
+        if not ((alphas[:-1] > 0).all() and last and falls):
+            raise ConfigError(
+                f"{type(self).__name__}: the betas (beta_start, beta_end, trained_betas,"
+                " rescale_betas_zero_snr) leave a timestep without noise of its own, or without"
+                " signal, in float32: take those that the network was trained with"
+            )
 
     @abstractmethod
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
@@ -138,7 +160,7 @@ class Scheduler(ABC):
         """
         own = cls._own_fields()
         foreign = sorted(set(overrides) - own)
-        dropped = set(config.get("_use_default_values", ())) - _TRAINED_FIELDS
+        dropped = _defaults_of(config) - _TRAINED_FIELDS
         given = {
             name: value
             for name, value in config.items()
@@ -162,20 +184,16 @@ class Scheduler(ABC):
             subfolder: Folder inside `path`, `scheduler` for example.
 
         Raises:
-            CheckpointError: The file is missing or is not JSON.
+            CheckpointError: The file is missing, is not JSON, or lies outside of the folder.
             ConfigError: As `from_config` raises.
             ModelNotFoundError: The hub cannot deliver the file.
         """
         if subfolder is not None and isinstance(path, str) and not Path(path).is_dir():
             path = resolve_model(path, "decoder", HubOptions(), [subfolder])
-        file = Path(path, subfolder or "", CONFIG_NAME)
-        try:
-            config = load_json(file)
-        except FileNotFoundError:
-            raise CheckpointError(f"there is no {file}: give the folder that holds it") from None
-        except ValueError as error:
-            raise CheckpointError(f"{file} is not JSON ({error}): download it again") from None
-        return cls.from_config(config)
+        file = inside(Path(path), f"{subfolder}/{CONFIG_NAME}" if subfolder else CONFIG_NAME)
+        if not file.exists():
+            raise CheckpointError(f"there is no {file}: give the folder that holds it")
+        return cls.from_config(read_json(file))
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write `scheduler_config.json`, which diffusers reads too; makes the folder if needed."""
@@ -249,6 +267,16 @@ class Scheduler(ABC):
 
     def _field(self, name: str) -> Any:
         return getattr(self, name, None)  # UnCLIP has no beta_start, beta_end, trained_betas
+
+
+def _defaults_of(config: Mapping[str, Any]) -> set[str]:
+    """Return the fields of a config that nobody gave."""
+    names = config.get("_use_default_values", [])
+    if not isinstance(names, list | tuple | Set) or not all(isinstance(n, str) for n in names):
+        raise ConfigError(
+            f"scheduler config: _use_default_values={shown(names)} must be a list of names"
+        )
+    return set(names)
 
 
 def _check_threshold(owner: str, threshold: Threshold) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
 from kandinsky_core.arrays import FloatArray
-from kandinsky_core.errors import ConfigError
 from kandinsky_core.schedulers.base import Scheduler
 from kandinsky_core.schedulers.betas import BETA_SCHEDULES
 from kandinsky_core.schedulers.coefficients import ONE, variance_preserving, x0_columns
@@ -57,12 +55,6 @@ class DDIMScheduler(Scheduler):
         "timestep_spacing": TIMESTEP_SPACINGS,
         "rescale_betas_zero_snr": (False, True),
     }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        eta = self._field("eta")
-        if not isinstance(eta, Real) or not 0 <= float(eta) <= 1:
-            raise ConfigError(f"DDIMScheduler: eta={eta!r} must be a number from 0 to 1")
 
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.

@@ -50,13 +50,8 @@ class Kandinsky3Scheduler(Scheduler):
     choices: ClassVar = {"beta_schedule": BETA_SCHEDULES, "prediction_type": ("epsilon",)}
 
     def __post_init__(self) -> None:
-        for name, value in (("percentile", self.percentile), ("eta", self.eta)):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not 0 <= value <= 1:
-                raise ConfigError(
-                    f"{type(self).__name__}: {name}={value!r} must be a number from 0 to 1"
-                )
         super().__post_init__()
+        _require_timesteps(self, 2)
 
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
@@ -75,7 +70,9 @@ class Kandinsky3Scheduler(Scheduler):
         share = (1 - alpha / alpha_next) * (1 - alpha_next) / (1 - alpha)
         deviation = np.sqrt(self.eta * share)
         # The noise is predicted anew from the clean sample that thresholding left.
-        direction = np.sqrt(1 - alpha_next - deviation**2) / np.sqrt(1 - alpha)
+        # Where hardly any signal is left, rounding can make the variance a little negative.
+        variance = np.maximum(1 - alpha_next - deviation**2, 0)
+        direction = np.sqrt(variance) / np.sqrt(1 - alpha)
         rows = make_rows(
             len(timesteps),
             **x0_columns(self.prediction_type, noising, math.inf),
@@ -113,6 +110,10 @@ class Kandinsky3FlashScheduler(Scheduler):
 
     choices: ClassVar = {"beta_schedule": BETA_SCHEDULES, "prediction_type": ("epsilon",)}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_timesteps(self, int(_FLASH_TIMESTEPS[0]) + 1)
+
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
 
@@ -136,3 +137,12 @@ class Kandinsky3FlashScheduler(Scheduler):
         )
         draws = following[:, 1] > 0
         return Schedule(timesteps=timesteps, rows=rows, draws=draws, noising=noising)
+
+
+def _require_timesteps(scheduler: Kandinsky3Scheduler | Kandinsky3FlashScheduler, low: int) -> None:
+    count = scheduler.num_train_timesteps
+    if count < low:
+        raise ConfigError(
+            f"{type(scheduler).__name__}: num_train_timesteps={count} must be at least {low}, as"
+            " its loops start and end at fixed timesteps"
+        )

@@ -50,6 +50,8 @@ def timesteps_of(sigmas: NDArray[Any], table: FloatArray) -> NDArray[np.float64]
     The interpolation is linear in log(sigma). A sigma outside the table gets its first or last
     timestep.
     """
+    if len(table) == 1:
+        return np.zeros(len(sigmas))
     # compared in float32, so that the largest sigma is found although powers have rounded it
     wanted = np.log(np.maximum(sigmas, _SMALLEST_SIGMA)).astype(np.float32)
     known = np.log(table)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.networks import Network, T5TextEncoder
 from kandinsky_core.seam.tensors import ComponentSource
 
@@ -24,36 +25,17 @@ class BackendReport:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceMemory:
-    """The memory of a device.
-
-    Attributes:
-        device: The device's name.
-        total: Bytes that this process may have there.
-        free: Bytes of `total` that are free now; None where that is unknown.
-        host: Whether it is the host's memory, where weights may be windows into their files.
-        filled_by_load: Whether `Backend.load` brings weights there. If not, they come when they are
-            used.
-    """
-
-    device: str
-    total: int
-    free: int | None
-    host: bool
-    filled_by_load: bool
-
-
 class Backend(Protocol):
     """A framework that runs the networks. It is an object, so that two can live in one process.
 
     Attributes:
         name: Name that the backend is registered under.
-        cache_folder: Folder that keeps compiled programs for later processes; None where none does.
+        cache_folder: Folder, or address of a store, that keeps compiled programs for later
+            processes; None where none does.
     """
 
     name: str
-    cache_folder: Path | None
+    cache_folder: str | Path | None
 
     def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> Network:
         """Build the network of one component and fill it with its weights.

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 
 __all__ = [
@@ -159,6 +160,10 @@ class DenoisingRun(Protocol):
 class Denoiser(Network, Protocol):
     """A network that predicts noise or a clean sample: the prior or the UNet."""
 
+    def memory(self) -> DeviceMemory | None:
+        """Return the memory of the network's device; None where the framework does not tell."""
+        ...
+
     def begin(
         self,
         sample: FloatArray,
@@ -206,6 +211,10 @@ class Autoencoder(Network, Protocol):
     """
 
     tiling: Tiling | None
+
+    def memory(self) -> DeviceMemory | None:
+        """Return the memory of the network's device; None where the framework does not tell."""
+        ...
 
     @property
     def scale_factor(self) -> int:

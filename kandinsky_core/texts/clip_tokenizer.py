@@ -13,15 +13,20 @@ ligatures, full-width letters). transformers 5 has only the fast tokenizer, and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kandinsky_core.checkpoints.json_files import read_json
+from kandinsky_core.budgets import TOKENIZER_BYTES
+from kandinsky_core.checkpoints.bounded_files import read_bounded, require_bounded
+from kandinsky_core.checkpoints.inside import inside
+from kandinsky_core.checkpoints.json_files import parse_json, read_json
+from kandinsky_core.configs.rules import shown
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.texts.library_errors import LARGEST_ID, checked_ids, library_errors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["ClipTokenizer"]
 
 logger = logging.getLogger(__name__)
+
+_USUAL_LENGTH = 77
+_NO_LIMIT = 100_000
 
 # How CLIP cuts text before byte pairs: contractions, runs of letters, single digits, runs of signs.
 _WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
@@ -52,7 +60,8 @@ class ClipTokenizer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
-        self._start, self._end, self._pad = ids
+        with library_errors("the model's tokenizer"):
+            self._start, self._end, self._pad = checked_ids(ids)
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> ClipTokenizer:
@@ -61,15 +70,14 @@ class ClipTokenizer:
         Raises:
             CheckpointError: Files are missing or damaged.
         """
-        settings = read_json(folder / "tokenizer_config.json")
-        special = folder / "special_tokens_map.json"
-        tokens = {**settings, **(read_json(special) if special.is_file() else {})}
-        start = _token(tokens.get("bos_token"), "<|startoftext|>")
-        end = _token(tokens.get("eos_token"), "<|endoftext|>")
-        length = settings.get("model_max_length", 77)
-        # transformers writes a huge number where no limit is known.
-        length = length if isinstance(length, int) and 2 < length < 100_000 else 77
-        pad = _token(tokens.get("pad_token"), end)
+        file = inside(folder, "tokenizer_config.json")
+        settings = read_json(file)
+        special = inside(folder, "special_tokens_map.json")
+        tokens = {**settings, **(read_json(special) if special.exists() else {})}
+        start = _token(file, tokens, "bos_token", "<|startoftext|>")
+        end = _token(file, tokens, "eos_token", "<|endoftext|>")
+        pad = _token(file, tokens, "pad_token", end)
+        length = _row_length(file, settings.get("model_max_length"))
         return cls(_load(folder, start, end), length, start=start, end=end, pad=pad)
 
     def __call__(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
@@ -80,16 +88,18 @@ class ClipTokenizer:
         """
         length = self.model_max_length
         ids = np.full((len(prompts), length), self._pad, np.int32)
-        mask = np.zeros((len(prompts), length), np.bool_)
+        mask = np.zeros(ids.shape, np.bool_)
         for row, prompt in enumerate(prompts):
             # One by one: encode_batch starts threads, and tokenizers warns of them at every fork.
-            found = self._tokenizer.encode(prompt, add_special_tokens=False).ids
-            kept, lost = found[: length - 2], found[length - 2 :]
-            if lost:
+            with library_errors("the model's tokenizer"):
+                found = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+                kept, lost = found[: length - 2], found[length - 2 :]
+                tokens = checked_ids([self._start, *kept, self._end])
+                ids[row, : len(tokens)] = tokens
                 text = self._tokenizer.decode(lost).replace("</w>", " ").strip()
+            if lost:
                 logger.warning("the prompt is longer than %d tokens; left out: %r", length, text)
-            ids[row, : len(kept) + 2] = [self._start, *kept, self._end]
-            mask[row, : len(kept) + 2] = True
+            mask[row, : len(tokens)] = True
         return ids, mask
 
 
@@ -97,16 +107,28 @@ def _load(folder: Path, start: str, end: str) -> Tokenizer:
     from tokenizers import Tokenizer
 
     vocabulary, merges, whole = (
-        folder / name for name in ("vocab.json", "merges.txt", "tokenizer.json")
+        inside(folder, name) for name in ("vocab.json", "merges.txt", "tokenizer.json")
     )
-    try:
-        if vocabulary.is_file() and merges.is_file():
+    with library_errors(f"the tokenizer in {folder}"):
+        if vocabulary.exists() and merges.exists():
+            require_bounded(merges, TOKENIZER_BYTES)
+            _check_vocabulary(vocabulary)
             return _byte_pairs(vocabulary, merges, start, end)
-        if whole.is_file():
+        if whole.exists():
+            require_bounded(whole, TOKENIZER_BYTES)
             return Tokenizer.from_file(str(whole))
-    except Exception as error:  # the library raises bare Exception
-        raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
     raise CheckpointError(f"{folder} lacks vocab.json with merges.txt, and tokenizer.json")
+
+
+def _check_vocabulary(file: Path) -> None:
+    """Refuse ids that the library would leave out or cut, so that tokens would change silently."""
+    found = parse_json(read_bounded(file, TOKENIZER_BYTES).decode())
+    numbers = found.values() if isinstance(found, dict) else [None]
+    if not all(type(number) is int and 0 <= number <= LARGEST_ID for number in numbers):
+        raise CheckpointError(
+            f"{file} is no vocabulary: allowed is an object with a whole number from 0 to "
+            f"{LARGEST_ID} for each token; fetch it again"
+        )
 
 
 def _byte_pairs(vocabulary: Path, merges: Path, start: str, end: str) -> Tokenizer:
@@ -142,8 +164,27 @@ def _byte_pairs(vocabulary: Path, merges: Path, start: str, end: str) -> Tokeniz
     return tokenizer
 
 
-def _token(value: Any, default: str) -> str:
+def _token(file: Path, settings: Mapping[str, Any], name: str, default: str) -> str:
     """Read a special token, which is stored as text or as an object with `content`."""
-    if isinstance(value, dict):
-        value = value.get("content")
-    return value if isinstance(value, str) else default
+    value = settings.get(name)
+    if value is None:  # transformers writes null for a token that it does not know
+        return default
+    text = value.get("content") if isinstance(value, dict) else value
+    if not isinstance(text, str):
+        raise CheckpointError(
+            f"{file} or special_tokens_map.json beside it: {name} is {shown(value)}; allowed: a "
+            "text, or an object whose content is a text"
+        )
+    return text
+
+
+def _row_length(file: Path, value: Any) -> int:
+    """Return how many tokens a row has; 77 where no limit is known."""
+    if value is None:
+        return _USUAL_LENGTH
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 2:
+        raise CheckpointError(
+            f"{file}: model_max_length is {shown(value)}; allowed: a whole number above 2"
+        )
+    # transformers writes a huge number where no limit is known.
+    return int(value) if value < _NO_LIMIT else _USUAL_LENGTH

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kandinsky_core.budgets import TOKENIZER_BYTES
+from kandinsky_core.checkpoints.bounded_files import require_bounded
+from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.texts.library_errors import checked_ids, library_errors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -33,7 +37,7 @@ class FileTokenizer:
         pad: The padding token.
 
     Raises:
-        CheckpointError: The padding token is not in the vocabulary.
+        CheckpointError: The padding token is not in the vocabulary, or the tokenizer does not work.
     """
 
     def __init__(self, tokenizer: Tokenizer, model_max_length: int, pad: str) -> None:
@@ -41,10 +45,13 @@ class FileTokenizer:
         if number is None:
             raise CheckpointError(f"the tokenizer's token {pad!r} is not in its vocabulary")
         self.model_max_length = model_max_length
-        self._pad = number
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(model_max_length)
+        with library_errors("the model's tokenizer"):
+            (self._pad,) = checked_ids([number])
+        with library_errors("the model's tokenizer"):
+            tokenizer.no_padding()
+            tokenizer.enable_truncation(model_max_length)
         self._tokenizer = tokenizer
+        self(["a text", ""])  # damage to a tokenizer's tables shows only when it works
 
     @property
     def pad_token_id(self) -> int:
@@ -60,16 +67,15 @@ class FileTokenizer:
         """
         from tokenizers import Tokenizer
 
-        file = folder / "tokenizer.json"
-        if not file.is_file():
+        file = inside(folder, "tokenizer.json")
+        if not file.exists():
             raise CheckpointError(
                 f"{folder} lacks tokenizer.json: load the tokenizer with transformers' "
                 "AutoTokenizer once and save it there"
             )
-        try:
+        with library_errors(file):
+            require_bounded(file, TOKENIZER_BYTES)
             return Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises bare Exception
-            raise CheckpointError(f"{file} cannot be read: {error}") from error
 
     def __call__(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Tokenize prompts, cutting what is too long (with a warning that names the lost text).
@@ -81,16 +87,17 @@ class FileTokenizer:
         mask = np.zeros(ids.shape, np.bool_)
         for row, prompt in enumerate(prompts):
             # One by one: encode_batch starts threads, and tokenizers warns of them at every fork.
-            found = self._tokenizer.encode(prompt)
-            if found.overflowing:
+            with library_errors("the model's tokenizer"):
+                found = self._tokenizer.encode(prompt)
                 lost = [number for part in found.overflowing for number in part.ids]
                 text = self._tokenizer.decode(lost)
+                ids[row, : len(found.ids)] = checked_ids(found.ids)
+            if found.overflowing:
                 logger.warning(
                     "the prompt is longer than %d tokens; left out: %r",
                     self.model_max_length,
                     text,
                 )
-            ids[row, : len(found.ids)] = found.ids
             mask[row, : len(found.ids)] = True
         return ids, mask
 

@@ -5,11 +5,14 @@ Source: sentencepiece_model.proto of google/sentencepiece, and the encoding of p
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kandinsky_core.budgets import TOKENIZER_BYTES
+from kandinsky_core.checkpoints.bounded_files import require_bounded
 from kandinsky_core.errors import CheckpointError
 
 __all__ = ["CONTROL", "UNKNOWN", "USER_DEFINED", "Piece", "SentencePieceModel"]
@@ -21,6 +24,7 @@ _UNIGRAM = 1
 # How a field is stored: a number of as many bytes as it needs, 8 bytes, a length and so many bytes,
 # 4 bytes.
 _NUMBER, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
+_LONGEST_NUMBER = 70  # bits: a number of 64 takes ten bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class SentencePieceModel:
             CheckpointError: The file cannot be read, is damaged, or is no Unigram model.
         """
         try:
+            require_bounded(file, TOKENIZER_BYTES)
             return cls._parse(file.read_bytes())
         except (OSError, ValueError, IndexError, struct.error) as error:
             raise CheckpointError(
@@ -83,6 +88,8 @@ def _piece(data: bytes) -> Piece:
     fields = dict(_fields(data))
     kind = fields.get(3, NORMAL)
     (score,) = struct.unpack("<f", _whole(fields.get(2, bytes(4))))
+    if not math.isfinite(score):
+        raise ValueError(f"a piece has the score {score}")
     text = _whole(fields.get(1, b"")).decode()
     return Piece(text, score, kind if isinstance(kind, int) else NORMAL)
 
@@ -122,10 +129,11 @@ def _number(data: bytes, position: int) -> tuple[int, int]:
         The integer, and the position behind it.
     """
     value = shift = 0
-    while True:
+    while shift < _LONGEST_NUMBER:
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
         shift += 7
+    raise ValueError("a number is longer than 64 bits")

@@ -13,8 +13,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.texts.file_tokenizer import FileTokenizer
+from kandinsky_core.texts.library_errors import library_errors
 from kandinsky_core.texts.sentencepiece_file import (
     CONTROL,
     UNKNOWN,
@@ -43,8 +45,8 @@ class T5Tokenizer(FileTokenizer):
         Raises:
             CheckpointError: The file is missing or damaged.
         """
-        pieces = folder / "spiece.model"
-        whole = (folder / "tokenizer.json").is_file() or not pieces.is_file()
+        pieces = inside(folder, "spiece.model")
+        whole = inside(folder, "tokenizer.json").exists() or not pieces.exists()
         return cls(cls.read(folder) if whole else _from_pieces(pieces), cls.LENGTH, _PADDING)
 
 
@@ -69,24 +71,22 @@ def _from_pieces(file: Path) -> Tokenizer:
     ids = {piece.text: index for index, piece in enumerate(model.pieces)}
     if _END not in ids:
         raise CheckpointError(f"{file} has no piece {_END!r}: it is not T5's")
-    try:
+    with library_errors(file):
         vocabulary = [(piece.text, piece.score) for piece in model.pieces]
         tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=model.unknown))
         steps = [normalizers.Precompiled(model.character_map)] if model.character_map else []
         steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]
         tokenizer.normalizer = normalizers.Sequence(steps)
-    except Exception as error:  # the library raises bare Exception
-        raise CheckpointError(f"{file} cannot be read: {error}") from error
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    tokenizer.add_tokens(
-        [
-            AddedToken(piece.text, normalized=False, special=piece.kind != USER_DEFINED)
-            for piece in model.pieces
-            if piece.kind in (UNKNOWN, CONTROL, USER_DEFINED)
-        ]
-    )
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=["$A", _END], special_tokens=[(_END, ids[_END])]
-    )
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+        tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+        tokenizer.add_tokens(
+            [
+                AddedToken(piece.text, normalized=False, special=piece.kind != USER_DEFINED)
+                for piece in model.pieces
+                if piece.kind in (UNKNOWN, CONTROL, USER_DEFINED)
+            ]
+        )
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=["$A", _END], special_tokens=[(_END, ids[_END])]
+        )
     return tokenizer

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_converters.layouts.leaf_rules import JAX_RULES
+from kandinsky_core.errors import CheckpointError
+from tests.support.dict_tensors import DictTensors
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,11 @@ def test_a_convolution_keeps_each_weight_in_its_place() -> None:
     tensor = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)  # out, in, height, width
     array = JAX_RULES.rule_for("kernel", 4).to_backend(tensor)
     assert array[3, 4, 2, 1] == tensor[1, 2, 3, 4]
+
+
+def test_two_names_of_one_weight_are_refused() -> None:
+    """One of them would be dropped, and no accounting would miss it."""
+    both = DictTensors({"a.kernel": np.zeros((2, 3)), "a.scale": np.zeros(2)})
+    both.layout = "jax"  # type: ignore[attr-defined]
+    with pytest.raises(CheckpointError, match=r"'a.kernel' and 'a.scale' are both 'a.weight'"):
+        with_layout(both, "diffusers")

@@ -140,7 +140,7 @@ def source(class_name: str) -> Any:
 
 
 def programs(network: Any) -> list[str]:
-    return [c.as_text() for p in network._programs.values() for c in p._compiled.values()]
+    return [c.as_text() for p in network._programs.values() for c in p._compiled]
 
 
 def share(network: Any) -> float:

@@ -330,11 +330,12 @@ def test_incomplete_and_foreign_originals_are_refused(tmp_path: Path) -> None:
         ({"decoder.conv_in.bias": None}, r"1 missing \(decoder.conv_in.bias\)"),
         ({"encoder.mid.attn_1.q.weight": np.zeros((96, 96, 3, 3), np.float32)}, "can be made"),
         ({"quantize.embedding.weight": None}, "quantize.embedding.weight"),
+        ({"decoder.conv_in.weight": np.zeros((1,) * 5, np.float32)}, r"decoder.conv_in.weight \["),
     ):
         changed = {name: array for name, array in {**made, **change}.items() if array is not None}
         path = save(tmp_path / "movq_final.ckpt", changed)
         with pytest.raises(CheckpointError, match=said):
-            convert(path, "diffusers", tmp_path / "out")
+            convert(path, "jax", tmp_path / "out")
 
 
 @pytest.mark.parametrize("half", [False, True])

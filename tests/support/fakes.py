@@ -28,6 +28,7 @@ from kandinsky_core.pipelines.kandinsky2_2.text_to_image import KandinskyV22Pipe
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
 from kandinsky_core.schedulers.schedule import step
+from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 
 LENGTH, WIDTH = 5, 6
@@ -39,6 +40,7 @@ class FakeNetwork:
 
     backend_name = "numpy"
     compilations = None
+    device_memory: DeviceMemory | None = None
 
     def __init__(self, **config: int | str | tuple[int, ...]) -> None:
         self.config = SimpleNamespace(**config)
@@ -49,6 +51,9 @@ class FakeNetwork:
 
     def offload(self) -> None:
         self.offloaded = True
+
+    def memory(self) -> DeviceMemory | None:
+        return self.device_memory
 
 
 class FakeTextEncoder(FakeNetwork):
@@ -87,7 +92,7 @@ class FakeUNetConfig(SimpleNamespace):
 class FakeDenoiser(FakeNetwork):
     """Predicts `conditioning`'s first array, so that guidance shows in the result."""
 
-    def __init__(self, **config: int | str) -> None:
+    def __init__(self, **config: int | str | tuple[int, ...]) -> None:
         super().__init__(**config)
         self.config = FakeUNetConfig(**config)
         self.runs: list[FakeRun] = []
@@ -190,8 +195,8 @@ DECODERS: dict[str, tuple[type[DecoderPipeline], dict[str, int | str]]] = {
 
 def decoder_components(**config: int | str) -> dict[str, Any]:
     """Components for 16 pixels (4 latent cells of 4) with the published scheduler's form."""
-    unet = {"in_channels": 4, "out_channels": 8, "addition_embed_type": "image"}
-    unet |= {"sample_size": 4, "encoder_hid_dim": WIDTH}
+    unet: dict[str, Any] = {"in_channels": 4, "out_channels": 8, "addition_embed_type": "image"}
+    unet |= {"sample_size": 4, "encoder_hid_dim": WIDTH, "block_out_channels": (8,)}
     return {
         "unet": FakeDenoiser(**(unet | config)),
         "scheduler": DDPMScheduler(beta_start=0.00085, beta_end=0.012, steps_offset=1),
@@ -202,7 +207,7 @@ def decoder_components(**config: int | str) -> dict[str, Any]:
 def prior_components() -> dict[str, Any]:
     """Components of both priors."""
     return {
-        "prior": FakeDenoiser(embedding_dim=WIDTH),
+        "prior": FakeDenoiser(embedding_dim=WIDTH, num_embeddings=LENGTH),
         "image_encoder": FakeImageEncoder(image_size=SIDE),
         "text_encoder": FakeTextEncoder(),
         "tokenizer": FakeTokenizer(),

@@ -113,12 +113,13 @@ def run(options: argparse.Namespace) -> None:
 def command_for(metadata: Mapping[str, Any]) -> str | None:
     """Return the command that makes a picture again; None for pictures made from Python.
 
-    Python can give a scheduler, noise or a used generator, which no command can repeat.
+    Python can give a scheduler, noise or a used generator, which no command can repeat. Nor does
+    one repeat a call that was interrupted.
     """
     from kandinsky_cli.input_pictures import word_for
 
     program, _, command = str(metadata.get("program")).partition(" ")
-    if program != PROGRAM:
+    if program != PROGRAM or "interrupted" in metadata:
         return None
     options: list[str] = []
     for name, flag in _OPTIONS.items():

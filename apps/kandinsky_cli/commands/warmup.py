@@ -129,13 +129,17 @@ def _check(options: argparse.Namespace) -> None:
     dtype_name(options.dtype)
 
 
-def _cache_folder(backend: Backend) -> Path:
+def _cache_folder(backend: Backend) -> str | Path:
 
     if backend.cache_folder is None:
         raise InvalidInputError(
             f"the {backend.name} backend keeps no compiled programs between commands: "
             "there is nothing to warm up"
-            + (", as KANDINSKY_COMPILATION_CACHE is empty" if backend.name == "jax" else "")
+            + (
+                ", as KANDINSKY_COMPILATION_CACHE is empty, or its folder cannot be written"
+                if backend.name == "jax"
+                else ""
+            )
         )
     return backend.cache_folder
 

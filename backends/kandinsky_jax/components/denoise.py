@@ -16,8 +16,8 @@ from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_jax.components.network import JaxNetwork, to_channels_last
 from kandinsky_jax.components.tiled_form import tiled_form, tiles_gain_in, tiling_program
-from kandinsky_jax.placement.memory import explain_out_of_memory
 from kandinsky_jax.programs.program import Program
+from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.load import jax_dtype
 
 __all__ = ["JaxDenoiser", "JaxPrior", "JaxRun"]
@@ -156,7 +156,8 @@ class JaxPrior(JaxDenoiser):
         if compiling_only():  # there may be no values
             return (np.zeros((1, self.config.embedding_dim), np.float32),) * 2
         network: Any = nnx.merge(self._graph, self._weights)
-        mean, std = self._place.get((network.clip_mean[...], network.clip_std[...]))
+        with at_work(self.device):
+            mean, std = self._place.get((network.clip_mean[...], network.clip_std[...]))
         return np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
 
@@ -173,21 +174,22 @@ class JaxRun:
         kept: Kept | None,
     ) -> None:
         self._denoiser = denoiser
-        self._batch = denoiser._place.batch(sample)
         self._weights: Any = None
-        self._step = denoiser.step_program(guidance_scale > 1, rule)
         self._guidance_scale = np.float32(guidance_scale)
         self._sample: jax.Array
         self._no_noise = np.zeros(sample.shape, np.float32)
-        self._kept = None if kept is None else self._placed(kept)
-        self.condition(conditioning)
-        self.write(sample)
-        self._previous_x0 = self._put(np.zeros_like(sample, np.float32))
+        with at_work(denoiser.device):
+            self._batch = denoiser._place.batch(sample)
+            self._step = denoiser.step_program(guidance_scale > 1, rule)
+            self._kept = None if kept is None else self._placed(kept)
+            self.condition(conditioning)
+            self.write(sample)
+            self._previous_x0 = self._put(np.zeros_like(sample, np.float32))
 
     def condition(self, conditioning: Mapping[str, Array]) -> None:
         """Prepare the conditioning, which then stays on the device."""
         arrays = self._denoiser.laid_out(conditioning)
-        with explain_out_of_memory(self._denoiser.device):
+        with at_work(self._denoiser.device):
             prepare = self._denoiser.prepare_program()
             self._prepared = prepare(self._batch, self._placed_weights(), arrays)
 
@@ -197,7 +199,7 @@ class JaxRun:
         One step in the queue keeps the device busy while the next noise is drawn. With only one,
         progress bars and cancelling agree with the steps that have been computed.
         """
-        with explain_out_of_memory(self._denoiser.device):
+        with at_work(self._denoiser.device):
             jax.block_until_ready(self._sample)
             self._sample, self._previous_x0 = self._step(
                 self._batch,
@@ -214,13 +216,14 @@ class JaxRun:
 
     def read(self) -> FloatArray:
         """Return the sample, batch first and channels second."""
-        with explain_out_of_memory(self._denoiser.device):
+        with at_work(self._denoiser.device):
             sample = self._batch.read(self._sample)
         return np.array(np.moveaxis(sample, -1, 1), order="C")
 
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""
-        self._sample = self._put(sample)
+        with at_work(self._denoiser.device):
+            self._sample = self._put(sample)
 
     def leave(self) -> None:
         """See `kandinsky_jax.components.turns.Holder.leave`."""

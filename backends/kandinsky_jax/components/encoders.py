@@ -12,8 +12,8 @@ from flax import nnx
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_jax.components.network import JaxNetwork, to_channels_first, to_channels_last
-from kandinsky_jax.placement.memory import explain_out_of_memory
 from kandinsky_jax.programs.program import Program
+from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.load import jax_dtype
 
 __all__ = [
@@ -45,7 +45,7 @@ class _SingleCall(JaxNetwork):
 
             label = f"{type(self).__name__.removeprefix('Jax')}.{name}"
             self._programs[name] = Program(label, run, self._log)
-        with explain_out_of_memory(self.device):
+        with at_work(self.device):
             batch = self._place.batch(arguments[0])
             parts = self._programs[name](batch, self.placed_weights(), *arguments)
             return tuple(map(batch.read, parts))

@@ -14,10 +14,13 @@ from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
 from kandinsky_core.arrays import Array
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.dtypes import safe_dtype
 from kandinsky_jax.components.turns import Holder, Turns
-from kandinsky_jax.placement.places import Place
+from kandinsky_jax.placement.memory import device_memory
+from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.program import Program
+from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.load import abstract_network, jax_dtype
 from kandinsky_jax.weights.replace import read_weights, with_weights
 
@@ -68,6 +71,11 @@ class JaxNetwork(ReplaceableWeights):
         """Where the network runs."""
         return self._place.name
 
+    def memory(self) -> DeviceMemory | None:
+        """Return the memory of the device; None for a mesh."""
+        place = self._place
+        return device_memory(place.device) if isinstance(place, OneDevice) else None
+
     @property
     def compilations(self) -> CompilationLog:
         """The backend's log."""
@@ -80,6 +88,10 @@ class JaxNetwork(ReplaceableWeights):
             BackendUnavailableError: The device is not there.
             InvalidInputError: The weights lie over a mesh, and this is another device.
         """
+        with at_work(self.device):
+            self._move(device, dtype)
+
+    def _move(self, device: str | None, dtype: str | None) -> None:
         place = self._place if device is None else self._place.moved(device)
         if place != self._place:
             self._place = place
@@ -99,18 +111,21 @@ class JaxNetwork(ReplaceableWeights):
         self._offloaded = True
         if compiling_only():  # there may be no values
             return
-        self._weights = self._place.get(self._weights)
+        with at_work(self.device):
+            self._weights = self._place.get(self._weights)
         gc.collect()  # Flax's functions refer to themselves, and to the weights that they saw
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.seam.networks.Network.read_weights`."""
-        return read_weights(self._weights, names, self._place.get)
+        with at_work(self.device):
+            return read_weights(self._weights, names, self._place.get)
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         def place(leaf: str, array: Array) -> Any:
             return array if self._offloaded else self._place.put_weight(leaf, array)
 
-        self._weights = with_weights(self._weights, values, place)
+        with at_work(self.device):
+            self._weights = with_weights(self._weights, values, place)
 
     def placed_weights(self, holder: Holder | None = None) -> Any:
         """Return the weights in place; with offloading, a copy on the device for as long as needed.

@@ -23,9 +23,9 @@ from kandinsky_core.seam.without_weights import WithoutWeights
 from kandinsky_jax.layers.attention import attend
 from kandinsky_jax.layers.layers import Layers
 from kandinsky_jax.networks.t5_encoder import T5Block
-from kandinsky_jax.placement.memory import explain_out_of_memory
 from kandinsky_jax.placement.places import Batch, Place
 from kandinsky_jax.programs.program import Program
+from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.load import abstract_network, jax_dtype, load_network
 
 __all__ = ["StreamedT5TextEncoder"]
@@ -89,7 +89,7 @@ class StreamedT5TextEncoder(WithoutWeights):
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""
         states = self._parts.embed(input_ids, jax_dtype(self.dtype))
         biases = self._parts.score_bias(attention_mask)
-        with explain_out_of_memory(self.device):
+        with at_work(self.device):
             # One text at a time, so that one program serves any number of them.
             batch = self._place.batch(states[:1])
             rows = [batch.put(row) for row in states[:, None]]

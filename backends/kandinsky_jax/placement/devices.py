@@ -4,16 +4,54 @@ from __future__ import annotations
 
 import jax
 
+from kandinsky_backend_kit.own_process import in_own_process
 from kandinsky_core.errors import BackendUnavailableError
 
-__all__ = ["default_device", "device_name", "device_platform", "find_device"]
+__all__ = [
+    "default_device",
+    "device_name",
+    "device_platform",
+    "find_device",
+    "local_devices",
+]
 
 _PLATFORMS = {"cuda": "gpu", "rocm": "gpu"}
 
 
+def local_devices() -> list[jax.Device]:
+    """Return the devices of this process, those of the platform that JAX prefers.
+
+    Raises:
+        BackendUnavailableError: JAX cannot start a platform that the environment or the caller
+            asks for, or this process was forked from one that loaded models.
+    """
+    in_own_process()
+    try:
+        return list(jax.local_devices())
+    except (RuntimeError, AssertionError) as error:  # the latter where no plugin has the platform
+        platforms: str | None = jax.config.values["jax_platforms"]
+        asked = f"JAX_PLATFORMS={platforms!r}: " if platforms else ""
+        reason = " ".join(str(error).split()) or "there is none of that platform"
+        raise BackendUnavailableError(
+            f"{asked}JAX cannot start its devices ({reason}): "
+            + ("leave JAX_PLATFORMS out, or " if platforms else "")
+            + "install the jax build for that accelerator and its driver"
+        ) from error
+
+
 def default_device() -> jax.Device:
-    """Return the device that JAX would take: an accelerator where there is one."""
-    return jax.local_devices()[0]
+    """Return the device that JAX would take: the caller's `jax_default_device`, if there is one.
+
+    Else it is an accelerator where there is one.
+
+    Raises:
+        BackendUnavailableError: See `local_devices`.
+    """
+    devices = local_devices()
+    chosen = jax.config.values["jax_default_device"]
+    if isinstance(chosen, str):
+        return find_device(chosen)
+    return devices[0] if chosen is None else chosen
 
 
 def device_name(device: jax.Device) -> str:
@@ -37,11 +75,11 @@ def find_device(name: str) -> jax.Device:
     """
     kind, _, index = name.lower().partition(":")
     platform = device_platform(kind)
+    seen = ", ".join(map(device_name, local_devices()))
     try:
         devices = jax.local_devices(backend=platform)
         return devices[int(index or 0)]
     except (RuntimeError, IndexError, ValueError) as error:
-        seen = ", ".join(device_name(device) for device in jax.local_devices())
         raise BackendUnavailableError(
             f"JAX sees no device {name!r}; it sees {seen}"
             + ("" if platform == "cpu" else ": is the jax build for that accelerator installed?")

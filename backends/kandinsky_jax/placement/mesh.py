@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
+from kandinsky_jax.placement.devices import local_devices
 from kandinsky_jax.placement.sharding import MODEL_AXIS
 
 __all__ = ["DATA_AXIS", "find_mesh", "mesh_name"]
@@ -71,6 +72,7 @@ def _sizes(text: str) -> dict[str, int]:
 
 def _built(text: str, sizes: dict[str, int]) -> Mesh:
     shape = tuple(sizes.get(axis, 1) for axis in _AXES)
+    local_devices()  # which says what is wrong where there are none
     wanted, devices = math.prod(shape), jax.devices()
     if wanted > len(devices):
         raise BackendUnavailableError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from kandinsky_backend_kit.bounded_programs import BoundedPrograms, make_room
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_jax.placement.places import Batch
@@ -19,6 +21,9 @@ __all__ = ["Program"]
 
 class Program:
     """A function of arrays that is compiled when it meets new shapes.
+
+    Its programs are among those that `kandinsky_backend_kit.bounded_programs` bounds: one that was
+    dropped is compiled again, which mostly takes it from the persistent cache.
 
     The first argument is the weights. Their shapes never change and are no part of the key, so that
     a call does not walk through hundreds of arrays.
@@ -45,7 +50,7 @@ class Program:
         self._log = log
         self._donate = donate
         self._shared = shared
-        self._compiled: dict[Any, jax.stages.Compiled] = {}
+        self._compiled: BoundedPrograms[jax.stages.Compiled] = BoundedPrograms()
 
     def __call__(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
         arguments = batch.arrange(arguments, self._shared)
@@ -66,13 +71,38 @@ class Program:
         key = (batch.split, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         compiled = self._compiled.get(key)
         if compiled is None:
+            make_room()
             start, hits = time.perf_counter(), cache_hits()
-            jitted = batch.jit(self._function, self._shared, self._donate)
-            compiled = self._compiled[key] = jitted.lower(weights, *arguments).compile()
+            jitted = batch.jit(_own(self._function), self._shared, self._donate)
+            compiled = jitted.lower(weights, *arguments).compile()
             # The first argument, the sample or the prompt, tells the shape; the rest follows it.
+            shape = str(leaves[0].shape)
             seconds, cached = time.perf_counter() - start, cache_hits() > hits
-            self._log.add(self._name, str(leaves[0].shape), seconds, cached=cached)
+            self._log.add(self._name, shape, seconds, cached=cached)
+            self._compiled.add(key, compiled, f"{self._name} for shape {shape}", _size(compiled))
         return compiled
+
+
+def _own(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return another function that does the same, for one program.
+
+    JAX's own caches keep every program of a function for as long as the function lives.
+    """
+
+    @functools.wraps(function)  # its name is in the key of the persistent cache
+    def run(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    return run
+
+
+def _size(compiled: jax.stages.Compiled) -> int:
+    """Return the bytes of a program's code, or 0 where the device's compiler does not tell."""
+    try:
+        analysis = compiled.memory_analysis()
+    except (NotImplementedError, jax.errors.JaxRuntimeError):
+        return 0
+    return int(getattr(analysis, "generated_code_size_in_bytes", 0))
 
 
 def _shapes(compiled: jax.stages.Compiled) -> Any:

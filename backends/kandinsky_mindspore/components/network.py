@@ -12,10 +12,13 @@ import numpy as np
 from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.dtypes import dtype_name
 from kandinsky_mindspore.components.turns import OffloadedWeights, Turn
 from kandinsky_mindspore.networks.attention import choose_attention
 from kandinsky_mindspore.placement.devices import network_dtype, select_device
+from kandinsky_mindspore.placement.memory import device_memory
+from kandinsky_mindspore.programs.kernels import KERNELS
 from kandinsky_mindspore.runtime import LOCK
 from kandinsky_mindspore.weights.replace import read_weights, write_weights
 
@@ -65,6 +68,11 @@ class MindSporeNetwork(ReplaceableWeights):
     def device(self) -> str:
         """Where the network runs."""
         return self._device
+
+    def memory(self) -> DeviceMemory | None:
+        """Return the memory of the device; None where MindSpore does not tell it."""
+        with LOCK:
+            return device_memory(self._device)
 
     @property
     def compilations(self) -> CompilationLog | None:
@@ -124,6 +132,7 @@ class MindSporeNetwork(ReplaceableWeights):
         Every use of the network begins with this call, so it also brings offloaded weights there.
         """
         with LOCK:
+            KERNELS.meet((self.config.CLASS_NAME, self._dtype, np.shape(array)))
             if self._offloaded is not None:
                 self._turn.take(self._offloaded)
             given = ms.Tensor(np.ascontiguousarray(array))

@@ -13,6 +13,7 @@ import numpy as np
 
 from kandinsky_converters.layouts.leaf_rules import JAX_RULES, MINDSPORE_RULES, LeafRules
 from kandinsky_core.arrays import Array
+from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["LAYOUTS", "Relabelled", "layout_of", "native_name", "with_layout"]
@@ -115,6 +116,9 @@ def with_layout(tensors: Tensors, layout: str) -> Tensors:
     Args:
         tensors: Weights that say which layout they are in; see `layout_of`.
         layout: One of `LAYOUTS`.
+
+    Raises:
+        CheckpointError: Two of the weights have one name in PyTorch's layout.
     """
     given = layout_of(tensors)
     if given == layout:
@@ -137,10 +141,16 @@ def _to_native(tensors: Tensors, layout: str) -> dict[str, _Place]:
 
 
 def _from_native(tensors: Tensors, rules: LeafRules) -> dict[str, _Place]:
-    places = {}
+    places: dict[str, _Place] = {}
     for name in tensors.names():
         cell, dot, leaf = name.rpartition(".")
         rule = rules.rule_for(leaf, len(tensors.spec(name)[0]))
         axes = None if rule.axes is None else tuple(int(axis) for axis in np.argsort(rule.axes))
-        places[f"{cell}{dot}{rule.torch_leaf}"] = _Place(name, axes)
+        torch_name = f"{cell}{dot}{rule.torch_leaf}"
+        if torch_name in places:
+            raise CheckpointError(
+                f"tensors {places[torch_name].name!r} and {name!r} are both {torch_name!r}: delete "
+                "the one that does not belong to this checkpoint"
+            )
+        places[torch_name] = _Place(name, axes)
     return places

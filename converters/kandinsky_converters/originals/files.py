@@ -11,6 +11,7 @@ from kandinsky_converters.originals.tensors import KINDS, OriginalTensors, kind_
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Part, Source
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
+from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.torch_files import TorchFile
 from kandinsky_core.errors import CheckpointError
 
@@ -126,7 +127,8 @@ def _beside(kind: str, path: Path, tensors: TorchFile) -> _Opened | None:
 
 
 def _statistics_beside(prior: Path) -> _Opened:
-    for path in sorted(prior.parent.glob("*stats*")):
+    for found in sorted(prior.parent.glob("*stats*")):
+        path = inside(prior.parent, found.name)
         if path.suffix in ORIGINAL_SUFFIXES and kind_of(file := TorchFile(path)) == "statistics":
             return path, file
     raise CheckpointError(
@@ -158,8 +160,8 @@ def _projection_beside(unet: Path, tensors: TorchFile) -> _Opened:
             f"{unet} takes {channels} channels; {_INPAINTING}.pt takes 9, the others 4: "
             "give it the name that it was published under"
         )
-    for folder in (unet.parent, unet.parent / _PROJECTION_FOLDER):
-        if (path := folder / name).is_file():
+    for beside in (name, f"{_PROJECTION_FOLDER}/{name}"):
+        if (path := inside(unet.parent, beside)).is_file():
             kind, file = _open(path)
             if kind != "projection":
                 raise CheckpointError(f"{path} is no projection of the text: fetch it again")

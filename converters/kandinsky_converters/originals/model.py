@@ -19,8 +19,11 @@ from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.files import PROJECTIONS, open_originals
 from kandinsky_converters.parts import Part, Source
 from kandinsky_core.arrays import Array
+from kandinsky_core.budgets import TOKENIZER_BYTES
+from kandinsky_core.checkpoints.bounded_files import read_bounded
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 from kandinsky_core.seam.tensors import Tensors
 
@@ -103,8 +106,9 @@ class OriginalComponent(Component):
 
 def open_model(folder: Path, name: str, part: str) -> Checkpoint | None:
     """See `kandinsky_core.checkpoints.other_layouts`."""
-    place = folder / _WEIGHTS if (folder / _WEIGHTS).is_dir() else folder
-    encoder = place / _ENCODER
+    weights = inside(folder, _WEIGHTS)
+    place = weights if weights.is_dir() else folder
+    encoder = inside(place, _ENCODER)
     unets = [variant.unet for variant in PARTS.values() if (place / variant.unet).is_file()]
     if part not in PARTS or not (unets or (encoder / "config.json").is_file()):
         return None
@@ -129,7 +133,7 @@ def _lazy(name: str, class_name: str, folder: Path, opened: Callable[[], Part]) 
 
 
 def _original(place: Path, file: str, component: str) -> Part:
-    path = place / file
+    path = inside(place, file)
     if not path.is_file():
         there = ", ".join(sorted(path.name for path in place.glob("*.pt"))) or "nothing"
         raise ModelNotFoundError(f"{path} is not there (there is {there}): download it")
@@ -202,5 +206,6 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
     }
     texts = {name: (json.dumps(data, indent=2) + "\n").encode() for name, data in files.items()}
     folder = model.components["tokenizer"].folder
-    names = [path.name for path in sorted(folder.iterdir()) if path.name in _TOKENIZER_FILES]
-    return {**texts, **{f"tokenizer/{name}": (folder / name).read_bytes() for name in names}}
+    names = [name for name in _TOKENIZER_FILES if inside(folder, name).exists()]
+    contents = {f"tokenizer/{name}": read_bounded(folder / name, TOKENIZER_BYTES) for name in names}
+    return {**texts, **contents}

@@ -62,7 +62,7 @@ class KandinskyImg2ImgPipeline(Kandinsky21Decoder, Img2ImgDecoder):
             callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
         )
         embeds, count = self.check_embeds(
-            image_embeds, negative_image_embeds, num_images_per_prompt, plan.guided
+            image_embeds, negative_image_embeds, num_images_per_prompt, plan
         )
         return self._request(
             plan,

@@ -86,7 +86,7 @@ class KandinskyV22ControlnetPipeline(_HintDecoder):
             callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
         )
         embeds, count = self.check_embeds(
-            image_embeds, negative_image_embeds, num_images_per_prompt, plan.guided
+            image_embeds, negative_image_embeds, num_images_per_prompt, plan
         )
         return self._request(
             plan,
@@ -141,7 +141,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(_HintDecoder, Img2ImgDecoder):
             callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
         )
         embeds, count = self.check_embeds(
-            image_embeds, negative_image_embeds, num_images_per_prompt, plan.guided
+            image_embeds, negative_image_embeds, num_images_per_prompt, plan
         )
         return self._request(
             plan,

@@ -11,7 +11,7 @@ import numpy as np
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
-from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.validation import as_batch, positive_int
 
 __all__ = ["EmbeddingDecoder", "EmbedsToCome"]
@@ -75,7 +75,7 @@ class EmbeddingDecoder(DecoderPipeline):
         return int(self.unet.config.sample_size * self.movq_scale_factor)
 
     def check_embeds(
-        self, embeds: Any, negative: Any, copies: Any, guided: bool
+        self, embeds: Any, negative: Any, copies: Any, plan: DecoderPlan
     ) -> tuple[FloatArray | None, int]:
         """Check image embeddings; return them with a row for each picture, and that number.
 
@@ -85,17 +85,20 @@ class EmbeddingDecoder(DecoderPipeline):
             embeds: Image embeddings [E, D], a list of such arrays, or `EmbedsToCome`.
             negative: Unconditional embeddings, which guidance needs.
             copies: Number of pictures of each embedding.
-            guided: Whether guidance is on.
+            plan: Sizes, and whether guidance is on.
 
         Raises:
             InvalidInputError: The embeddings have another shape, or `copies` is no number of
                 pictures.
+            DeviceMemoryError: The pictures are too many for the device.
         """
         copies = positive_int("num_images_per_prompt", copies)
         if isinstance(embeds, EmbedsToCome):
             return None, embeds.count * copies
         positive = as_batch("image_embeds", embeds, (None, self.unet.config.image_embed_dim))
-        return self._joined(positive, negative, copies, guided), len(positive) * copies
+        count = len(positive) * copies
+        self.require_room(plan, count)  # before the embeddings are repeated
+        return self._joined(positive, negative, copies, plan.guided), count
 
     def _joined(self, positive: FloatArray, negative: Any, copies: int, guided: bool) -> FloatArray:
         """Repeat the embeddings; the unconditional rows come first."""
@@ -122,9 +125,12 @@ class EmbeddingDecoder(DecoderPipeline):
         embeds = self._joined(made, negative_image_embeds, 1, request.plan.guided)
         return replace(request, embeds=embeds)
 
-    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+    def _require_complete(self, request: DecoderRequest) -> None:
         if request.embeds is None:
             raise InvalidInputError("the request's embeddings are to come: add them by with_embeds")
+
+    def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
+        assert request.embeds is not None  # or `_require_complete` would have refused
         return {"image_embeds": request.embeds}
 
     def _stand_ins(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -12,13 +12,16 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import denoise, require_finite
 from kandinsky_core.denoising.noise import as_generators
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.pictures.clip_images import clip_pixels
+from kandinsky_core.pictures.inputs import as_array
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
 from kandinsky_core.pipelines.shared.decoder import first_step
 from kandinsky_core.pipelines.shared.outputs import KandinskyPriorPipelineOutput
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.stopping import Call
 from kandinsky_core.schedulers import UnCLIPScheduler
 from kandinsky_core.seam.networks import ImageEncoder, PriorDenoiser, TextEncoder
 from kandinsky_core.texts.clip_tokenizer import ClipTokenizer
@@ -133,14 +136,16 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             request: What `prepare` of this pipeline returned.
 
         Raises:
+            InvalidInputError: The request has been run before.
             NonFiniteError: A network gave NaN or infinity.
         """
         return request.options.returned(self.make(request))
 
     def make(self, request: PriorRequest) -> KandinskyPriorPipelineOutput:
         """Make the embeddings as `run` does, and always return them as an output object."""
-        conditioning = self._encode(request)
-        return self._embed(request, self._sample(request), conditioning)
+        with self._calls.running(request.call):
+            conditioning = self._encode(request)
+            return self._embed(request, self._sample(request), conditioning)
 
     def _sample(self, request: PriorRequest) -> FloatArray:
         """Return the sample that the loop starts from."""
@@ -188,15 +193,14 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
                 nor a picture.
         """
         items = self._items(images_and_prompts)
-        if np.ndim(weights) != 1 or len(items) != len(weights):
-            raise InvalidInputError(
-                f"{len(items)} items but {np.size(weights)} weights: give a list with one for each"
-            )
-        factors = [np.float32(real_number("weights", weight)) for weight in weights]
+        factors = self._factors(weights, len(items))
         count = positive_int("num_images_per_prompt", num_images_per_prompt)
+        self._require_room(Prompts([""]), count)
         # One source for all runs: the reference's generator runs on, and so does ours.
         source = as_generators(generator, seed, count)
         negatives = negatives_for([""], negative_prior_prompt)
+        call = Call()  # of all runs together, so that `interrupt` stops them all
+        found: list[Mapping[str, Any]] = []
 
         def run(text: str | Prompts) -> KandinskyPriorPipelineOutput:
             # This class's own method: a subclass may want a picture for each text.
@@ -209,18 +213,31 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
                 latents=latents,
                 guidance_scale=guidance_scale,
             )
-            return self.make(request)
+            output = self.make(replace(request, call=call))
+            found.extend(filter(None, [output.interrupted]))
+            return output
 
         def embed(item: Prompts | FloatArray) -> FloatArray:
             if isinstance(item, Prompts):
                 return run(item).image_embeds
             return np.repeat(self._encode_pixels(item), count, axis=0)
 
-        rows = [factor * embed(item) for factor, item in zip(factors, items, strict=True)]
+        with self._calls.running(call):
+            rows = [factor * embed(item) for factor, item in zip(factors, items, strict=True)]
+            negative = self._negative_of_mix(negative_prompt, run, count)
         mixed: FloatArray = np.sum(rows, axis=0, dtype=np.float32)
-        return KandinskyPriorPipelineOutput(
-            mixed, self._negative_of_mix(negative_prompt, run, count)
-        )
+        return KandinskyPriorPipelineOutput(mixed, negative, next(iter(found), None))
+
+    def _factors(self, weights: Any, count: int) -> list[np.float32]:
+        """Check the weights of `interpolate`."""
+        if not isinstance(weights, (list, tuple)):
+            array = as_array("weights", weights)
+            weights = list(array) if array.ndim == 1 else [array]
+        if len(weights) != count:
+            raise InvalidInputError(
+                f"{count} items but {len(weights)} weights: give a list with one for each"
+            )
+        return [np.float32(real_number("weights", weight)) for weight in weights]
 
     def _negative_of_mix(
         self,
@@ -290,11 +307,13 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
+            DeviceMemoryError: The embeddings are too many for this machine.
         """
         prompts = Prompts.check(prompt, negative_prompt)
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
         one_of("output_type", output_type, ("np",))
         steps = positive_int("num_inference_steps", num_inference_steps)
+        self._require_room(prompts, copies)
         return PriorRequest(
             prompts=prompts,
             copies=copies,
@@ -306,6 +325,15 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             source=as_generators(generator, seed, len(prompts) * copies),
             embedding_dim=self.prior.config.embedding_dim,
             options=options,
+        )
+
+    def _require_room(self, prompts: Prompts, copies: int) -> None:
+        """Refuse a batch whose text tokens, [., L, D] in float32, exceed the host's memory."""
+        rows = len(prompts) * copies * (1 if prompts.negatives is None else 2)
+        config = self.prior.config
+        size = rows * config.num_embeddings * config.embedding_dim * FLOAT
+        require_room_for_call(
+            f"{rows} rows of the prior", [Need("the tokens of their texts", size, host())]
         )
 
     def _encode(self, request: PriorRequest) -> dict[str, Array]:
@@ -341,9 +369,10 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         mean, std = self.prior.clip_statistics()
         embeds = sample * std + mean
         require_finite(embeds, "the prior", self.prior.dtype)
+        made, negative = embeds[: request.count], embeds[request.count :]
         if request.prompts.negatives is None:
-            return KandinskyPriorPipelineOutput(embeds, self.zero_embeds(request.count))
-        return KandinskyPriorPipelineOutput(embeds[: request.count], embeds[request.count :])
+            negative = self.zero_embeds(request.count)
+        return KandinskyPriorPipelineOutput(made, negative, on_step.interrupted)
 
     def _encode_text(self, text: str) -> tuple[FloatArray, FloatArray, Array]:
         """Encode one text; always a batch of one, so that one program serves every request."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -72,7 +72,7 @@ class CombinedPipeline(DiffusionPipeline):
         )
         super().__init__()
         self._check_halves()
-        self.decoder_pipe._stop = self.prior_pipe._stop = self._stop
+        self.decoder_pipe._calls = self.prior_pipe._calls = self._calls
 
     def _check_halves(self) -> None:
         prior, unet = self.prior_pipe.prior, self.decoder_pipe.unet
@@ -203,8 +203,9 @@ class CombinedPipeline(DiffusionPipeline):
             **arguments,
         )
         return CombinedRequest(
+            call=prior.call,
             prior=prior,
-            decoder=decoder,
+            decoder=replace(decoder, call=prior.call),
             decoder_negatives=None if texts is None else texts.negatives,
         )
 
@@ -229,12 +230,14 @@ class CombinedPipeline(DiffusionPipeline):
             request: What `prepare` of this pipeline returned.
 
         Raises:
+            InvalidInputError: The request has been run before.
             NonFiniteError: A network gave NaN or infinity.
         """
         decoder = self.decoder_pipe
-        with self._stop.call():
+        with self._calls.running(request.call):
             embeds = self.prior_pipe.make(request.prior)
             output = decoder.make(decoder.with_embeds(request.decoder, *embeds))
+        interrupted = output.interrupted
         prior = request.prior
         shared: dict[str, Any] = {
             "prior_num_inference_steps": prior.num_inference_steps,
@@ -242,9 +245,15 @@ class CombinedPipeline(DiffusionPipeline):
         }
         if prior.latents is not None:
             shared["latents"] = "given"
+        if embeds.interrupted is not None:
+            interrupted = shared["interrupted"] = {
+                **(interrupted or {}),
+                "prior": embeds.interrupted,
+            }
         rows = zip(_texts(request), output.metadata, strict=True)
         metadata = [{**texts, **of_decoder, **shared} for texts, of_decoder in rows]
-        return request.decoder.options.returned(ImagePipelineOutput(output.images, metadata))
+        made = ImagePipelineOutput(output.images, metadata, interrupted)
+        return request.decoder.options.returned(made)
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of both halves' tqdm bars, `disable=True` for example."""

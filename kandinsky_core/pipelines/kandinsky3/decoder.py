@@ -14,6 +14,7 @@ import numpy as np
 from kandinsky_core.arrays import Array
 from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.kandinsky3.prompt_embeds import PromptEmbeds
 from kandinsky_core.pipelines.kandinsky3.texts import (
@@ -192,10 +193,13 @@ class Kandinsky3Decoder(DecoderPipeline):
 
         Raises:
             InvalidInputError: A prompt is no text.
+            DeviceMemoryError: The states are too many for this machine.
             NonFiniteError: The text encoder gave NaN or infinity.
         """
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
         texts = self.check_texts(prompt, negative_prompt)
+        size = texts.count * copies * self.unet.config.encoder_hid_dim * FLOAT  # of one token each
+        require_room_for_call(f"{texts.count * copies} texts", [Need("their states", size, host())])
         rows = self._encode(texts, bool(do_classifier_free_guidance))
         repeated = [[np.repeat(part, copies, axis=0) for part in row] for row in rows]
         negative = repeated[0] if len(rows) > 1 else (None, None)
@@ -240,9 +244,9 @@ class Kandinsky3Decoder(DecoderPipeline):
         first = len(tokens[0][0])
         return [(states[:first], mask[:first]), (states[first:], mask[first:])][: len(tokens)]
 
-    def make(self, request: DecoderRequest) -> ImagePipelineOutput:
-        """See `DecoderPipeline.make`; a beautifier expands the prompts first."""
-        return super().make(replace(request, texts=request.texts.expanded()))
+    def _make(self, request: DecoderRequest) -> ImagePipelineOutput:
+        """A beautifier expands the prompts first."""
+        return super()._make(replace(request, texts=request.texts.expanded()))
 
     def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
         """Return what the UNet reads of the texts, the unconditional rows first.

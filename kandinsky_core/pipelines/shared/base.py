@@ -7,24 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
-from kandinsky_core.denoising.loop import OnStep, progress
+from kandinsky_core.denoising.loop import progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.loading import load_components
-from kandinsky_core.pipelines.shared.stopping import StopFlag
+from kandinsky_core.pipelines.shared.steps import Steps
+from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
 from kandinsky_core.public_names import HOMES, public
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.devices import DEVICE_KINDS, device_name
 from kandinsky_core.seam.dtypes import DTYPES, chosen_dtype, dtype_name, is_dtype
-from kandinsky_core.seam.networks import DenoisingRun, Network
+from kandinsky_core.seam.networks import Network
 from kandinsky_core.validation import one_of
 
 __all__ = ["DiffusionPipeline"]
@@ -53,7 +52,7 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             setattr(self, name, component)
         self.origin: dict[str, str] = {}
         self._progress_bar_config: dict[str, Any] = {}
-        self._stop = StopFlag()
+        self._calls = Calls()
 
     @classmethod
     def from_pretrained(
@@ -283,47 +282,36 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
     def interrupt(self) -> None:
         """Stop at the end of the present step, from a callback or another thread.
 
-        The call under way skips its remaining steps and returns what it has.
+        A callback stops the call that it belongs to. Another thread stops all calls that are under
+        way now; `prepare(...)` returns a request whose `interrupt()` stops one call alone. A call
+        that starts later is not stopped.
+
+        A call that is stopped skips its remaining steps and returns what it has. Its output and
+        the metadata of its pictures say so in `interrupted`.
         """
-        self._stop.requested = True
+        self._calls.stop()
 
     @property
     def _interrupt(self) -> bool:
         """diffusers' way of saying `interrupt()`: a callback sets `pipe._interrupt = True`."""
-        return self._stop.requested
+        return self._calls.stopping
 
     @_interrupt.setter
     def _interrupt(self, value: bool) -> None:
-        self._stop.requested = value
+        if value:
+            self._calls.stop()
+        else:
+            self._calls.go_on()
 
     @contextmanager
     def _steps(
         self, total: int, conditioning: Mapping[str, Array], options: CallOptions
-    ) -> Iterator[OnStep]:
+    ) -> Iterator[Steps]:
         """Yield what the denoising loop calls after each step."""
-        with self._stop.call(), progress(total, self._progress_bar_config) as advance:
-
-            def on_step(index: int, timestep: int, run: DenoisingRun) -> bool:
-                advance()
-                if options.callback is not None:
-                    values = {"latents": np.array(run.read()), **conditioning}
-                    given = {name: values[name] for name in options.names}
-                    changed = options.callback(self, index, timestep, given) or {}
-                    _put_back(run, conditioning, changed)
-                return not self._stop.requested
-
-            yield on_step
+        call = self._calls.current or Call()
+        with progress(total, self._progress_bar_config) as advance:
+            yield Steps(self, call, total, conditioning, options, advance)
 
     def call_options(self, callback: Any, names: Any, return_dict: bool) -> CallOptions:
         """Check how a caller wants to watch a call and to get its result."""
         return CallOptions.check(self.callback_tensor_inputs, callback, names, return_dict)
-
-
-def _put_back(
-    run: DenoisingRun, conditioning: Mapping[str, Array], changed: Mapping[str, Array]
-) -> None:
-    if "latents" in changed:
-        run.write(np.asarray(changed["latents"], np.float32))
-    others = {name: changed[name] for name in changed if name in conditioning}
-    if any(others[name] is not conditioning[name] for name in others):
-        run.condition({**conditioning, **others})

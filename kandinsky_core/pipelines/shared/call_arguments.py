@@ -73,6 +73,8 @@ ARGUMENTS: Mapping[str, str] = {
 ERRORS: Mapping[str, str] = {
     "InvalidInputError": "An argument has the wrong kind, shape or range, or leaves nothing to "
     "do. `prepare` raises it, before any network runs.",
+    "DeviceMemoryError": "The pictures surely need more memory than there is, which `prepare` "
+    "finds by their size and number; or memory did not suffice in `run`.",
     "NonFiniteError": "A network returned NaN or infinity. `run` raises it.",
 }
 """Every error that all calls can raise -> when they raise it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -49,18 +49,27 @@ class CallOptions:
             return_dict: The call's argument of this name.
 
         Raises:
-            InvalidInputError: The callback cannot be called, or a name is not on offer.
+            InvalidInputError: The callback cannot be called, the names are no list, or a name is
+                not on offer.
         """
         if callback is not None and not callable(callback):
             raise InvalidInputError(f"callback_on_step_end={callback!r} is not callable")
-        wrong = [name for name in names or () if name not in offered]
-        if wrong:
-            raise InvalidInputError(
-                f"callback_on_step_end_tensor_inputs names {', '.join(map(repr, wrong))}: "
-                f"choose from {', '.join(offered)}"
-            )
-        return cls(callback, tuple(names or ()), return_dict)
+        return cls(callback, _checked_names(offered, names), bool(return_dict))
 
     def returned(self, output: _Output) -> _Output | tuple[Any, ...]:
         """Return the output in the form that the caller wants."""
         return output if self.return_dict else output.to_tuple()
+
+
+def _checked_names(offered: Sequence[str], names: Any) -> tuple[str, ...]:
+    argument = "callback_on_step_end_tensor_inputs"
+    if names is None:
+        return ()
+    if isinstance(names, (str, bytes)) or not isinstance(names, Collection):
+        raise InvalidInputError(f"{argument}={names!r}: give a list of {', '.join(offered)}")
+    wrong = [name for name in names if not isinstance(name, str) or name not in offered]
+    if wrong:
+        raise InvalidInputError(
+            f"{argument} names {', '.join(map(repr, wrong))}: choose from {', '.join(offered)}"
+        )
+    return tuple(names)

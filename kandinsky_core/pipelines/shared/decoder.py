@@ -21,6 +21,7 @@ from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.room import require_room_for_pictures
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser
 from kandinsky_core.seam.step_rules import Kept
@@ -99,12 +100,13 @@ class DecoderPipeline(DiffusionPipeline):
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
+            DeviceMemoryError: One picture of this size is too large for the device.
         """
         height = positive_int("height", self.default_size if height is None else height)
         width = positive_int("width", self.default_size if width is None else width)
         steps = positive_int("num_inference_steps", num_inference_steps)
         start = 0 if strength is None else first_step(strength, steps)
-        return DecoderPlan(
+        plan = DecoderPlan(
             height=height,
             width=width,
             num_inference_steps=steps,
@@ -118,6 +120,16 @@ class DecoderPipeline(DiffusionPipeline):
                 latent_size(width, self.movq_scale_factor),
             ),
         )
+        self.require_room(plan, 1)  # before any picture is resized to this size
+        return plan
+
+    def require_room(self, plan: DecoderPlan, count: int) -> None:
+        """Refuse so many pictures of a plan where memory surely does not suffice.
+
+        Raises:
+            DeviceMemoryError: See `kandinsky_core.pipelines.shared.room`.
+        """
+        require_room_for_pictures(self.unet, self.movq, plan, count)
 
     def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
         """Return a picture to start from as pixels [N, 3, H, W] in [-1, 1], or as latents.
@@ -169,7 +181,9 @@ class DecoderPipeline(DiffusionPipeline):
 
         Raises:
             InvalidInputError: The number of generators, pictures or latents is wrong.
+            DeviceMemoryError: The pictures are too many for the device.
         """
+        self.require_room(plan, count)
         shape = (count, *plan.latent_shape)
         request = DecoderRequest(
             plan=plan,
@@ -190,12 +204,21 @@ class DecoderPipeline(DiffusionPipeline):
             request: What `prepare` of this pipeline returned.
 
         Raises:
+            InvalidInputError: The request has been run before.
             NonFiniteError: A network gave NaN or infinity.
         """
         return request.options.returned(self.make(request))
 
     def make(self, request: DecoderRequest) -> ImagePipelineOutput:
         """Make the pictures as `run` does, and always return them as an output object."""
+        self._require_complete(request)
+        with self._calls.running(request.call):
+            return self._make(request)
+
+    def _require_complete(self, request: DecoderRequest) -> None:
+        """Refuse a request that lacks something, before it counts as run."""
+
+    def _make(self, request: DecoderRequest) -> ImagePipelineOutput:
         return self._pictures(request, self._inputs(request, self._conditioning(request)))
 
     @abstractmethod
@@ -230,9 +253,13 @@ class DecoderPipeline(DiffusionPipeline):
             )
         require_finite(latents, "the UNet", self.unet.dtype)
         rows = zip(self._texts_of_pictures(request), picture_seeds(source, shape[0]), strict=True)
+        interrupted = on_step.interrupted
         facts = {**request.given, **self._facts(plan)}
+        if interrupted is not None:
+            facts["interrupted"] = interrupted
         metadata = [{**texts, **seed, **facts} for texts, seed in rows]
-        return ImagePipelineOutput(self._images(latents, plan, inputs.finish), metadata)
+        images = self._images(latents, plan, inputs.finish)
+        return ImagePipelineOutput(images, metadata, interrupted)
 
     def _texts_of_pictures(self, request: DecoderRequest) -> list[dict[str, Any]]:
         """Return for each picture the entries of its metadata about its texts."""
@@ -297,7 +324,7 @@ def first_step(strength: Any, steps: int) -> int:
     share = real_number("strength", strength)
     if not 0 < share <= 1:
         raise InvalidInputError(f"strength={strength!r}: give a number above 0 and up to 1")
-    taken = int(steps * share)
+    taken = int(real_number("num_inference_steps", steps) * share)
     if taken < 1:
         raise InvalidInputError(
             f"strength={strength!r} of {steps} steps leaves none to take: give at least "

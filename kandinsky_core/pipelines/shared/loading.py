@@ -11,6 +11,7 @@ from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.configs import NETWORKS
+from kandinsky_core.configs.preprocessor import preprocessor_config
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.memory.check import require_room
 from kandinsky_core.memory.on_demand_encoder import OnDemandTextEncoder
@@ -139,7 +140,7 @@ def _light(source: Component) -> Any:
     if source.class_name.endswith("Scheduler"):
         return scheduler_from_config(source.config)
     if source.name == "image_processor":
-        return dict(source.config)
+        return preprocessor_config(source.config)
     raise ConfigError(
         f"component {source.name!r} is a {source.class_name}, which is not supported; "
         f"networks: {', '.join(NETWORKS)}; tokenizers: {', '.join(_TOKENIZERS)}"

@@ -48,10 +48,14 @@ class ImagePipelineOutput(PipelineOutput):
     Attributes:
         images: PIL pictures, or float32 [B, H, W, 3] in [0, 1], or latents [B, C, h, w].
         metadata: For each picture the settings that make it again; a plain tuple leaves it out.
+        interrupted: `{"steps": 3, "of": 20}` where the call was stopped after 3 of 20 steps. The
+            entry `prior` says the same of the prior, where that was stopped. None for a call that
+            took all its steps.
     """
 
     images: list[Image.Image] | FloatArray
     metadata: Sequence[Mapping[str, Any]] = field(default=())
+    interrupted: Mapping[str, Any] | None = None
     _fields = ("images",)
 
 
@@ -62,8 +66,10 @@ class KandinskyPriorPipelineOutput(PipelineOutput):
     Attributes:
         image_embeds: float32 [B, D].
         negative_image_embeds: float32 [B, D].
+        interrupted: As for `ImagePipelineOutput`.
     """
 
     image_embeds: FloatArray
     negative_image_embeds: FloatArray
+    interrupted: Mapping[str, Any] | None = None
     _fields = ("image_embeds", "negative_image_embeds")

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from kandinsky_core.pipelines.shared.call_arguments import ARGUMENTS, ERRORS
 from kandinsky_core.pipelines.shared.requests import CallRequest
+from kandinsky_core.pipelines.shared.stopping import Call
 
 __all__ = ["prepared_call"]
 
@@ -29,7 +30,8 @@ def prepared_call(
     """
 
     def call(self: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
-        return self.run(prepare(self, *args, **kwargs))
+        with self._calls.under_way(Call()):  # it can be stopped while its arguments are checked
+            return self.run(prepare(self, *args, **kwargs))
 
     arguments = signature(prepare)
     update_wrapper(call, prepare)

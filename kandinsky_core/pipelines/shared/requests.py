@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.denoising.noise import SeededGenerators
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.stopping import Call
 from kandinsky_core.schedulers.schedule import Schedule
 
 __all__ = ["CallRequest", "DecoderPlan", "DecoderRequest"]
@@ -17,13 +18,26 @@ __all__ = ["CallRequest", "DecoderPlan", "DecoderRequest"]
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallRequest(Generic[Result]):
     """Base of the checked calls; running one returns a `Result`.
 
-    A request is run only once, because a run advances its generators.
+    A request is run only once, because a run advances its generators; another run is refused. A
+    deep copy that was made before has its own generators, and is run on its own.
+
+    Attributes:
+        call: Whether the request has been run, and whether it is to stop. Requests that are made
+            of one another share it.
     """
 
-    __slots__ = ()
+    call: Call = field(default_factory=Call, repr=False, compare=False)
+
+    def interrupt(self) -> None:
+        """Stop this call alone at the end of its present step, from any thread.
+
+        It may be called before `run`, which then takes one step.
+        """
+        self.call.stopping = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,6 +189,23 @@ def test_half_a_cache_names_what_is_lacking(published: FakeHub, tmp_path: Path) 
         KandinskyV22Pipeline.from_pretrained(DECODER, cache_dir=tmp_path, local_files_only=True)
 
 
+@pytest.mark.parametrize("gone", ["model_index.json", "unet/config.json"])
+def test_a_blob_that_is_gone_from_the_cache_is_named(
+    published: FakeHub, tmp_path: Path, gone: str
+) -> None:
+    KandinskyV22Pipeline.from_pretrained(DECODER, cache_dir=tmp_path)
+    folder = resolve_model(DECODER, "decoder", HubOptions(cache_dir=tmp_path), ())
+    (folder / gone).resolve().unlink()
+    with pytest.raises(CheckpointError, match=rf"{gone} is a link to .* which is gone.*fetch"):
+        KandinskyV22Pipeline.from_pretrained(DECODER, cache_dir=tmp_path, local_files_only=True)
+    KandinskyV22Pipeline.from_pretrained(DECODER, cache_dir=tmp_path)  # online it is fetched again
+
+
+def test_a_variant_that_the_hub_lacks_is_named(published: FakeHub, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="component 'unet' has no weights for variant 'bf16'"):
+        KandinskyV22Pipeline.from_pretrained(DECODER, cache_dir=tmp_path, variant="bf16")
+
+
 def test_name_that_the_hub_cannot_have(hub: FakeHub, tmp_path: Path) -> None:
     assert "'own er/--x'" in refusal("own er/--x", cache_dir=tmp_path)
 

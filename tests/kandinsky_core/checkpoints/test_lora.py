@@ -16,7 +16,7 @@ from kandinsky_cli.lora_option import lora_words
 from kandinsky_core.checkpoints.lora import merged_weights, read_lora
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
-from tests.support.torch_archive import write_torch_file
+from tests.support.torch_archive import pickled_state, write_archive, write_torch_file
 
 Arrays = dict[str, np.ndarray]
 RNG = np.random.default_rng(11)
@@ -183,6 +183,79 @@ def test_settings_of_peft_and_diffusers_scale(tmp_path: Path) -> None:
         read_lora(tmp_path / "adapter_model.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"r": 0}, "r is 0"),
+        ({"r": -1}, "r is -1"),
+        ({"r": 3.0}, r"r is 3\.0"),
+        ({"r": True}, "r is True"),
+        ({"r": 4}, "has rank 3, and the file's settings say 4"),
+        ({"r": None}, "r is None"),
+        ({"lora_alpha": "12"}, "lora_alpha is '12'"),
+        ({"lora_alpha": True}, "lora_alpha is True"),
+        ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
+        ({"lora_alpha": 1e300}, r"lora_alpha is 1e\+300"),
+        ({"lora_alpha": 10**400}, "lora_alpha is 1000"),
+        ({"use_rslora": "no"}, "use_rslora is 'no'"),
+        ({"unet.r": 2}, "two values of r"),
+    ],
+)
+def test_settings_have_types(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    settings = {"r": RANK, "lora_alpha": 12} | change
+    inside = {"lora_adapter_metadata": json.dumps(settings)}
+    path = save(tmp_path / "a.safetensors", arrays("peft"), inside)
+    with pytest.raises(CheckpointError, match=said):
+        read_lora(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "[" * 100_000, '{"r": 3}', '{"lora_alpha": 1}'])
+def test_settings_that_are_none(tmp_path: Path, text: str) -> None:
+    path = save(tmp_path / "a.safetensors", arrays("peft"), {"lora_adapter_metadata": text})
+    with pytest.raises(CheckpointError, match="settings that cannot be read"):
+        read_lora(path)
+
+
+@pytest.mark.parametrize(
+    ("layer", "array", "said"),
+    [
+        ("to_q.alpha", np.array(np.nan, np.float32), "no finite number"),
+        ("to_q.alpha", np.array(1e300), "no finite number"),
+        ("to_q.alpha", np.ones(2, np.float32), "no finite number"),
+        ("to_q.alpha", np.zeros(0, np.float32), "no finite number"),
+        ("to_q.alpha", np.array(True), "no finite number"),
+        ("to_q.lora.down.weight", np.ones((3, 12), np.int8), "is I8"),
+        ("to_q.lora.down.weight", np.ones((3, 12), bool), "is BOOL"),
+        ("to_q.lora.down.weight", np.full((3, 12), 1e300), "NaN or infinity in float32"),
+        ("to_q.lora.down.weight", np.ones((0, 12), np.float32), r"is no matrix.*\[0, 12\]"),
+        ("to_q.lora.up.weight", np.ones((0, 3), np.float32), r"is no matrix.*\[0, 3\]"),
+        ("to_q.lora.up.weight", np.ones((12, 2), np.float32), "ranks 3 and 2"),
+        ("to_q.lora.up.weight", np.ones((), np.float32), r"is no matrix.*\[\]"),
+    ],
+)
+def test_matrices_have_types(tmp_path: Path, layer: str, array: Any, said: str) -> None:
+    content = arrays("layer") | {f"mid_block.attentions.0.{layer}": array}
+    with pytest.raises(CheckpointError, match=said):
+        read_lora(save(tmp_path / "a.safetensors", content))
+
+
+def test_an_alpha_that_is_no_tensor_is_not_overlooked(tmp_path: Path) -> None:
+    """Without it the layer's scale would be another one."""
+    pickled = pickled_state(arrays("layer"))
+    alpha = b"X\x0e\0\0\0mid.to_q.alphaK\x08"
+    values = {str(i): array.tobytes() for i, array in enumerate(arrays("layer").values())}
+    path = write_archive(tmp_path / "a.bin", pickled.replace(b"(", b"(" + alpha, 1), values)
+    with pytest.raises(CheckpointError, match=r"mid.to_q.alpha \(no tensor\)"):
+        read_lora(path)
+
+
+def test_infinite_weights_are_refused(tmp_path: Path) -> None:
+    content = {name: array * np.float32(1e30) for name, array in arrays().items()}
+    found = read_lora(save(tmp_path / "a.safetensors", content))
+    with pytest.raises(CheckpointError, match="gives infinity in "):
+        merged_weights(found, 1, network().read_weights)
+
+
 def test_a_lora_of_the_prior_goes_there(tmp_path: Path) -> None:
     name = "transformer_blocks.3.attn1.to_out.0"
     prior = Network({f"{name}.weight": np.zeros((4, 4), np.float32)})
@@ -219,7 +292,7 @@ def test_a_lora_of_the_prior_goes_there(tmp_path: Path) -> None:
         ),
         (
             {"mid_block.attentions.0.processor.to_q_lora.up.weight": np.ones(36)},
-            "has no matrices",
+            r"is no matrix: its shape is \[36\]",
         ),
         (
             {

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles, find_weight_files
+from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
+from kandinsky_core.checkpoints.weight_files import find_weight_files
 from kandinsky_core.errors import CheckpointError
 from tests.support.damage import raw_safetensors, truncate
 

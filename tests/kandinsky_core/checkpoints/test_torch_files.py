@@ -158,7 +158,7 @@ def test_a_list_within_itself_is_refused(tmp_path: Path) -> None:
 
 def test_ten_million_small_objects_are_refused_at_once(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "w.bin", b"\x80\x02(" + b"]" * 10_000_000 + b"t.", {})
-    assert "weights need far fewer" in refused(path)
+    assert "a member of 10,000,005 bytes; allowed are 4,194,304" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,7 @@ def test_ten_million_small_objects_are_refused_at_once(tmp_path: Path) -> None:
         ({"shape": (4,)}, "reaches beyond"),
         ({"offset": 1}, "reaches beyond"),
         ({"strides": (2,)}, "reaches beyond"),
-        ({"shape": (1 << 40,), "strides": (0,)}, "reaches beyond"),
-        ({"shape": (3, 3), "strides": (0, 1)}, "reaches beyond"),
+        ({"shape": (2, 3), "strides": (1, 1)}, "reaches beyond"),
     ],
 )
 def test_a_tensor_stays_within_its_values(

@@ -169,6 +169,10 @@ def test_a_block_is_a_block(kandinsky3: Path) -> None:
         (1024, "1.0 KiB"),
         (3 << 19, "1.5 MiB"),
         (17_443_595_264, "16.2 GiB"),
+        (3 << 39, "1.5 TiB"),
+        (3 << 49, "1.5 PiB"),
+        (3 << 60, "3 EiB"),
+        (3 << 2000, f"{3 << 1940} EiB"),
     ],
 )
 def test_readable_size(size: int, expected: str) -> None:

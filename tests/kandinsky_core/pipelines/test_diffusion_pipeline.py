@@ -69,10 +69,10 @@ def test_other_classes_are_refused(model: Path, name: str) -> None:
 def test_a_scheduler_comes_from_the_hub(hub: FakeHub, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(DECODER, tmp_path / "decoder"))
     shutil.copytree(folder / "scheduler", folder / "ddpm_scheduler")
-    edit_json(folder / "ddpm_scheduler" / "scheduler_config.json", beta_end=0.25)
+    edit_json(folder / "ddpm_scheduler" / "scheduler_config.json", beta_end=0.02)
     hub.add("owner/decoder", folder)
     found = kandinsky.DDPMScheduler.from_pretrained("owner/decoder", subfolder="ddpm_scheduler")
-    assert found.config.beta_end == 0.25
+    assert found.config.beta_end == 0.02
     embedded = kandinsky.DDPMScheduler.from_pretrained("shapes", subfolder="scheduler")
     assert embedded == kandinsky.DDPMScheduler.from_pretrained(DECODER, subfolder="scheduler")
     with pytest.raises(ModelNotFoundError, match="the hub has no such repository"):

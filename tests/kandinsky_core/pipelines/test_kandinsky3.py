@@ -68,6 +68,7 @@ class UNet(FakeNetwork):
             cross_attention_dim=CONTEXT,
             kind="inpaint" if in_channels > 4 else "decoder",
             family="3",
+            block_out_channels=(8,),
         )
 
     def begin(
