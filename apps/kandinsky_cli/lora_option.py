@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kandinsky_core.checkpoints.lora import find_lora
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.validation import real_number
 
 __all__ = ["lora_words"]
 
@@ -13,7 +15,7 @@ def lora_words(text: str | None) -> list[tuple[str, float]]:
     """Return path and weight of each LoRA in `PATH[:WEIGHT],PATH[:WEIGHT]`.
 
     Raises:
-        InvalidInputError: A path is empty, or a weight is no number.
+        InvalidInputError: A path is empty, there is no such file, or a weight is no number.
     """
     found = []
     for word in (text or "").split(",") if text is not None else ():
@@ -21,11 +23,17 @@ def lora_words(text: str | None) -> list[tuple[str, float]]:
         if not colon or Path(word.strip()).exists():
             path, weight = word.strip(), "1"
         try:
-            found.append((path, float(weight)))
+            number = float(weight)
         except ValueError:
             raise InvalidInputError(
                 f"--lora {word!r}: {weight!r} is no weight; write PATH or PATH:0.5"
             ) from None
         if not path:
             raise InvalidInputError("--lora names no file: write PATH or PATH:0.5")
+        real_number(f"--lora {word!r}: weight", number)
+        try:
+            find_lora(Path(path).expanduser())
+        except InvalidInputError as error:
+            raise InvalidInputError(f"--lora: {error}") from error
+        found.append((path, number))
     return found

@@ -22,7 +22,7 @@ from kandinsky_cli.commands import (
 )
 from kandinsky_cli.console import console, silence_output, write_error
 from kandinsky_core import __version__
-from kandinsky_core.errors import KandinskyError
+from kandinsky_core.errors import InvalidInputError, KandinskyError
 
 __all__ = ["main"]
 
@@ -40,6 +40,8 @@ _COMMANDS: Mapping[str, Any] = {
     "convert": convert,
     "warmup": warmup,
 }
+# Positional words and texts; where a model's name is empty, the error says which names there are.
+_MAY_BE_EMPTY = {"prompt", "negative_prompt", "items", "subject", "source", "model"}
 _INTERRUPTED = 130  # shells report this status for a program that Ctrl-C ended
 
 
@@ -79,12 +81,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS.values():
         module.add_parser(commands)
-    return parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.prog = f"{parser.prog} {options.command}"  # whose --help lists what there is
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _run(options: argparse.Namespace) -> int:
     """Run a command, and print what the user can mend as one line."""
     try:
+        _refuse_empty(options)
         status = _COMMANDS[options.command].run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, `head` for example, has gone
@@ -95,6 +102,18 @@ def _run(options: argparse.Namespace) -> int:
         _flush()
         return 2
     return int(status)
+
+
+def _refuse_empty(options: argparse.Namespace) -> None:
+    """Refuse empty words, which a script passes for a variable that is not set.
+
+    Raises:
+        InvalidInputError: The value of an option is empty, or one of its values.
+    """
+    for name, value in vars(options).items():
+        if name not in _MAY_BE_EMPTY and (value == "" or (isinstance(value, list) and "" in value)):
+            flag = name.replace("_", "-")
+            raise InvalidInputError(f"--{flag} is empty: give a value, or leave --{flag} out")
 
 
 def _flush() -> None:

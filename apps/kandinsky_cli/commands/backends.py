@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.console import write_error, write_json, write_line
 
 __all__ = ["add_parser", "run"]
 
@@ -23,8 +23,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print a line for every backend, or JSON."""
-    from kandinsky_core.seam.registry import backend_reports
+    from kandinsky_core.seam.registry import backend_reports, environment_problem
 
+    problem = environment_problem()
+    if problem is not None:
+        write_error("kandinsky backends", problem, kind="warning")
     reports = backend_reports()
     if options.json:
         write_json([asdict(report) for report in reports])

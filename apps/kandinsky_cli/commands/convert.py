@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.option_types import path
 from kandinsky_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--to", metavar="LAYOUT", help="layout to write: diffusers, jax or mindspore"
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="the folder to make")
+    parser.add_argument("--output", type=path, metavar="DIR", help="the folder to make")
     parser.add_argument(
-        "--check", type=Path, metavar="DIR", help="compare this conversion with SOURCE instead"
+        "--check", type=path, metavar="DIR", help="compare this conversion with SOURCE instead"
     )
     parser.add_argument(
         "--dtype",

@@ -6,10 +6,10 @@ import argparse
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.option_types import path
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--converted",
         metavar="DIR",
-        type=Path,
+        type=path,
         help="compare only the weights of DIR, which `kandinsky convert` made, with --model",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -80,8 +80,11 @@ def run(options: argparse.Namespace) -> int:
         KandinskyError: A backend, the model or an option is not there.
     """
     from kandinsky_cli.commands.convert import print_check
+    from kandinsky_cli.steps_options import check_steps
     from kandinsky_core.checkpoints.hub import HubOptions
+    from kandinsky_core.denoising.noise import as_generators
     from kandinsky_core.seam.dtypes import dtype_name
+    from kandinsky_core.texts.prompts import Prompts
     from kandinsky_core.validation import positive_int
     from kandinsky_core.verification import compare
 
@@ -89,10 +92,15 @@ def run(options: argparse.Namespace) -> int:
         hub = HubOptions.among(vars(options))
         return print_check(options.model, options.converted, hub, as_json=options.json)
     dtype = dtype_name(options.dtype)
-    positive_int("--steps", options.steps)
+    for name in ("steps", "height", "width"):
+        if getattr(options, name) is not None:
+            positive_int(f"--{name}", getattr(options, name))
+    as_generators(None, options.seed, 1)
+    Prompts.check(options.prompt, name="--prompt")
     compared, against = _choose(options.backends, options.against)
     libraries = {name: _library(name) for name in (against, *compared)}
     halves = _open(options)
+    check_steps(options, halves["decoder"])
     # One model at a time is in memory; the outputs of the reference stay as arrays.
     expected, given = _results(options, libraries[against], halves, None)
     rows: list[Comparison] = []
@@ -112,6 +120,8 @@ def _choose(backends: str | None, against: str | None) -> tuple[list[str], str]:
         wanted = available_backends() or [get_backend().name]  # the error says what to install
     else:
         wanted = list(dict.fromkeys(name.strip() for name in backends.split(",")))
+        if not all(wanted):
+            raise InvalidInputError(f"--backends {backends!r} has an empty name: leave it out")
     if against is None:
         against = _REFERENCE if _has_reference() else wanted[0]
     compared = [name for name in wanted if name != against]
