@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kandinsky_cli.console import write_json, write_line
 from kandinsky_cli.option_types import path
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.terminal import printable
 
 if TYPE_CHECKING:
     from kandinsky_converters.convert import Conversion
@@ -152,7 +153,7 @@ class _progress:
         self._bar = tqdm(unit="B", unit_scale=True, disable=None)
 
         def on_tensor(component: str, size: int) -> None:
-            self._bar.set_description(component, refresh=False)
+            self._bar.set_description(printable(component), refresh=False)
             self._bar.update(size)
 
         return on_tensor
