@@ -7,16 +7,22 @@ anything that is needed. Whoever reads it stops at its budget and names the budg
 from __future__ import annotations
 
 __all__ = [
+    "COMPARED_BYTES",
     "EXPANDED_BYTES",
     "FRONT_MATTER_BYTES",
     "FRONT_MATTER_DEPTH",
     "JSON_BYTES",
     "JSON_DEPTH",
     "JSON_DIGITS",
+    "METADATA_CHARACTERS",
+    "METADATA_DEPTH",
     "PICKLE_BYTES",
     "PICKLE_DEPTH",
     "PICKLE_INSTRUCTIONS",
     "PICKLE_ITEMS",
+    "PICTURE_FILE_BYTES",
+    "PICTURE_PIXELS",
+    "PICTURE_URL_SECONDS",
     "SAFETENSORS_HEADER_BYTES",
     "TENSORS",
     "TENSOR_AXES",
@@ -80,3 +86,21 @@ FRONT_MATTER_BYTES: int = 16 << 10
 
 FRONT_MATTER_DEPTH: int = 16
 """Lists and mappings within each other in that block; published ones have at most 8."""
+
+PICTURE_FILE_BYTES: int = 256 * 2**20
+"""Bytes of one picture, in a file or behind a URL."""
+
+PICTURE_PIXELS: int = 178_956_970
+"""Pixels of one picture, half a GiB of RGB; above this number PIL itself refuses."""
+
+PICTURE_URL_SECONDS: int = 120
+"""Seconds until a URL must have delivered its picture, all redirects included."""
+
+COMPARED_BYTES: int = 2**30
+"""Bytes of all files together that `kandinsky info` compares with a picture's metadata."""
+
+METADATA_CHARACTERS: int = 2**20
+"""Characters of the metadata in a picture, as JSON text."""
+
+METADATA_DEPTH: int = 32
+"""Levels of objects and lists in the metadata of a picture."""

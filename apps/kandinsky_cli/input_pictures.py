@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.pictures.inputs import load_image
-from kandinsky_core.pictures.metadata import file_record
+from kandinsky_core.files import why_not
+from kandinsky_core.pictures.inputs import load_image, load_mask
+from kandinsky_core.pictures.metadata import file_record, is_file_record
 from kandinsky_core.texts.prompts import Prompts
 
 if TYPE_CHECKING:
@@ -37,10 +38,23 @@ class InputPicture:
         Raises:
             InvalidInputError: The file is not there, or it is no picture.
         """
+        return cls._loaded(flag, path, load_image)
+
+    @classmethod
+    def open_mask(cls, flag: str, path: str) -> Self:
+        """Load a mask; arguments and errors are those of `open`.
+
+        Raises:
+            InvalidInputError: The shape of the mask lies in its transparency.
+        """
+        return cls._loaded(flag, path, load_mask)
+
+    @classmethod
+    def _loaded(cls, flag: str, path: str, load: Callable[[str], Image.Image]) -> Self:
         try:
-            return cls(load_image(path), file_record(path))
+            return cls(load(path), file_record(path))
         except (InvalidInputError, OSError) as error:
-            raise InvalidInputError(f"{flag}: {error}") from error
+            raise InvalidInputError(f"{flag}: {why_not(error)}") from error
 
 
 def item_of(word: str) -> Prompts | InputPicture:
@@ -57,8 +71,14 @@ def item_of(word: str) -> Prompts | InputPicture:
         raise InvalidInputError(f"{error}; as a text it is {_TEXT}{word}") from error
 
 
-def word_for(item: str | Mapping[str, str]) -> str:
-    """Return the command line's word for an item that the metadata holds."""
-    if isinstance(item, Mapping):
-        return _IMAGE + item["path"]
+def word_for(item: Any) -> str:
+    """Return the command line's word for an item that the metadata holds.
+
+    Raises:
+        InvalidInputError: The item is neither a text nor the record of a file.
+    """
+    if is_file_record(item):
+        return _IMAGE + str(item["path"])
+    if not isinstance(item, str):
+        raise InvalidInputError("items holds something that is neither a text nor a picture")
     return _TEXT + item if item.startswith((_IMAGE, _TEXT, "-")) else item

@@ -48,7 +48,7 @@ def find_weight_files(folder: Path, variant: str | None) -> list[Path]:
     wanted = f"variant {variant!r}" if variant else "no variant"
     expected = " or ".join(form.format(infix) for form in _SAFE)
     raise CheckpointError(
-        f"component {folder.name!r} has no weights for {wanted}: expected {expected} in {folder}; "
+        f"component {folder.name!r}: {folder} has no weights for {wanted}: expected {expected}; "
         f"{_available(names)}"
     )
 

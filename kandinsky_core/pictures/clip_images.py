@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from kandinsky_core import budgets
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import ConfigError, InvalidInputError
-from kandinsky_core.pictures.inputs import as_array, as_images, eight_bit
+from kandinsky_core.pictures.inputs import as_array, as_images
+from kandinsky_core.pictures.modes import to_rgb
 
 __all__ = ["clip_pixels"]
 
@@ -32,7 +34,7 @@ def clip_pixels(name: str, image: Any, config: Mapping[str, Any]) -> FloatArray:
         Pixels float32 [1, 3, S, S].
 
     Raises:
-        InvalidInputError: `image` is no picture.
+        InvalidInputError: `image` is no picture, or one that is far too long for its other side.
         ConfigError: The config asks for a step that no Kandinsky model asks for.
     """
     from PIL import Image
@@ -45,13 +47,18 @@ def clip_pixels(name: str, image: Any, config: Mapping[str, Any]) -> FloatArray:
         )
     if not isinstance(image, Image.Image):
         image = _picture(name, image)
-    image = eight_bit(image).convert("RGB")
+    image = to_rgb(image, name)
     shortest = _side(config.get("size", 224), "shortest_edge")
     crop = _side(config.get("crop_size", 224), "height")
     width, height = image.size
     scale = shortest / min(width, height)
     # the longer side is rounded down to a whole number, as CLIPImageProcessor does
     size = (shortest, int(height * scale)) if width <= height else (int(width * scale), shortest)
+    if size[0] * size[1] > budgets.PICTURE_PIXELS:
+        raise InvalidInputError(
+            f"{name} has {width} x {height} pixels, and {size[0]} x {size[1]} once its shorter "
+            f"side has {shortest}: cut it to a form that is less long"
+        )
     resized = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
     middle = _center(resized, crop)
     mean = np.float32(config.get("image_mean", _MEAN))

@@ -8,15 +8,24 @@ or an array with a batch axis in front. A PyTorch tensor on a CPU counts as an a
 from __future__ import annotations
 
 from collections.abc import Callable
-from http.client import HTTPException
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kandinsky_core import budgets
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.files import read_regular, why_not
+from kandinsky_core.pictures.decoding import decode, reading
+from kandinsky_core.pictures.fetching import fetch, is_url, other_scheme
+from kandinsky_core.pictures.modes import (
+    check_visible_shape,
+    eight_bit,
+    is_unit_float,
+    to_grey,
+    to_rgb,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,16 +35,15 @@ __all__ = [
     "as_hints",
     "as_images",
     "as_masks",
-    "eight_bit",
     "has_white",
     "load_image",
+    "load_mask",
     "padded",
 ]
 
 _CHANNELS = (1, 3, 4)
-_DEEPEST = 4  # lists within lists; one that holds itself has no end
 _LUMINANCE = np.array([[0.299], [0.587], [0.114]], np.float32)  # PIL's weights, from ITU-R 601
-_TIMEOUT = 30.0  # seconds without an answer
+_DEEPEST = 8  # levels of lists in lists
 
 
 def load_image(
@@ -54,27 +62,28 @@ def load_image(
     from PIL import Image, ImageOps
 
     if isinstance(image, (str, Path)):
-        turned = _opened(image)
+        name, turned = _named(image), _opened(image)
     elif isinstance(image, Image.Image):
-        turned = ImageOps.exif_transpose(image)
+        name = "image"
+        with reading(name):
+            turned = ImageOps.exif_transpose(image)
     else:
         raise InvalidInputError(f"image is {_kind(image)}: give a path, a URL or a PIL picture")
-    return eight_bit(turned).convert("RGB") if convert_method is None else convert_method(turned)
+    return to_rgb(turned, name) if convert_method is None else convert_method(turned)
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """Reduce a grey picture of 16 bits to 8; return any other picture as it is.
+def load_mask(image: str | Path | Image.Image) -> Image.Image:
+    """Load a mask as `load_image` does, and look at its transparency before that is dropped.
 
-    Depth maps often have 16 bits. PIL's own conversions clip them, which leaves them almost white.
+    Raises:
+        InvalidInputError: As for `load_image`, or the shape of the mask lies in its transparency.
     """
-    from PIL import Image
 
-    if not image.mode.startswith("I"):
-        return image
-    values = np.asarray(image)
-    # PIL may read a PNG of 16 bits into 32
-    wide = image.mode != "I" or values.max() > 255
-    return Image.fromarray(np.clip(values // (257 if wide else 1), 0, 255).astype(np.uint8))
+    def visible(found: Image.Image) -> Image.Image:
+        check_visible_shape("the mask", found)
+        return to_rgb(found, "the mask")
+
+    return load_image(image, visible)
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -83,15 +92,17 @@ def as_array(name: str, value: Any) -> Array:
     Raises:
         InvalidInputError: The value holds anything but numbers and booleans.
     """
-    if hasattr(value, "detach"):  # a PyTorch tensor, whose bfloat16 NumPy does not know
-        value = value.detach().cpu().float() if value.is_floating_point() else value.detach().cpu()
     try:
+        if hasattr(value, "detach"):  # a PyTorch tensor, whose bfloat16 NumPy does not know
+            value = value.detach().cpu()
+            value = value.float() if value.is_floating_point() else value
         array = np.asarray(value)
-    except (TypeError, ValueError, RecursionError) as error:  # unequal lists, or itself
-        raise InvalidInputError(f"{name} is no array: {error}") from error
+    except Exception as error:  # a foreign object may raise anything when it is converted
+        raise InvalidInputError(f"{name} is {_kind(value)}, no array: {why_not(error)}") from error
     if array.dtype.kind not in "biuf":
+        of = f" of dtype {array.dtype}" if isinstance(value, np.ndarray) else ""
         raise InvalidInputError(
-            f"{name} is {_kind(value)}: give a PIL picture, an array, or a list"
+            f"{name} is {_kind(value)}{of}: give a PIL picture, an array of numbers, or a list"
         )
     return array
 
@@ -141,8 +152,12 @@ def has_white(mask: Image.Image) -> bool:
     """Return whether a picture, taken for a mask, has a pixel that `as_masks` takes for white.
 
     This needs no size: a mask without one is refused before there is a model that says the size.
+
+    Raises:
+        InvalidInputError: The mask is damaged, or its shape lies in its transparency.
     """
-    return bool(np.asarray(eight_bit(mask).convert("L")).max() >= 0.5 * 255)
+    check_visible_shape("the mask", mask)
+    return bool(np.asarray(to_grey(mask, "the mask")).max() >= 0.5 * 255)
 
 
 def padded(array: FloatArray, height: int, width: int) -> FloatArray:
@@ -152,8 +167,11 @@ def padded(array: FloatArray, height: int, width: int) -> FloatArray:
     return np.pad(array, missing, mode="edge")
 
 
-def _items(name: str, value: Any, *, is_mask: bool = False, depth: int = 0) -> list[Any]:
-    """Take a list or a batch apart into PIL pictures and arrays of two or three axes."""
+def _items(name: str, value: Any, *, is_mask: bool = False, level: int = 0) -> list[Any]:
+    """Take a list or a batch apart into PIL pictures and arrays of two or three axes.
+
+    Pictures have a plain mode then, see `kandinsky_core.pictures.modes`.
+    """
     from PIL import Image
 
     if value is None:
@@ -161,26 +179,31 @@ def _items(name: str, value: Any, *, is_mask: bool = False, depth: int = 0) -> l
     if isinstance(value, (list, tuple)):
         if not value:
             raise InvalidInputError(f"{name} is an empty list: give at least one picture")
-        if depth == _DEEPEST:
-            raise InvalidInputError(f"{name} has lists within lists: give one list of pictures")
-        parts = (_items(name, part, is_mask=is_mask, depth=depth + 1) for part in value)
-        return [item for part in parts for item in part]
+        if level == _DEEPEST:  # a list may even hold itself
+            raise InvalidInputError(
+                f"{name} holds lists in lists, more than {_DEEPEST} levels of them: "
+                "give a list of pictures"
+            )
+        deeper = level + 1
+        return [
+            item for part in value for item in _items(name, part, is_mask=is_mask, level=deeper)
+        ]
     if isinstance(value, Image.Image):
-        return [value]
+        if is_mask:
+            check_visible_shape(name, value)
+        return [np.asarray(value) if is_unit_float(value, name) else eight_bit(value, name)]
     if isinstance(value, (str, Path)):
         raise InvalidInputError(f"{name}={str(value)!r}: open it with load_image first")
     array = as_array(name, value)
     # three axes of a mask are a batch unless one of them holds the channels
     several = is_mask and array.ndim == 3 and array.shape[0] > 1
     batch = array.ndim == 4 or (several and array.shape[-1] not in _CHANNELS)
-    found = list(array) if batch else [array]
-    for item in found:
-        if item.ndim not in (2, 3) or not item.size:
-            raise InvalidInputError(
-                f"{name} has shape {array.shape}: give height x width x channels, "
-                "channels x height x width, or a batch of such"
-            )
-    return found
+    if not array.size or array.ndim not in (2, 3, 4):
+        raise InvalidInputError(
+            f"{name} has shape {array.shape}: give height x width x channels, "
+            "channels x height x width, or a batch of such"
+        )
+    return list(array) if batch else [array]
 
 
 def _ends(array: Array) -> tuple[int, int]:
@@ -204,8 +227,8 @@ def _image(name: str, item: Any, height: int, width: int, signed: bool) -> Float
             return _float_image(name, planes, height, width, signed)
         item = _picture(name, planes)
     # reducing_gap as in the reference, so that the pixels equal the reference's exactly
-    item = eight_bit(item).resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1)
-    pixels = np.asarray(item.convert("RGB"), np.float32).transpose(2, 0, 1)
+    item = item.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1)
+    pixels = np.asarray(to_rgb(item, name), np.float32).transpose(2, 0, 1)
     return pixels / np.float32(127.5) - np.float32(1)
 
 
@@ -220,7 +243,8 @@ def _picture(name: str, planes: Array) -> Image.Image:
 
 
 def _float_image(name: str, planes: Array, height: int, width: int, signed: bool) -> FloatArray:
-    planes = planes.astype(np.float32)[..., :3]
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused
+        planes = planes.astype(np.float32)[..., :3]
     _check_range(name, planes, -1, 1)
     planes = planes if signed else planes * 2 - 1
     planes = _resized(planes, height, width).transpose(2, 0, 1)
@@ -232,13 +256,14 @@ def _mask(name: str, item: Any, height: int, width: int) -> FloatArray:
     from PIL import Image
 
     if isinstance(item, Image.Image):
-        item = eight_bit(item).resize((width, height), Image.Resampling.LANCZOS).convert("L")
+        item = to_grey(item.resize((width, height), Image.Resampling.LANCZOS), name)
         return np.asarray(item, np.float32)[None] / 255
     planes = _channels_last(name, item, _CHANNELS)
     if planes.dtype.kind in "iu":
         _check_range(name, planes, 0, 255)
         planes = planes / (255 if planes.max() > 1 else 1)
     _check_range(name, planes, 0, 1)
+    check_visible_shape(name, planes)
     planes = planes.astype(np.float32)
     if planes.shape[-1] > 1:  # colours
         planes = planes[..., :3] @ _LUMINANCE
@@ -291,24 +316,23 @@ def _kind(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+def _named(source: str | Path) -> str:
+    return f"image {str(source)!r}"
+
+
 def _opened(source: str | Path) -> Image.Image:
     """Read a file or a URL, and turn the picture as its EXIF data says."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    remote = str(source).startswith(("http://", "https://"))
-    try:
-        with BytesIO(_fetched(str(source))) if remote else Path(source).open("rb") as file:
-            return ImageOps.exif_transpose(Image.open(file))
-    # OSError: files and sockets; the others: bad URLs, HTTP, and PIL for some damaged files
-    except (OSError, ValueError, SyntaxError, HTTPException, Image.DecompressionBombError) as error:
-        raise InvalidInputError(f"image {str(source)!r} cannot be read: {error}") from error
-
-
-def _fetched(url: str) -> bytes:
-    from urllib.request import Request, urlopen
-
-    # some servers refuse Python's own name
-    request = Request(url, headers={"User-Agent": "kandinsky-anywhere"})
-    with urlopen(request, timeout=_TIMEOUT) as answer:
-        content: bytes = answer.read()
-    return content
+    text = str(source)
+    scheme = other_scheme(text)
+    if scheme is not None:
+        raise InvalidInputError(
+            f"{_named(source)} is a URL of {scheme}: give a path, or a URL that begins with "
+            "http:// or https://"
+        )
+    with reading(_named(source)):
+        content = fetch(text) if is_url(text) else read_regular(source, budgets.PICTURE_FILE_BYTES)
+        picture = decode(content)
+        picture.load()
+        return ImageOps.exif_transpose(picture)

@@ -5,18 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_core import budgets
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.files import replace_file
+from kandinsky_core.files import blocks, open_regular, read_regular, replace_file, why_not
+from kandinsky_core.pictures.decoding import decode, reading
+from kandinsky_core.pictures.fetching import is_url
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PNG_KEY", "file_problem", "file_record", "read_metadata", "save_image", "versions"]
+__all__ = [
+    "PNG_KEY",
+    "file_problems",
+    "file_record",
+    "is_file_record",
+    "read_metadata",
+    "save_image",
+    "versions",
+]
 
 PNG_KEY = "kandinsky"
 _PACKAGES = ("kandinsky-anywhere", "numpy", "jax", "jaxlib", "flax", "mindspore", "mindone")
@@ -40,30 +51,61 @@ def file_record(path: str) -> dict[str, str]:
     since others decide what it delivers.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or it is more than a picture's file may be.
     """
-    if path.startswith(("http://", "https://")):
+    if is_url(path):
         return {"path": path}
-    return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+    return {"path": path, "sha256": _digest(path, budgets.PICTURE_FILE_BYTES)[0]}
 
 
-def file_problem(record: Mapping[str, str]) -> str | None:
-    """Say why a file that `file_record` described cannot be relied on; None if it is unchanged."""
-    path = record["path"]
-    if "sha256" not in record:
-        return f"{path} may have changed since: what a URL gives is not recorded"
-    try:
-        same = file_record(path) == record
-    except OSError as error:
-        return f"{path} cannot be read here: {error.strerror}"
-    return None if same else f"{path} has changed since the picture was made"
+def is_file_record(value: Any) -> bool:
+    """Return whether a value of a picture's metadata is what `file_record` returns."""
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("path"), str)
+        and isinstance(value.get("sha256", ""), str)
+    )
+
+
+def file_problems(records: Iterable[Mapping[str, str]]) -> list[str]:
+    """Say which of the files that `file_record` described cannot be relied on, and why.
+
+    The records may come from a stranger's picture, so only so many bytes are read for all of them.
+    """
+    problems, left = [], budgets.COMPARED_BYTES
+    for record in records:
+        path = record["path"]
+        if "sha256" not in record:
+            problems.append(f"{path} may have changed since: what a URL gives is not recorded")
+            continue
+        try:
+            digest, size = _digest(path, min(left, budgets.PICTURE_FILE_BYTES))
+        except OSError as error:
+            problems.append(f"{path} cannot be read here: {why_not(error)}")
+            continue
+        left -= size
+        if digest != record["sha256"]:
+            problems.append(f"{path} has changed since the picture was made")
+    return problems
+
+
+def _digest(path: str, limit: int) -> tuple[str, int]:
+    """Return the SHA-256 of a file, and the number of its bytes."""
+    found, size = hashlib.sha256(), 0
+    with open_regular(path, limit) as file:
+        for block in blocks(file, limit):
+            found.update(block)
+            size += len(block)
+    return found.hexdigest(), size
 
 
 def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]) -> None:
     """Write a picture as PNG with its metadata; `path` never holds an incomplete file.
 
     Raises:
-        InvalidInputError: The path does not end in `.png`.
+        InvalidInputError: The path does not end in `.png`, or the metadata are too long or too
+            deep for `read_metadata`.
+        TypeError: The metadata hold what JSON cannot.
         OSError: The file cannot be written.
     """
     from PIL.PngImagePlugin import PngInfo
@@ -71,8 +113,14 @@ def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise InvalidInputError(f"{path}: pictures are written as .png, which keeps their metadata")
+    try:
+        text = json.dumps(dict(metadata), ensure_ascii=False)
+        _check(text, metadata)
+    except (RecursionError, ValueError) as error:
+        raise InvalidInputError(f"{path}: its metadata cannot be written: {error}") from error
     info = PngInfo()
-    info.add_itxt(PNG_KEY, json.dumps(dict(metadata), ensure_ascii=False))
+    # A name of a file that is no UTF-8 has letters that are none; JSON writes them as escapes.
+    info.add_itxt(PNG_KEY, text.encode("utf-8", "backslashreplace").decode())
     with replace_file(path) as temporary:
         image.save(temporary, format="PNG", pnginfo=info)
 
@@ -80,24 +128,42 @@ def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """Return the metadata that `save_image` stored.
 
+    Anybody can edit them, so their values may be of any type that JSON has.
+
     Raises:
         InvalidInputError: The file is no picture, or this library did not write it.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            text = image.info.get(PNG_KEY)
-    except (OSError, UnidentifiedImageError) as error:
-        raise InvalidInputError(f"{path} cannot be read as a picture: {error}") from error
+    with reading(str(path), "cannot be read as a picture"):
+        text = decode(read_regular(path, budgets.PICTURE_FILE_BYTES)).info.get(PNG_KEY)
     if text is None:
         raise InvalidInputError(
             f"{path} holds no Kandinsky metadata: it was not made by this program"
         )
     try:
+        _check(text, None)
         data = json.loads(text)
-    except (TypeError, ValueError) as error:
+        _check(text, data)
+    except (RecursionError, TypeError, ValueError) as error:
         raise InvalidInputError(f"{path}: its Kandinsky metadata is damaged ({error})") from error
     if not isinstance(data, dict):
         raise InvalidInputError(f"{path}: its Kandinsky metadata is damaged (no JSON object)")
     return data
+
+
+def _check(text: str, data: Any) -> None:
+    """Refuse metadata that are beyond their budgets."""
+    if len(text) > budgets.METADATA_CHARACTERS:
+        raise ValueError(
+            f"{len(text):,} characters, more than {budgets.METADATA_CHARACTERS:,} of them"
+        )
+    level: list[Any] = [data]
+    for _ in range(budgets.METADATA_DEPTH + 1):
+        parts = [part for part in level if isinstance(part, (Mapping, list, tuple))]
+        level = [
+            item
+            for part in parts
+            for item in (part.values() if isinstance(part, Mapping) else part)
+        ]
+        if not level:
+            return
+    raise ValueError(f"lists and objects in more than {budgets.METADATA_DEPTH} levels")

@@ -25,7 +25,7 @@ from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.configs.rules import shown
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
 from kandinsky_core.schedulers.betas import alphas_cumprod, beta_table, without_terminal_signal
-from kandinsky_core.schedulers.coefficients import variance_preserving
+from kandinsky_core.schedulers.coefficients import ONE, variance_preserving
 from kandinsky_core.schedulers.config import (
     SIBLING_FIELDS,
     SchedulerConfig,
@@ -48,6 +48,11 @@ _TRAINED_FIELDS = frozenset(
         "prediction_type",
         "trained_betas",
     }
+)
+_SMALLEST = np.finfo(np.float32).tiny  # smaller numbers have fewer digits
+_BETAS = (
+    "the betas (beta_start, beta_end, trained_betas, rescale_betas_zero_snr) leave a timestep with"
+    " {} in float32: take those that the network was trained with"
 )
 
 
@@ -97,23 +102,18 @@ class Scheduler(ABC):
                 f"{owner.__name__}: trained_betas has {len(trained)} values for"
                 f" num_train_timesteps={count}: both must agree"
             )
-        self._check_alphas()
+        self._check_noise()
 
-    def _check_alphas(self) -> None:
-        """Refuse betas that float32 cannot tell from 0 or 1: steps divide by noise and signal."""
-        with np.errstate(all="ignore"):
-            alphas = self.alphas_cumprod
-        # The last timestep may be pure noise where the class can start from it. Rescaling sets it
-        # apart, so that it need not lie below its neighbour.
-        last = alphas[-1] > 0 or self.terminal_alpha == alphas[-1]
-        others = alphas[:-1] if self._field("rescale_betas_zero_snr") else alphas
-        falls = (np.diff(others, prepend=np.float32(1)) < 0).all() and (alphas < 1).all()
-        if not ((alphas[:-1] > 0).all() and last and falls):
-            raise ConfigError(
-                f"{type(self).__name__}: the betas (beta_start, beta_end, trained_betas,"
-                " rescale_betas_zero_snr) leave a timestep without noise of its own, or without"
-                " signal, in float32: take those that the network was trained with"
-            )
+    def _check_noise(self) -> None:
+        """Refuse betas that float32 cannot tell from 0: steps divide by what they add."""
+        table = self._alphas
+        # Where no signal is left, it cannot fall. Rescaling sets the last timestep apart, so that
+        # it need not lie below its neighbour.
+        others = table[:-1] if self._field("rescale_betas_zero_snr") else table
+        before = np.append(ONE, others[:-1])
+        falls = (others < before) | (before < _SMALLEST)
+        if not (falls.all() and (table < 1).all()):
+            raise ConfigError(f"{type(self).__name__}: {_BETAS.format('no noise of its own')}")
 
     @abstractmethod
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
@@ -126,7 +126,7 @@ class Scheduler(ABC):
         Raises:
             InvalidInputError: A number is out of its range or no integer.
             ConfigError: The first sample is pure noise and the network predicts noise: no clean
-                sample follows from it.
+                sample follows from it. Or another sample is pure noise.
         """
 
     @property
@@ -216,8 +216,22 @@ class Scheduler(ABC):
 
     @cached_property
     def alphas_cumprod(self) -> FloatArray:
-        """Share of the signal's variance left at each timestep, float32 [num_train_timesteps]."""
-        table = alphas_cumprod(self.betas)
+        """Share of the signal's variance left at each timestep, float32 [num_train_timesteps].
+
+        Raises:
+            ConfigError: A timestep before the last one is pure noise, or the last one in a class
+                that cannot start from it. Steps would divide by zero.
+        """
+        table = self._alphas
+        last = table[-1] >= _SMALLEST or self.terminal_alpha == table[-1]
+        if not ((table[:-1] >= _SMALLEST).all() and last):
+            raise ConfigError(f"{type(self).__name__}: {_BETAS.format('no signal')}")
+        return table
+
+    @cached_property
+    def _alphas(self) -> FloatArray:
+        with np.errstate(all="ignore"):
+            table = alphas_cumprod(self.betas)
         if self._field("rescale_betas_zero_snr"):
             table[-1] = self.terminal_alpha
         return table

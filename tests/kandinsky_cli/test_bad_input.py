@@ -326,7 +326,7 @@ def test_info_of_what_is_no_picture_of_ours(
     Image.new("RGB", (2, 2)).save(tmp_path / "plain.png")
     (tmp_path / "folder.png").mkdir()
     parts = {
-        "absent.png": "no model",
+        "absent.png": "there is no picture",
         "text.png": "cannot be read as a picture",
         "plain.png": "holds no Kandinsky metadata",
         "folder.png": "is no model folder",

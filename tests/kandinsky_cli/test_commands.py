@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from kandinsky_cli.commands import generate
-from kandinsky_cli.commands.info import command_for
 from kandinsky_cli.main import main
+from kandinsky_cli.repeat_command import command_for
 from kandinsky_core import (
     AutoPipelineForText2Image,
     KandinskyV22CombinedPipeline,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from kandinsky_cli.commands.info import command_for
+from kandinsky_cli.repeat_command import command_for
 from kandinsky_core import (
     Generator,
     KandinskyV22ControlnetImg2ImgPipeline,
@@ -182,28 +182,6 @@ def test_controlnet_with_a_picture_is_the_sample_of_the_model_card(
     strengths = {"strength": 0.5, "prior_strength": 0.5}
     assert {name: metadata[name] for name in strengths} == strengths
     assert "--prior-strength 0.5" in str(command_for(metadata))
-
-
-@pytest.mark.parametrize(
-    ("own", "words"),
-    [
-        ({"prompt": "-a", "strength": 0.3}, ["--strength", "0.3", "--", "-a"]),
-        ({"prompt": "a", "paste_back": True}, ["a", "--paste-back"]),
-        ({"prompt": "a", "paste_back": False}, ["a"]),
-        ({"prompt": "a", "hint": {"path": "-b.png"}}, ["a", "--hint=-b.png"]),
-        (
-            {"items": ["a b", "text:c", "-d", {"path": "e f.png"}]},
-            ["a b", "text:text:c", "text:-d", "image:e f.png"],
-        ),
-        (
-            {"items": ["a", "b", "c"], "weights": [1.0, -1e-05, 0]},
-            ["a", "b", "c", "--weights", "1.0", "-0.00001", "0"],
-        ),
-    ],
-)
-def test_words_of_the_command(own: dict[str, Any], words: list[str]) -> None:
-    command = str(command_for({"program": "kandinsky inpaint", **own}))
-    assert shlex.split(command) == ["kandinsky", "inpaint", *words]
 
 
 def test_info_warns_of_inputs_that_changed(

@@ -21,7 +21,7 @@ from PIL import Image  # noqa: E402
 
 import kandinsky_core as kandinsky  # noqa: E402
 from kandinsky_cli import make_pictures  # noqa: E402
-from kandinsky_cli.commands.info import command_for  # noqa: E402
+from kandinsky_cli.repeat_command import command_for  # noqa: E402
 from kandinsky_converters.check import check  # noqa: E402
 from kandinsky_converters.convert import convert  # noqa: E402
 from kandinsky_core.errors import CheckpointError, InvalidInputError  # noqa: E402

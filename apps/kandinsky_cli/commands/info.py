@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.console import write_json, write_line
-from kandinsky_cli.picture_options import PROGRAM
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.terminal import shell_word
 
 if TYPE_CHECKING:
@@ -51,37 +50,7 @@ def add_parser(commands: Any) -> None:
 
 
 _COUNTS = ("tensors", "parameters", "bytes")
-
-
-_OPTIONS = {
-    "model": "--model",
-    "prior": "--prior",
-    "revision": "--revision",
-    "prior_revision": "--prior-revision",
-    "variant": "--variant",
-    "image": "--image",
-    "mask_image": "--mask",
-    "hint": "--hint",
-    "strength": "--strength",
-    "prior_strength": "--prior-strength",
-    "paste_back": "--paste-back",
-    "flash": "--flash",
-    "text_encoder_loading": "--text-encoder-loading",
-    "movq_tile_size": "--movq-tile-size",
-    "weights": "--weights",
-    "negative_prompt": "--negative-prompt",
-    "seed": "--seed",
-    "height": "--height",
-    "width": "--width",
-    "num_inference_steps": "--steps",
-    "guidance_scale": "--guidance-scale",
-    "lora": "--lora",
-    "scheduler_name": "--scheduler",
-    "prior_num_inference_steps": "--prior-steps",
-    "prior_guidance_scale": "--prior-guidance-scale",
-    "backend": "--backend",
-    "dtype": "--dtype",
-}
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -90,74 +59,67 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         KandinskyError: The subject is neither, or it is damaged.
     """
-    from kandinsky_core.pictures.metadata import read_metadata
+    from kandinsky_cli.model_memory import memory_lines
 
-    if Path(options.subject).is_file():
-        data = read_metadata(Path(options.subject))
-        data["command"] = command_for(data)
-        warnings = list(_warnings(data))
-        if warnings:
-            data["warnings"] = warnings
+    memory = None
+    if _is_picture(Path(options.subject)):
+        data = describe_picture(Path(options.subject))
     else:
-        data = describe_model(options)
+        data, memory = describe_model(options)
     if options.json:
-        write_json(data)
+        write_json(data if memory is None else {**data, "memory": memory})
         return
     if isinstance(data.get("command"), str):
         # The shell's own escapes stand for what a terminal would obey, so that the line still runs.
         data["command"] = " ".join(map(shell_word, shlex.split(data["command"])))
-    for line in _lines(data):
+    for line in [*_lines(data), *([] if memory is None else memory_lines(memory))]:
         write_line(line)
 
 
-def command_for(metadata: Mapping[str, Any]) -> str | None:
-    """Return the command that makes a picture again; None for pictures made from Python.
+def _is_picture(subject: Path) -> bool:
+    """Return whether a name means a picture, which `describe_picture` reads, or else a model.
 
-    Python can give a scheduler, noise or a used generator, which no command can repeat. Nor does
-    one repeat a call that was interrupted.
+    Raises:
+        InvalidInputError: It means a picture, but there is none.
     """
-    from kandinsky_cli.input_pictures import word_for
-
-    program, _, command = str(metadata.get("program")).partition(" ")
-    if program != PROGRAM or "interrupted" in metadata:
-        return None
-    options: list[str] = []
-    for name, flag in _OPTIONS.items():
-        options += _words(flag, metadata.get(name))
-    subjects = [word_for(item) for item in metadata.get("items", [])] or [metadata["prompt"]]
-    dashed = any(subject.startswith("-") for subject in subjects)
-    words = [*options, "--", *subjects] if dashed else [*subjects, *options]
-    return shlex.join([PROGRAM, command, *words])
+    if subject.is_file():
+        return True
+    if subject.exists() and not subject.is_dir():
+        raise InvalidInputError(f"{subject} is no regular file and no folder: it is not read")
+    if not subject.exists() and subject.suffix.lower() in _PICTURES:
+        raise InvalidInputError(
+            f"there is no picture {str(subject)!r}: give the path of a file, a model's folder, "
+            "or a hub id"
+        )
+    return False
 
 
-def _words(flag: str, value: Any) -> list[str]:
-    """Return an option as words of a command line; no words where it was not used."""
+def describe_picture(path: Path) -> dict[str, Any]:
+    """Return a picture's metadata, the command that makes it again, and warnings.
 
-    if value is None or value is False:
-        return []
-    if value is True:
-        return [flag]
-    if isinstance(value, list):
-        # argparse takes -0.00001 for a number, but -1e-05 for an option
-        return [flag, *(format(Decimal(repr(number)), "f") for number in value)]
-    text = str(value["path"] if isinstance(value, Mapping) else value)
-    # A value that begins with a dash would be taken for an option.
-    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+    Raises:
+        InvalidInputError: The file is no picture, or it holds no metadata.
+    """
+    from kandinsky_cli.repeat_command import command_for
+    from kandinsky_core.pictures.metadata import file_problems, is_file_record, read_metadata
 
-
-def _warnings(metadata: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning for each file that a picture was made from and that has changed since."""
-    from kandinsky_core.pictures.metadata import file_problem
-
-    for value in (*metadata.values(), *metadata.get("items", ())):
-        if isinstance(value, Mapping) and "path" in value:
-            problem = file_problem(value)
-            if problem is not None:
-                yield problem
+    data = read_metadata(path)
+    items = data.get("items")
+    values = [*data.values(), *(items if isinstance(items, list) else ())]
+    warnings = file_problems(filter(is_file_record, values))
+    data["command"] = None
+    try:
+        data["command"] = command_for(data)
+    except InvalidInputError as error:
+        warnings.insert(0, f"no command can be told: {error}")
+    data.pop("warnings", None)  # which a stranger may have written
+    return {**data, "warnings": warnings} if warnings else data
 
 
-def describe_model(options: argparse.Namespace) -> dict[str, Any]:
+def describe_model(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the contents of a model's parts, as far as they lie on this machine.
+
+    The second value is what `describe_memory` finds, where that is asked for.
 
     For a model on the hub only the index is fetched, never the weights.
     """
@@ -175,8 +137,8 @@ def describe_model(options: argparse.Namespace) -> dict[str, Any]:
         found[checkpoint.pipeline_class] = {**named, **components}
     asked = {name: getattr(options, name) for name in ("dtype", "backend", "device")}
     if any(value is not None for value in asked.values()):
-        found["memory"] = describe_memory(parts, hub, **asked)
-    return found
+        return found, describe_memory(parts, hub, **asked)
+    return found, None
 
 
 def _describe(component: Component) -> dict[str, Any]:
@@ -201,22 +163,19 @@ def _describe(component: Component) -> dict[str, Any]:
 
 
 def _lines(data: Mapping[str, Any], indent: str = "") -> list[str]:
-    from kandinsky_cli.model_memory import memory_lines
-
     lines: list[str] = []
     for name, value in data.items():
-        if name == "memory":
-            lines += memory_lines(value)
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         elif value is not None:
             text = ", ".join(map(_text, value)) if isinstance(value, list) else value
-            text = f"{text:,}" if name in _COUNTS else text
+            text = f"{text:,}" if name in _COUNTS and isinstance(text, int) else text
             lines.append(f"{indent}{name}: {text}")
     return lines
 
 
 def _text(value: Any) -> str:
     from kandinsky_cli.input_pictures import word_for
+    from kandinsky_core.pictures.metadata import is_file_record
 
-    return word_for(value) if isinstance(value, Mapping) else str(value)
+    return word_for(value) if is_file_record(value) else str(value)

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     from kandinsky_core.pictures.inputs import has_white
 
     image = InputPicture.open("--image", options.image)
-    mask = InputPicture.open("--mask", options.mask)
+    mask = InputPicture.open_mask("--mask", options.mask)
     if not has_white(mask.picture):
         raise InvalidInputError(
             f"--mask {options.mask} has no white pixel: white is repainted, black is kept"

@@ -46,14 +46,16 @@ class PromptEmbeds(PipelineOutput):
             InvalidInputError: The path does not end in `.safetensors`.
             OSError: The file cannot be written.
         """
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         path = Path(path)
         if path.suffix != ".safetensors":
             raise InvalidInputError(f"{path}: embeddings are written as .safetensors")
         given = {name: self[name] for name in self.keys() if self[name] is not None}
         with replace_file(path) as temporary:
-            save_file({name: np.ascontiguousarray(given[name]) for name in given}, temporary)
+            # `save_file` of safetensors would put another file in the place of the temporary one
+            content = save({name: np.ascontiguousarray(given[name]) for name in given})
+            temporary.write_bytes(content)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -202,7 +202,7 @@ def test_a_blob_that_is_gone_from_the_cache_is_named(
 
 
 def test_a_variant_that_the_hub_lacks_is_named(published: FakeHub, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="component 'unet' has no weights for variant 'bf16'"):
+    with pytest.raises(CheckpointError, match=r"component 'unet': .* variant 'bf16'"):
         KandinskyV22Pipeline.from_pretrained(DECODER, cache_dir=tmp_path, variant="bf16")
 
 

@@ -46,7 +46,7 @@ def test_the_component_and_its_variants_are_named(
     for name in names:
         (unet / name).write_bytes(b"")
     message = refused(unet, variant)
-    assert "component 'unet' has no weights for" in message
+    assert f"component 'unet': {unet} has no weights for" in message
     assert said in message
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 from kandinsky_core import load_image
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.pictures.inputs import as_hints, as_images, as_masks, eight_bit, padded
+from kandinsky_core.pictures.inputs import as_hints, as_images, as_masks, padded
+from kandinsky_core.pictures.modes import eight_bit
 
 BYTES = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
 WANTED = BYTES.transpose(2, 0, 1)[None] / 127.5 - 1  # [1, 3, 6, 10]

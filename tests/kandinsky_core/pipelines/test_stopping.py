@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kandinsky_cli.commands.info import command_for
+from kandinsky_cli.repeat_command import command_for
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.shared.requests import CallRequest
 from tests.support.fakes import WIDTH, combined_pipeline, decoder_pipeline
