@@ -64,11 +64,14 @@ def _check(flag: str, steps: int, scheduler: Scheduler) -> None:
     problem = _problem(steps, scheduler)
     if problem is None:
         return
-    name = type(scheduler).__name__
-    largest = min(steps - 1, int(scheduler.config["num_train_timesteps"]))
+    trained = int(scheduler.config["num_train_timesteps"])
+    largest = min(steps - 1, trained)
     for fewer in range(largest, max(0, largest - _TRIED), -1):
         if _problem(fewer, scheduler) is None:
-            raise InvalidInputError(f"{flag} {steps}: give from 1 to {fewer}, as {name} allows")
+            raise InvalidInputError(
+                f"{flag} {steps}: give from 1 to {fewer}, as the model's "
+                f"{type(scheduler).__name__} of {trained} timesteps allows"
+            )
     # A scheduler that allows few counts says which.
     raise InvalidInputError(f"{flag} {steps}: {_problem(largest, scheduler) or problem}")
 

@@ -55,9 +55,12 @@ def check(outcome: tuple[int, str, str], part: str, folder: Path) -> None:
 
 
 GENERATE = [
-    ("--steps 1001", "--steps 1001: give from 1 to 999, as DDPMScheduler allows"),
-    ("--steps 1000 --scheduler dpm++", "--steps 1000: give from 1 to 998, as DPMSolver"),
-    ("--prior-steps 1001", "--prior-steps 1001: give from 1 to 1000, as UnCLIPScheduler"),
+    ("--steps 1001", "--steps 1001: give from 1 to 999, as the model's DDPMScheduler"),
+    (
+        "--steps 1000 --scheduler dpm++",
+        "--steps 1000: give from 1 to 998, as the model's DPMSolver",
+    ),
+    ("--prior-steps 1001", "--prior-steps 1001: give from 1 to 1000, as the model's UnCLIP"),
     ("--lora no.safetensors", "--lora: no LoRA 'no.safetensors': there is no such file"),
     ("--lora folder", "--lora: folder holds no LoRA: expected one of pytorch_lora_weights"),
     ("--lora text.txt", "--lora: text.txt: a LoRA is a .safetensors or .bin file"),

@@ -47,7 +47,7 @@ def test_what_a_terminal_obeys_is_escaped(text: str, shown: str) -> None:
     "text",
     [
         *("a réd circle's “edge”", "日本語　テキスト", "Москва", "שלום", "C:\\folder", ""),
-        *("\U0001f468\u200d\U0001f469\u200d\U0001f467 ❤\ufe0f", "\u0645\u06cc\u200c\u062e\u0648\u0627"),
+        *("\U0001f468\u200d\U0001f469\u200d\U0001f467 ❤\ufe0f", "\u06cc\u200c\u062e"),
     ],
 )
 def test_ordinary_text_stays(text: str) -> None:
