@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from kandinsky_cli.console import write_json, write_line
-from kandinsky_cli.lora_option import lora_words
+from kandinsky_cli.lora_option import lora_words, require_loras
 from kandinsky_cli.output_paths import choose_paths
 from kandinsky_cli.picture_options import PROGRAM
 from kandinsky_cli.steps_options import check_prior_steps, check_steps
@@ -104,6 +104,7 @@ def make(
     seeds = choose_seeds(options.seed, options.num_images)
     words = CheckedWords.check(options, seeds)
     loras = lora_words(options.lora)
+    require_loras(loras)
     paths = choose_paths(options.output, words.source.seeds, overwrite=options.overwrite)
     start = time.perf_counter()
     pipeline = load(options)

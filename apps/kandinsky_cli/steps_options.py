@@ -53,7 +53,7 @@ def check_prior_steps(options: argparse.Namespace, decoder: OpenedModel, part: s
         return
     hub = replace(HubOptions.among(vars(options)), revision=options.prior_revision)
     prior = options.prior or find_prior(decoder.checkpoint, part)
-    _check("--prior-steps", steps, _scheduler_of(OpenedModel.of(prior, "prior", hub)))
+    _check("--prior-steps", steps, _scheduler_of(decoder.beside(prior, "prior", hub)))
 
 
 def _scheduler_of(model: OpenedModel) -> Scheduler:

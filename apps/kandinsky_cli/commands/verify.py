@@ -80,11 +80,8 @@ def run(options: argparse.Namespace) -> int:
         KandinskyError: A backend, the model or an option is not there.
     """
     from kandinsky_cli.commands.convert import print_check
-    from kandinsky_cli.steps_options import check_steps
     from kandinsky_core.checkpoints.hub import HubOptions
-    from kandinsky_core.denoising.noise import as_generators
     from kandinsky_core.seam.dtypes import dtype_name
-    from kandinsky_core.texts.prompts import Prompts
     from kandinsky_core.validation import positive_int
     from kandinsky_core.verification import compare
 
@@ -92,15 +89,10 @@ def run(options: argparse.Namespace) -> int:
         hub = HubOptions.among(vars(options))
         return print_check(options.model, options.converted, hub, as_json=options.json)
     dtype = dtype_name(options.dtype)
-    for name in ("steps", "height", "width"):
-        if getattr(options, name) is not None:
-            positive_int(f"--{name}", getattr(options, name))
-    as_generators(None, options.seed, 1)
-    Prompts.check(options.prompt, name="--prompt")
+    positive_int("--steps", options.steps)
     compared, against = _choose(options.backends, options.against)
     libraries = {name: _library(name) for name in (against, *compared)}
     halves = _open(options)
-    check_steps(options, halves["decoder"])
     # One model at a time is in memory; the outputs of the reference stay as arrays.
     expected, given = _results(options, libraries[against], halves, None)
     rows: list[Comparison] = []
@@ -154,17 +146,20 @@ def _library(name: str) -> Any:
 
 
 def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
-    """Open both halves of the model, once for all backends.
+    """Open both halves of the model, once for all backends, and check the options of the picture.
 
     Raises:
-        InvalidInputError: The model is of Kandinsky 3, which has no prior.
+        InvalidInputError: The model is of Kandinsky 3, which has no prior; or an option is of the
+            wrong range.
         KandinskyError: A half cannot be found, or its index is damaged.
     """
+    from kandinsky_cli.steps_options import check_steps
     from kandinsky_core.checkpoints.hub import HubOptions
     from kandinsky_core.checkpoints.opened_model import OpenedModel
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
     from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, find_prior
 
+    _check_words(options)
     hub = HubOptions.among(vars(options))
     part = AutoPipelineForText2Image.part
     decoder = OpenedModel.of(options.model, part, hub)
@@ -172,9 +167,23 @@ def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
         raise InvalidInputError(
             f"{options.model} is of Kandinsky 3, and verify compares those of Kandinsky 2.1 and 2.2"
         )
+    check_steps(options, decoder)
     prior = options.prior or find_prior(decoder.checkpoint, part)
     of_prior = OpenedModel.of(prior, "prior", replace(hub, revision=None))
     return {"decoder": decoder, "prior": of_prior}
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    from kandinsky_core.denoising.noise import as_generators
+    from kandinsky_core.texts.prompts import Prompts
+    from kandinsky_core.validation import positive_int
+
+    given = vars(options)
+    for name in ("height", "width"):
+        if given.get(name) is not None:
+            positive_int(f"--{name}", given[name])
+    Prompts.check(given.get("prompt", ""), name="--prompt")
+    as_generators(None, given.get("seed"), 1)
 
 
 def _results(
