@@ -156,14 +156,11 @@ def _check(text: str, data: Any) -> None:
         raise ValueError(
             f"{len(text):,} characters, more than {budgets.METADATA_CHARACTERS:,} of them"
         )
-    level: list[Any] = [data]
+    level = [data]
     for _ in range(budgets.METADATA_DEPTH + 1):
-        parts = [part for part in level if isinstance(part, (Mapping, list, tuple))]
-        level = [
-            item
-            for part in parts
-            for item in (part.values() if isinstance(part, Mapping) else part)
-        ]
+        level = [part for part in level if isinstance(part, (Mapping, list, tuple))]
         if not level:
             return
+        inner = (part.values() if isinstance(part, Mapping) else part for part in level)
+        level = [item for items in inner for item in items]
     raise ValueError(f"lists and objects in more than {budgets.METADATA_DEPTH} levels")

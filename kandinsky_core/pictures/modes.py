@@ -78,10 +78,10 @@ def is_unit_float(image: Image.Image, name: str = "image") -> bool:
     Raises:
         InvalidInputError: The picture is damaged.
     """
-    if image.mode != "F":
+    if image.mode != "F" or not min(image.size):
         return False
     with reading(name):
-        return bool(np.abs(np.asarray(image)).max(initial=0) <= 1)
+        return bool(np.abs(np.asarray(image)).max() <= 1)
 
 
 def to_rgb(image: Image.Image, name: str = "image") -> Image.Image:

@@ -68,3 +68,10 @@ def test_other_configs_are_refused(config: dict[str, Any], message: str) -> None
 def test_what_is_no_picture_is_refused(value: Any) -> None:
     with pytest.raises(InvalidInputError, match="image"):
         clip_pixels("image", value, PLAIN)
+
+
+def test_a_picture_that_is_far_too_long_is_refused() -> None:
+    """Its shorter side becomes 224 pixels, which takes gigabytes for the other one."""
+    for size in ((1, 60_000), (60_000, 1)):
+        with pytest.raises(InvalidInputError, match="once its shorter side has 224: cut it"):
+            clip_pixels("image", Image.new("L", size), {})

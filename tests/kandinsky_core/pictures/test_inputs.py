@@ -201,6 +201,18 @@ def test_a_mask_of_colours_counts_by_its_luminance() -> None:
     np.testing.assert_array_equal(as_masks("mask_image", colours, 6, 10), RIGHT[None, None])
 
 
+class Raising:
+    """Says that it is an array."""
+
+    def __array__(self, *_: object) -> Any:
+        raise RuntimeError("not today")
+
+
+RAISING = Raising()
+HOLDS_ITSELF: list[Any] = [BYTES]
+HOLDS_ITSELF.append(HOLDS_ITSELF)
+
+
 @pytest.mark.parametrize(
     ("read", "value", "message"),
     [
@@ -213,6 +225,17 @@ def test_a_mask_of_colours_counts_by_its_luminance() -> None:
         (as_images, np.zeros((5, 6, 2)), r"has shape \(5, 6, 2\): one axis must hold the channels"),
         (as_images, np.zeros(4), r"has shape \(4,\)"),
         (as_images, np.zeros((0, 4, 3)), r"has shape \(0, 4, 3\)"),
+        (as_images, np.zeros((0, 4, 4, 3)), r"has shape \(0, 4, 4, 3\)"),
+        (as_images, [np.zeros((0, 3, 4, 4))], r"has shape \(0, 3, 4, 4\)"),
+        (as_images, np.array([[None, 1]]), "image is a ndarray of dtype object: give a PIL"),
+        (as_images, np.zeros((4, 4, 3), np.complex64), "image is a ndarray of dtype complex64"),
+        (as_images, [10**30], "image is a int: give a PIL picture"),
+        (as_images, np.full((4, 4), 2**64 - 1, np.uint64), "holds values from 1.84467e"),
+        (as_images, np.full((4, 4), 1e300), "holds values from inf to inf"),
+        (as_images, RAISING, "image is a Raising, no array: not today"),
+        (as_images, HOLDS_ITSELF, "holds lists in lists, more than 8 levels of them"),
+        (as_masks, HOLDS_ITSELF, "holds lists in lists, more than 8 levels of them"),
+        (as_masks, np.zeros((4, 4), complex), "image is a ndarray of dtype complex128"),
         (as_images, np.zeros((1, 1, 4, 4, 3)), r"has shape \(1, 1, 4, 4, 3\)"),
         (as_images, np.full((4, 4, 3), 200.0), "holds values from 200 to 200: give floats from -1"),
         (as_images, np.full((4, 4, 3), np.nan), "holds values from nan to nan"),

@@ -11,11 +11,20 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
+from kandinsky_core import budgets
 from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.denoising.noise import as_generators, picture_seeds
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.files import replace_file
-from kandinsky_core.pictures.metadata import PNG_KEY, read_metadata, save_image, versions
+from kandinsky_core.pictures.metadata import (
+    PNG_KEY,
+    file_problems,
+    file_record,
+    is_file_record,
+    read_metadata,
+    save_image,
+    versions,
+)
 
 PICTURE = Image.new("RGB", (4, 3), (1, 2, 3))
 
@@ -79,11 +88,64 @@ def with_text(path: Path, key: str, text: str) -> Path:
         (PNG_KEY, "{", "is damaged"),
         (PNG_KEY, "[1, 2]", "is damaged"),
         (PNG_KEY, "3", "is damaged"),
+        (PNG_KEY, "[" * 100_000, "is damaged"),
+        (PNG_KEY, '{"a": ' * 33 + "1" + "}" * 33, "is damaged .*more than 32 levels"),
+        (PNG_KEY, '{"a": ' + "9" * 5000 + "}", "is damaged"),
+        (PNG_KEY, f'{{"a": "{"b" * 2**20}"}}', "is damaged .*1,048,585 characters, more than"),
     ],
 )
 def test_foreign_and_damaged_metadata(tmp_path: Path, key: str, text: str, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         read_metadata(with_text(tmp_path / "a.png", key, text))
+
+
+def test_what_cannot_be_read_back_is_not_written(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(32):
+        deep = {"a": deep}
+    ring: list[Any] = []
+    ring.append(ring)
+    for metadata in (deep, {"a": ring}, {"a": "b" * 2**20}):
+        with pytest.raises(InvalidInputError, match="metadata cannot be written"):
+            save_image(PICTURE, tmp_path / "a.png", metadata)
+    assert not list(tmp_path.iterdir())
+    save_image(PICTURE, tmp_path / "a.png", deep["a"])
+    assert read_metadata(tmp_path / "a.png") == deep["a"]
+
+
+def test_names_of_files_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
+    metadata = {"image": {"path": "caf\udce9.png"}}
+    save_image(PICTURE, tmp_path / "a.png", metadata)
+    assert read_metadata(tmp_path / "a.png") == metadata
+
+
+def test_files_are_compared_up_to_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    record = file_record(str(path))
+    monkeypatch.setattr(budgets, "COMPARED_BYTES", 7)
+    said = f"{path} cannot be read here: it has 3 bytes, more than the 1 that are read"
+    assert file_problems([record] * 3) == [said]
+    assert file_problems([{**record, "sha256": "0"}]) == [
+        f"{path} has changed since the picture was made"
+    ]
+    with_null = {**record, "path": "a\0"}
+    assert file_problems([with_null]) == ["a\0 cannot be read here: no file can have such a name"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_files_without_an_end_are_not_compared(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((str(tmp_path / "pipe"), "a pipe"), ("/dev/zero", "a device")):
+        said = f"{path} cannot be read here: it is {kind}: give a regular file"
+        assert file_problems([{"path": path, "sha256": "0"}]) == [said]
+
+
+@pytest.mark.parametrize(
+    "value", [None, 3, "a", [], {}, {"path": 3}, {"sha256": "a"}, {"path": "a", "sha256": None}]
+)
+def test_what_is_no_record_of_a_file(value: Any) -> None:
+    assert not is_file_record(value)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"text"])
