@@ -13,7 +13,7 @@ import pytest
 
 from kandinsky_core.errors import CheckpointError
 from tools.fuzz import drive
-from tools.fuzz.case import Case, Difference, Format, ReferenceRefusesError, seeded
+from tools.fuzz.cases.case import Case, Difference, Format, ReferenceRefusesError, seeded
 from tools.fuzz.summary import Summary, table
 from tools.fuzz.table import FORMATS
 from tools.fuzz.worker import run_case

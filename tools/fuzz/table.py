@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tools.fuzz.case import Format
+from tools.fuzz.cases.case import Format
 from tools.fuzz.formats.arrays import Arrays
 from tools.fuzz.formats.folders import Conversions
 from tools.fuzz.formats.json_files import Configs, Preprocessors, Schedulers

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.errors import KandinskyError
-from tools.fuzz.case import Case, Difference, Format, ReferenceRefusesError, seeded
-from tools.fuzz.letters import odd_letters
+from tools.fuzz.cases.case import Case, Difference, Format, ReferenceRefusesError, seeded
+from tools.fuzz.cases.letters import odd_letters
 from tools.fuzz.table import FORMATS
 
 __all__ = ["MEMORY", "run_case"]

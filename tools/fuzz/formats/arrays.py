@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tools.fuzz.byte_changes import NUMBERS
-from tools.fuzz.case import Case, Difference, Format
+from tools.fuzz.cases.byte_changes import NUMBERS
+from tools.fuzz.cases.case import Case, Difference, Format
 
 __all__ = ["Arrays"]
 

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tools.fuzz.byte_changes import changed_bytes
-from tools.fuzz.case import Case, Content, Difference, Fifo, Format, Link
+from tools.fuzz.cases.byte_changes import changed_bytes
+from tools.fuzz.cases.case import Case, Content, Difference, Fifo, Format, Link
+from tools.fuzz.cases.json_changes import changed_json, odd_text
 from tools.fuzz.formats.pickled import archive, pickled_state
 from tools.fuzz.formats.safetensors import Tensor, encoded
-from tools.fuzz.json_changes import changed_json, odd_text
 
 __all__ = ["Conversions"]
 

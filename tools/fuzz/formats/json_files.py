@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tools.fuzz.case import Case, Difference, Format, ReferenceRefusesError
-from tools.fuzz.json_changes import changed_json
+from tools.fuzz.cases.case import Case, Difference, Format, ReferenceRefusesError
+from tools.fuzz.cases.json_changes import changed_json
 
 __all__ = ["Configs", "Preprocessors", "Schedulers", "parsed"]
 

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tools.fuzz.byte_changes import changed_bytes
-from tools.fuzz.case import Case, Difference, Format
+from tools.fuzz.cases.byte_changes import changed_bytes
+from tools.fuzz.cases.case import Case, Difference, Format
+from tools.fuzz.cases.json_changes import changed_json, odd_text, odd_value
 from tools.fuzz.formats.pickled import archive, pickled_state
 from tools.fuzz.formats.safetensors import Tensor, encoded, reference
-from tools.fuzz.json_changes import changed_json, odd_text, odd_value
 
 __all__ = ["Lora"]
 

@@ -12,10 +12,18 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
-from tools.fuzz.byte_changes import changed_bytes
-from tools.fuzz.case import Case, Content, Difference, Fifo, Format, Link, ReferenceRefusesError
-from tools.fuzz.json_changes import changed_json, changed_value, odd_text
-from tools.fuzz.letters import odd_letters
+from tools.fuzz.cases.byte_changes import changed_bytes
+from tools.fuzz.cases.case import (
+    Case,
+    Content,
+    Difference,
+    Fifo,
+    Format,
+    Link,
+    ReferenceRefusesError,
+)
+from tools.fuzz.cases.json_changes import changed_json, changed_value, odd_text
+from tools.fuzz.cases.letters import odd_letters
 
 __all__ = ["Metadata", "png"]
 

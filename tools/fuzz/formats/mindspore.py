@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
-from tools.fuzz.byte_changes import NUMBERS, changed_bytes
-from tools.fuzz.case import Case, Difference, Format, ReferenceRefusesError
+from tools.fuzz.cases.byte_changes import NUMBERS, changed_bytes
+from tools.fuzz.cases.case import Case, Difference, Format, ReferenceRefusesError
+from tools.fuzz.cases.json_changes import odd_text
 from tools.fuzz.formats.safetensors import Tensor, all_tensors
-from tools.fuzz.json_changes import odd_text
 
 __all__ = ["MindSpore"]
 

@@ -12,8 +12,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tools.fuzz.byte_changes import NUMBERS, changed_bytes
-from tools.fuzz.case import Case, Content, Difference, Fifo, Format, Link, ReferenceRefusesError
+from tools.fuzz.cases.byte_changes import NUMBERS, changed_bytes
+from tools.fuzz.cases.case import (
+    Case,
+    Content,
+    Difference,
+    Fifo,
+    Format,
+    Link,
+    ReferenceRefusesError,
+)
 
 __all__ = ["Pictures"]
 

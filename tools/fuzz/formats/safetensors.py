@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tools.fuzz.byte_changes import NUMBERS, changed_bytes
-from tools.fuzz.case import Case, Difference, Format, ReferenceRefusesError
-from tools.fuzz.json_changes import changed_json, odd_text, odd_value
+from tools.fuzz.cases.byte_changes import NUMBERS, changed_bytes
+from tools.fuzz.cases.case import Case, Difference, Format, ReferenceRefusesError
+from tools.fuzz.cases.json_changes import changed_json, odd_text, odd_value
 
 __all__ = ["Safetensors", "Tensor", "all_tensors", "encoded", "same_tensors"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
-from tools.fuzz.byte_changes import changed_bytes, changed_text
-from tools.fuzz.case import Case, Content, Difference, Format
+from tools.fuzz.cases.byte_changes import changed_bytes, changed_text
+from tools.fuzz.cases.case import Case, Content, Difference, Format
+from tools.fuzz.cases.json_changes import changed_json, odd_text
 from tools.fuzz.formats.json_files import parsed
-from tools.fuzz.json_changes import changed_json, odd_text
 
 __all__ = ["Tokenizers"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
-from tools.fuzz.byte_changes import NUMBERS, changed_bytes
+from tools.fuzz.cases.byte_changes import NUMBERS, changed_bytes
 
 __all__ = ["changed_json", "changed_value", "odd_text", "odd_value"]
 
