@@ -53,7 +53,7 @@ def _try_folder(folder: Path) -> None:
     problem = None if existing.is_dir() else "it is a file"
     if problem is None:
         try:
-            with tempfile.NamedTemporaryFile(dir=existing, prefix=".kandinsky-"):
+            with tempfile.TemporaryFile(dir=existing):  # without a name, where that is possible
                 pass
         except OSError as error:
             problem = error.strerror
