@@ -28,6 +28,7 @@ from kandinsky_core.configs.rules import shown
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.files import require_regular
 from kandinsky_core.texts.library_errors import LARGEST_ID, checked_ids, library_errors
+from kandinsky_core.texts.whole_tokenizer import read_whole_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -105,8 +106,6 @@ class ClipTokenizer:
 
 
 def _load(folder: Path, start: str, end: str) -> Tokenizer:
-    from tokenizers import Tokenizer
-
     vocabulary, merges, whole = (
         inside(folder, name) for name in ("vocab.json", "merges.txt", "tokenizer.json")
     )
@@ -116,8 +115,7 @@ def _load(folder: Path, start: str, end: str) -> Tokenizer:
             _check_vocabulary(vocabulary)
             return _byte_pairs(vocabulary, merges, start, end)
         if whole.exists():
-            require_regular(whole, TOKENIZER_BYTES)
-            return Tokenizer.from_file(str(whole))
+            return read_whole_tokenizer(whole)
     raise CheckpointError(f"{folder} lacks vocab.json with merges.txt, and tokenizer.json")
 
 

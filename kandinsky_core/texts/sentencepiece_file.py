@@ -14,6 +14,7 @@ from pathlib import Path
 from kandinsky_core.budgets import TOKENIZER_BYTES
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.files import require_regular, why_not
+from kandinsky_core.texts.character_map import check_character_map
 
 __all__ = ["CONTROL", "UNKNOWN", "USER_DEFINED", "Piece", "SentencePieceModel"]
 
@@ -79,6 +80,8 @@ class SentencePieceModel:
                 unknown = found if isinstance(found, int) else 0
             elif field == 3:
                 character_map = _whole(dict(_fields(_whole(value))).get(2, b""))
+        if character_map:
+            check_character_map(character_map)
         if not unknown < len(pieces):
             raise ValueError(f"it has {len(pieces)} pieces and piece {unknown} for unknown text")
         return cls(tuple(pieces), unknown, character_map)
