@@ -6,6 +6,8 @@ prints it and exits with code 2; in Python the class says what to catch.
 
 from __future__ import annotations
 
+from kandinsky_core.terminal import one_line
+
 __all__ = [
     "BackendUnavailableError",
     "CheckpointError",
@@ -19,7 +21,14 @@ __all__ = [
 
 
 class KandinskyError(Exception):
-    """Base of every error that this library raises on purpose."""
+    """Base of every error that this library raises on purpose.
+
+    A message may name what a stranger wrote: a tensor, a prompt, a server's reason. So its text is
+    one printable line of bounded length, here for all of them. `args` holds the message in full.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class InvalidInputError(KandinskyError, ValueError):

@@ -14,7 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["blocks", "open_regular", "read_regular", "replace_file", "why_not"]
+__all__ = [
+    "NotRegularError",
+    "blocks",
+    "open_regular",
+    "read_regular",
+    "replace_file",
+    "require_regular",
+    "why_not",
+]
 
 # Windows has no such locks.
 fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None
@@ -37,19 +45,35 @@ _KINDS = {
 _LEFTOVER = re.compile(r"\.kandinsky-[0-9a-f]{16}\.part")  # the name of a temporary file
 
 
-def open_regular(path: str | Path, limit: int) -> BinaryIO:
+class NotRegularError(OSError):
+    """A path leads to a folder, pipe, device or socket."""
+
+
+def require_regular(path: str | Path, limit: int | None) -> None:
+    """Refuse what is no regular file of at most `limit` bytes; a link counts as its target.
+
+    This is for files that a library opens by their path. Others are opened by `open_regular`.
+
+    Raises:
+        NotRegularError: It is a folder, pipe, device or socket.
+        OSError: The file is missing, cannot be looked at, or is too large.
+    """
+    _check_regular(Path(path).stat(), limit)
+
+
+def open_regular(path: str | Path, limit: int | None) -> BinaryIO:
     """Open a file for reading, if it is a regular file of at most `limit` bytes.
 
     A pipe or a device may have no end, and may hold up its reader for ever. So they are refused,
     whatever names them: a word of the command line, or the metadata of a stranger's picture.
 
     Raises:
-        OSError: The file cannot be opened, is no regular file, or is too large. `why_not` gives
-            the reason in words.
+        NotRegularError: It is a folder, pipe, device or socket; none of these is opened.
+        OSError: The file cannot be opened, or it is too large. `why_not` gives the reason in words.
     """
     try:
         # Opening a device may have effects, so its kind is looked at first.
-        _check_regular(Path(path).stat(), limit)
+        require_regular(path, limit)
         descriptor = os.open(path, _READ)
     except ValueError as error:
         raise OSError(errno.EINVAL, "no file can have such a name") from error
@@ -91,11 +115,11 @@ def why_not(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or repr(error)
 
 
-def _check_regular(found: os.stat_result, limit: int) -> None:
+def _check_regular(found: os.stat_result, limit: int | None) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
-        raise OSError(errno.EINVAL, f"it is {kind}: give a regular file")
-    if found.st_size > limit:
+        raise NotRegularError(errno.EINVAL, f"it is no regular file, but {kind}")
+    if limit is not None and found.st_size > limit:
         size = f"it has {found.st_size:,} bytes"
         raise OSError(errno.EFBIG, f"{size}, more than the {limit:,} that are read")
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
-from kandinsky_cli.lora_option import lora_words
+from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.lora_option import lora_words, require_loras
+from kandinsky_cli.output_paths import choose_paths
 from kandinsky_cli.picture_options import PROGRAM
+from kandinsky_cli.steps_options import check_prior_steps, check_steps
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.noise import (
@@ -30,6 +30,8 @@ from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.schedulers import scheduler_by_name
 from kandinsky_core.seam.dtypes import dtype_name
+from kandinsky_core.seam.networks import Tiling
+from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.validation import one_of, positive_int, real_number
 
@@ -101,11 +103,13 @@ def make(
     """
     seeds = choose_seeds(options.seed, options.num_images)
     words = CheckedWords.check(options, seeds)
-    paths = choose_paths(options.output, seeds)
+    loras = lora_words(options.lora)
+    require_loras(loras)
+    paths = choose_paths(options.output, words.source.seeds, overwrite=options.overwrite)
     start = time.perf_counter()
     pipeline = load(options)
     pipeline.set_progress_bar_config(disable=quiet(options))
-    for lora, weight in lora_words(options.lora):
+    for lora, weight in loras:
         pipeline.load_lora_weights(lora, weight)
     if options.scheduler is not None:
         pipeline.scheduler = scheduler_by_name(options.scheduler, pipeline.scheduler.config)
@@ -129,21 +133,26 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
     """Load the model that the options name, into a pipeline class or an `AutoPipelineFor...`.
 
     Raises:
-        InvalidInputError: There are options for a prior, but the model has no prior.
+        InvalidInputError: There are options for a prior, but the model has no prior; or its
+            schedulers do not allow so many steps.
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
     loading = ("mesh", "local_files_only", "text_encoder_loading", "offload")
     given = _given(options, *names, *loading)
-    model: str | OpenedModel = options.model
+    given["backend"] = chosen_backend(options.backend, given.pop("mesh", None), options.device)
+    part = getattr(pipeline, "decoder_class", pipeline).part
+    model = OpenedModel.of(options.model, part, HubOptions.among(given))
     if hasattr(pipeline, "pipeline_class"):
-        model = OpenedModel.of(options.model, pipeline.part, HubOptions.among(given))
         pipeline = pipeline.pipeline_class(model)
     if not issubclass(pipeline, CombinedPipeline):
         wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
         if wrong:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
             raise InvalidInputError(f"{flags}: {options.model} has no prior, leave them out")
+    else:
+        check_prior_steps(options, model, part)
+    check_steps(options, model)
     loaded = pipeline.from_pretrained(model, **given)
     if options.movq_tile_size is not None:
         loaded.movq.enable_tiling(options.movq_tile_size)
@@ -238,44 +247,6 @@ def choose_seeds(seeds: Sequence[int] | None, count: int | None) -> list[int]:
     return list(seeds)
 
 
-def choose_paths(output: Path | None, seeds: Sequence[int]) -> list[Path]:
-    """Return a path for each picture; only a file that was named is ever overwritten.
-
-    Raises:
-        InvalidInputError: The file is no .png, or its folder cannot be written.
-    """
-    folder = output if output is not None else Path()
-    if output is not None and output.suffix and not output.is_dir():
-        if output.suffix.lower() != ".png":
-            raise InvalidInputError(f"--output {output}: pictures are written as .png")
-        folder = output.parent
-        paths = [output]
-        if len(seeds) > 1:
-            paths = _unused([output.with_stem(f"{output.stem}-{seed}") for seed in seeds])
-    else:
-        paths = _unused([folder / f"kandinsky-{seed}.png" for seed in seeds])
-    _check_writable(folder)
-    return paths
-
-
-def _check_writable(folder: Path) -> None:
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InvalidInputError(f"--output: {existing} is no folder that can be written")
-
-
-def _unused(paths: Sequence[Path]) -> list[Path]:
-    """Add a number to each path that exists already or comes twice."""
-    chosen: list[Path] = []
-    for path in paths:
-        candidate, number = path, 2
-        while candidate.exists() or candidate in chosen:
-            candidate = path.with_stem(f"{path.stem}-{number}")
-            number += 1
-        chosen.append(candidate)
-    return chosen
-
-
 def _check_numbers_and_names(options: argparse.Namespace) -> None:
     """Refuse numbers and names that no model takes."""
     for name in ("height", "width", "steps", "prior_steps"):
@@ -296,19 +267,20 @@ def check_tile_size(options: argparse.Namespace) -> None:
     """Refuse a tile size that no published MoVQ could take.
 
     Raises:
-        InvalidInputError: The size is no whole number of latent cells, which have 8 pixels a side.
+        InvalidInputError: The size is no whole number of latent cells, which have 8 pixels a side,
+            or has too few of them.
     """
     size = options.movq_tile_size
-    if size is not None and positive_int("--movq-tile-size", size) % _CELL:
-        raise InvalidInputError(f"--movq-tile-size={size}: give a multiple of {_CELL} pixels")
+    if size is not None:
+        Tiling.check_size("--movq-tile-size", size, _CELL)
 
 
 def _print(as_json: bool, written: list[dict[str, Any]], seconds: dict[str, float]) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({"images": written, "seconds": seconds}, indent=2) + "\n")
+        write_json({"images": written, "seconds": seconds})
         return
     for picture in written:
-        sys.stdout.write(
+        write_line(
             f"{picture['path']}  seed {picture['seed']}, {picture['width']}x{picture['height']}, "
-            f"{picture['backend']} on {picture['device']}, {seconds['generate']:.1f} s\n"
+            f"{picture['backend']} on {picture['device']}, {seconds['generate']:.1f} s"
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from kandinsky_cli.option_types import path, seed
 
 __all__ = [
     "PROGRAM",
@@ -70,16 +71,20 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=seed,
         nargs="+",
         metavar="N",
-        help="one seed for each picture, or the first of consecutive ones (default: random)",
+        help="one seed for each picture, or the first of consecutive ones; from -2**63 to "
+        "2**64 - 1, as in PyTorch (default: random)",
     )
     parser.add_argument(
         "--num-images", type=int, metavar="N", help="pictures to make (default: one for each seed)"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="PATH", help=".png file or folder (default: current folder)"
+        "--output", type=path, metavar="PATH", help=".png file or folder (default: current folder)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the file that --output names"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -11,7 +11,6 @@ import numpy as np
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.networks import Tiling
-from kandinsky_core.validation import positive_int
 
 __all__ = ["TiledAutoencoder"]
 
@@ -49,13 +48,11 @@ class TiledAutoencoder:
                 takes a quarter of a tile.
 
         Raises:
-            InvalidInputError: A size is no multiple of the pixels to a latent cell (8), or tiles
-                would overlap by more than half.
+            InvalidInputError: A size is no multiple of the pixels to a latent cell (8), a tile has
+                fewer than four cells a side (32 pixels), or tiles would overlap by more than half.
         """
         factor = self.scale_factor
-        if positive_int("tile_size", tile_size) % factor:
-            raise InvalidInputError(f"tile_size={tile_size}: give a multiple of {factor} pixels")
-        cells = tile_size // factor
+        cells = Tiling.check_size("tile_size", tile_size, factor)
         if overlap is None:
             overlap = cells // 4 * factor
         whole = isinstance(overlap, (int, np.integer)) and not isinstance(overlap, bool)

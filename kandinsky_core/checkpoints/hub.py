@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -85,6 +86,8 @@ def resolve_model(
     folder = local_folder(name)
     if folder is not None:
         return folder / part if (folder / part / "model_index.json").is_file() else folder
+    if text and Path(text).expanduser().is_file():
+        raise ModelNotFoundError(f"no model {text!r}: it is a file, give the model's folder")
     if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") != 1:
         raise ModelNotFoundError(
             f"no model {text!r}: it is no folder, no hub id (owner/name), and no embedded model "
@@ -194,7 +197,9 @@ def _bar(*, hidden: bool) -> type[Any]:
     from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined]
     from tqdm.auto import tqdm
 
-    disable = True if hidden or are_progress_bars_disabled() else None
+    # A program without a window has no stderr to draw on.
+    unseen = hidden or are_progress_bars_disabled() or sys.stderr is None
+    disable = True if unseen else None
 
     class Bar(tqdm):  # type: ignore[type-arg]
         def __init__(self, *arguments: Any, **settings: Any) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.budgets import JSON_BYTES, JSON_DEPTH, JSON_DIGITS
-from kandinsky_core.checkpoints.bounded_files import require_bounded
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.files import require_regular, why_not
 
 __all__ = ["load_json", "parse_json", "read_json"]
 
@@ -22,10 +22,10 @@ def load_json(path: Path) -> Any:
     """Read whatever value a JSON file holds; see `parse_json`.
 
     Raises:
-        OSError: The file cannot be read.
-        ValueError: It is no regular file, too large, or no JSON.
+        OSError: The file cannot be read, is no regular file, or is too large.
+        ValueError: It is no JSON.
     """
-    require_bounded(path, JSON_BYTES)
+    require_regular(path, JSON_BYTES)
     return parse_json(path.read_text(encoding="utf-8"), infinity=path.name == _WITH_INFINITY)
 
 
@@ -67,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = load_json(path)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+        raise CheckpointError(f"{path} cannot be read as JSON: {why_not(error)}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds {type(value).__name__}, not a JSON object")
     return value

@@ -30,7 +30,7 @@ from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.seam.stored_dtypes import STORED
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["Adapter", "merged_weights", "read_lora"]
+__all__ = ["Adapter", "find_lora", "merged_weights", "read_lora"]
 
 _FILE_NAMES = (
     "pytorch_lora_weights.safetensors",
@@ -91,7 +91,7 @@ def read_lora(path: str | Path) -> dict[str, Adapter]:
         CheckpointError: The file is damaged, or holds anything but complete adapters of a known
             form.
     """
-    file = _find(Path(path).expanduser())
+    file = find_lora(Path(path).expanduser())
     tensors: Any = TorchFile(file) if file.suffix == ".bin" else SafetensorsFiles([file])
     layers, unknown = _sorted(tensors)
     unknown += [f"{name} (no tensor)" for name in getattr(tensors, "others", ())]
@@ -149,7 +149,12 @@ def merged_weights(
     return merged
 
 
-def _find(path: Path) -> Path:
+def find_lora(path: Path) -> Path:
+    """Return the file of a LoRA: `path` itself, or the file in that folder.
+
+    Raises:
+        InvalidInputError: There is no such file.
+    """
     if path.is_dir():
         for name in _FILE_NAMES:
             if (path / name).is_file():

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.budgets import FRONT_MATTER_BYTES, FRONT_MATTER_DEPTH
-from kandinsky_core.checkpoints.bounded_files import require_bounded
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.files import open_regular, why_not
 
 __all__ = ["front_matter_list"]
 
 _CARD = "README.md"
 _FENCE = "---"
-_ANY_SIZE = 1 << 62  # only the head of a card is read
 
 
 def front_matter_list(folder: Path, key: str) -> list[str]:
@@ -32,11 +31,10 @@ def front_matter_list(folder: Path, key: str) -> list[str]:
     if not card.exists():
         return []
     try:
-        require_bounded(card, _ANY_SIZE)
-        with card.open("rb") as file:
+        with open_regular(card, limit=None) as file:
             head = file.read(FRONT_MATTER_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{card} cannot be read: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{card} cannot be read: {why_not(error)}") from error
     text = head.decode(errors="replace")
     if not text.startswith(_FENCE):
         return []

@@ -37,6 +37,7 @@ class OpenedModel:
         self._options = options
         self._on_hub = local_folder(name) is None
         self._fetched: set[str] = set()
+        self._beside: dict[tuple[str, str, HubOptions], OpenedModel] = {}
 
     @classmethod
     def of(cls, model: str | Path | OpenedModel, part: str, options: HubOptions) -> OpenedModel:
@@ -94,6 +95,23 @@ class OpenedModel:
         names = list(names)
         self.fetch(names)
         return self.checkpoint.require(names)
+
+    def beside(
+        self, model: str | Path | OpenedModel, part: str, options: HubOptions
+    ) -> OpenedModel:
+        """Return a model that is used with this one, a decoder's prior; it is opened once.
+
+        Arguments and errors are those of `of`.
+
+        Raises:
+            KandinskyError: See `of`.
+        """
+        if isinstance(model, OpenedModel):
+            return model._for_part(part)
+        key = str(model), part, options
+        if key not in self._beside:
+            self._beside[key] = type(self).of(model, part, options)
+        return self._beside[key]
 
     def _for_part(self, part: str) -> OpenedModel:
         """Return this model where its name means the same folder for another part."""

@@ -1,12 +1,11 @@
-"""Opens files from outside: only regular ones, and in the state in which they were known before.
+"""Opens the files of a model: only regular ones, and in the state in which they were known before.
 
-A pipe or a device in place of a file would make its reader wait for ever, or have an effect.
+`kandinsky_core.files` says why only regular ones are opened.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,28 +14,37 @@ import numpy as np
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.file_identity import FileIdentity, identity_of
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.files import NotRegularError, read_regular, why_not
+from kandinsky_core.files import open_regular as open_any_regular
 
-__all__ = ["map_regular", "open_regular"]
-
-# Without O_NONBLOCK a pipe that takes the file's place between check and opening would block.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+__all__ = ["map_regular", "open_regular", "read_bounded"]
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, which the caller closes.
+    """Open a file of weights for reading, which the caller closes.
 
     Raises:
         CheckpointError: It is a folder, pipe, device or socket. None of these is opened.
         OSError: It is missing, or must not be read.
     """
-    _check(path, path.stat())
-    file = os.fdopen(os.open(path, _FLAGS), "rb")
     try:
-        _check(path, os.fstat(file.fileno()))
-    except CheckpointError:
-        file.close()
-        raise
-    return file
+        return open_any_regular(path, limit=None)
+    except NotRegularError as error:
+        raise CheckpointError(
+            f"{path} is {why_not(error).removeprefix('it is ')}: give the path of a file of weights"
+        ) from error
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read a whole file of at most `limit` bytes.
+
+    Raises:
+        CheckpointError: It cannot be read, is no regular file, or has more bytes.
+    """
+    try:
+        return read_regular(path, limit)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {why_not(error)}") from error
 
 
 def map_regular(path: Path, known: FileIdentity | None) -> Array:
@@ -60,8 +68,3 @@ def map_regular(path: Path, known: FileIdentity | None) -> Array:
                 f"{path} was replaced or written after its header was read: load the model again"
             )
         return np.asarray(np.memmap(file, np.uint8, mode="c"))
-
-
-def _check(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise CheckpointError(f"{path} is no regular file: give the path of a file of weights")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -90,6 +91,8 @@ def progress(total: int, settings: Mapping[str, object]) -> Iterator[Callable[[]
     """Show a tqdm bar and yield the function that moves it by one."""
     from tqdm.auto import tqdm
 
-    settings = {**settings, "disable": True} if compiling_only() else settings
+    # A program without a window has no stderr to draw on.
+    nowhere = sys.stderr is None and settings.get("file") is None
+    settings = {**settings, "disable": True} if nowhere or compiling_only() else settings
     with tqdm(total=total, **settings) as bar:  # type: ignore[call-overload]
         yield bar.update

@@ -203,7 +203,13 @@ def _items(name: str, value: Any, *, is_mask: bool = False, level: int = 0) -> l
             f"{name} has shape {array.shape}: give height x width x channels, "
             "channels x height x width, or a batch of such"
         )
-    return list(array) if batch else [array]
+    found = list(array) if batch else [array]
+    if found[0].size > max(_CHANNELS) * budgets.PICTURE_PIXELS:
+        raise InvalidInputError(
+            f"{name} has shape {array.shape}: give pictures of at most {budgets.PICTURE_PIXELS:,} "
+            "pixels"
+        )
+    return found
 
 
 def _ends(array: Array) -> tuple[int, int]:

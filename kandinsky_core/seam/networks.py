@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
+from kandinsky_core.validation import positive_int
 
 __all__ = [
     "Autoencoder",
@@ -251,6 +253,28 @@ class Tiling:
     size: int
     overlap: int
     factor: int
+
+    FEWEST_CELLS: ClassVar[int] = 4
+    """Cells of the least side: a quarter of it is the usual overlap, and must be a cell."""
+
+    @classmethod
+    def check_size(cls, name: str, pixels: Any, factor: int) -> int:
+        """Return the cells of a tile's side.
+
+        Args:
+            name: The argument's name, for the error.
+            pixels: Side of the tile in pixels.
+            factor: Side of a cell in pixels.
+
+        Raises:
+            InvalidInputError: The side is no multiple of a cell's, or is shorter than four cells.
+        """
+        if positive_int(name, pixels) % factor or pixels < cls.FEWEST_CELLS * factor:
+            raise InvalidInputError(
+                f"{name}={pixels}: give a multiple of {factor} pixels, at least "
+                f"{cls.FEWEST_CELLS * factor}: parts of smaller tiles would not fit together"
+            )
+        return int(pixels) // factor
 
     def starts(self, length: int) -> list[int]:
         """Return where tiles begin on a side of `length` cells.

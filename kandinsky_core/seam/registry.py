@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
-from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
+from kandinsky_core.errors import BackendUnavailableError, InvalidInputError, KandinskyError
 from kandinsky_core.seam.backend import Backend, BackendReport
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "backend_names",
     "backend_reports",
     "chosen_backend",
+    "environment_problem",
     "get_backend",
     "get_reference",
     "require_packages",
@@ -58,15 +60,12 @@ def get_backend(name: str | None = None, **options: Any) -> Backend:
     wanted = name or os.environ.get("KANDINSKY_BACKEND") or None
     if wanted is not None:
         if wanted not in points:
-            source = "" if name else " (from the environment's KANDINSKY_BACKEND)"
-            raise BackendUnavailableError(
-                f"there is no backend {wanted!r}{source}: choose one of "
-                f"{', '.join(points) or 'none: kandinsky-anywhere is not installed here'}"
-            )
+            raise BackendUnavailableError(_unknown(wanted, points, from_environment=not name))
         return _create(points[wanted], **options)
     if options:
         raise InvalidInputError(
-            f"{', '.join(options)}: options are one backend's own; give its name too"
+            f"{', '.join(options)}: options are one backend's own; give its name too, "
+            "backend='jax' for example (--backend jax on the command line)"
         )
     problems = []
     for point in points.values():
@@ -78,6 +77,20 @@ def get_backend(name: str | None = None, **options: Any) -> Backend:
         "no backend is installed; install one with: pip install 'kandinsky-anywhere[jax]'"
         + (f" ({'; '.join(problems)})" if problems else "")
     )
+
+
+def environment_problem() -> str | None:
+    """Say what is wrong with the environment's `KANDINSKY_BACKEND`; None if nothing is."""
+    wanted, points = os.environ.get("KANDINSKY_BACKEND"), _registered()
+    return (
+        _unknown(wanted, points, from_environment=True) if wanted and wanted not in points else None
+    )
+
+
+def _unknown(name: str, points: Mapping[str, EntryPoint], *, from_environment: bool) -> str:
+    source = " (from the environment's KANDINSKY_BACKEND)" if from_environment else ""
+    known = ", ".join(points) or "none: kandinsky-anywhere is not installed here"
+    return f"there is no backend {name!r}{source}: choose one of {known}"
 
 
 def chosen_backend(backend: str | Backend | None, mesh: Any, device: Any) -> Backend:
@@ -125,15 +138,18 @@ def available_backends() -> list[str]:
 
 
 def backend_reports() -> list[BackendReport]:
-    """Describe every registered backend; a backend that is not available has the reason."""
+    """Describe every registered backend; a backend that is not available has the reason.
+
+    A framework may raise anything when it looks for its devices. That takes one line of the list,
+    and the other backends are still described.
+    """
     reports = []
     for name, point in _registered().items():
         try:
             reports.append(_create(point).report())
-        except BackendUnavailableError as error:
-            reports.append(
-                BackendReport(name=name, available=False, versions={}, problem=str(error))
-            )
+        except Exception as error:  # noqa: BLE001
+            problem = str(error) if isinstance(error, KandinskyError) else _reason(error)
+            reports.append(BackendReport(name=name, available=False, versions={}, problem=problem))
     return reports
 
 
@@ -145,12 +161,27 @@ def _create(point: EntryPoint, **options: Any) -> Backend:
     except BackendUnavailableError:
         raise
     except (ImportError, AttributeError, RuntimeError) as error:
-        # a package is broken or of another version: its name is registered, its module fails
-        raise BackendUnavailableError(
-            f"the {point.name} backend cannot be imported ({' '.join(str(error).split())}): "
-            f"pip install --upgrade 'kandinsky-anywhere[{point.name}]'"
-        ) from error
+        raise BackendUnavailableError(_failure(point.name, error)) from error
     return backend
+
+
+def _failure(name: str, error: Exception) -> str:
+    """Say why a backend whose packages are installed cannot be made, and what to do."""
+    # jaxlib reports a version that does not fit as a RuntimeError, like a device that is missing.
+    if isinstance(error, RuntimeError) and "version" not in str(error):
+        return (
+            f"the {name} backend cannot start ({_reason(error)}): correct the device or the "
+            "environment variable that this names"
+        )
+    # a package is broken or of another version: its name is registered, its module fails
+    return (
+        f"the {name} backend cannot be imported ({_reason(error)}): "
+        f"pip install --upgrade 'kandinsky-anywhere[{name}]'"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _check_options(name: str, signature: inspect.Signature, options: dict[str, Any]) -> None:

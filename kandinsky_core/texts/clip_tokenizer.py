@@ -21,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kandinsky_core.budgets import TOKENIZER_BYTES
-from kandinsky_core.checkpoints.bounded_files import read_bounded, require_bounded
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.json_files import parse_json, read_json
+from kandinsky_core.checkpoints.regular_files import read_bounded
 from kandinsky_core.configs.rules import shown
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.files import require_regular
 from kandinsky_core.texts.library_errors import LARGEST_ID, checked_ids, library_errors
+from kandinsky_core.texts.whole_tokenizer import read_whole_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -104,19 +106,16 @@ class ClipTokenizer:
 
 
 def _load(folder: Path, start: str, end: str) -> Tokenizer:
-    from tokenizers import Tokenizer
-
     vocabulary, merges, whole = (
         inside(folder, name) for name in ("vocab.json", "merges.txt", "tokenizer.json")
     )
     with library_errors(f"the tokenizer in {folder}"):
         if vocabulary.exists() and merges.exists():
-            require_bounded(merges, TOKENIZER_BYTES)
+            require_regular(merges, TOKENIZER_BYTES)
             _check_vocabulary(vocabulary)
             return _byte_pairs(vocabulary, merges, start, end)
         if whole.exists():
-            require_bounded(whole, TOKENIZER_BYTES)
-            return Tokenizer.from_file(str(whole))
+            return read_whole_tokenizer(whole)
     raise CheckpointError(f"{folder} lacks vocab.json with merges.txt, and tokenizer.json")
 
 

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kandinsky_core.budgets import TOKENIZER_BYTES
-from kandinsky_core.checkpoints.bounded_files import require_bounded
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.texts.library_errors import checked_ids, library_errors
+from kandinsky_core.texts.whole_tokenizer import read_whole_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -65,17 +64,13 @@ class FileTokenizer:
         Raises:
             CheckpointError: The file is missing or damaged.
         """
-        from tokenizers import Tokenizer
-
         file = inside(folder, "tokenizer.json")
         if not file.exists():
             raise CheckpointError(
                 f"{folder} lacks tokenizer.json: load the tokenizer with transformers' "
                 "AutoTokenizer once and save it there"
             )
-        with library_errors(file):
-            require_bounded(file, TOKENIZER_BYTES)
-            return Tokenizer.from_file(str(file))
+        return read_whole_tokenizer(file)
 
     def __call__(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Tokenize prompts, cutting what is too long (with a warning that names the lost text).

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kandinsky_core.budgets import TOKENIZER_BYTES
-from kandinsky_core.checkpoints.bounded_files import require_bounded
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.files import require_regular, why_not
+from kandinsky_core.texts.character_map import check_character_map
 
 __all__ = ["CONTROL", "UNKNOWN", "USER_DEFINED", "Piece", "SentencePieceModel"]
 
@@ -58,11 +59,11 @@ class SentencePieceModel:
             CheckpointError: The file cannot be read, is damaged, or is no Unigram model.
         """
         try:
-            require_bounded(file, TOKENIZER_BYTES)
+            require_regular(file, TOKENIZER_BYTES)
             return cls._parse(file.read_bytes())
         except (OSError, ValueError, IndexError, struct.error) as error:
             raise CheckpointError(
-                f"{file} cannot be read as a Unigram model of SentencePiece: {error}"
+                f"{file} cannot be read as a Unigram model of SentencePiece: {why_not(error)}"
             ) from error
 
     @classmethod
@@ -79,6 +80,8 @@ class SentencePieceModel:
                 unknown = found if isinstance(found, int) else 0
             elif field == 3:
                 character_map = _whole(dict(_fields(_whole(value))).get(2, b""))
+        if character_map:
+            check_character_map(character_map)
         if not unknown < len(pieces):
             raise ValueError(f"it has {len(pieces)} pieces and piece {unknown} for unknown text")
         return cls(tuple(pieces), unknown, character_map)

@@ -85,6 +85,7 @@ def test_one_tile_passes_into_the_next() -> None:
     ("arguments", "message"),
     [
         ((30,), "tile_size=30: give a multiple of 4 pixels"),
+        ((12,), "tile_size=12: give a multiple of 4 pixels, at least 16"),
         ((0,), "tile_size=0: give a whole number"),
         ((32, 6), "overlap=6: give a multiple of 4 pixels from 0 to half of tile_size, 16"),
         ((32, 20), "overlap=20"),

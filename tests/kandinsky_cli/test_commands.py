@@ -94,7 +94,7 @@ def test_picture_holds_the_command_that_remakes_it(kandinsky: Runner, workplace:
     assert read_metadata(workplace / "kandinsky-7.png") == metadata
     code, output, _ = kandinsky("info", "a.png")
     assert code == 0
-    assert "prompt: -a réd circle's “edge” 😀" in output
+    assert r"prompt: -a réd circle's “edge” 😀\n" "\u0431\u0435\u0437" in output
     assert "height: 50" in output
 
 
@@ -150,14 +150,15 @@ def test_unnamed_files_are_never_overwritten(kandinsky: Runner, workplace: Path)
 
 
 @pytest.mark.usefixtures("fake_model")
-def test_named_file_is_overwritten_and_what_is_derived_from_it_is_not(
+def test_named_file_is_overwritten_if_asked_and_what_is_derived_from_it_never(
     kandinsky: Runner, workplace: Path
 ) -> None:
     (workplace / "a.png").write_bytes(b"old")
     (workplace / "a-1.png").write_bytes(b"old")
-    assert kandinsky("generate", "a", "--output", "a.png", "--seed", 9, *FEW)[0] == 0
+    words = ("a", "--output", "a.png", "--overwrite", *FEW)
+    assert kandinsky("generate", *words, "--seed", 9)[0] == 0
     assert read_metadata(workplace / "a.png")["seed"] == 9
-    assert kandinsky("generate", "a", "--output", "a.png", "--seed", 1, 2, *FEW)[0] == 0
+    assert kandinsky("generate", *words, "--seed", 1, 2)[0] == 0
     assert names(workplace) == ["a-1-2.png", "a-1.png", "a-2.png", "a.png"]
     assert (workplace / "a-1.png").read_bytes() == b"old"
     assert read_metadata(workplace / "a-1-2.png")["seed"] == 1

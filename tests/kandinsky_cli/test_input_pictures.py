@@ -22,11 +22,11 @@ needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system 
     ("name", "said"),
     [
         ("ftp://127.0.0.1/a.png", "'ftp://127.0.0.1/a.png' is a URL of ftp: give a path, or a URL"),
-        ("folder", "'folder' cannot be read: it is a folder: give a regular file"),
+        ("folder", "'folder' cannot be read: it is no regular file, but a folder"),
         ("empty.png", "'empty.png' cannot be read: the file is empty"),
         ("absent.png", "'absent.png' cannot be read: No such file or directory"),
         ("a.eps", "'a.eps' cannot be read: it is no picture in one of the formats PNG"),
-        ("/dev/zero", "'/dev/zero' cannot be read: it is a device"),
+        ("/dev/zero", "'/dev/zero' cannot be read: it is no regular file, but a device"),
     ],
 )
 def test_what_cannot_be_a_picture(workplace: Path, name: str, said: str) -> None:
@@ -82,9 +82,9 @@ def test_info_reads_no_device_that_the_metadata_name(kandinsky: Runner, workplac
     code, output, error = kandinsky("info", "a.png", "--json")
     assert (code, error) == (0, "")
     assert json.loads(output)["warnings"] == [
-        "/dev/zero cannot be read here: it is a device: give a regular file",
-        "pipe cannot be read here: it is a pipe: give a regular file",
-        ". cannot be read here: it is a folder: give a regular file",
+        "/dev/zero cannot be read here: it is no regular file, but a device",
+        "pipe cannot be read here: it is no regular file, but a pipe",
+        ". cannot be read here: it is no regular file, but a folder",
     ]
 
 

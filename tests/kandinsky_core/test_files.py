@@ -53,7 +53,7 @@ def test_pipes_devices_and_folders_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     refused = {tmp_path / "pipe": "a pipe", tmp_path: "a folder", Path("/dev/zero"): "a device"}
     for path, kind in refused.items():
-        with pytest.raises(OSError, match=f"it is {kind}: give a regular file"):
+        with pytest.raises(OSError, match=f"it is no regular file, but {kind}"):
             open_regular(path, 10)
 
 
@@ -65,7 +65,7 @@ def test_a_pipe_that_takes_the_place_of_a_checked_file_holds_nobody_up(
     os.mkfifo(tmp_path / "pipe")
     checked = (tmp_path / "file").stat()
     monkeypatch.setattr(Path, "stat", lambda _: checked)
-    with pytest.raises(OSError, match="it is a pipe"):
+    with pytest.raises(OSError, match="it is no regular file, but a pipe"):
         open_regular(tmp_path / "pipe", 10)
 
 

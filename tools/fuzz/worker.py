@@ -8,7 +8,6 @@ import json
 import os
 import resource
 import shutil
-import sys
 import time
 import traceback
 import warnings
@@ -179,4 +178,4 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import asdict
 from typing import Any
+
+from kandinsky_cli.console import write_error, write_json, write_line
 
 __all__ = ["add_parser", "run"]
 
@@ -23,11 +23,14 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print a line for every backend, or JSON."""
-    from kandinsky_core.seam.registry import backend_reports
+    from kandinsky_core.seam.registry import backend_reports, environment_problem
 
+    problem = environment_problem()
+    if problem is not None:
+        write_error("kandinsky backends", problem, kind="warning")
     reports = backend_reports()
     if options.json:
-        sys.stdout.write(json.dumps([asdict(report) for report in reports], indent=2) + "\n")
+        write_json([asdict(report) for report in reports])
         return
     for report in reports:
         if report.available:
@@ -35,4 +38,4 @@ def run(options: argparse.Namespace) -> None:
             line = f"{packages}; devices: {', '.join(report.devices)}"
         else:
             line = f"not available: {report.problem}"
-        sys.stdout.write(f"{report.name:<10} {line}\n")
+        write_line(f"{report.name:<10} {line}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from contextlib import redirect_stdout
 from typing import Any
+
+from kandinsky_cli.console import write_json, write_line
 
 __all__ = ["add_parser", "run"]
 
@@ -69,5 +70,6 @@ def run(options: argparse.Namespace) -> None:
         text = beautifier(options.prompt)
     if options.json:
         found = {"prompt": options.prompt, "beautified": text, "model": str(beautifier.model)}
-        text = json.dumps(found, indent=2, ensure_ascii=False)
-    sys.stdout.write(f"{text}\n")
+        write_json(found)
+    else:
+        write_line(text)

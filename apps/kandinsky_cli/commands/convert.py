@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.option_types import path
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.terminal import printable
 
 if TYPE_CHECKING:
     from kandinsky_converters.convert import Conversion
@@ -37,9 +39,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--to", metavar="LAYOUT", help="layout to write: diffusers, jax or mindspore"
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="the folder to make")
+    parser.add_argument("--output", type=path, metavar="DIR", help="the folder to make")
     parser.add_argument(
-        "--check", type=Path, metavar="DIR", help="compare this conversion with SOURCE instead"
+        "--check", type=path, metavar="DIR", help="compare this conversion with SOURCE instead"
     )
     parser.add_argument(
         "--dtype",
@@ -96,11 +98,12 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.json:
         table = {name: json.loads(found.as_json()) for name, found in done.items()}
-        sys.stdout.write(json.dumps(table, indent=2, ensure_ascii=False) + "\n")
+        write_json(table)
     else:
         for name, found in done.items():
-            sys.stdout.writelines(f"{line}\n" for line in _lines(name, found))
-        sys.stdout.write(f"{options.output}  converted to {options.to}\n")
+            for line in _lines(name, found):
+                write_line(line)
+        write_line(f"{options.output}  converted to {options.to}")
     return 0
 
 
@@ -117,12 +120,13 @@ def print_check(
     differences = list(check(source, converted, options=hub, part=part))
     if as_json:
         found = {"passed": not differences, "differences": differences}
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        write_json(found)
     else:
-        sys.stdout.writelines(f"{line}\n" for line in differences)
+        for line in differences:
+            write_line(line)
         count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
         verdict = count if differences else "equal bit for bit"
-        sys.stdout.write(f"{converted} against {source}: {verdict}\n")
+        write_line(f"{converted} against {source}: {verdict}")
     return 1 if differences else 0
 
 
@@ -149,7 +153,7 @@ class _progress:
         self._bar = tqdm(unit="B", unit_scale=True, disable=None)
 
         def on_tensor(component: str, size: int) -> None:
-            self._bar.set_description(component, refresh=False)
+            self._bar.set_description(printable(component), refresh=False)
             self._bar.update(size)
 
         return on_tensor

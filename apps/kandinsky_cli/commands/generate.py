@@ -48,4 +48,30 @@ def load(options: argparse.Namespace) -> Any:
 
     if not options.flash:
         return load_model(options, AutoPipelineForText2Image)
+    _require_flash(options)
     return load_model(options, Kandinsky3FlashPipeline)
+
+
+def _require_flash(options: argparse.Namespace) -> None:
+    """Refuse a model that is there, but is not Kandinsky 3.1 Flash.
+
+    Raises:
+        InvalidInputError: It is another model.
+        KandinskyError: The model is missing or damaged.
+    """
+    from kandinsky_core.checkpoints.hub import HubOptions
+    from kandinsky_core.checkpoints.opened_model import OpenedModel
+    from kandinsky_core.errors import CheckpointError, InvalidInputError
+    from kandinsky_core.pipelines.kandinsky3.flash import Kandinsky3FlashPipeline
+
+    hub = HubOptions.among(vars(options))
+    try:
+        found = OpenedModel.of(options.model, Kandinsky3FlashPipeline.part, hub)
+    except CheckpointError:
+        # Where the model can be opened without the option, the option is what is wrong.
+        found = OpenedModel.of(options.model, "decoder", hub)
+    if not found.pipeline_class.startswith("Kandinsky3"):
+        raise InvalidInputError(
+            f"--flash: {options.model} is a {found.pipeline_class}, and Flash is of Kandinsky 3.1: "
+            "leave --flash out, or give --model a model that holds Flash"
+        )

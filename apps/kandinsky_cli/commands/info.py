@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.console import write_json, write_line
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.terminal import shell_word
 
 if TYPE_CHECKING:
     from kandinsky_core.checkpoints.checkpoint import Component
@@ -66,13 +67,13 @@ def run(options: argparse.Namespace) -> None:
     else:
         data, memory = describe_model(options)
     if options.json:
-        found = data if memory is None else {**data, "memory": memory}
-        text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    else:
-        lines = [*_lines(data), *([] if memory is None else memory_lines(memory))]
-        text = "".join(f"{line}\n" for line in lines)
-    # The name of a file may be no UTF-8.
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
+        write_json(data if memory is None else {**data, "memory": memory})
+        return
+    if isinstance(data.get("command"), str):
+        # The shell's own escapes stand for what a terminal would obey, so that the line still runs.
+        data["command"] = " ".join(map(shell_word, shlex.split(data["command"])))
+    for line in [*_lines(data), *([] if memory is None else memory_lines(memory))]:
+        write_line(line)
 
 
 def _is_picture(subject: Path) -> bool:

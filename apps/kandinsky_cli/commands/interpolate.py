@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.option_types import item_weight
 from kandinsky_cli.picture_options import TWO_STAGES, add_command, add_picture_options
 from kandinsky_core.errors import InvalidInputError
 
@@ -29,7 +30,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--weights",
-        type=float,
+        type=item_weight,
         nargs="+",
         required=True,
         metavar="W",
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace) -> None:
         )
     for weight in options.weights:
         real_number("--weights", weight)
+    if not any(options.weights):
+        raise InvalidInputError("--weights are all 0: nothing would be mixed; give another to one")
 
     def draw(pipeline: Any, words: CheckedWords) -> Any:
         def embed() -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.option_types import path
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--converted",
         metavar="DIR",
-        type=Path,
+        type=path,
         help="compare only the weights of DIR, which `kandinsky convert` made, with --model",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -113,6 +112,8 @@ def _choose(backends: str | None, against: str | None) -> tuple[list[str], str]:
         wanted = available_backends() or [get_backend().name]  # the error says what to install
     else:
         wanted = list(dict.fromkeys(name.strip() for name in backends.split(",")))
+        if not all(wanted):
+            raise InvalidInputError(f"--backends {backends!r} has an empty name: leave it out")
     if against is None:
         against = _REFERENCE if _has_reference() else wanted[0]
     compared = [name for name in wanted if name != against]
@@ -145,17 +146,20 @@ def _library(name: str) -> Any:
 
 
 def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
-    """Open both halves of the model, once for all backends.
+    """Open both halves of the model, once for all backends, and check the options of the picture.
 
     Raises:
-        InvalidInputError: The model is of Kandinsky 3, which has no prior.
+        InvalidInputError: The model is of Kandinsky 3, which has no prior; or an option is of the
+            wrong range.
         KandinskyError: A half cannot be found, or its index is damaged.
     """
+    from kandinsky_cli.steps_options import check_steps
     from kandinsky_core.checkpoints.hub import HubOptions
     from kandinsky_core.checkpoints.opened_model import OpenedModel
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
     from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, find_prior
 
+    _check_words(options)
     hub = HubOptions.among(vars(options))
     part = AutoPipelineForText2Image.part
     decoder = OpenedModel.of(options.model, part, hub)
@@ -163,9 +167,23 @@ def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
         raise InvalidInputError(
             f"{options.model} is of Kandinsky 3, and verify compares those of Kandinsky 2.1 and 2.2"
         )
+    check_steps(options, decoder)
     prior = options.prior or find_prior(decoder.checkpoint, part)
     of_prior = OpenedModel.of(prior, "prior", replace(hub, revision=None))
     return {"decoder": decoder, "prior": of_prior}
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    from kandinsky_core.denoising.noise import as_generators
+    from kandinsky_core.texts.prompts import Prompts
+    from kandinsky_core.validation import positive_int
+
+    given = vars(options)
+    for name in ("height", "width"):
+        if given.get(name) is not None:
+            positive_int(f"--{name}", given[name])
+    Prompts.check(given.get("prompt", ""), name="--prompt")
+    as_generators(None, given.get("seed"), 1)
 
 
 def _results(
@@ -219,18 +237,18 @@ def _print(
             "versions": versions,
             "rows": [asdict(row) | {"passed": row.passed} for row in rows],
         }
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        write_json(found)
         return
-    sys.stdout.write(f"{'component':<14}{'backend':<11}{'max abs':>9}{'relative':>10}{'PSNR':>7}\n")
+    write_line(f"{'component':<14}{'backend':<11}{'max abs':>9}{'relative':>10}{'PSNR':>7}")
     for row in rows:
         psnr = "" if row.psnr is None else f"{row.psnr:.1f}"
         line = (
             f"{row.component:<14}{row.backend:<11}{row.max_abs:>9.1e}{row.relative:>10.1e}{psnr:>7}"
         )
         mark = "" if row.passed else f"  exceeds {row.tolerance:g}"
-        sys.stdout.write(f"{line.rstrip()}{mark}\n")
+        write_line(f"{line.rstrip()}{mark}")
     packages = [f"{name} {number}" for name, number in versions[rows[0].reference].items()]
     verdict = "all within tolerance"
     if first is not None:
         verdict = f"first to differ: {first.component} on {first.backend}"
-    sys.stdout.write(f"against {rows[0].reference} ({', '.join(packages)}): {verdict}\n")
+    write_line(f"against {rows[0].reference} ({', '.join(packages)}): {verdict}")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -13,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.console import LineHandler, write_json, write_line
 from kandinsky_cli.picture_options import add_model_options
 from kandinsky_core.errors import InvalidInputError
 
@@ -102,10 +101,10 @@ def run(options: argparse.Namespace) -> None:
         made = [entry for entries in _compile(options, pipeline) for entry in entries]
     if options.json:
         found = {"programs": [asdict(entry) for entry in made], "cache": str(folder)}
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        write_json(found)
         return
     seconds = sum(entry.seconds for entry in made)
-    sys.stdout.write(f"{len(made)} programs in {seconds:.1f} s, kept in {folder}\n")
+    write_line(f"{len(made)} programs in {seconds:.1f} s, kept in {folder}")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -176,7 +175,7 @@ def _printed() -> Iterator[None]:
     from kandinsky_core.seam.compilations import logger as compilations_logger
 
     before = compilations_logger.level
-    handler = logging.StreamHandler(sys.stdout)
+    handler = LineHandler()
     compilations_logger.addHandler(handler)
     compilations_logger.setLevel(logging.INFO)
     try:

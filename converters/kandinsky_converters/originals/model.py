@@ -20,10 +20,10 @@ from kandinsky_converters.originals.files import PROJECTIONS, open_originals
 from kandinsky_converters.parts import Part, Source
 from kandinsky_core.arrays import Array
 from kandinsky_core.budgets import TOKENIZER_BYTES
-from kandinsky_core.checkpoints.bounded_files import read_bounded
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
 from kandinsky_core.checkpoints.inside import inside
+from kandinsky_core.checkpoints.regular_files import read_bounded
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 from kandinsky_core.seam.tensors import Tensors
 

@@ -156,7 +156,7 @@ class CombinedPipeline(DiffusionPipeline):
         shared = {**options, "revision": prior_revision}
         of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
         # A missing prior is noticed before gigabytes of decoder are fetched and read.
-        of_prior = OpenedModel.of(
+        of_prior = of_decoder.beside(
             prior or find_prior(of_decoder.checkpoint, cls.decoder_class.part),
             KandinskyV22PriorPipeline.part,
             HubOptions.among(shared),

@@ -139,7 +139,7 @@ def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path("/dev/zero"), tmp_path):
         for read in (load_image, read_metadata):
-            with pytest.raises(InvalidInputError, match=r"it is a .*: give a regular file"):
+            with pytest.raises(InvalidInputError, match=r"it is no regular file, but a "):
                 read(path)
 
 

@@ -218,6 +218,7 @@ HOLDS_ITSELF.append(HOLDS_ITSELF)
     [
         (as_images, None, "image is missing"),
         (as_images, [], "image is an empty list"),
+        (as_images, np.broadcast_to(BYTES[:1, :1], (60_000, 60_000, 3)), "at most 178,956,970 pix"),
         (as_images, "cat.png", r"image='cat.png': open it with load_image first"),
         (as_images, Path("cat.png"), "open it with load_image first"),
         (as_images, {"a": 1}, "image is a dict"),

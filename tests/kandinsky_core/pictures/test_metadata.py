@@ -137,7 +137,7 @@ def test_files_are_compared_up_to_a_budget(tmp_path: Path, monkeypatch: pytest.M
 def test_files_without_an_end_are_not_compared(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((str(tmp_path / "pipe"), "a pipe"), ("/dev/zero", "a device")):
-        said = f"{path} cannot be read here: it is {kind}: give a regular file"
+        said = f"{path} cannot be read here: it is no regular file, but {kind}"
         assert file_problems([{"path": path, "sha256": "0"}]) == [said]
 
 

@@ -17,6 +17,7 @@ from kandinsky_core.seam.registry import (
     ENTRY_POINT_GROUP,
     backend_names,
     backend_reports,
+    environment_problem,
     get_backend,
     require_packages,
 )
@@ -37,6 +38,10 @@ class Tunable(Fake):
 
 def broken() -> None:
     raise RuntimeError("jaxlib version 0.1 is newer than\nand incompatible with jax")
+
+
+def without_device() -> None:
+    raise RuntimeError("Unable to initialize backend 'cuda':\nset JAX_PLATFORMS")
 
 
 def missing() -> None:
@@ -135,6 +140,24 @@ def test_broken_packages_are_a_typed_error(register: Callable[..., None], target
     assert "the jax backend cannot be imported" in refusal("jax")
     assert "the gone backend cannot be imported" in refusal("gone")
     assert isinstance(get_backend(), Fake)
+
+
+def test_upgrade_is_advised_only_where_it_helps(register: Callable[..., None]) -> None:
+    register(old=f"{HERE}:broken", device=f"{HERE}:without_device")
+    assert "pip install --upgrade" in refusal("old")
+    said = refusal("device")
+    assert "cannot start (Unable to initialize backend 'cuda': set JAX_PLATFORMS)" in said
+    assert "pip" not in said
+
+
+def test_environment_problem(
+    register: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(jax=f"{HERE}:Fake")
+    assert environment_problem() is None
+    for name, wrong in (("jax", False), ("", False), ("jacks", True)):
+        monkeypatch.setenv("KANDINSKY_BACKEND", name)
+        assert (environment_problem() is not None) is wrong
 
 
 def test_reports_tell_why_a_backend_is_not_available(register: Callable[..., None]) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
 from tests.kandinsky_core.texts.test_t5_tokenizer import PIECES, field, pieces_file
 from tests.support.clip_vocabulary import write_tokenizer
 from tests.support.damage import edit_json
+
+VAST = "/P///wAAAAA="  # a map of characters that claims 4 GB; the library would allocate twice that
 
 
 @pytest.fixture
@@ -113,6 +116,8 @@ def template(ids: list[int], count: int = 1) -> dict[str, Any]:
         whole(model={"unk_id": 99}),
         whole(model={"unk_id": None}),
         whole(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),  # panics
+        whole(normalizer={"type": "Precompiled", "precompiled_charsmap": VAST}),
+        whole(normalizer={"type": "Sequence", "normalizers": [{"precompiled_charsmap": VAST}]}),
         whole(post_processor=template([2**32 - 1])),
         whole(post_processor=template([1], count=200)),
     ],
@@ -132,6 +137,7 @@ def test_a_whole_tokenizer_that_is_damaged(tmp_path: Path, kind: Any, content: A
         b"\xff" * 200_000,  # a number of a million bits
         pieces_file(pieces=[*PIECES, ("q", math.nan, 1)]),
         pieces_file(pieces=[*PIECES, ("q", math.inf, 1)]),
+        pieces_file() + field(3, field(2, b64decode(VAST))),
         pieces_file() + field(3, field(2, bytes(4))),  # panics
         pieces_file() + field(3, field(2, b"\x04\0\0\0\xff\xff\xff\xffabc")),  # panics
     ],

@@ -1,1 +1,1 @@
-"""What a case is, and the changes that formats share."""
+"""What a case of the fuzzer is, and how a seed changes bytes, letters and JSON."""

@@ -49,7 +49,8 @@ def odd_value(random: Random) -> Any:
 
 def changed_value(random: Random, value: Any, *, rounds: int = 2) -> tuple[Any, list[str]]:
     """Return a copy of a value of JSON with one to `rounds` changes, and what was done."""
-    value, how = copy.deepcopy(value), []
+    value = copy.deepcopy(value)
+    how: list[str] = []
     for _ in range(random.randint(1, rounds)):
         places = list(_places(value))
         if not places:

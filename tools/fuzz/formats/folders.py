@@ -234,7 +234,7 @@ def _change_file(random: Random, files: dict[str, Content]) -> list[str]:
         (f"{outside}secret.json", outside, "/dev/zero", ".", "gone", name.rpartition("/")[2])
     )
     files[name] = Fifo() if random.random() < 0.3 else Link(target)
-    return [f"{name} is {files[name]}"]
+    return [f"{name} is {files[name]!r}"]
 
 
 def _change_json(random: Random, files: dict[str, Content]) -> list[str]:

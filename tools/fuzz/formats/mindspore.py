@@ -38,7 +38,7 @@ class MindSpore(Format):
 
     def make(self, random: Random) -> Case:
         """See `Format.make`."""
-        values = [list(value) for value in _VALUES]
+        values: list[list[Any]] = [list(value) for value in _VALUES]
         how = []
         if random.random() < 0.6:
             how += [_change(random, values) for _ in range(random.randint(1, 2))]

@@ -127,7 +127,7 @@ def reference(path: Path) -> dict[str, Tensor]:
 def _change_entry(random: Random, header: dict[str, Any]) -> str:
     """Change one entry of a header in place, and say how."""
     name = random.choice([name for name in header if name != "__metadata__"] or ["new"])
-    entry = header.get(name)
+    entry: Any = header.get(name)
     kind = random.choice(("offset", "shape", "dtype", "rename", "swap", "metadata", "odd"))
     if not (isinstance(entry, dict) and {"shape", "data_offsets"} <= set(entry)):
         kind = "odd"
