@@ -7,7 +7,7 @@ import re
 from kandinsky_core import budgets
 from tests.packaging.house import ROOT
 from tools.fuzz.drive import SECONDS
-from tools.fuzz.worker import MEMORY
+from tools.fuzz.table import FORMATS
 
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 ROW = re.compile(r"^\| `([A-Z_]+)` \| ([\d,]+)(?: (KiB|MiB|GiB))? \|", re.MULTILINE)
@@ -24,4 +24,7 @@ def test_the_table_has_every_budget_and_its_value() -> None:
 
 def test_the_page_has_the_limits_of_the_fuzzer() -> None:
     text = " ".join((ROOT / "docs/security.md").read_text(encoding="utf-8").split())
-    assert f"within {SECONDS:g} seconds, with {MEMORY >> 20} MiB more" in text
+    limits = {entry.memory >> 20 for name, entry in FORMATS.items() if name != "pictures"}
+    assert limits == {512}
+    assert f"within {SECONDS:g} seconds, with 512 MiB more than the imports take" in text
+    assert f"({FORMATS['pictures'].memory >> 30} GiB more for pictures)" in text

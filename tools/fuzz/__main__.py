@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from tools.fuzz.drive import SECONDS, results
 from tools.fuzz.summary import Summary, table
 from tools.fuzz.table import FORMATS
-from tools.fuzz.worker import MEMORY
 
 __all__ = ["main"]
 
@@ -37,7 +36,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m tools.fuzz",
         description="Give damaged files to this library's readers. Each case must end in what the "
         "reference reader gives, or in an error of this library: within "
-        f"{SECONDS:g} seconds and {MEMORY >> 20} MiB, and with nothing written elsewhere.",
+        f"{SECONDS:g} seconds, within a limit of memory, and with nothing written elsewhere.",
     )
     parser.add_argument("--minutes", type=float, default=10, help="time for all formats together")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other cases")

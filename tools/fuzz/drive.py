@@ -69,7 +69,7 @@ def _batch(name: str, first: int, count: int, until: float) -> Iterator[dict[str
                 if "end" in message:
                     yield {"seed": message["end"], **message}
                     running, told = None, told + 1
-                else:
+                elif "read" not in message:
                     running = message.get("begin", message.get("warming"))
             if told < count and time.monotonic() < until:
                 worker.wait(timeout=SECONDS)

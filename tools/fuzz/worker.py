@@ -11,7 +11,7 @@ import shutil
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,20 @@ from tools.fuzz.cases.case import Case, Difference, Format, ReferenceRefusesErro
 from tools.fuzz.cases.letters import odd_letters
 from tools.fuzz.table import FORMATS
 
-__all__ = ["MEMORY", "run_case"]
-
-MEMORY = 512 << 20
-"""Bytes of addresses that a case may take beyond what the process has after its imports."""
+__all__ = ["run_case"]
 
 _LONGEST_MESSAGE = 2_000  # characters
 _SHOWN = 300
 
 
 def run_case(
-    tested: Format, seed: int, place: Path, *, limited: bool = True, compared: bool = True
+    tested: Format,
+    seed: int,
+    place: Path,
+    *,
+    limited: bool = True,
+    compared: bool = True,
+    on_read: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Make, read and compare one case.
 
@@ -41,6 +44,7 @@ def run_case(
         place: An empty folder for the case's files; it is emptied again.
         limited: Whether memory is limited; `_Limits.measure` was called before.
         compared: Whether the reference is asked.
+        on_read: Called when the library is done, before the reference is asked.
 
     Returns:
         `outcome`: `accepted`, `refused` or `failed`; `kind` of it; what was `said`; `how` the case
@@ -51,7 +55,10 @@ def run_case(
     before = Path.cwd()
     os.chdir(place)
     try:
-        result = _tried(tested, case, place, limited=limited, compared=compared)
+        found, result = _read(tested, case, place, limited=limited)
+        on_read()
+        if compared and result["outcome"] == "accepted":
+            result = _compared(tested, found, case, place)
     finally:
         os.chdir(before)
         shutil.rmtree(place)
@@ -59,21 +66,22 @@ def run_case(
     return {**result, "how": list(case.how)}
 
 
-def _tried(
-    tested: Format, case: Case, place: Path, *, limited: bool, compared: bool
-) -> dict[str, Any]:
+def _read(tested: Format, case: Case, place: Path, *, limited: bool) -> tuple[Any, dict[str, Any]]:
     try:
         with _Limits.kept() if limited else _nothing():
             found = tested.read(case, place)
     except KandinskyError as error:
-        return _refusal(error)
+        return None, _refusal(error)
     except Difference as error:
-        return _failed("difference", str(error))
+        return None, _failed("difference", str(error))
     except BaseException as error:  # noqa: BLE001 - any other class is what we look for
-        return _failed(f"untyped {type(error).__name__}", f"{_where(error)} {error}")
+        return None, _failed(f"untyped {type(error).__name__}", f"{_where(error)} {error}")
+    return found, {"outcome": "accepted", "kind": "", "said": ""}
+
+
+def _compared(tested: Format, found: Any, case: Case, place: Path) -> dict[str, Any]:
     try:
-        if compared:
-            tested.compare(found, case, place)
+        tested.compare(found, case, place)
     except ReferenceRefusesError as error:
         if tested.strict:
             return _failed("difference", f"the reference refuses it: {error}")
@@ -154,18 +162,31 @@ def main() -> None:
     place = options.place
     with os.fdopen(options.report, "w", encoding="ascii") as report:
         # The first cases import what is imported late; they run again, and are counted then.
-        _Limits.measure(4 * MEMORY)
+        _Limits.measure(4 * tested.memory)
         for seed in range(options.first, options.first + min(20, options.count)):
             _tell(report, {"warming": seed})
             run_case(tested, seed, place)
-        _Limits.measure(MEMORY)
+        _Limits.measure(tested.memory)
         base = _peak()
         for seed in range(options.first, options.first + options.count):
             _tell(report, {"begin": seed})
-            start = time.perf_counter()
-            result = run_case(tested, seed, place)
-            taken = time.perf_counter() - start
-            _tell(report, {"end": seed, "seconds": taken, "peak": _peak() - base, **result})
+            watch = _Watch(report, base)
+            result = run_case(tested, seed, place, on_read=watch.read)
+            _tell(report, {"end": seed, "seconds": watch.taken, "peak": watch.peak, **result})
+
+
+class _Watch:
+    """The time and memory of one case, without those of the reference."""
+
+    def __init__(self, report: Any, base: int) -> None:
+        self._report, self._base = report, base
+        self._start, self.taken, self.peak = time.perf_counter(), 0.0, 0
+
+    def read(self) -> None:
+        """Note that the library is done; the time of the reference counts anew."""
+        self.taken = time.perf_counter() - self._start
+        self.peak = _peak() - self._base
+        _tell(self._report, {"read": True})
 
 
 def _tell(report: Any, message: Mapping[str, Any]) -> None:

@@ -92,10 +92,12 @@ class Format(ABC):
     Attributes:
         name: Its name on the command line.
         strict: Whether a file that the reference refuses must be refused here, too.
+        memory: Bytes of addresses that a case may take beyond what its process has after imports.
     """
 
     name: ClassVar[str]
     strict: ClassVar[bool] = False
+    memory: ClassVar[int] = 512 << 20
 
     @abstractmethod
     def warm(self) -> None:
