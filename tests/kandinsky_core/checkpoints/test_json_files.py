@@ -45,7 +45,7 @@ def test_a_file_over_its_budget_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     with path.open("wb") as file:
         file.truncate(JSON_BYTES + 1)  # takes no room on the disk
-    with pytest.raises(CheckpointError, match=f"at most {JSON_BYTES} are read"):
+    with pytest.raises(CheckpointError, match=f"more than the {JSON_BYTES:,} that are read"):
         read_json(path)
 
 
