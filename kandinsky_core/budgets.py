@@ -29,6 +29,7 @@ __all__ = [
     "TENSOR_NAME_CHARACTERS",
     "TENSOR_VALUES",
     "TOKENIZER_BYTES",
+    "TOKEN_CHARACTERS",
     "ZIP_DIRECTORY_BYTES",
     "ZIP_MEMBERS",
 ]
@@ -81,6 +82,9 @@ JSON_DIGITS: int = 100
 TOKENIZER_BYTES: int = 64 << 20
 """Bytes of one file of a tokenizer; that of XLM-RoBERTa takes 17 MB."""
 
+TOKEN_CHARACTERS: int = 1000
+"""Characters of a token that is added to a vocabulary; published ones have at most 15."""
+
 FRONT_MATTER_BYTES: int = 16 << 10
 """Bytes of the block that opens a model card; published ones take 0.3 KB."""
 
@@ -91,7 +95,7 @@ PICTURE_FILE_BYTES: int = 256 * 2**20
 """Bytes of one picture, in a file or behind a URL."""
 
 PICTURE_PIXELS: int = 178_956_970
-"""Pixels of one picture, half a GiB of RGB; above this number PIL itself refuses."""
+"""Pixels of one picture; above this number PIL itself refuses. Converted, they take some 2 GiB."""
 
 PICTURE_URL_SECONDS: int = 120
 """Seconds until a URL must have delivered its picture, all redirects included."""

@@ -81,13 +81,27 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         for field in _fields(type(self)):
-            rule: Rule = field.metadata["rule"]
-            value = getattr(self, field.name)
-            try:
-                object.__setattr__(self, field.name, rule.parse(value))
-            except ValueError:
-                raise _error(self.CLASS_NAME, field.name, value, rule.allowed) from None
+            object.__setattr__(self, field.name, self._parsed(field, getattr(self, field.name)))
         self._check_together()
+
+    @classmethod
+    def check_values(cls, raw: Mapping[str, object]) -> None:
+        """Refuse fields whose values no network has; absent fields and unknown ones are left out.
+
+        Raises:
+            ConfigError: A value is of another type or out of range.
+        """
+        for field in _fields(cls):
+            if field.name in raw:
+                cls._parsed(field, raw[field.name])
+
+    @classmethod
+    def _parsed(cls, field: dataclasses.Field[Any], value: object) -> object:
+        rule: Rule = field.metadata["rule"]
+        try:
+            return rule.parse(value)
+        except ValueError:
+            raise _error(cls.CLASS_NAME, field.name, value, rule.allowed) from None
 
     def _check_together(self) -> None:
         """Raise `ConfigError` where fields contradict each other."""

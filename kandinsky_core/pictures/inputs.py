@@ -121,7 +121,7 @@ def as_images(name: str, value: Any, height: int, width: int) -> FloatArray:
     """
     items = _items(name, value)
     # in a batch in [-1, 1] a single picture may have no negative value
-    signed = any(_is_float(item) and item.min() < 0 for item in items)
+    signed = any(_is_float(item) and (item < 0).any() for item in items)  # NaN may be among them
     return _stacked([_image(name, item, height, width, signed) for item in items])
 
 

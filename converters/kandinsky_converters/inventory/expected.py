@@ -37,15 +37,17 @@ def expected_tensors(class_name: str, config: Config) -> dict[str, Shape]:
         config: The parsed config.json.
 
     Raises:
-        ConfigError: The class is none of `NETWORKS`, or the config lacks a field or belongs to
-            another class.
+        ConfigError: The class is none of `NETWORKS`, or its config refuses a field, lacks one, or
+            belongs to another class.
     """
     if class_name not in NETWORKS:
         raise ConfigError(
             f"{class_name}: no such network can be converted; there are {', '.join(NETWORKS)}"
         )
+    kind = NETWORKS[class_name].config
+    kind.check_values(config)  # the inventories take numbers of layers as they are
     try:
-        return INVENTORIES[NETWORKS[class_name].config](config).shapes
+        return INVENTORIES[kind](config).shapes
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ConfigError(
             f"{class_name}: config.json does not describe this network ({error!r}); "

@@ -195,6 +195,12 @@ def test_masks_of_other_sizes_stay_masks(size: tuple[int, int]) -> None:
         np.testing.assert_array_equal(as_masks("mask_image", value, *size)[0, 0], expected)
 
 
+def test_negative_floats_are_seen_beside_an_alpha_that_is_no_number() -> None:
+    picture = np.full((4, 4, 4), -0.5, np.float32)
+    picture[..., 3] = np.nan
+    np.testing.assert_array_equal(as_images("image", picture, 4, 4), -0.5)
+
+
 def test_a_mask_of_colours_counts_by_its_luminance() -> None:
     """An array that PIL gave for a colour picture of a mask is no batch of narrow masks."""
     colours = np.repeat(np.uint8(RIGHT * 255)[..., None], 3, axis=-1)

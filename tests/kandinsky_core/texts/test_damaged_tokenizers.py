@@ -118,6 +118,7 @@ def template(ids: list[int], count: int = 1) -> dict[str, Any]:
         whole(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),  # panics
         whole(normalizer={"type": "Precompiled", "precompiled_charsmap": VAST}),
         whole(normalizer={"type": "Sequence", "normalizers": [{"precompiled_charsmap": VAST}]}),
+        whole(added_tokens=[{"content": "x" * 100_000}]),  # takes the library long
         whole(post_processor=template([2**32 - 1])),
         whole(post_processor=template([1], count=200)),
     ],

@@ -84,7 +84,8 @@ class Pictures(Format):
         from PIL import Image, ImageOps
 
         try:
-            with Image.open(folder / case.settings["name"]) as image:
+            # Pillow reads some damaged files by their path in another way than from bytes.
+            with Image.open(BytesIO((folder / case.settings["name"]).read_bytes())) as image:
                 image.load()
                 turned = ImageOps.exif_transpose(image)
         except Exception as error:
