@@ -148,6 +148,7 @@ def _after(name: str, place: Path) -> Iterator[str]:
     command = COMMANDS[name]
     try:
         finish(command, place)
+        _clear_picture(place)
         finish(COMMANDS["generate"], place)  # the cache of programs is as good as before
     except subprocess.CalledProcessError as error:
         yield f"{name}, run again after the kills, ended with {error.returncode}: {error.stderr}"

@@ -49,7 +49,7 @@ def own_settings() -> Iterator[None]:
 
 
 def _without_x64() -> AbstractContextManager[None]:
-    """Keep float32 where a dtype is left to JAX; later versions have the switch elsewhere."""
-    switch = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+    """Keep float32 where a dtype is left to JAX; JAX 0.8 moved the switch."""
+    switch = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
     context: AbstractContextManager[None] = switch(False)
     return context
