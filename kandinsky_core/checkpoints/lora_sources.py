@@ -81,7 +81,7 @@ class LoraSource:
             CheckpointError: The file is damaged, or lies outside of its folder.
         """
         if isinstance(source, Mapping):
-            return cls(_DictTensors(source), "the dict")
+            return cls(_DictTensors(source), "a dict of arrays")
         wanted = _Wanted.check(weight_name, subfolder, use_safetensors)
         file, label = _found(source, wanted, hub or HubOptions())
         tensors: Any = TorchFile(file) if file.suffix == ".bin" else SafetensorsFiles([file])
