@@ -175,7 +175,8 @@ class AdaptedNetwork(ReplaceableWeights):
         if not safe_serialization:
             raise InvalidInputError("safe_serialization=False asks for a pickle: leave it out")
         loaded = self._adapters.loaded
-        name = next(iter(loaded)) if adapter_name is None and len(loaded) == 1 else adapter_name
+        only = next(iter(loaded)) if len(loaded) == 1 else "default"
+        name = only if adapter_name is None else adapter_name
         if name not in loaded:
             raise InvalidInputError(
                 f"adapter_name={adapter_name!r}: loaded are {', '.join(loaded) or 'none'}"

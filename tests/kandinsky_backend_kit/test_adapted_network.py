@@ -254,7 +254,7 @@ def test_swapped_in_place() -> None:
             "b is fused",
         ),
         (lambda net: net.load_lora_adapter(FIRST), "starts with 'transformer"),
-        (lambda net: net.load_lora_adapter(FIRST, None, revison="x"), "revison: no such option"),
+        (lambda net: net.load_lora_adapter(FIRST, None, versions="x"), "versions: no such option"),
         (lambda net: net.save_lora_adapter("x"), "adapter_name='default': loaded are a, b"),
         (lambda net: net.save_lora_adapter("x", "a", safe_serialization=False), "for a pickle"),
         (lambda net: net.save_lora_adapter("x", "a", weight_name="../x.safetensors"), "plain name"),
