@@ -12,10 +12,10 @@ from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.loop import progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
-from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.loading import load_components
+from kandinsky_core.pipelines.shared.lora_calls import LoraCalls
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
@@ -29,7 +29,7 @@ from kandinsky_core.validation import one_of
 __all__ = ["DiffusionPipeline"]
 
 
-class DiffusionPipeline(TorchCalls, CompilesAhead):
+class DiffusionPipeline(LoraCalls, TorchCalls, CompilesAhead):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:
@@ -254,26 +254,6 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
             if where is not None:
                 network.to(device=f"gpu:{where}" if isinstance(where, int) else str(where))
             network.offload()
-
-    def load_lora_weights(self, path: str | Path, weight: float = 1.0) -> None:
-        """Merge a LoRA into the UNet or the prior, whichever it is for; several add up.
-
-        Args:
-            path: A .safetensors or .bin file, or a folder with `pytorch_lora_weights.safetensors`.
-            weight: Factor of the change that it makes; 1 takes it as it was trained.
-
-        Raises:
-            InvalidInputError: There is no such file, or the weight is no number.
-            CheckpointError: The file is damaged, of no known form, or for another network.
-        """
-        load_lora(self.networks, path, weight)
-        loaded = [*filter(None, [self.origin.get("lora")]), f"{path}:{float(weight):g}"]
-        self.origin["lora"] = ",".join(loaded)  # the pictures say so
-
-    def unload_lora_weights(self) -> None:
-        """Put the weights back as they were before the first LoRA, bit for bit."""
-        unload_lora(self.networks)
-        self.origin.pop("lora", None)
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of the tqdm bars, `disable=True` for example."""
