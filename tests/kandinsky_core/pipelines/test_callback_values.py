@@ -194,7 +194,7 @@ def test_who_works_with_tensors() -> None:
         return torch
 
     outside: dict[str, Any] = {"named_otherwise": torch}
-    exec("def f(*_): pass", outside)  # noqa: S102 - a function of a module that imports torch
+    exec("def f(*_): pass", outside)
     for callback in (closes_over, partial(closes_over), Halved(), Halved().__call__, outside["f"]):
         assert uses_torch(callback), callback
     for callback in (None, len, lambda *_: None, Watcher(), "f", Watcher, print):
