@@ -46,7 +46,7 @@ ALLOWED = {
 # The rooms of core from the ground up; what lies beside them is listed by file.
 FLOORS = (
     ("errors", "terminal", "budgets", "files", "arrays", "public_names"),
-    ("validation", "configs"),
+    ("validation", "configs", "callbacks"),
     ("seam",),
     ("checkpoints", "pictures"),
     ("schedulers", "texts", "memory", "utils"),
