@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kandinsky_core.errors import BackendUnavailableError
+from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.pictures import torch_tensors
 from tests.kandinsky_core.pipelines import test_kandinsky3 as fakes_3
 from tests.support import fakes_2_1
@@ -97,6 +97,8 @@ def test_texts_are_encoded_without_a_unet() -> None:
     expected, got = (pipe.encode_prompt("ab", negative_prompt="b") for pipe in (whole, alone))
     for one, other in zip(expected, got, strict=True):
         np.testing.assert_array_equal(one, other)
+    with pytest.raises(InvalidInputError, match="has no unet and no movq, so it makes no pictures"):
+        alone("ab")
     again = alone.encode_prompt(None, True, 2, **dict(got))
     np.testing.assert_array_equal(again.prompt_embeds, got.prompt_embeds.repeat(2, axis=0))
     assert again.negative_attention_mask.tolist() == [got.negative_attention_mask[0].tolist()] * 2
