@@ -172,7 +172,8 @@ class LoopValues:
     def _keep_unconditional(self, who: str, name: str, value: Any) -> None:
         now = self._unconditional[name]
         given = None if value is None else _as_array(who, name, value, np.shape(now))
-        if (given is None) != (now is None) or not np.array_equal(given, now):
+        same = given is now if given is None or now is None else np.array_equal(given, now)
+        if not same:
             logger.warning(
                 "%s changed %s, which changes nothing, as in diffusers: the network reads the "
                 "first half of %s",
