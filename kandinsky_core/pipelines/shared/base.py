@@ -16,6 +16,7 @@ from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.loading import load_components
+from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
@@ -29,7 +30,7 @@ from kandinsky_core.validation import one_of
 __all__ = ["DiffusionPipeline"]
 
 
-class DiffusionPipeline(TorchCalls, CompilesAhead):
+class DiffusionPipeline(TorchCalls, CompilesAhead, SavesPipelines):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:
@@ -110,8 +111,9 @@ class DiffusionPipeline(TorchCalls, CompilesAhead):
                 does.
             offload: Take each network off its device before the next one is loaded. This is
                 `enable_model_cpu_offload` for a device that cannot hold all networks at once.
-            **components: Ready components, used in place of the checkpoint's. None for
-                `text_encoder` leaves it out: Kandinsky 3 then takes `prompt_embeds` only.
+            **components: Ready components, used in place of the checkpoint's: schedulers, and
+                networks of the same backend. None for `text_encoder` leaves it out: Kandinsky 3
+                then takes `prompt_embeds` only.
 
         Raises:
             ModelNotFoundError: There is no such model.
