@@ -1,4 +1,4 @@
-"""diffusers loads what is saved here, and what it saves itself loads here: all tensors are equal."""
+"""diffusers loads what is saved here, and what it saves loads here: all tensors are equal."""
 
 from __future__ import annotations
 
