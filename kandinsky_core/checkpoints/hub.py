@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kandinsky_core.checkpoints.file_names import NATIVE, NULL_EMBEDDING_FILE
+from kandinsky_core.checkpoints.file_names import INDEX, NATIVE, NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.model_card import front_matter_list
 from kandinsky_core.checkpoints.other_layouts import other_layouts
@@ -114,8 +114,12 @@ def resolve_component(
         ModelNotFoundError: There is no such model or folder, or the hub cannot deliver it.
         CheckpointError: The folder is a link that leads out of the model.
     """
-    components = [subfolder] if subfolder else [""]
+    components = [subfolder or ""]
     folder = resolve_model(name, part, options, components)
+    if not subfolder and (folder / INDEX).is_file():
+        raise ModelNotFoundError(
+            f"{folder} is a whole model: name the folder of the component with subfolder="
+        )
     found = inside(folder, subfolder) if subfolder else folder
     if not found.is_dir():
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"

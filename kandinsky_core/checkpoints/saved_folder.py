@@ -34,10 +34,12 @@ def saved_folder(path: str | Path, size: int, variant: str | None = None) -> Ite
         variant: Infix of the weight files that are written.
 
     Raises:
-        InvalidInputError: The folder cannot be made or written, it is a file, its disk lacks
-            room, or another process is saving there.
+        InvalidInputError: The path is none. The folder cannot be made or written, it is a file,
+            its disk lacks room, or another process is saving there.
         CheckpointError: A link in the folder leads out of it.
     """
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise InvalidInputError(f"save_directory={path!r}: give the path of a folder")
     folder = Path(path).expanduser()
     if folder.exists() and not folder.is_dir():
         raise InvalidInputError(f"{folder} is a file: give the folder to save in")

@@ -11,6 +11,9 @@ from kandinsky_core.seam.registry import backend_names
 
 __all__ = ["backend_of", "check_ready"]
 
+_LIBRARIES = ("diffusers", "mindone", "torch", "transformers")
+_FOLDERS = tuple({entry.folder for entry in NETWORKS.values()})
+
 
 def backend_of(ready: Mapping[str, Any]) -> str | None:
     """Return the backend that all ready networks belong to; None where there is no such backend."""
@@ -20,7 +23,7 @@ def backend_of(ready: Mapping[str, Any]) -> str | None:
 
 
 def check_ready(ready: Mapping[str, Any], backend: str) -> None:
-    """Refuse networks of another backend, or of another kind than their names say.
+    """Refuse networks of another library or backend, or of another kind than their names say.
 
     Args:
         ready: Components by name.
@@ -30,6 +33,12 @@ def check_ready(ready: Mapping[str, Any], backend: str) -> None:
         InvalidInputError: There is such a network.
     """
     for name, part in ready.items():
+        library = type(part).__module__.split(".")[0]
+        if library in _LIBRARIES and name.endswith(_FOLDERS):
+            raise InvalidInputError(
+                f"{name} is a {type(part).__name__} of {library}, which this library does not run: "
+                "save it with save_pretrained, and load it with the class of kandinsky_core"
+            )
         class_name = getattr(getattr(part, "config", None), "CLASS_NAME", None)
         entry = NETWORKS.get(class_name) if isinstance(class_name, str) else None
         if entry is None:

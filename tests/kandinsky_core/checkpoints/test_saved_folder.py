@@ -92,6 +92,9 @@ def test_a_link_within_a_cache_is_replaced_and_its_target_kept(tmp_path: Path) -
 
 
 def test_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    for path in ("", 5):
+        with pytest.raises(InvalidInputError, match="give the path of a folder"):
+            save(path, {})  # type: ignore[arg-type]
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInputError, match="is a file: give the folder"):
         save(tmp_path / "file", {})

@@ -86,6 +86,9 @@ def test_the_folder_of_a_network_itself_and_its_dtype(unet: Any) -> None:
 def test_networks_that_do_not_belong_are_refused(prior: Any, unet: Any) -> None:
     with pytest.raises(InvalidInputError, match="unet is a PriorTransformer: pass it as prior"):
         load(KandinskyV22Pipeline, unet=prior)
+    theirs = type("UNet2DConditionModel", (), {"__module__": "diffusers.models.unets"})()
+    with pytest.raises(InvalidInputError, match="unet is a UNet2DConditionModel of diffusers"):
+        load(KandinskyV22Pipeline, unet=theirs)
     foreign = HoldingNetwork(unet.config, unet.weights, "float32")
     foreign.backend_name = "other"
     for pipeline in (KandinskyV22Pipeline, AutoPipelineForText2Image):
@@ -100,6 +103,8 @@ def test_wrong_arguments_are_refused() -> None:
         load(UNet2DConditionModel, subfolder="unet", use_safetensors=False)
     with pytest.raises(ModelNotFoundError, match=r"no folder 'uent' \(it has: .*unet"):
         load(UNet2DConditionModel, subfolder="uent")
+    with pytest.raises(ModelNotFoundError, match=r"is a whole model: .* subfolder="):
+        load(UNet2DConditionModel, SHAPES / "decoder")
     with pytest.raises(CheckpointError, match="leads out of the folder"):
         load(UNet2DConditionModel, subfolder="../prior")
     with pytest.raises(ConfigError, match="UNet2DConditionModel: config field"):
