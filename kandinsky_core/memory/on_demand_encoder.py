@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,14 @@ class OnDemandTextEncoder(WithoutWeights):
         """See `kandinsky_core.seam.networks.Network.to`; it takes effect with the next text."""
         self._streamed.to(device=device, dtype=dtype)
         self._states.clear()
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.save_pretrained`."""
+        self._streamed.save_pretrained(save_directory, **options)
+
+    def saved_size(self) -> int:
+        """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.saved_size`."""
+        return self._streamed.saved_size()
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""

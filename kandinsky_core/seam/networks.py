@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from kandinsky_core.arrays import Array, FloatArray
@@ -83,6 +84,14 @@ class Network(Protocol):
             KeyError: Weights of these names do not exist.
             ValueError: A value has another shape than its weight.
         """
+        ...
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """Write the network's config.json and weights, as diffusers does."""
+        ...
+
+    def saved_size(self) -> int:
+        """Return the bytes of the weights that `save_pretrained` writes."""
         ...
 
     def restore_weights(self) -> None:

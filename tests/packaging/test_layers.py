@@ -45,7 +45,7 @@ ALLOWED = {
 }
 # The rooms of core from the ground up; what lies beside them is listed by file.
 FLOORS = (
-    ("errors", "terminal", "budgets", "files", "arrays", "public_names"),
+    ("errors", "terminal", "budgets", "files", "staging", "arrays", "public_names"),
     ("validation", "configs", "callbacks"),
     ("seam",),
     ("checkpoints", "pictures"),

@@ -22,7 +22,7 @@ from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.load import abstract_network, jax_dtype
-from kandinsky_jax.weights.replace import read_weights, with_weights
+from kandinsky_jax.weights.replace import read_weights, weight_shapes, with_weights
 
 __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
 
@@ -114,6 +114,10 @@ class JaxNetwork(AdaptedNetwork):
         with at_work(self.device):
             self._weights = self._place.get(self._weights)
         gc.collect()  # Flax's functions refer to themselves, and to the weights that they saw
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.weight_shapes`."""
+        return weight_shapes(self._weights)
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.seam.networks.Network.read_weights`."""

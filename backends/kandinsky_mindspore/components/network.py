@@ -20,7 +20,7 @@ from kandinsky_mindspore.placement.devices import network_dtype, select_device
 from kandinsky_mindspore.placement.memory import device_memory
 from kandinsky_mindspore.programs.kernels import KERNELS
 from kandinsky_mindspore.runtime import LOCK
-from kandinsky_mindspore.weights.replace import read_weights, write_weights
+from kandinsky_mindspore.weights.replace import read_weights, weight_shapes, write_weights
 
 __all__ = ["MindSporeNetwork", "to_numpy"]
 
@@ -114,6 +114,11 @@ class MindSporeNetwork(AdaptedNetwork):
                 self._log = None
                 self._settle()
             self._offloaded = OffloadedWeights(self._cell, self._device)
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.weight_shapes`."""
+        with LOCK:
+            return weight_shapes(self._cell)
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.seam.networks.Network.read_weights`."""

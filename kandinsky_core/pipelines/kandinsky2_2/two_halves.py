@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,14 +18,16 @@ from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_state import CallState
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.prompts import Prompts
 
-__all__ = ["CombinedPipeline", "CombinedRequest", "find_prior"]
+__all__ = ["PRIOR_PREFIX", "CombinedPipeline", "CombinedRequest", "find_prior", "holds_prior"]
 
-_PRIOR_PREFIX = "prior_"
+PRIOR_PREFIX = "prior_"
+"""How the names of the prior's components begin in a combined pipeline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +63,16 @@ class CombinedPipeline(DiffusionPipeline):
         super().__init_subclass__()
         cls.component_names = (
             *cls.decoder_class.component_names,
-            *(_PRIOR_PREFIX + name for name in KandinskyV22PriorPipeline.component_names),
+            *(PRIOR_PREFIX + name for name in KandinskyV22PriorPipeline.component_names),
         )
 
     def __init__(self, **components: Any) -> None:
-        of_prior = {name for name in components if name.startswith(_PRIOR_PREFIX)}
+        of_prior = {name for name in components if name.startswith(PRIOR_PREFIX)}
         self.decoder_pipe = self.decoder_class(
             **{name: components[name] for name in components if name not in of_prior}
         )
         self.prior_pipe = KandinskyV22PriorPipeline(
-            **{name.removeprefix(_PRIOR_PREFIX): components[name] for name in of_prior}
+            **{name.removeprefix(PRIOR_PREFIX): components[name] for name in of_prior}
         )
         super().__init__()
         self._check_halves()
@@ -103,22 +106,22 @@ class CombinedPipeline(DiffusionPipeline):
             super().__setattr__(name, value)
 
     def _home(self, name: str) -> tuple[DiffusionPipeline, str]:
-        if name.startswith(_PRIOR_PREFIX):
-            return self.prior_pipe, name.removeprefix(_PRIOR_PREFIX)
+        if name.startswith(PRIOR_PREFIX):
+            return self.prior_pipe, name.removeprefix(PRIOR_PREFIX)
         return self.decoder_pipe, name
 
     @classmethod
     def _optional_components(cls) -> set[str]:
         of_prior = KandinskyV22PriorPipeline._optional_components()
         return cls.decoder_class._optional_components() | {
-            _PRIOR_PREFIX + name for name in of_prior
+            PRIOR_PREFIX + name for name in of_prior
         }
 
     def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
         super()._take_over(other, had, taken)
         if isinstance(other, CombinedPipeline):
             replaced = any(
-                taken[_PRIOR_PREFIX + name] is not value
+                taken[PRIOR_PREFIX + name] is not value
                 for name, value in other.prior_pipe.networks.items()
             )
             self.prior_pipe.origin = {} if replaced else other.prior_pipe.origin
@@ -128,6 +131,13 @@ class CombinedPipeline(DiffusionPipeline):
         """See `CallState`; diffusers' combined pipelines show no state."""
         decoder: CallState = self.decoder_pipe
         return decoder
+
+    @classmethod
+    def check_configs(cls, configs: Mapping[str, Any]) -> None:
+        """Refuse networks that do not fit the task; see `DiffusionPipeline.check_configs`."""
+        cls.decoder_class.check_configs(
+            {name: config for name, config in configs.items() if not name.startswith(PRIOR_PREFIX)}
+        )
 
     @property
     def origin(self) -> dict[str, str]:
@@ -154,7 +164,7 @@ class CombinedPipeline(DiffusionPipeline):
 
         Args:
             model: The decoder: `shapes`, a folder, or a hub id. A folder that holds `decoder` and
-                `prior` serves as both.
+                `prior` serves as both, and so does one that a combined pipeline was saved in.
             prior: The prior, where the decoder does not name it (in its README's front matter).
             prior_revision: Revision of the prior; `revision` is the decoder's alone.
             backend: As for every pipeline's `from_pretrained`; one object loads both halves.
@@ -165,19 +175,23 @@ class CombinedPipeline(DiffusionPipeline):
             ModelNotFoundError: The decoder names no prior and none was given.
             KandinskyError: See `DiffusionPipeline.from_pretrained`.
         """
+        of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
+        if prior is None and holds_prior(of_decoder.checkpoint):
+            return super().from_pretrained(of_decoder, backend=backend, mesh=mesh, **options)
         ready = {name: options.pop(name) for name in cls.component_names if name in options}
         prior_ready = {
-            name.removeprefix(_PRIOR_PREFIX): component
+            name.removeprefix(PRIOR_PREFIX): component
             for name, component in ready.items()
-            if name.startswith(_PRIOR_PREFIX)
+            if name.startswith(PRIOR_PREFIX)
         }
         decoder_ready = {
             name: ready[name] for name in cls.decoder_class.component_names if name in ready
         }
-        chosen = chosen_backend(backend, mesh, options.get("device"))
+        given = backend_of(ready) if backend is None else backend
+        chosen = chosen_backend(given, mesh, options.get("device"))
+        check_ready(ready, chosen.name)
         options["backend"] = chosen
         shared = {**options, "revision": prior_revision}
-        of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
         # A missing prior is noticed before gigabytes of decoder are fetched and read.
         of_prior = of_decoder.beside(
             prior or find_prior(of_decoder.checkpoint, cls.decoder_class.part),
@@ -188,17 +202,17 @@ class CombinedPipeline(DiffusionPipeline):
         require_room_for_halves(
             chosen,
             Half(cls.decoder_class, of_decoder, options, decoder_ready),
-            Half(KandinskyV22PriorPipeline, of_prior, shared, prior_ready, _PRIOR_PREFIX),
+            Half(KandinskyV22PriorPipeline, of_prior, shared, prior_ready, PRIOR_PREFIX),
         )
         decoder = cls.decoder_class.from_pretrained(of_decoder, **options, **decoder_ready)
         first = KandinskyV22PriorPipeline.from_pretrained(of_prior, **shared, **prior_ready)
         pipeline = cls(
             **decoder.components,
-            **{_PRIOR_PREFIX + name: value for name, value in first.components.items()},
+            **{PRIOR_PREFIX + name: value for name, value in first.components.items()},
         )
         named = {"prior": prior and of_prior.name, "prior_revision": prior_revision}
-        given = {name: str(value) for name, value in named.items() if value is not None}
-        pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | given
+        names = {name: str(value) for name, value in named.items() if value is not None}
+        pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | names
         pipeline.prior_pipe.origin = first.origin
         return pipeline
 
@@ -299,6 +313,11 @@ def _texts(request: CombinedRequest) -> list[dict[str, str | None]]:
     ]
 
 
+def holds_prior(model: Checkpoint) -> bool:
+    """Tell whether one folder has both halves, as a combined pipeline is saved."""
+    return f"{PRIOR_PREFIX}prior" in model.components
+
+
 def find_prior(decoder: Checkpoint, part: str) -> str:
     """Return the name of the prior that belongs to a decoder.
 
@@ -314,6 +333,11 @@ def find_prior(decoder: Checkpoint, part: str) -> str:
     found = connected_prior(folder)
     if found is None and folder.name == part and both.is_file():
         found = str(both.parent)
+    if found is None and holds_prior(decoder):
+        raise ModelNotFoundError(
+            f"{decoder.name} holds both halves in one folder, and they are wanted apart here: "
+            "give the folder of a prior with prior="
+        )
     if found is None:
         raise ModelNotFoundError(
             f"{decoder.name} names no prior (a `prior:` entry in its README.md): "

@@ -19,6 +19,7 @@ from kandinsky_core.pipelines.shared.callback_values import LoopValues, View
 from kandinsky_core.pipelines.shared.from_pipe import FromPipe
 from kandinsky_core.pipelines.shared.loading import load_components
 from kandinsky_core.pipelines.shared.lora_calls import LoraCalls
+from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
@@ -33,7 +34,9 @@ from kandinsky_core.validation import one_of
 __all__ = ["DiffusionPipeline"]
 
 
-class DiffusionPipeline(LoraCalls, CallState, FromPipe, TorchCalls, CompilesAhead):
+class DiffusionPipeline(
+    LoraCalls, CallState, FromPipe, SavesPipelines, TorchCalls, CompilesAhead
+):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:
@@ -121,8 +124,9 @@ class DiffusionPipeline(LoraCalls, CallState, FromPipe, TorchCalls, CompilesAhea
                 does.
             offload: Take each network off its device before the next one is loaded. This is
                 `enable_model_cpu_offload` for a device that cannot hold all networks at once.
-            **components: Ready components, used in place of the checkpoint's. None for
-                `text_encoder` leaves it out: Kandinsky 3 then takes `prompt_embeds` only.
+            **components: Ready components, used in place of the checkpoint's: schedulers, and
+                networks of the same backend. None for `text_encoder` leaves it out: Kandinsky 3
+                then takes `prompt_embeds` only.
 
         Raises:
             ModelNotFoundError: There is no such model.
