@@ -96,7 +96,7 @@ class _AutoPipeline:
         if isinstance(pipeline, Kandinsky3Decoder):
             third = [made for made in cls.pipelines.values() if issubclass(made, Kandinsky3Decoder)]
             made = (type(pipeline) if type(pipeline) in third else third[0])(**pipeline.components)
-            made.text_convention, made.origin = pipeline.text_convention, pipeline.origin
+            made.convention, made.origin = pipeline.convention, pipeline.origin
             return made
         if not isinstance(pipeline, CombinedPipeline):
             raise InvalidInputError(

@@ -74,8 +74,8 @@ class Kandinsky3Scheduler(Scheduler):
         alpha_next = np.append(alpha[1:], self.alphas_cumprod[0])
         deviation, variance = _variances(alpha, alpha_next, self.eta)
         if self.float32_variance:
-            single = (array.astype(np.float32) for array in (alpha, alpha_next))
-            _, rounded = _variances(*single, np.float32(self.eta))
+            here, following = alpha.astype(np.float32), alpha_next.astype(np.float32)
+            _, rounded = _variances(here, following, np.float32(self.eta))
             variance = np.where(rounded < 0, variance, rounded)
         # The noise is predicted anew from the clean sample that thresholding left.
         # Where hardly any signal is left, rounding can make the variance a little negative.

@@ -205,7 +205,7 @@ def text_to_image(load: Any, parts: Any, negative: str | None) -> None:
     times = reference.times_of(STEPS)
     expected = reference.sample(predict, drawing(7, 2), times, 0.99)
     pipe = load("Kandinsky3Pipeline")
-    assert pipe.text_convention == "original"
+    assert pipe.convention == "mended"
     request = {"height": HEIGHT, "width": WIDTH, "output_type": "np", "seed": 7}
     output = pipe(
         TEXTS[1],
@@ -318,11 +318,11 @@ def test_either_convention_and_sampler_may_be_chosen(load: Any) -> None:
     assert isinstance(pipe.scheduler, kandinsky.Kandinsky3Scheduler)
     request = {"height": 64, "width": 64, "num_inference_steps": 2, "output_type": "np", "seed": 1}
     first = pipe(TEXTS[0], **request).images
-    pipe.text_convention = "diffusers"
+    pipe.convention = "diffusers"
     second = pipe(TEXTS[0], **request).images
     pipe.scheduler = kandinsky.DDPMScheduler.from_config(pipe.scheduler.config)
     third = pipe(TEXTS[0], **request).images
     assert np.abs(first - second).max() > 1e-4
     assert np.abs(second - third).max() > 1e-3
-    with pytest.raises(kandinsky.KandinskyError, match="text_convention='mine': choose one of"):
-        pipe.text_convention = "mine"
+    with pytest.raises(kandinsky.KandinskyError, match="convention='mine': choose one of"):
+        pipe.convention = "mine"

@@ -127,7 +127,7 @@ def test_original_convention() -> None:
     assert told["attention_mask"].tolist() == [[True, True, False]] * 4
     assert not told["null_embedding"].any()
     with pytest.raises(InvalidInputError, match="needs the null embedding, which these weights"):
-        pipeline().text_convention = "original"
+        pipeline().convention = "mended"
     with pytest.raises(InvalidInputError, match=r"null_embedding has shape \(2,\)"):
         pipeline(null_embedding=np.zeros(2))
 
