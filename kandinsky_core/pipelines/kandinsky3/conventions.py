@@ -52,8 +52,7 @@ class ConventionPipeline(DecoderPipeline):
     @convention.setter
     def convention(self, value: str) -> None:
         chosen = one_of("convention", value, CONVENTIONS)
-        if chosen != "diffusers":
-            require_null_embedding(chosen, self.null_embedding)
+        require_null_embedding(chosen, self.null_embedding)
         self._convention = chosen
 
     @property
@@ -94,12 +93,12 @@ class ConventionPipeline(DecoderPipeline):
 
 
 def require_null_embedding(convention: str, null_embedding: Array | None) -> None:
-    """Refuse a convention that reads texts by a null embedding where there is none.
+    """Refuse a convention that reads texts by a null embedding, where there is none.
 
     Raises:
         InvalidInputError: There is none.
     """
-    if null_embedding is None:
+    if convention != "diffusers" and null_embedding is None:
         raise InvalidInputError(
             f"convention={convention!r} needs the null embedding, which these weights have not: "
             "load those that ai-forever published, or take convention='diffusers'"

@@ -16,7 +16,10 @@ from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
-from kandinsky_core.pipelines.kandinsky3.conventions import ConventionPipeline
+from kandinsky_core.pipelines.kandinsky3.conventions import (
+    ConventionPipeline,
+    require_null_embedding,
+)
 from kandinsky_core.pipelines.kandinsky3.prompt_embeds import PromptEmbeds
 from kandinsky_core.pipelines.kandinsky3.texts import (
     States,
@@ -130,6 +133,7 @@ class Kandinsky3Decoder(ConventionPipeline):
             InvalidInputError: A prompt and its states are both given, or neither; a mask is
                 missing; numbers and shapes do not agree; or there is no text encoder for a text.
         """
+        require_null_embedding(self.convention, self.null_embedding)
         texts = check_texts(
             self.unet.config.encoder_hid_dim,
             prompt,

@@ -202,7 +202,7 @@ def _load(
         pipeline.part,
         HubOptions.among({**options, "cache_dir": cache_dir}),
     )
-    if chosen != "diffusers" and "null_embedding" not in options:  # before all else is loaded
+    if "null_embedding" not in options:  # before all else is loaded
         require_null_embedding(chosen, opened.components(["unet"])["unet"].null_embedding())
     pipe = pipeline.from_pretrained(
         opened,

@@ -19,6 +19,7 @@ from kandinsky_core import (
     Kandinsky3Img2ImgPipeline,
     Kandinsky3InpaintPipeline,
     Kandinsky3Pipeline,
+    get_T2I_pipeline,
 )
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.errors import CheckpointError, InvalidInputError
@@ -291,6 +292,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "kandinsky_core.checkpoints.checkpoint.Component.tensors", lambda self: none
     )
     return tmp_path
+
+
+def test_entry_points_refuse_weights_of_diffusers_before_they_load_any(folder: Path) -> None:
+    backend: Any = Backend()
+    with pytest.raises(InvalidInputError, match="published, or take convention='diffusers'"):
+        get_T2I_pipeline(model=folder, backend=backend)
+    assert not backend.loaded
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,10 @@ def test_the_convention_follows_the_weights_and_may_be_set() -> None:
     pipe.convention = "authors"
     with pytest.raises(InvalidInputError, match="convention='mine': choose one of diffusers, men"):
         pipe.convention = "mine"
+    pipe.null_embedding = None
+    with pytest.raises(InvalidInputError, match="convention='authors' needs the null embedding"):
+        pipe("a", **SIZE)
+    pipe.null_embedding = NULL
     output = pipe("a", **SIZE, seed=0)
     assert output.metadata[0]["convention"] == "authors"
     other = AutoPipelineForImage2Image.from_pipe(pipe)
