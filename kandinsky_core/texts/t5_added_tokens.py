@@ -43,8 +43,12 @@ def added_tokens(folder: Path, count: int) -> list[str]:
         )
     tokens = {count + extra - 1 - index: f"<extra_id_{index}>" for index in range(extra)}
     for source, number, token in _written(folder, file, settings):
-        own = isinstance(token, str) and 0 < len(token) <= TOKEN_CHARACTERS
-        if type(number) is not int or not own or not 0 <= number < count + ADDED_TOKENS:
+        if not (
+            isinstance(token, str)
+            and 0 < len(token) <= TOKEN_CHARACTERS
+            and type(number) is int
+            and 0 <= number < count + ADDED_TOKENS
+        ):
             raise CheckpointError(
                 f"{source} adds the token {shown(token)} with the id {shown(number)}; allowed are "
                 f"texts of at most {TOKEN_CHARACTERS:,} characters, and ids below "
