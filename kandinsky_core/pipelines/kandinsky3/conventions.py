@@ -120,7 +120,7 @@ def _rounded(name: str, side: int | None, multiple: int) -> int | None:
 def _truncating(
     finish: Callable[[FloatArray], FloatArray] | None,
 ) -> Callable[[FloatArray], FloatArray]:
-    """Return a function that cuts images in [0, 1] down to multiples of 1/255, and then finishes them.
+    """Return a function that cuts images down to multiples of 1/255, and then finishes them.
 
     Kept pixels that are put back are such already, so they are not to be cut.
     """
