@@ -7,6 +7,7 @@ anything that is needed. Whoever reads it stops at its budget and names the budg
 from __future__ import annotations
 
 __all__ = [
+    "ADDED_TOKENS",
     "COMPARED_BYTES",
     "EXPANDED_BYTES",
     "FRONT_MATTER_BYTES",
@@ -81,6 +82,9 @@ JSON_DIGITS: int = 100
 
 TOKENIZER_BYTES: int = 64 << 20
 """Bytes of one file of a tokenizer; that of XLM-RoBERTa takes 17 MB."""
+
+ADDED_TOKENS: int = 10_000
+"""Tokens beyond the pieces of T5's `spiece.model`; the published tokenizers have 128."""
 
 TOKEN_CHARACTERS: int = 1000
 """Characters of a token that is added to a vocabulary; published ones have at most 15."""

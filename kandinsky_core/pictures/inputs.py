@@ -19,6 +19,7 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.files import read_regular, why_not
 from kandinsky_core.pictures.decoding import decode, reading
 from kandinsky_core.pictures.fetching import fetch, is_url, other_scheme
+from kandinsky_core.pictures.interpolation import linear, nearest
 from kandinsky_core.pictures.modes import (
     check_visible_shape,
     eight_bit,
@@ -35,10 +36,12 @@ __all__ = [
     "as_hints",
     "as_images",
     "as_masks",
+    "as_soft_masks",
     "has_white",
     "load_image",
     "load_mask",
     "padded",
+    "resized_rgb",
 ]
 
 _CHANNELS = (1, 3, 4)
@@ -148,6 +151,23 @@ def as_masks(name: str, value: Any, height: int, width: int) -> FloatArray:
     return (_stacked(found) >= 0.5).astype(np.float32)
 
 
+def as_soft_masks(name: str, value: Any, height: int, width: int) -> FloatArray:
+    """Turn masks into float32 [N, 1, height, width] as ai-forever's inpainting reads them.
+
+    A mask is what `as_masks` takes, but values between 0 and 1 stay, and resizing adds such. A
+    mask of booleans stays one of 0 and 1.
+
+    Raises:
+        InvalidInputError: As for `as_masks`.
+    """
+    found = []
+    for item in _items(name, value, is_mask=True):
+        plane = _grey(name, item)[..., 0]
+        hard = isinstance(item, np.ndarray) and item.dtype.kind == "b"
+        found.append((nearest if hard else linear)(plane, height, width)[None])
+    return _stacked(found)
+
+
 def has_white(mask: Image.Image) -> bool:
     """Return whether a picture, taken for a mask, has a pixel that `as_masks` takes for white.
 
@@ -158,6 +178,28 @@ def has_white(mask: Image.Image) -> bool:
     """
     check_visible_shape("the mask", mask)
     return bool(np.asarray(to_grey(mask, "the mask")).max() >= 0.5 * 255)
+
+
+def resized_rgb(value: Any, height: int, width: int) -> Any:
+    """Resize PIL pictures as ai-forever's inpainting does: as RGB, and from all their pixels.
+
+    `as_images` then finds them of the right size. It would leave out pixels of much larger ones.
+
+    Args:
+        value: A PIL picture, or a list; what else there is stays as it is.
+        height: Pixels.
+        width: Pixels.
+
+    Raises:
+        InvalidInputError: The picture is damaged, or its mode is unknown.
+    """
+    from PIL import Image
+
+    if isinstance(value, (list, tuple)):
+        return [resized_rgb(item, height, width) for item in value]
+    if not isinstance(value, Image.Image):
+        return value
+    return to_rgb(value).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def padded(array: FloatArray, height: int, width: int) -> FloatArray:
@@ -262,8 +304,16 @@ def _mask(name: str, item: Any, height: int, width: int) -> FloatArray:
     from PIL import Image
 
     if isinstance(item, Image.Image):
-        item = to_grey(item.resize((width, height), Image.Resampling.LANCZOS), name)
-        return np.asarray(item, np.float32)[None] / 255
+        item = item.resize((width, height), Image.Resampling.LANCZOS)
+    return _resized(_grey(name, item), height, width).transpose(2, 0, 1)
+
+
+def _grey(name: str, item: Any) -> FloatArray:
+    """Return a mask of its own size as [H, W, 1] in [0, 1]."""
+    from PIL import Image
+
+    if isinstance(item, Image.Image):
+        return np.asarray(to_grey(item, name), np.float32)[..., None] / 255
     planes = _channels_last(name, item, _CHANNELS)
     if planes.dtype.kind in "iu":
         _check_range(name, planes, 0, 255)
@@ -271,9 +321,7 @@ def _mask(name: str, item: Any, height: int, width: int) -> FloatArray:
     _check_range(name, planes, 0, 1)
     check_visible_shape(name, planes)
     planes = planes.astype(np.float32)
-    if planes.shape[-1] > 1:  # colours
-        planes = planes[..., :3] @ _LUMINANCE
-    return _resized(planes, height, width).transpose(2, 0, 1)
+    return planes[..., :3] @ _LUMINANCE if planes.shape[-1] > 1 else planes  # colours
 
 
 def _channels_last(name: str, array: Array, allowed: tuple[int, ...]) -> Array:

@@ -38,6 +38,7 @@ SIBLING_FIELDS = frozenset(
         "eta",
         "euler_at_final",
         "final_sigmas_type",
+        "float32_variance",
         "flow_shift",
         "interpolation_type",
         "lambda_min_clipped",

@@ -3,9 +3,9 @@
 Prompts are neither cleaned nor put into lower case. A row has 128 tokens: the prompt's tokens, the
 end of the text (1), padding (0). The row of an empty prompt is the end of the text and padding.
 
-The published tokenizers have only `spiece.model`, which is read here. The tokens equal those of
-transformers and of SentencePiece itself (tested). One thing is left out: the 100 tokens
-`<extra_id_0>` and so on, which mark gaps in T5's training, are plain text here.
+The published tokenizers have only `spiece.model`, which is read here, and JSON files that add
+tokens. The tokens equal those of transformers' slow T5Tokenizer, which the published pipelines name
+(tested). So `<extra_id_0>` in a prompt is one token.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from kandinsky_core.texts.sentencepiece_file import (
     USER_DEFINED,
     SentencePieceModel,
 )
+from kandinsky_core.texts.t5_added_tokens import added_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -49,14 +50,15 @@ class T5Tokenizer(FileTokenizer):
         """
         pieces = inside(folder, "spiece.model")
         whole = inside(folder, "tokenizer.json").exists() or not pieces.exists()
-        return cls(cls.read(folder) if whole else _from_pieces(pieces), cls.LENGTH, _PADDING)
+        made = cls.read(folder) if whole else _from_pieces(folder, pieces)
+        return cls(made, cls.LENGTH, _PADDING)
 
 
-def _from_pieces(file: Path) -> Tokenizer:
+def _from_pieces(folder: Path, file: Path) -> Tokenizer:
     """Build from `spiece.model` the tokenizer that a `tokenizer.json` would describe.
 
     Raises:
-        CheckpointError: The file is damaged, or is no Unigram model.
+        CheckpointError: A file is damaged, or is no Unigram model.
     """
     from tokenizers import (
         AddedToken,
@@ -73,6 +75,7 @@ def _from_pieces(file: Path) -> Tokenizer:
     ids = {piece.text: index for index, piece in enumerate(model.pieces)}
     if _END not in ids:
         raise CheckpointError(f"{file} has no piece {_END!r}: it is not T5's")
+    added = added_tokens(folder, len(model.pieces))
     with library_errors(file):
         vocabulary = [(piece.text, piece.score) for piece in model.pieces]
         tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=model.unknown))
@@ -87,7 +90,10 @@ def _from_pieces(file: Path) -> Tokenizer:
                 for piece in model.pieces
                 if piece.kind in (UNKNOWN, CONTROL, USER_DEFINED)
             ]
+            + [AddedToken(token, normalized=False) for token in added]
         )
+        if tokenizer.get_vocab_size() != len(model.pieces) + len(added):
+            raise CheckpointError(f"{folder} adds a token to its tokenizer that has two ids")
         tokenizer.post_processor = processors.TemplateProcessing(
             single=["$A", _END], special_tokens=[(_END, ids[_END])]
         )

@@ -6,6 +6,7 @@ is told to put a space before it; `tokenizer.json` files that are published do s
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ TEXTS = (
     "ﬁne café cafe\u0301 \uff21\uff22\uff23 ½ \u200b\u00a0end",
     "a</s>b <pad> <unk> ▁c",
     "red cat " * 100,
+    "a new_id_3 b, x new_id_12 new_id_1, new_id_28 newid_3",
+    "<extra_id_0> red<extra_id_99>cat <extra_id_100>\t<Extra_id_0>\n\uff21 \uff4eew_id_3",
 )
 
 
@@ -73,7 +76,27 @@ def check(folder: Path, tokenizer: Any) -> None:
 
 def test_from_pieces(folder: Path) -> None:
     """As the slow tokenizer, which the published pipelines name."""
-    check(folder, transformers.T5Tokenizer(str(folder / "spiece.model"), extra_ids=0, legacy=True))
+    check(folder, transformers.T5Tokenizer.from_pretrained(folder))
+
+
+@pytest.mark.parametrize("extra_ids", [100, 0])
+def test_added_tokens(folder: Path, tmp_path: Path, extra_ids: int) -> None:
+    """As ai-forever's files list them, and as transformers saves them anew."""
+    itself = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    count = itself.vocab_size()
+    mine = tmp_path / "listed"
+    mine.mkdir()
+    (mine / "spiece.model").write_bytes((folder / "spiece.model").read_bytes())
+    listed = {f"new_id_{index}": count + 127 - index for index in range(28)}
+    (mine / "added_tokens.json").write_text(json.dumps(listed))
+    (mine / "tokenizer_config.json").write_text(json.dumps({"extra_ids": extra_ids}))
+    slow = transformers.T5Tokenizer.from_pretrained(mine)
+    assert (slow("<extra_id_0>").input_ids == [count + 99, 1]) == (extra_ids == 100)
+    assert slow("new_id_3").input_ids == [count + 124, 1]
+    check(mine, slow)
+    slow.save_pretrained(tmp_path / "saved")
+    (tmp_path / "saved/added_tokens.json").unlink()
+    check(tmp_path / "saved", slow)
 
 
 def test_as_sentencepiece_itself(folder: Path) -> None:
@@ -86,7 +109,7 @@ def test_as_sentencepiece_itself(folder: Path) -> None:
 
 def test_from_a_whole_file(folder: Path, tmp_path: Path) -> None:
     fast = transformers.T5TokenizerFast(
-        vocab_file=str(folder / "spiece.model"), extra_ids=0, add_prefix_space=True
+        vocab_file=str(folder / "spiece.model"), add_prefix_space=True
     )
     fast.save_pretrained(tmp_path)
     (tmp_path / "spiece.model").unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FLASH", "abars", "flash", "guided", "sample", "times_of"]
+__all__ = ["FLASH", "abars", "flash", "guided", "sample", "spread", "times_of"]
 
 Array = Any
 Predict = Callable[[Array, int], Array]
@@ -41,10 +41,29 @@ def guided(conditional: Array, unconditional: Array, weight: float) -> Array:
     return (weight + 1) * conditional - weight * unconditional
 
 
+def spread(here: Any, there: Any, eta: Any) -> tuple[Any, Any]:
+    """A step's deviation of fresh noise, and its share of the predicted noise, in one precision.
+
+    The share is NaN where rounding makes its square negative.
+    """
+    one = type(here)(1)
+    sigma = np.sqrt(eta * (one - here / there) * (one - there) / (one - here))
+    with np.errstate(invalid="ignore"):
+        return sigma, np.sqrt(one - there - sigma * sigma)
+
+
 def sample(
-    predict: Predict, draw: Draw, times: list[int], percentile: float, eta: float = 1.0
+    predict: Predict,
+    draw: Draw,
+    times: list[int],
+    percentile: float,
+    eta: float = 1.0,
+    single: bool = False,
 ) -> Array:
-    """The usual loop: noise first, then one draw a step, of which the last has no use."""
+    """The usual loop: noise first, then one draw a step, of which the last has no use.
+
+    `single` takes the share of the predicted noise in float32, as that code does.
+    """
     table = abars()
     x = draw()
     for t, p in zip(times, [*times[1:], 0], strict=True):
@@ -55,8 +74,11 @@ def sample(
         limits = np.maximum(limits, 1).reshape(-1, 1, 1, 1)
         x0 = np.clip(x0, -limits, limits) / limits
         noise = (x - np.sqrt(here) * x0) / np.sqrt(1 - here)
-        sigma = np.sqrt(eta * (1 - here / there) * (1 - there) / (1 - here))
-        x = np.sqrt(there) * x0 + np.sqrt(1 - there - sigma**2) * noise
+        sigma, share = spread(here, there, eta)
+        if single:
+            rounded = spread(np.float32(here), np.float32(there), np.float32(eta))[1]
+            share = share if np.isnan(rounded) else rounded
+        x = np.sqrt(there) * x0 + share * noise
         fresh = draw()
         x = (x + sigma * fresh if p else x).astype(np.float32)
     return x

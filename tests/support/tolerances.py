@@ -72,7 +72,6 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "3 flash latents": Tolerance("Flash's latents, whose values grow", "relative", 1e-5, None),
     "3 picture alone": Tolerance("a picture of several, with it alone", "largest", 2e-5, None),
     "3 picture in blocks": Tolerance("with T5 streamed, and at once", "largest", 5e-5, None),
-    "3 entry point": Tolerance("8-bit pictures, with those of arrays", "largest", 3e-3, None),
     "golden picture": Tolerance("`shapes`, with a file in float16", "largest", 1e-3, 2.5e-4),
     "hint": Tolerance("depth hints, with the model card's code", "largest", 1e-6, None),
     # Tables and random numbers, with diffusers and PyTorch.

@@ -13,17 +13,21 @@ import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.denoising.loop import require_finite
-from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
+from kandinsky_core.pipelines.kandinsky3.conventions import (
+    ConventionPipeline,
+    require_null_embedding,
+)
 from kandinsky_core.pipelines.kandinsky3.prompt_embeds import PromptEmbeds
 from kandinsky_core.pipelines.kandinsky3.texts import (
-    CONVENTIONS,
     States,
     Texts,
     check_texts,
     conditioning_of,
     fitted,
+    of_length,
     text_length,
     tokens_of,
 )
@@ -35,21 +39,17 @@ from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, T5TextEncoder
 from kandinsky_core.texts.beautify import beautifier_for
 from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
-from kandinsky_core.validation import as_batch, one_of, positive_int
+from kandinsky_core.validation import as_batch, positive_int
 
 __all__ = ["Kandinsky3Decoder", "picture_size"]
 
 _SIDE = 1024  # pixels that the published UNet was trained at; its config does not say
 
 
-class Kandinsky3Decoder(DecoderPipeline):
+class Kandinsky3Decoder(ConventionPipeline):
     """Base of the pipelines of Kandinsky 3.
 
-    Attributes:
-        null_embedding: The vector [D] that stands for an empty text; None for diffusers' weights,
-            which were published without it.
-        text_convention: `original` where there is a null embedding, else `diffusers`; it may be
-            set. See `kandinsky_core.pipelines.kandinsky3.texts`.
+    The null embedding is None for diffusers' weights, which were published without it.
     """
 
     component_names: ClassVar[tuple[str, ...]] = (
@@ -95,8 +95,6 @@ class Kandinsky3Decoder(DecoderPipeline):
         )
         self.tokenizer: T5Tokenizer | None
         self.text_encoder: T5TextEncoder | None
-        self.null_embedding: Array | None
-        self._text_convention = "diffusers" if null_embedding is None else "original"
 
     @classmethod
     def check_configs(cls, configs: Mapping[str, Any]) -> None:
@@ -115,26 +113,6 @@ class Kandinsky3Decoder(DecoderPipeline):
                 f"{cls.__name__} does not fit a UNet with {unet.in_channels} input channels: "
                 "4 are for pictures from text, 9 for inpainting"
             )
-
-    @property
-    def text_convention(self) -> str:
-        """How the UNet reads padding and an empty text; see the class."""
-        return self._text_convention
-
-    @text_convention.setter
-    def text_convention(self, value: str) -> None:
-        chosen = one_of("text_convention", value, CONVENTIONS)
-        if chosen == "original" and self.null_embedding is None:
-            raise InvalidInputError(
-                "text_convention='original' needs the null embedding, which these weights have "
-                "not: load those that ai-forever published, or set pipe.null_embedding"
-            )
-        self._text_convention = chosen
-
-    def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
-        super()._take_over(other, had, taken)
-        if self.null_embedding is not None or other.text_convention == "diffusers":
-            self.text_convention = other.text_convention
 
     @property
     def default_size(self) -> int:
@@ -176,6 +154,7 @@ class Kandinsky3Decoder(DecoderPipeline):
             InvalidInputError: A prompt and its states are both given, or neither; a mask is
                 missing; numbers and shapes do not agree; or there is no text encoder for a text.
         """
+        require_null_embedding(self.convention, self.null_embedding)
         texts = check_texts(
             self._text_width,
             prompt,
@@ -251,16 +230,17 @@ class Kandinsky3Decoder(DecoderPipeline):
     def _encode(self, texts: Texts, guided: bool) -> list[States]:
         """Return states and masks of one length; with guidance the unconditional ones come first.
 
-        A negative prompt keeps as many tokens as the states of its prompt have. In `original`, as
-        in the reference, it has no more tokens than its prompt, and the last one is the end of the
-        text. It keeps its own mask; the reference takes the prompt's.
+        A negative prompt keeps as many tokens as the states of its prompt have. Unless diffusers is
+        followed, it has no more tokens than its prompt, and the last one is the end of the text. It
+        keeps its own mask, where the authors' code takes the prompt's.
         """
         negatives = texts.negatives if guided else None
         tokens = [self._tokens(texts.prompts)] if texts.prompts else []
         if negatives:
             mask = texts.states[1] if texts.states is not None else tokens[0][1]
-            original = self.text_convention == "original"
-            tokens.append(self._tokens(negatives, mask.sum(axis=1) if original else None))
+            cut = self.convention != "diffusers"
+            ids, own = self._tokens(negatives, mask.sum(axis=1) if cut else None)
+            tokens.append((ids, of_length(mask, ids.shape[1]) if self._as_authors else own))
         encoded = self._encode_tokens(tokens)
         positive = texts.states or encoded[0]
         length = positive[0].shape[1] if texts.states else text_length(positive[1])
@@ -281,6 +261,11 @@ class Kandinsky3Decoder(DecoderPipeline):
             return []
         assert self.text_encoder is not None
         ids, mask = (np.concatenate(part) for part in zip(*tokens, strict=True))
+        if ids.max() >= self.text_encoder.config.vocab_size:
+            raise CheckpointError(
+                f"the tokenizer gives the token {ids.max()}, and the text encoder knows "
+                f"{self.text_encoder.config.vocab_size}: load both from one model"
+            )
         states = self.text_encoder.encode(ids, mask)
         require_finite(states, "the text encoder", self.text_encoder.dtype)
         states = states * mask[..., None]
@@ -302,8 +287,8 @@ class Kandinsky3Decoder(DecoderPipeline):
             np.concatenate([np.repeat(row[part], copies, axis=0) for row in rows])
             for part in range(2)
         )
-        original = self.text_convention == "original"
-        return conditioning_of((states, mask), self.null_embedding if original else None)
+        trained = None if self.convention == "diffusers" else self.null_embedding
+        return conditioning_of((states, mask), trained)
 
     def _texts_of_pictures(self, request: DecoderRequest) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = request.texts.facts(request.count // request.texts.count)

@@ -8,17 +8,21 @@ arguments there, each takes `model` (a folder or hub id in place of ai-forever/K
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.pipelines.kandinsky3.conventions import CONVENTIONS, require_null_embedding
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
 from kandinsky_core.pipelines.kandinsky3.flash import Kandinsky3FlashPipeline
 from kandinsky_core.pipelines.kandinsky3.inpainting import Kandinsky3InpaintPipeline
 from kandinsky_core.pipelines.kandinsky3.text_to_image import Kandinsky3Pipeline
 from kandinsky_core.schedulers import Kandinsky3Scheduler
-from kandinsky_core.validation import positive_int, real_number
+from kandinsky_core.validation import one_of, positive_int, real_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,7 +85,8 @@ class Kandinsky3T2IPipeline(_EntryPipeline):
     ) -> list[Image.Image]:
         """Make pictures, `bs` at a time.
 
-        As there, Flash ignores `negative_text`, `guidance_scale`, `steps` and `eta`.
+        As there, sides are rounded down to multiples of 8, and Flash ignores `negative_text`,
+        `guidance_scale`, `steps` and `eta`.
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
@@ -117,7 +122,10 @@ class Kandinsky3InpaintingPipeline(_EntryPipeline):
         paste_back: bool = False,
         seed: int | None = None,
     ) -> list[Image.Image]:
-        """Make pictures of the size of `image`, repainted where `mask` [H, W] is 1.
+        """Make pictures that are repainted where `mask` [H, W] is 1.
+
+        Their sides are those of `image`, rounded down to multiples of 64, and have at most as many
+        pixels as 1024 x 1024.
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
@@ -144,69 +152,100 @@ def _guidance(name: str, value: Any) -> float:
     return scale
 
 
-def get_T2I_pipeline(
-    device_map: Any = None, dtype_map: Any = "float32", **options: Any
-) -> Kandinsky3T2IPipeline:
-    """Load text to image; see the module and `_load`."""
-    return Kandinsky3T2IPipeline(_load(Kandinsky3Pipeline, device_map, dtype_map, **options))
-
-
-def get_T2I_Flash_pipeline(
-    device_map: Any = None, dtype_map: Any = "float32", **options: Any
-) -> Kandinsky3T2IPipeline:
-    """Load text to image in four steps; see the module and `_load`."""
-    return Kandinsky3T2IPipeline(_load(Kandinsky3FlashPipeline, device_map, dtype_map, **options))
-
-
-def get_inpainting_pipeline(
-    device_map: Any = None, dtype_map: Any = "float32", **options: Any
-) -> Kandinsky3InpaintingPipeline:
-    """Load inpainting; see the module and `_load`."""
-    pipe = _load(Kandinsky3InpaintPipeline, device_map, dtype_map, **options)
-    return Kandinsky3InpaintingPipeline(pipe)
+Made = TypeVar("Made", Kandinsky3T2IPipeline, Kandinsky3InpaintingPipeline)
 
 
 def _load(
     pipeline: type[Kandinsky3Decoder],
-    device_map: Any,
-    dtype_map: Any,
-    *,
+    device_map: Any = None,
+    dtype_map: Any = "float32",
+    low_cpu_mem_usage: bool = True,
     load_in_8bit: bool = False,
     load_in_4bit: bool = False,
+    cache_dir: str | Path | None = None,
     unet_path: str | Path | None = None,
     text_encoder_path: str | Path | None = None,
     movq_path: str | Path | None = None,
+    *,
     model: str | Path | None = None,
+    convention: str = "authors",
     **options: Any,
 ) -> Kandinsky3Decoder:
-    """Load a pipeline with the arguments that the entry points take.
+    """Load a pipeline that makes the pictures that ai-forever's code makes.
 
     Args:
-        pipeline: The class of the pipeline.
         device_map: A device, or one for each of `unet`, `text_encoder`, `movq`.
         dtype_map: A dtype, or one for each of these. MoVQ computes in float32 in any case.
+        low_cpu_mem_usage: Has no effect: weights are always streamed.
         load_in_8bit: Refused: streaming the text encoder needs less memory.
         load_in_4bit: Refused for the same reason.
+        cache_dir: Folder of the hub's cache; None takes the usual one.
         unet_path: The UNet's file, under its published name.
         text_encoder_path: The folder `flan_ul2_encoder`, beside that file.
         movq_path: The file `movq.pt`, beside it too.
         model: A folder or hub id, in place of these paths.
+        convention: See `kandinsky_core.pipelines.kandinsky3.conventions`. Weights in diffusers'
+            layout have no null embedding, so they need `diffusers`.
         **options: Further arguments of `from_pretrained`.
 
     Raises:
+        InvalidInputError: An argument is refused, or the weights have no null embedding.
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     if load_in_8bit or load_in_4bit:
         raise InvalidInputError(
             "load_in_8bit, load_in_4bit: not supported; text_encoder_loading='streamed' needs 2 GB"
         )
-    paths = {Path(path) for path in (unet_path, text_encoder_path, movq_path) if path is not None}
-    folders = {path.parent for path in paths}
+    chosen = one_of("convention", convention, CONVENTIONS)
+    opened = OpenedModel.of(
+        _folder([unet_path, text_encoder_path, movq_path], model),
+        pipeline.part,
+        HubOptions.among({**options, "cache_dir": cache_dir}),
+    )
+    if "null_embedding" not in options:  # before all else is loaded
+        require_null_embedding(chosen, opened.components(["unet"])["unet"].null_embedding())
+    pipe = pipeline.from_pretrained(
+        opened,
+        device=device_map,
+        dtype=dtype_map,
+        low_cpu_mem_usage=low_cpu_mem_usage,
+        cache_dir=cache_dir,
+        **options,
+    )
+    pipe.convention = chosen
+    return pipe
+
+
+def _folder(paths: list[str | Path | None], model: str | Path | None) -> str | Path:
+    """Return the model that paths of its parts, or `model`, name."""
+    folders = {Path(path).parent for path in paths if path is not None}
     if len(folders) > 1 or (folders and model is not None):
         raise InvalidInputError(
             "unet_path, text_encoder_path and movq_path must lie in one folder, as published; "
             "give that folder as model="
         )
-    return pipeline.from_pretrained(
-        next(iter(folders), model or _MODEL), device=device_map, dtype=dtype_map, **options
-    )
+    return next(iter(folders), model or _MODEL)
+
+
+def _entry_point(
+    name: str, pipeline: type[Kandinsky3Decoder], made: type[Made]
+) -> Callable[..., Made]:
+    """Return the function of a name: `_load` for one class of pipelines."""
+
+    def entry_point(*args: Any, **kwargs: Any) -> Made:
+        return made(_load(pipeline, *args, **kwargs))
+
+    _, *own = signature(_load).parameters.values()
+    entry_point.__signature__ = Signature(own)  # type: ignore[attr-defined]
+    entry_point.__name__ = entry_point.__qualname__ = name
+    entry_point.__doc__ = _load.__doc__
+    return entry_point
+
+
+get_T2I_pipeline = _entry_point("get_T2I_pipeline", Kandinsky3Pipeline, Kandinsky3T2IPipeline)
+get_T2I_Flash_pipeline = _entry_point(
+    "get_T2I_Flash_pipeline", Kandinsky3FlashPipeline, Kandinsky3T2IPipeline
+)
+get_inpainting_pipeline = _entry_point(
+    "get_inpainting_pipeline", Kandinsky3InpaintPipeline, Kandinsky3InpaintingPipeline
+)

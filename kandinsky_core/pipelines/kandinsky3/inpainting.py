@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.pictures.inputs import as_soft_masks, resized_rgb
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder, picture_size
 from kandinsky_core.pipelines.shared.call_options import Callback
 from kandinsky_core.pipelines.shared.decoder import (
@@ -18,7 +20,7 @@ from kandinsky_core.pipelines.shared.decoder import (
 )
 from kandinsky_core.pipelines.shared.inpainting import InpaintDecoder, pasting
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
-from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.validation import positive_int
 
@@ -31,9 +33,9 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
     """Inpainting with the UNet that reads the mask and the masked picture beside the sample.
 
     Source: `get_inpainting_pipeline` of ai-forever/Kandinsky-3; diffusers has none. Differences:
-    the picture keeps its size (there it is rounded down to multiples of 64), up to as many pixels
-    as 1024 x 1024 have; a mask of another size is white or black from one half on (there its edge
-    becomes soft); and negative prompts work.
+    negative prompts work, and so do masks of booleans. Unless `convention` is `authors`, the
+    picture keeps its size (there it is rounded down to multiples of 64), up to as many pixels as
+    1024 x 1024 have, and a mask is white or black from one half on (there it may be soft).
     """
 
     def prepare(
@@ -74,7 +76,9 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
             paste_back: Put the kept pixels back exactly. Without it the whole picture is painted
                 anew, the kept part much as it was.
         """
-        height, width = picture_size(image, height, width, _LARGEST)
+        height, width = self._size(
+            *picture_size(image, height, width, _LARGEST), self.movq_scale_factor**2
+        )
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
             callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
@@ -116,17 +120,39 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
             finish=pasting(request),
         )
 
+    def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
+        """Return the picture as pixels [N, 3, H, W] in [-1, 1]; see `InpaintDecoder`."""
+        if self._as_authors:
+            image = resized_rgb(image, plan.height, plan.width)
+        return super().check_image(image, plan)
+
+    def check_mask(self, mask_image: Any, plan: DecoderPlan) -> FloatArray:
+        """Return masks [N, 1, H, W]; see `InpaintDecoder`. For the authors, soft ones stay soft.
+
+        Raises:
+            InvalidInputError: The mask image is no mask, or it leaves nothing to repaint.
+        """
+        if not self._as_authors:
+            return super().check_mask(mask_image, plan)
+        masks = as_soft_masks("mask_image", mask_image, plan.height, plan.width)
+        for row, mask in enumerate(masks):
+            if not mask.any():
+                raise InvalidInputError(
+                    f"mask_image {row} is all black: white is repainted, black is kept"
+                )
+        return masks
+
     def _known(self, request: DecoderRequest) -> FloatArray:
         """Return what the UNet reads beside the sample, [B, 1 + C, h, w].
 
-        These are the mask, 1 where the picture is kept, and the latents of the picture, whose
-        repainted part is mid-grey.
+        These are the mask, 1 where the picture is kept, and the latents of the picture, which is
+        mid-grey where it is not wholly kept.
         """
         assert request.pixels is not None
         assert request.masks is not None
         rows = max(len(request.pixels), len(request.masks))
-        pixels, masks = one_for_each(request.pixels, rows), one_for_each(request.masks, rows)
-        latents = self._latents(pixels * (1 - masks), request.plan)
+        pixels, keep = one_for_each(request.pixels, rows), one_for_each(1 - request.masks, rows)
+        latents = self._latents(pixels * (keep == 1), request.plan)
         factor = self.movq_scale_factor
-        keep = 1 - masks[..., ::factor, ::factor]  # the cells that nearest interpolation takes
-        return one_for_each(np.concatenate([keep, latents], axis=1), request.count)
+        cells = keep[..., ::factor, ::factor]  # those that nearest interpolation takes
+        return one_for_each(np.concatenate([cells, latents], axis=1), request.count)

@@ -22,7 +22,7 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
     Source: diffusers' pipeline of the same name. Differences: the picture has the size asked for,
     masks are repeated as the states are for several prompts with several pictures each, and one
     negative prompt may stand for all. ai-forever's own weights read texts by their own convention:
-    see `text_convention`.
+    see `convention`.
     """
 
     def prepare(
@@ -59,6 +59,7 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
             guidance_scale: Weight w in (w + 1) conditional - w unconditional; off at 1 and below.
             height: Height in pixels, any; None is 1024.
         """
+        height, width = self._size(height, width, self.movq_scale_factor)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
             callback_on_step_end,

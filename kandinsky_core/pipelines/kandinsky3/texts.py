@@ -1,8 +1,8 @@
-"""Makes the tokens, states and masks that Kandinsky 3's UNet reads of texts, in two conventions.
+"""Makes the tokens, states and masks that Kandinsky 3's UNet reads of texts, in two ways.
 
-In `diffusers`, the states of padding are zero and are projected as all others are; an empty text is
-zero states and a mask of False. In `original`, ai-forever's, padding is zero after the projection;
-an empty text is one token with an embedding that was trained for it.
+In diffusers, the states of padding are zero and are projected as all others are; an empty text is
+zero states and a mask of False. In ai-forever's code, padding is zero after the projection; an
+empty text is one token with an embedding that was trained for it. See `conventions` beside this.
 """
 
 from __future__ import annotations
@@ -20,17 +20,15 @@ from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
 from kandinsky_core.validation import as_batch
 
 __all__ = [
-    "CONVENTIONS",
     "States",
     "Texts",
     "check_texts",
     "conditioning_of",
     "fitted",
+    "of_length",
     "text_length",
     "tokens_of",
 ]
-
-CONVENTIONS = ("diffusers", "original")
 
 # States [P, L, H] and the mask [P, L], True on tokens.
 States = tuple[FloatArray, Array]
@@ -156,12 +154,14 @@ def text_length(mask: Array) -> int:
 
 def fitted(found: States, length: int) -> States:
     """Cut or pad states and mask to a length."""
-    states, mask = (array[:, :length] for array in found)
-    missing = length - states.shape[1]
-    return (
-        np.pad(states, ((0, 0), (0, missing), (0, 0))),
-        np.pad(mask, ((0, 0), (0, missing))),
-    )
+    states, mask = found
+    return of_length(states, length), of_length(mask, length)
+
+
+def of_length(rows: Array, length: int) -> Array:
+    """Cut rows [P, L, ...] to a length, or pad them with zeros."""
+    missing = max(0, length - rows.shape[1])
+    return np.pad(rows[:, :length], [(0, 0), (0, missing), *[(0, 0)] * (rows.ndim - 2)])
 
 
 def conditioning_of(found: States, null_embedding: Array | None) -> dict[str, Array]:
@@ -169,7 +169,7 @@ def conditioning_of(found: States, null_embedding: Array | None) -> dict[str, Ar
 
     Args:
         found: States and mask, the unconditional rows first.
-        null_embedding: The null embedding [D] in the convention `original`; None in `diffusers`.
+        null_embedding: The null embedding [D]; None for diffusers' way.
     """
     states, mask = found
     if null_embedding is None:

@@ -88,6 +88,10 @@ class DecoderPipeline(DiffusionPipeline):
         return super()._leading if self.unet is None else self.unet
 
     @property
+    def _sampler(self) -> Scheduler:
+        return self.scheduler
+
+    @property
     def movq_scale_factor(self) -> int:
         """Pixels to a latent cell along a side: 8 for the published models."""
         return self.movq.scale_factor
@@ -129,7 +133,7 @@ class DecoderPipeline(DiffusionPipeline):
             guidance_scale=real_number("guidance_scale", guidance_scale),
             strength=strength,
             output_type=require_torch_for(one_of("output_type", output_type, IMAGE_OUTPUT_TYPES)),
-            schedule=self.scheduler.schedule(steps, start),
+            schedule=self._sampler.schedule(steps, start),
             latent_shape=(
                 self.movq.config.latent_channels,
                 latent_size(height, self.movq_scale_factor),

@@ -91,18 +91,18 @@ def test_a_dtype_holds_for_both(pipe: Any) -> None:
     assert pipe.prior_prior.dtype == "float32", "the decoder has no prior"
 
 
-def test_kandinsky_3_keeps_its_text_convention() -> None:
+def test_kandinsky_3_keeps_its_convention() -> None:
     pipe = fakes_3.pipeline(null_embedding=fakes_3.NULL)
-    pipe.text_convention = "diffusers"
+    pipe.convention = "diffusers"
     for made in (
         kandinsky.Kandinsky3Img2ImgPipeline.from_pipe(pipe),
         AutoPipelineForImage2Image.from_pipe(pipe),
     ):
         assert made.null_embedding is not None
-        assert made.text_convention == "diffusers"
-    pipe.text_convention = "original"
+        assert made.convention == "diffusers"
+    pipe.convention = "authors"
     made = kandinsky.Kandinsky3Img2ImgPipeline.from_pipe(pipe, null_embedding=None)
-    assert made.text_convention == "diffusers", "there is no other without the embedding"
+    assert made.convention == "diffusers", "there is no other without the embedding"
 
 
 @pytest.mark.parametrize(

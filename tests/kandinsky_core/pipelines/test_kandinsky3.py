@@ -19,9 +19,10 @@ from kandinsky_core import (
     Kandinsky3Img2ImgPipeline,
     Kandinsky3InpaintPipeline,
     Kandinsky3Pipeline,
+    get_T2I_pipeline,
 )
 from kandinsky_core.checkpoints.hub import HubOptions
-from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.kandinsky3.decoder import picture_size
 from kandinsky_core.pipelines.kandinsky3.texts import tokens_of
 from kandinsky_core.pipelines.shared.loading import load_components
@@ -88,7 +89,7 @@ class UNet(FakeNetwork):
 def pipeline(kind: Any = Kandinsky3Pipeline, **changes: Any) -> Any:
     parts = {
         "tokenizer": Tokenizer(),
-        "text_encoder": TextEncoder(),
+        "text_encoder": TextEncoder(vocab_size=10),
         "unet": UNet(9 if kind is Kandinsky3InpaintPipeline else 4),
         "scheduler": DDPMScheduler(),
         "movq": FakeAutoencoder(block_out_channels=(1, 1, 1), latent_channels=4),
@@ -127,9 +128,31 @@ def test_original_convention() -> None:
     assert told["attention_mask"].tolist() == [[True, True, False]] * 4
     assert not told["null_embedding"].any()
     with pytest.raises(InvalidInputError, match="needs the null embedding, which these weights"):
-        pipeline().text_convention = "original"
+        pipeline().convention = "mended"
     with pytest.raises(InvalidInputError, match=r"null_embedding has shape \(2,\)"):
         pipeline(null_embedding=np.zeros(2))
+
+
+def test_a_negative_prompt_is_seen_through_its_prompt_s_mask_in_the_authors_convention() -> None:
+    """The states are the ids: 0 is padding that is seen, where -5 would be some that is not."""
+    pipe = pipeline(null_embedding=NULL)
+    pipe.convention = "authors"
+    for negative, ids in (("d", [3, 9, 0]), ("", [9, 0, 0]), ("abcd", [7, 1, 9])):
+        for given in ("ab", None):
+            embeds = {} if given else dict(pipe.encode_prompt("ab", False))
+            pipe(given, negative_prompt=negative, **embeds, **SIZE, seed=0)
+            told = pipe.unet.told
+            assert told["text_encoder_hidden_states"][0, :3, 0].tolist() == ids
+            assert told["attention_mask"].tolist() == [[True] * 3 + [False]] * 2
+            assert told["projected_mask"].tolist() == [[True] * 3 + [False]] * 2
+    pipe.convention = "mended"
+    pipe("ab", negative_prompt="d", **SIZE, seed=0)
+    assert pipe.unet.told["attention_mask"][0].tolist() == [True, True, False, False]
+
+
+def test_tokens_that_the_text_encoder_does_not_know_are_refused() -> None:
+    with pytest.raises(CheckpointError, match="the token 9, and the text encoder knows 9: load"):
+        pipeline(text_encoder=TextEncoder(vocab_size=9))("ab", **SIZE)
 
 
 def test_a_saved_embedding_of_no_text_is_no_text() -> None:
@@ -269,6 +292,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "kandinsky_core.checkpoints.checkpoint.Component.tensors", lambda self: none
     )
     return tmp_path
+
+
+def test_entry_points_refuse_weights_of_diffusers_before_they_load_any(folder: Path) -> None:
+    backend: Any = Backend()
+    with pytest.raises(InvalidInputError, match="published, or take convention='diffusers'"):
+        get_T2I_pipeline(model=folder, backend=backend)
+    assert not backend.loaded
 
 
 @pytest.mark.parametrize(

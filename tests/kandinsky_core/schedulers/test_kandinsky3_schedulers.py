@@ -10,6 +10,7 @@ import pytest
 from kandinsky_core import DDPMScheduler, Kandinsky3FlashScheduler, Kandinsky3Scheduler
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.schedulers import scheduler_by_name, scheduler_from_config, step
+from kandinsky_core.schedulers.schedule import ROW_FIELDS
 from tests.support import kandinsky3_reference as reference
 
 SHAPE = (2, 4, 6, 8)
@@ -50,6 +51,45 @@ def test_every_step_is_that_of_the_transcription(steps: int, percentile: float, 
     expected = reference.sample(predict, theirs, times, percentile, eta)
     np.testing.assert_allclose(run(schedule, draw(), draw), expected, atol=2e-5)
     np.testing.assert_array_equal(draw(), theirs())  # as many numbers were drawn
+
+
+@pytest.mark.parametrize(
+    ("steps", "rounded", "exact"),
+    [
+        (5, 2.441e-4, 1.456e-4),
+        (10, 3.45e-4, 3.10e-4),
+        (25, 8.10e-4, 7.88e-4),
+        (30, 9.77e-4, 9.28e-4),
+        (50, 1.582e-3, 1.580e-3),
+    ],
+)
+def test_in_float32_the_first_step_keeps_more_of_the_noise(
+    steps: int, rounded: float, exact: float
+) -> None:
+    """At timestep 999 the sample is noise, so its factor is that of the predicted noise."""
+    factor = ROW_FIELDS.index("mean_from_sample")
+    first = Kandinsky3Scheduler(float32_variance=True).schedule(steps).rows[0, factor]
+    assert first == pytest.approx(rounded, rel=1e-3)
+    assert Kandinsky3Scheduler().schedule(steps).rows[0, factor] == pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_in_float32_no_root_is_taken_of_what_rounding_made_negative(steps: int) -> None:
+    table = reference.abars().astype(np.float32)
+    times = [*reference.times_of(steps), 0]
+    assert np.isnan(reference.spread(table[999], table[times[1]], np.float32(1))[1])
+    schedule = Kandinsky3Scheduler(float32_variance=True).schedule(steps)
+    np.testing.assert_array_equal(schedule.rows[0], Kandinsky3Scheduler().schedule(steps).rows[0])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 30])
+@pytest.mark.parametrize("eta", [1.0, 0.3, 0.0])
+def test_every_step_in_float32_is_that_of_the_transcription(steps: int, eta: float) -> None:
+    schedule = Kandinsky3Scheduler(eta=eta, float32_variance=True).schedule(steps)
+    draw, theirs = stream(), stream()
+    times = reference.times_of(steps)
+    expected = reference.sample(predict, theirs, times, 0.99, eta, single=True)
+    np.testing.assert_allclose(run(schedule, draw(), draw), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import struct
 from pathlib import Path
@@ -112,6 +113,40 @@ def test_damaged_files_are_refused(tmp_path: Path, data: bytes, message: str) ->
     (tmp_path / "spiece.model").write_bytes(data)
     with pytest.raises(CheckpointError, match=message):
         T5Tokenizer.from_pretrained(tmp_path)
+
+
+def test_tokens_beyond_the_pieces(folder: Path) -> None:
+    """Behind 9 pieces come the usual 100 tokens, and those of a file with an id left out."""
+    (folder / "added_tokens.json").write_text(json.dumps({"new_id_1": 111, "new_id_12": 110}))
+    ids, _ = T5Tokenizer.from_pretrained(folder)(["cat<extra_id_0>cat new_id_12 new_id_1"])
+    assert list(ids[0, :6]) == [4, 108, 4, 110, 111, 1]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"extra_ids": 1}))
+    ids, _ = T5Tokenizer.from_pretrained(folder)(["<extra_id_0>"])
+    assert list(ids[0, :2]) == [9, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("added_tokens.json", {"new": -1}, "the token 'new' with the id -1; allowed are"),
+        ("added_tokens.json", {"new": True}, "the id True"),
+        ("added_tokens.json", {"new": 10**6}, "the id 1000000"),
+        ("added_tokens.json", {"": 200}, "the token ''"),
+        ("added_tokens.json", {"new": 200, "<extra_id_0>": 201}, "that has two ids"),
+        ("added_tokens.json", ["new"], "not a JSON object"),
+        ("tokenizer_config.json", {"extra_ids": -1}, "extra_ids is -1, allowed"),
+        ("tokenizer_config.json", {"extra_ids": 10**9}, "extra_ids is 1000000000"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"9" * 5000: "a"}}, "with the id '999"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"200": {"content": 3}}}, "token 3 "),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"200": "x" * 1001}}, "token 'xxx"),
+    ],
+)
+def test_damaged_lists_of_added_tokens_are_refused(
+    folder: Path, name: str, content: Any, message: str
+) -> None:
+    (folder / name).write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=message):
+        T5Tokenizer.from_pretrained(folder)
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
