@@ -72,15 +72,21 @@ class ConventionPipeline(DecoderPipeline):
         return scheduler
 
     def _size(
-        self, height: int | None, width: int | None, multiple: int
+        self, height: int | None, width: int | None, halvings: int = 1
     ) -> tuple[int | None, int | None]:
-        """Return a size as it is, or for the authors rounded down to multiples.
+        """Return a size as it is, or for the authors rounded down.
+
+        Args:
+            height: Pixels, or None.
+            width: Pixels, or None.
+            halvings: 1 rounds to whole latent cells, 2 to what the UNet's levels take.
 
         Raises:
             InvalidInputError: A side is no positive integer, or nothing is left of it.
         """
         if not self._as_authors:
             return height, width
+        multiple = self.movq_scale_factor**halvings
         return _rounded("height", height, multiple), _rounded("width", width, multiple)
 
     def _images(

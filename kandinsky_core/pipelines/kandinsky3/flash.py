@@ -60,7 +60,7 @@ class Kandinsky3FlashPipeline(Kandinsky3Decoder):
             negative_prompt: None, because it has no effect without guidance.
             height: Height in pixels, any; None is 1024.
         """
-        height, width = self._size(height, width, self.movq_scale_factor)
+        height, width = self._size(height, width)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
             callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict

@@ -76,9 +76,7 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
             paste_back: Put the kept pixels back exactly. Without it the whole picture is painted
                 anew, the kept part much as it was.
         """
-        height, width = self._size(
-            *picture_size(image, height, width, _LARGEST), self.movq_scale_factor**2
-        )
+        height, width = self._size(*picture_size(image, height, width, _LARGEST), halvings=2)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
             callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict

@@ -59,7 +59,7 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
             guidance_scale: Weight w in (w + 1) conditional - w unconditional; off at 1 and below.
             height: Height in pixels, any; None is 1024.
         """
-        height, width = self._size(height, width, self.movq_scale_factor)
+        height, width = self._size(height, width)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
             callback_on_step_end,

@@ -195,7 +195,7 @@ def test_from_the_hub(hub: FakeHub, tmp_path: Path) -> None:
 
 def take_adapters(fake: Any, values: Arrays) -> None:
     """Let a fake network hold weights that adapters change."""
-    fake.__class__ = type("Adapted", (Network, type(fake)), {})
+    fake.__class__ = type("Adapted", (Network, type(fake)), {"dtype": "float32"})
     fake.weights, fake._originals, fake._adapters = dict(values), {}, AdapterSet()
 
 

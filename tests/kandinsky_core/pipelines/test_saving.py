@@ -123,12 +123,12 @@ def test_dtype_variant_and_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_merged_lora_stays_in_what_is_saved(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipe = load(KandinskyV22Pipeline)
     name = "conv_in.bias"
     pipe.unet.update_weights({name: np.full_like(pipe.unet.weights[name], 7)})
-    pipe.origin["lora"] = "x.safetensors:1"
+    monkeypatch.setattr(type(pipe), "lora_facts", {"lora": "x.safetensors:1"})
     with caplog.at_level(logging.INFO, "kandinsky_core"):
         pipe.save_pretrained(tmp_path)
     assert "the LoRA x.safetensors:1 is merged into what is saved" in caplog.text
