@@ -58,7 +58,7 @@ class OnDemandTextEncoder(WithoutWeights):
         """See `kandinsky_core.seam.networks.Network.compilations`."""
         return self._streamed.compilations
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `kandinsky_core.seam.networks.Network.to`; it takes effect with the next text."""
         self._streamed.to(device=device, dtype=dtype)
         self._states.clear()

@@ -60,10 +60,10 @@ class JaxDenoiser(JaxNetwork):
         weights, batch = self.placed_weights(), self._place.batch(np.zeros(1))
         return tiled_form(self._module_class, self.config, self.dtype, weights, program, batch)
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `JaxNetwork.to`."""
         self._tiled = self._tiled_shapes = None
-        super().to(device=device, dtype=dtype)
+        super().move(device=device, dtype=dtype)
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         self._tiled = None

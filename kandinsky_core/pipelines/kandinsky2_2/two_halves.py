@@ -16,6 +16,7 @@ from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_ro
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
+from kandinsky_core.pipelines.shared.foreign_options import known_options
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
 from kandinsky_core.seam.backend import Backend
@@ -143,6 +144,7 @@ class CombinedPipeline(DiffusionPipeline):
             ModelNotFoundError: The decoder names no prior and none was given.
             KandinskyError: See `DiffusionPipeline.from_pretrained`.
         """
+        options = known_options(options)
         ready = {name: options.pop(name) for name in cls.component_names if name in options}
         prior_ready = {
             name.removeprefix(_PRIOR_PREFIX): component

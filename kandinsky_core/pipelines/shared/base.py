@@ -15,21 +15,24 @@ from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
+from kandinsky_core.pipelines.shared.component_values import without_wrappers
+from kandinsky_core.pipelines.shared.foreign_options import known_options
 from kandinsky_core.pipelines.shared.loading import load_components
+from kandinsky_core.pipelines.shared.memory_calls import MemoryCalls
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
 from kandinsky_core.public_names import HOMES, public
 from kandinsky_core.seam.backend import Backend
-from kandinsky_core.seam.devices import DEVICE_KINDS, device_name
-from kandinsky_core.seam.dtypes import DTYPES, chosen_dtype, dtype_name, is_dtype
+from kandinsky_core.seam.dtypes import chosen_dtype
 from kandinsky_core.seam.networks import Network
+from kandinsky_core.seam.placement import read_placement
 from kandinsky_core.validation import one_of
 
 __all__ = ["DiffusionPipeline"]
 
 
-class DiffusionPipeline(CompilesAhead, TorchCalls):
+class DiffusionPipeline(CompilesAhead, MemoryCalls, TorchCalls):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:
@@ -54,6 +57,11 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
         self._progress_bar_config: dict[str, Any] = {}
         self._calls = Calls()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).component_names:
+            value = without_wrappers(value)
+        super().__setattr__(name, value)
+
     @classmethod
     def from_pretrained(
         cls,
@@ -73,7 +81,6 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
         local_files_only: bool = False,
         force_download: bool = False,
         use_safetensors: bool | None = None,
-        low_cpu_mem_usage: bool | None = None,
         text_encoder_loading: str | None = None,
         offload: bool = False,
         **components: Any,
@@ -102,7 +109,6 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
             local_files_only: Do not use the network.
             force_download: Download again what the cache holds.
             use_safetensors: Only safetensors are read; False is refused.
-            low_cpu_mem_usage: Has no effect: weights are always streamed. Scripts may pass it.
             text_encoder_loading: How Kandinsky 3 loads its text encoder, which is larger than all
                 other networks. `on_demand` (default) loads it for each new text and drops it, and
                 keeps the other networks off an accelerator while they are not used. `streamed`
@@ -112,6 +118,8 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
                 `enable_model_cpu_offload` for a device that cannot hold all networks at once.
             **components: Ready components, used in place of the checkpoint's. None for
                 `text_encoder` leaves it out: Kandinsky 3 then takes `prompt_embeds` only.
+                diffusers' other arguments are accepted or refused here, `device_map` among them:
+                see `kandinsky_core.pipelines.shared.foreign_options`.
 
         Raises:
             ModelNotFoundError: There is no such model.
@@ -129,6 +137,8 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
             local_files_only=local_files_only,
             force_download=force_download,
         )
+        components = known_options({**components, "device": device})
+        device = components.pop("device")
         if cls is DiffusionPipeline:
             model = OpenedModel.of(model, cls.part, options)
             cls = cls._named_by(model)
@@ -218,42 +228,23 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
     def _leading(self) -> Network:
         return next(iter(self.networks.values()))
 
-    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Self:
+    def to(self, *targets: Any, device: Any = None, dtype: Any = None, **options: Any) -> Self:
         """Move and cast the networks: `pipe.to("cuda")`, `pipe.to("cpu", "float16")`.
 
         Args:
             *targets: Devices and dtypes in any order, by name or as objects of any framework.
             device: The same by name.
             dtype: The same by name.
+            **options: Further options of PyTorch's `to`, which change nothing here.
 
         Raises:
             BackendUnavailableError: The device is not there.
             InvalidInputError: Something is neither a device nor a dtype.
         """
-        for target in targets:
-            if device_name(target) is not None:
-                device = target
-            elif is_dtype(target):
-                dtype = target
-            else:
-                raise InvalidInputError(
-                    f"to({target!r}): neither a device ({', '.join(DEVICE_KINDS)}) nor a dtype "
-                    f"({', '.join(DTYPES)})"
-                )
+        place, chosen = read_placement(targets, device, dtype, options)
         for name, network in self.networks.items():
-            network.to(
-                device=None if device is None else device_name(device) or str(device),
-                dtype=None if dtype is None or name == "movq" else dtype_name(dtype),
-            )
+            network.to(device=place, dtype=None if name == "movq" else chosen)
         return self
-
-    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
-        """Keep the weights in host memory, and each network on the device only while it runs."""
-        where = device if device is not None else gpu_id
-        for network in self.networks.values():
-            if where is not None:
-                network.to(device=f"gpu:{where}" if isinstance(where, int) else str(where))
-            network.offload()
 
     def load_lora_weights(self, path: str | Path, weight: float = 1.0) -> None:
         """Merge a LoRA into the UNet or the prior, whichever it is for; several add up.
