@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,19 @@ __all__ = [
     "AutoPipelineForInpainting",
     "AutoPipelineForText2Image",
 ]
+
+
+# How the pipelines are called whose networks do a task; any of them may have been saved.
+_THIRD = ("", "Img2Img")
+_WITHOUT_MASK = (*_THIRD, "Combined", "Img2ImgCombined")
+_MASKED = ("Inpaint", "InpaintCombined")
+
+
+def _named_by(
+    family: str, kinds: Iterable[str], made: type[DiffusionPipeline]
+) -> dict[str, type[DiffusionPipeline]]:
+    """Return the pipeline that is made, by the classes that a model may name for it."""
+    return {f"{family}{kind}Pipeline": made for kind in kinds}
 
 
 class _AutoPipeline:
@@ -115,9 +129,9 @@ class AutoPipelineForText2Image(_AutoPipeline):
 
     task: ClassVar[str] = "from text"
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
-        "KandinskyV22Pipeline": KandinskyV22CombinedPipeline,
-        "KandinskyPipeline": KandinskyCombinedPipeline,
-        "Kandinsky3Pipeline": Kandinsky3Pipeline,
+        **_named_by("KandinskyV22", _WITHOUT_MASK, KandinskyV22CombinedPipeline),
+        **_named_by("Kandinsky", _WITHOUT_MASK, KandinskyCombinedPipeline),
+        **_named_by("Kandinsky3", _THIRD, Kandinsky3Pipeline),
         "Kandinsky3FlashPipeline": Kandinsky3FlashPipeline,
     }
 
@@ -127,9 +141,9 @@ class AutoPipelineForImage2Image(_AutoPipeline):
 
     task: ClassVar[str] = "from pictures"
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
-        "KandinskyV22Pipeline": KandinskyV22Img2ImgCombinedPipeline,
-        "KandinskyPipeline": KandinskyImg2ImgCombinedPipeline,
-        "Kandinsky3Pipeline": Kandinsky3Img2ImgPipeline,
+        **_named_by("KandinskyV22", _WITHOUT_MASK, KandinskyV22Img2ImgCombinedPipeline),
+        **_named_by("Kandinsky", _WITHOUT_MASK, KandinskyImg2ImgCombinedPipeline),
+        **_named_by("Kandinsky3", _THIRD, Kandinsky3Img2ImgPipeline),
     }
 
 
@@ -139,7 +153,7 @@ class AutoPipelineForInpainting(_AutoPipeline):
     task: ClassVar[str] = "by inpainting"
     part: ClassVar[str] = "inpaint"
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
-        "KandinskyV22InpaintPipeline": KandinskyV22InpaintCombinedPipeline,
-        "KandinskyInpaintPipeline": KandinskyInpaintCombinedPipeline,
+        **_named_by("KandinskyV22", _MASKED, KandinskyV22InpaintCombinedPipeline),
+        **_named_by("Kandinsky", _MASKED, KandinskyInpaintCombinedPipeline),
         "Kandinsky3InpaintPipeline": Kandinsky3InpaintPipeline,
     }

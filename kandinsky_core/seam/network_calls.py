@@ -46,12 +46,12 @@ class NetworkCalls(NetworkNames):
         """Move or cast the weights in place."""
 
     @abstractmethod
-    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of each weight, by PyTorch's names and in its layout."""
 
     @abstractmethod
-    def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
-        """See `kandinsky_core.seam.networks.Network.read_weights`."""
+    def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """Return copies of weights as they are at this moment, a merged LoRA included."""
 
     def to(self, *targets: Any, device: Any = None, dtype: Any = None, **options: Any) -> Self:
         """Move or cast the weights in place: `unet.to("gpu")`, `unet.to("cpu", "float16")`.
@@ -160,10 +160,10 @@ class NetworkCalls(NetworkNames):
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of all weights on the host, by PyTorch's names and in its layout."""
-        return self.read_weights(self.weight_shapes())
+        return dict(self.weights_now(self.weight_shapes()))
 
     def _read_one(self, name: str) -> Array:
-        return self.read_weights([name])[name]
+        return self.weights_now([name])[name]
 
     def _kind(self) -> tuple[str, str]:
         network: Any = self  # both are attributes or properties, as the backend likes

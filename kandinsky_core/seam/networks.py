@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from kandinsky_core.arrays import Array, FloatArray
@@ -72,8 +73,12 @@ class Network(Protocol):
         """Keep the weights on the device from now on, which ends what `offload` began."""
         ...
 
-    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of each weight, by PyTorch's names and in its layout."""
+        ...
+
+    def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """Return copies of weights as they are at this moment, a merged LoRA included."""
         ...
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
@@ -91,6 +96,14 @@ class Network(Protocol):
             KeyError: Weights of these names do not exist.
             ValueError: A value has another shape than its weight.
         """
+        ...
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """Write the network's config.json and weights, as diffusers does."""
+        ...
+
+    def saved_size(self) -> int:
+        """Return the bytes of the weights that `save_pretrained` writes."""
         ...
 
     def restore_weights(self) -> None:

@@ -20,17 +20,6 @@ class WithoutWeights(NetworkCalls):
     def onload(self) -> None:
         """Do nothing: no weights are kept anywhere."""
 
-    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Refuse: no weights are kept anywhere.
-
-        Raises:
-            InvalidInputError: Always.
-        """
-        raise InvalidInputError(
-            "this text encoder holds no weights between calls: load it with "
-            "text_encoder_loading='resident' to look at them"
-        )
-
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """Refuse to read; see `update_weights`.
 

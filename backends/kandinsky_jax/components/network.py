@@ -125,7 +125,7 @@ class JaxNetwork(ReplaceableWeights):
             with at_work(self.device):
                 self._weights = self._place.put_weights(self._weights)
 
-    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
         return weight_shapes(self._weights)
 

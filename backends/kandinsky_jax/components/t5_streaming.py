@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
+from kandinsky_backend_kit.streamed_weights import StreamedWeights
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import T5Config
@@ -20,7 +21,6 @@ from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.devices import DeviceName
 from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
-from kandinsky_core.seam.without_weights import WithoutWeights
 from kandinsky_jax.layers.attention import attend
 from kandinsky_jax.layers.layers import Layers
 from kandinsky_jax.networks.t5_encoder import T5Block
@@ -32,7 +32,7 @@ from kandinsky_jax.weights.load import abstract_network, jax_dtype, load_network
 __all__ = ["StreamedT5TextEncoder"]
 
 
-class StreamedT5TextEncoder(WithoutWeights):
+class StreamedT5TextEncoder(StreamedWeights):
     """A `kandinsky_core.seam.networks.T5TextEncoder` that holds no weights between calls.
 
     Each call reads all files once: several prompts in one call cost hardly more than one.

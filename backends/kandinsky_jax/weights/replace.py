@@ -18,11 +18,11 @@ __all__ = ["read_weights", "weight_shapes", "with_weights"]
 
 def weight_shapes(state: Any) -> dict[str, tuple[int, ...]]:
     """Return PyTorch's name and shape of each parameter."""
-    found = {}
+    shapes = {}
     for path, variable in nnx.to_flat_state(state):
         rule, name = rule_and_name(path, variable)
-        found[name] = rule.torch_shape(tuple(variable.shape))
-    return found
+        shapes[name] = rule.torch_shape(tuple(variable.shape))
+    return shapes
 
 
 def read_weights(state: Any, names: Iterable[str], get: Callable[[Any], Any]) -> dict[str, Array]:

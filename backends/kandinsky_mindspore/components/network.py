@@ -127,7 +127,7 @@ class MindSporeNetwork(ReplaceableWeights):
             self._turn.take(self._offloaded)
             self._offloaded = None  # its turn ends with it, and the weights stay
 
-    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
         with LOCK:
             return weight_shapes(self._cell)

@@ -14,12 +14,12 @@ import ml_dtypes
 import numpy as np
 from mindspore.nn.utils import no_init_parameters
 
+from kandinsky_backend_kit.streamed_weights import StreamedWeights
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import T5Config
 from kandinsky_core.seam.devices import DeviceName
 from kandinsky_core.seam.dtypes import DTypeName
-from kandinsky_core.seam.without_weights import WithoutWeights
 from kandinsky_mindspore.components.network import to_numpy
 from kandinsky_mindspore.components.turns import Turn
 from kandinsky_mindspore.placement.devices import network_dtype, select_device
@@ -29,7 +29,7 @@ from kandinsky_mindspore.weights.load import fill_network
 __all__ = ["StreamedT5TextEncoder"]
 
 
-class StreamedT5TextEncoder(WithoutWeights):
+class StreamedT5TextEncoder(StreamedWeights):
     """A `kandinsky_core.seam.networks.T5TextEncoder` that holds no weights between calls.
 
     Each call reads all files once: several prompts in one call cost hardly more than one.

@@ -16,8 +16,7 @@ __all__ = ["read_weights", "weight_shapes", "write_weights"]
 
 def weight_shapes(cell: Any) -> dict[str, tuple[int, ...]]:
     """Return PyTorch's name and shape of each parameter."""
-    parameters = parameters_by_name(cell)
-    return {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    return {name: tuple(found.shape) for name, found in parameters_by_name(cell).items()}
 
 
 def read_weights(cell: Any, names: Iterable[str]) -> dict[str, Array]:

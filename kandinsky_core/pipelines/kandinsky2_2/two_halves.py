@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,6 +19,7 @@ from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.foreign_options import known_options
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.registry import chosen_backend
@@ -108,6 +110,13 @@ class CombinedPipeline(DiffusionPipeline):
             return self.prior_pipe, name.removeprefix(_PRIOR_PREFIX)
         return self.decoder_pipe, name
 
+    @classmethod
+    def check_configs(cls, configs: Mapping[str, Any]) -> None:
+        """Refuse networks that do not fit the task; see `DiffusionPipeline.check_configs`."""
+        cls.decoder_class.check_configs(
+            {name: config for name, config in configs.items() if not name.startswith(_PRIOR_PREFIX)}
+        )
+
     @property
     def origin(self) -> dict[str, str]:
         """Which weights these are; the decoder writes it into its pictures."""
@@ -133,7 +142,7 @@ class CombinedPipeline(DiffusionPipeline):
 
         Args:
             model: The decoder: `shapes`, a folder, or a hub id. A folder that holds `decoder` and
-                `prior` serves as both.
+                `prior` serves as both, and so does one that a combined pipeline was saved in.
             prior: The prior, where the decoder does not name it (in its README's front matter).
             prior_revision: Revision of the prior; `revision` is the decoder's alone.
             backend: As for every pipeline's `from_pretrained`; one object loads both halves.
@@ -145,6 +154,9 @@ class CombinedPipeline(DiffusionPipeline):
             KandinskyError: See `DiffusionPipeline.from_pretrained`.
         """
         options = known_options(options)
+        of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
+        if prior is None and _PRIOR_PREFIX + "prior" in of_decoder.checkpoint.components:
+            return super().from_pretrained(of_decoder, backend=backend, mesh=mesh, **options)
         ready = {name: options.pop(name) for name in cls.component_names if name in options}
         prior_ready = {
             name.removeprefix(_PRIOR_PREFIX): component
@@ -154,10 +166,11 @@ class CombinedPipeline(DiffusionPipeline):
         decoder_ready = {
             name: ready[name] for name in cls.decoder_class.component_names if name in ready
         }
-        chosen = chosen_backend(backend, mesh, options.get("device"))
+        given = backend_of(ready) if backend is None else backend
+        chosen = chosen_backend(given, mesh, options.get("device"))
+        check_ready(ready, chosen.name)
         options["backend"] = chosen
         shared = {**options, "revision": prior_revision}
-        of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
         # A missing prior is noticed before gigabytes of decoder are fetched and read.
         of_prior = of_decoder.beside(
             prior or find_prior(of_decoder.checkpoint, cls.decoder_class.part),
@@ -177,8 +190,8 @@ class CombinedPipeline(DiffusionPipeline):
             **{_PRIOR_PREFIX + name: value for name, value in first.components.items()},
         )
         named = {"prior": prior and of_prior.name, "prior_revision": prior_revision}
-        given = {name: str(value) for name, value in named.items() if value is not None}
-        pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | given
+        names = {name: str(value) for name, value in named.items() if value is not None}
+        pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | names
         pipeline.prior_pipe.origin = first.origin
         return pipeline
 

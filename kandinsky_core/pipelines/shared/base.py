@@ -19,6 +19,7 @@ from kandinsky_core.pipelines.shared.component_values import without_wrappers
 from kandinsky_core.pipelines.shared.foreign_options import known_options
 from kandinsky_core.pipelines.shared.loading import load_components
 from kandinsky_core.pipelines.shared.memory_calls import MemoryCalls
+from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
@@ -32,7 +33,7 @@ from kandinsky_core.validation import one_of
 __all__ = ["DiffusionPipeline"]
 
 
-class DiffusionPipeline(CompilesAhead, MemoryCalls, TorchCalls):
+class DiffusionPipeline(CompilesAhead, MemoryCalls, SavesPipelines, TorchCalls):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:
@@ -116,8 +117,9 @@ class DiffusionPipeline(CompilesAhead, MemoryCalls, TorchCalls):
                 does.
             offload: Take each network off its device before the next one is loaded. This is
                 `enable_model_cpu_offload` for a device that cannot hold all networks at once.
-            **components: Ready components, used in place of the checkpoint's. None for
-                `text_encoder` leaves it out: Kandinsky 3 then takes `prompt_embeds` only.
+            **components: Ready components, used in place of the checkpoint's: schedulers, and
+                networks of the same backend. None for `text_encoder` leaves it out: Kandinsky 3
+                then takes `prompt_embeds` only.
                 diffusers' other arguments are accepted or refused here, `device_map` among them:
                 see `kandinsky_core.pipelines.shared.foreign_options`.
 
