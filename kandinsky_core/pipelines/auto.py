@@ -19,6 +19,7 @@ from kandinsky_core.pipelines.kandinsky2_2.combined_image import (
     KandinskyV22Img2ImgCombinedPipeline,
     KandinskyV22InpaintCombinedPipeline,
 )
+from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
 from kandinsky_core.pipelines.kandinsky3.flash import Kandinsky3FlashPipeline
@@ -96,32 +97,40 @@ class _AutoPipeline:
         return cls.pipelines[found]
 
     @classmethod
-    def from_pipe(cls, pipeline: DiffusionPipeline) -> Any:
+    def from_pipe(cls, pipeline: DiffusionPipeline, **options: Any) -> Any:
         """Make the pipeline of this task from a loaded one of another; they share the networks.
 
         Args:
-            pipeline: A pipeline that an `AutoPipelineFor...` class builds: a combined one, or one
-                of Kandinsky 3.
+            pipeline: A pipeline of any task of Kandinsky 2.1, 2.2 or 3. A decoder of 2 alone lacks
+                the prior: give its components as `prior_prior=` and so on.
+            **options: As for the pipeline's own `from_pipe`: components to take in place of those
+                of `pipeline`, and `torch_dtype`.
 
         Raises:
-            InvalidInputError: The pipeline is none of these.
+            InvalidInputError: `pipeline` is none of these, or a component is missing.
             ConfigError: The pipeline's UNet was trained for another task.
         """
+        return cls._class_for(pipeline).from_pipe(pipeline, **options)
+
+    @classmethod
+    def _class_for(cls, pipeline: Any) -> type[DiffusionPipeline]:
+        """Return the class of this task in the family of a pipeline."""
+        made = cls.pipelines.values()
         if isinstance(pipeline, Kandinsky3Decoder):
-            third = [made for made in cls.pipelines.values() if issubclass(made, Kandinsky3Decoder)]
-            made = (type(pipeline) if type(pipeline) in third else third[0])(**pipeline.components)
-            made.text_convention, made.origin = pipeline.text_convention, pipeline.origin
-            return made
-        if not isinstance(pipeline, CombinedPipeline):
+            third = [one for one in made if issubclass(one, Kandinsky3Decoder)]
+            return type(pipeline) if type(pipeline) in third else third[0]
+        if isinstance(pipeline, CombinedPipeline):
+            decoder: type[Any] = pipeline.decoder_class
+        elif isinstance(pipeline, EmbeddingDecoder):
+            decoder = type(pipeline)
+        else:
             raise InvalidInputError(
-                f"from_pipe takes what an AutoPipelineFor... class built, not a "
+                f"{cls.__name__}.from_pipe takes a pipeline that makes pictures, not a "
                 f"{type(pipeline).__name__}"
             )
-        combined = [made for made in cls.pipelines.values() if issubclass(made, CombinedPipeline)]
-        family = {made.decoder_class.reads_text: made for made in combined}
-        second = family[pipeline.decoder_class.reads_text](**pipeline.components)
-        second.origin = second.decoder_pipe.origin = pipeline.origin
-        return second
+        combined = [one for one in made if issubclass(one, CombinedPipeline)]
+        family = {one.decoder_class.reads_text: one for one in combined}
+        return family[decoder.reads_text]
 
 
 class AutoPipelineForText2Image(_AutoPipeline):

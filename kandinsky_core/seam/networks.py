@@ -174,8 +174,21 @@ class DenoisingRun(Protocol):
         """Replace the present sample by one of the same shape."""
         ...
 
-    def condition(self, conditioning: Mapping[str, Array]) -> None:
-        """Replace the conditioning by one of the same shapes."""
+    def condition(
+        self,
+        conditioning: Mapping[str, Array],
+        *,
+        guidance_scale: float | None = None,
+        kept: Kept | None = None,
+    ) -> None:
+        """Replace the conditioning, and with it the guidance or the part that is put back.
+
+        Args:
+            conditioning: Arrays of the names and shapes that `begin` got. They have 2B rows where
+                guidance is on from now on, else B.
+            guidance_scale: The new weight of guidance; None leaves it.
+            kept: The new part that is put back, of the same shapes; None leaves it.
+        """
         ...
 
 

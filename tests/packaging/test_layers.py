@@ -39,6 +39,7 @@ WITHOUT = {
 # Depth maps are made and prompts expanded by transformers, where it is installed.
 ALLOWED = {
     ("kandinsky_core.pictures.hints", "transformers"),
+    ("kandinsky_core.pictures.torch_tensors", "torch"),
     ("kandinsky_core.texts.beautify", "transformers"),
     ("kandinsky_core.texts.beautify", "torch"),
 }

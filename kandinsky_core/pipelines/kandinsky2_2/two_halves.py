@@ -17,6 +17,7 @@ from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_ro
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
+from kandinsky_core.pipelines.shared.call_state import CallState
 from kandinsky_core.pipelines.shared.foreign_options import known_options
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
@@ -116,6 +117,27 @@ class CombinedPipeline(DiffusionPipeline):
         cls.decoder_class.check_configs(
             {name: config for name, config in configs.items() if not name.startswith(_PRIOR_PREFIX)}
         )
+
+    @classmethod
+    def _optional_components(cls) -> set[str]:
+        of_prior = KandinskyV22PriorPipeline._optional_components()
+        return cls.decoder_class._optional_components() | {
+            _PRIOR_PREFIX + name for name in of_prior
+        }
+
+    def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
+        super()._take_over(other, had, taken)
+        if isinstance(other, CombinedPipeline):
+            replaced = any(
+                taken[_PRIOR_PREFIX + name] is not value
+                for name, value in other.prior_pipe.networks.items()
+            )
+            self.prior_pipe.origin = {} if replaced else other.prior_pipe.origin
+
+    @property
+    def _loop_owner(self) -> CallState:
+        """See `CallState`; diffusers' combined pipelines show no state."""
+        return self.decoder_pipe
 
     @property
     def origin(self) -> dict[str, str]:

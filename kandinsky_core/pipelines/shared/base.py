@@ -15,8 +15,11 @@ from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
+from kandinsky_core.pipelines.shared.call_state import CallState
+from kandinsky_core.pipelines.shared.callback_values import LoopValues, View
 from kandinsky_core.pipelines.shared.component_values import without_wrappers
 from kandinsky_core.pipelines.shared.foreign_options import known_options
+from kandinsky_core.pipelines.shared.from_pipe import FromPipe
 from kandinsky_core.pipelines.shared.loading import load_components
 from kandinsky_core.pipelines.shared.memory_calls import MemoryCalls
 from kandinsky_core.pipelines.shared.saving import SavesPipelines
@@ -28,12 +31,15 @@ from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.dtypes import chosen_dtype
 from kandinsky_core.seam.networks import Network
 from kandinsky_core.seam.placement import read_placement
+from kandinsky_core.seam.step_rules import Kept
 from kandinsky_core.validation import one_of
 
 __all__ = ["DiffusionPipeline"]
 
 
-class DiffusionPipeline(CompilesAhead, MemoryCalls, SavesPipelines, TorchCalls):
+class DiffusionPipeline(
+    CallState, FromPipe, CompilesAhead, MemoryCalls, SavesPipelines, TorchCalls
+):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:
@@ -50,6 +56,13 @@ class DiffusionPipeline(CompilesAhead, MemoryCalls, SavesPipelines, TorchCalls):
     text_encoder_loadings: ClassVar[tuple[str, ...]] = ("resident",)
     # The names that `callback_on_step_end_tensor_inputs` takes.
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
+    # Those of them that are parts of the conditioning's arrays, or have other names there.
+    callback_views: ClassVar[Mapping[str, View]] = {}
+    _callback_tensor_inputs: ClassVar[list[str]] = ["latents"]  # diffusers' name of the same
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._callback_tensor_inputs = list(cls.callback_tensor_inputs)
 
     def __init__(self, **components: Any) -> None:
         for name, component in components.items():
@@ -272,39 +285,48 @@ class DiffusionPipeline(CompilesAhead, MemoryCalls, SavesPipelines, TorchCalls):
         """Set options of the tqdm bars, `disable=True` for example."""
         self._progress_bar_config = settings
 
-    def interrupt(self) -> None:
-        """Stop at the end of the present step, from a callback or another thread.
-
-        A callback stops the call that it belongs to. Another thread stops all calls that are under
-        way now; `prepare(...)` returns a request whose `interrupt()` stops one call alone. A call
-        that starts later is not stopped.
-
-        A call that is stopped skips its remaining steps and returns what it has. Its output and
-        the metadata of its pictures say so in `interrupted`.
-        """
-        self._calls.stop()
-
-    @property
-    def _interrupt(self) -> bool:
-        """diffusers' way of saying `interrupt()`: a callback sets `pipe._interrupt = True`."""
-        return self._calls.stopping
-
-    @_interrupt.setter
-    def _interrupt(self, value: bool) -> None:
-        if value:
-            self._calls.stop()
-        else:
-            self._calls.go_on()
-
     @contextmanager
     def _steps(
-        self, total: int, conditioning: Mapping[str, Array], options: CallOptions
+        self,
+        total: int,
+        conditioning: Mapping[str, Array],
+        options: CallOptions,
+        guidance_scale: float,
+        kept: Kept | None = None,
     ) -> Iterator[Steps]:
-        """Yield what the denoising loop calls after each step."""
-        call = self._calls.current or Call()
-        with progress(total, self._progress_bar_config) as advance:
-            yield Steps(self, call, total, conditioning, options, advance)
+        """Yield what the denoising loop calls after each step.
 
-    def call_options(self, callback: Any, names: Any, return_dict: bool) -> CallOptions:
+        Args:
+            total: Number of steps.
+            conditioning: What the network reads beside the sample.
+            options: The callbacks.
+            guidance_scale: The call's weight of guidance.
+            kept: The part of the picture that every step puts back, or None.
+        """
+        call = self._calls.current or Call()
+        state = self._begin_loop(call, guidance_scale, total)
+        values = LoopValues(conditioning, self.callback_views, guidance_scale > 1, kept)
+        with progress(total, self._progress_bar_config) as advance:
+            yield Steps(self, call, state, total, values, options, advance)
+
+    def _weight_in_loop(self, given: float, present: float) -> float:
+        """Return the weight of `unconditional + weight * (conditional - unconditional)`.
+
+        Args:
+            given: The call's `guidance_scale`.
+            present: What a callback has set it to since; else the same.
+        """
+        return present
+
+    def call_options(
+        self,
+        callback: Any,
+        names: Any,
+        return_dict: bool,
+        old_callback: Any = None,
+        callback_steps: Any = None,
+    ) -> CallOptions:
         """Check how a caller wants to watch a call and to get its result."""
-        return CallOptions.check(self.callback_tensor_inputs, callback, names, return_dict)
+        return CallOptions.check(
+            self.callback_tensor_inputs, callback, names, return_dict, old_callback, callback_steps
+        )
