@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 
 from kandinsky_core.errors import RefusedNameError
 
-__all__ = ["ForeignNames", "NoOp", "Refused", "accepted_names", "refusal", "refused_names", "refuses"]
+__all__ = [
+    "ForeignNames",
+    "NoOp",
+    "Refused",
+    "accepted_names",
+    "refusal",
+    "refused_names",
+    "refuses",
+]
 
 logger = logging.getLogger(__name__)
 

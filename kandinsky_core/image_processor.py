@@ -118,7 +118,7 @@ class VaeImageProcessor(ForeignNames):
         """Turn PIL pictures into float32 [N, H, W, 3] in [0, 1]."""
         several = images if isinstance(images, Sequence) else [images]
         planes = [np.asarray(image, np.float32) / np.float32(255) for image in several]
-        stacked = np.stack(planes)
+        stacked: FloatArray = np.stack(planes)
         return stacked if stacked.ndim == 4 else stacked[..., None]
 
     @staticmethod
