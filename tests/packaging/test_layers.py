@@ -45,7 +45,16 @@ ALLOWED = {
 }
 # The rooms of core from the ground up; what lies beside them is listed by file.
 FLOORS = (
-    ("errors", "terminal", "budgets", "files", "arrays", "public_names", "foreign_names"),
+    (
+        "arrays",
+        "budgets",
+        "errors",
+        "files",
+        "foreign_names",
+        "public_names",
+        "staging",
+        "terminal",
+    ),
     ("models",),
     ("validation", "configs"),
     ("seam",),
