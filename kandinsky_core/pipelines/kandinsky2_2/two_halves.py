@@ -128,15 +128,13 @@ class CombinedPipeline(DiffusionPipeline):
     @classmethod
     def _optional_components(cls) -> set[str]:
         of_prior = KandinskyV22PriorPipeline._optional_components()
-        return cls.decoder_class._optional_components() | {
-            _PRIOR_PREFIX + name for name in of_prior
-        }
+        return cls.decoder_class._optional_components() | {PRIOR_PREFIX + name for name in of_prior}
 
     def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
         super()._take_over(other, had, taken)
         if isinstance(other, CombinedPipeline):
             replaced = any(
-                taken[_PRIOR_PREFIX + name] is not value
+                taken[PRIOR_PREFIX + name] is not value
                 for name, value in other.prior_pipe.networks.items()
             )
             self.prior_pipe.origin = {} if replaced else other.prior_pipe.origin
@@ -144,7 +142,8 @@ class CombinedPipeline(DiffusionPipeline):
     @property
     def _loop_owner(self) -> CallState:
         """See `CallState`; diffusers' combined pipelines show no state."""
-        return self.decoder_pipe
+        decoder: CallState = self.decoder_pipe
+        return decoder
 
     @property
     def origin(self) -> dict[str, str]:
@@ -231,7 +230,7 @@ class CombinedPipeline(DiffusionPipeline):
         checkpoint = OpenedModel.of(
             folder, cls.decoder_class.part, HubOptions.among(known_options(options))
         ).checkpoint
-        if _PRIOR_PREFIX + "prior" not in checkpoint.components:
+        if PRIOR_PREFIX + "prior" not in checkpoint.components:
             prior = find_prior(checkpoint, cls.decoder_class.part)
             KandinskyV22PriorPipeline.download(prior, **options | {"revision": None})
         return folder
