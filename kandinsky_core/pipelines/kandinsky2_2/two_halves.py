@@ -19,7 +19,7 @@ from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipelin
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_state import CallState
-from kandinsky_core.pipelines.shared.foreign_options import known_options
+from kandinsky_core.pipelines.shared.foreign_options import known_options, model_by_name
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
@@ -156,6 +156,7 @@ class CombinedPipeline(DiffusionPipeline):
         self.decoder_pipe.origin = value
 
     @classmethod
+    @model_by_name
     def from_pretrained(
         cls,
         model: str | Path | OpenedModel,
