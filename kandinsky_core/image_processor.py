@@ -70,9 +70,11 @@ class VaeImageProcessor(ForeignNames):
         """
         if height is None or width is None:
             tall, wide = _size(image)
-            height, width = height or tall, width or wide
+            height = tall if height is None else height
+            width = wide if width is None else width
         factor = self.vae_scale_factor
-        sides = tuple(side // factor * factor for side in (height, width))
+        given = (positive_int("height", height), positive_int("width", width))
+        sides = tuple(side // factor * factor for side in given)
         if min(sides) < factor:
             raise InvalidInputError(f"{height} x {width}: give sides of at least {factor} pixels")
         return sides[0], sides[1]
@@ -87,7 +89,7 @@ class VaeImageProcessor(ForeignNames):
             **options: `do_denormalize`: for each picture whether its values are in [-1, 1].
 
         Raises:
-            InvalidInputError: The type is another one.
+            InvalidInputError: The type is another one, or the array has another shape.
         """
         chosen = one_of("output_type", output_type, IMAGE_OUTPUT_TYPES)
         if chosen == "latent":
@@ -96,6 +98,11 @@ class VaeImageProcessor(ForeignNames):
         which = options.pop("do_denormalize", None) or [True] * len(pixels)
         if options:
             raise InvalidInputError(f"postprocess does not take {', '.join(sorted(options))}")
+        if pixels.ndim != 4 or len(which) != len(pixels):
+            raise InvalidInputError(
+                f"image has the shape {pixels.shape}: give [N, C, H, W], and do_denormalize for "
+                "each of the N"
+            )
         rows = zip(pixels, which, strict=True)
         unit = np.stack([self.denormalize(row) if within else row for row, within in rows])
         if chosen == "pt":

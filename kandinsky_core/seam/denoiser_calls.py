@@ -96,10 +96,12 @@ class DenoiserCalls:
             the sample is one.
 
         Raises:
-            InvalidInputError: An argument is not one of these, or one is missing.
+            InvalidInputError: An argument is not one of these, one is missing, or their shapes do
+                not fit.
         """
         arrays = self._conditioning(positional, conditioning, added_cond_kwargs or {})
         rows = _array("sample", sample).astype(np.float32)
+        self._check(rows, arrays)
         if getattr(self.config, "image_latents", 0):
             kept = self.config.latent_channels
             rows, arrays["image_latents"] = rows[:, :kept], rows[:, kept:]
@@ -136,6 +138,27 @@ class DenoiserCalls:
                 arrays[name] = np.ones(arrays["text_encoder_hidden_states"].shape[:2], np.bool_)
         return arrays
 
+    def _check(self, sample: FloatArray, conditioning: Mapping[str, Array]) -> None:
+        """Refuse a sample of another shape than the network reads, and other numbers of rows."""
+        config = self.config
+        if hasattr(config, "in_channels"):
+            channels = config.latent_channels + config.image_latents
+            multiple = config.size_multiple
+            fits = sample.ndim == 4 and sample.shape[1] == channels
+            fits = fits and not any(side % multiple for side in sample.shape[2:])
+            allowed = f"[B, {channels}, h, w], sides of multiples of {multiple}"
+        else:
+            fits = sample.ndim == 2 and sample.shape[1] == config.embedding_dim
+            allowed = f"[B, {config.embedding_dim}]"
+        if not fits:
+            raise InvalidInputError(f"sample is {sample.shape}: give {allowed}")
+        for name, array in conditioning.items():
+            if array.ndim < 2 or len(array) != len(sample):
+                raise InvalidInputError(
+                    f"{name} is {array.shape} beside a sample of {len(sample)} rows: give a row "
+                    "for each"
+                )
+
     def _needed(self) -> tuple[str, ...]:
         """Return the names of the conditioning that the network reads."""
         config = self.config
@@ -151,5 +174,10 @@ def _array(name: str, value: Any) -> Array:
     if hasattr(value, "detach"):  # a PyTorch tensor
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InvalidInputError(f"{name} is no array: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise InvalidInputError(f"{name} is {array.dtype}: give an array of numbers")
     return array.astype(np.bool_) if name in _MASKS else array

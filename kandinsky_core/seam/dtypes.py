@@ -97,7 +97,11 @@ def chosen_dtype(*given: Any) -> Any:
     """
     found = [value for value in given if value is not None and not _automatic(value)]
     if len(found) == 1 and isinstance(found[0], Mapping):
-        return {component: dtype_name(value) for component, value in found[0].items()}
+        return {
+            component: dtype_name(value)
+            for component, value in found[0].items()
+            if not _automatic(value)
+        }
     names = {dtype_name(value) for value in found}
     if len(names) > 1:
         raise InvalidInputError(f"several dtypes were given: {', '.join(sorted(names))}")

@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kandinsky_core.configs.rules import shown
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_array
 from kandinsky_core.pictures.torch_tensors import as_torch
-from kandinsky_core.texts.library_errors import library_errors
+from kandinsky_core.texts.library_errors import LARGEST_ID, library_errors
 from kandinsky_core.validation import one_of, positive_int
 
 __all__ = ["TokenBatch", "TokenizerCalls"]
@@ -107,6 +108,8 @@ class TokenizerCalls:
             raise InvalidInputError(f"the tokenizer does not take {', '.join(unknown)}")
         given = (padding, truncation, max_length, return_tensors)
         texts = [text] if isinstance(text, str) else text
+        if not isinstance(texts, Sequence) or not all(isinstance(one, str) for one in texts):
+            raise InvalidInputError(f"text={shown(text)}: give a text or a list of texts")
         single = texts is not text
         if not single and given == (None, None, None, None) and add_special_tokens:
             return TokenBatch(*self.tokenize_rows(texts))
@@ -144,8 +147,13 @@ class TokenizerCalls:
             token_ids: One row of ids: a list, an array or a tensor.
             skip_special_tokens: Leave out the tokens that begin, end and pad a text.
             **options: `clean_up_tokenization_spaces`, which has no effect.
+
+        Raises:
+            InvalidInputError: These are no ids.
         """
         ids = as_array("token_ids", token_ids).reshape(-1).tolist()
+        if not all(type(number) is int and 0 <= number <= LARGEST_ID for number in ids):
+            raise InvalidInputError(f"token_ids: give whole numbers from 0 to {LARGEST_ID}")
         with library_errors("the model's tokenizer"):
             text = str(self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))
         return text.replace("</w>", " ").strip() if "</w>" in text else text  # CLIP's end of a word

@@ -10,6 +10,7 @@ import logging
 from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
 
 from kandinsky_core.denoising.progress_bars import BARS
+from kandinsky_core.errors import InvalidInputError
 
 __all__ = [
     "CRITICAL",
@@ -65,7 +66,12 @@ def set_verbosity(verbosity: int) -> None:
 
     Args:
         verbosity: A level of Python's `logging`: `INFO`, `WARNING`, `ERROR` ...
+
+    Raises:
+        InvalidInputError: It is no number.
     """
+    if not isinstance(verbosity, int):
+        raise InvalidInputError(f"verbosity={verbosity!r}: give logging.INFO, for example")
     for name in PACKAGES:
         logging.getLogger(name).setLevel(verbosity)
     if verbosity < WARNING and not get_logger().hasHandlers():

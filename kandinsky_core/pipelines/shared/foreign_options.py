@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.seam.devices import DEVICE_KINDS, device_name
 
 __all__ = ["ACCEPTED_OPTIONS", "REFUSED_OPTIONS", "known_options", "model_by_name"]
 
@@ -17,6 +18,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MODEL_NAMES = ("pretrained_model_name_or_path", "pretrained_model_or_path")
+_STRATEGIES = ("auto", "balanced", "balanced_low_0", "sequential")
 _STREAMED = "weights are always streamed"
 _NO_CODE = "no code of a model is run"
 _SESSION = "it is for ONNX"
@@ -108,7 +110,7 @@ def _devices(device_map: Any) -> Any:
     """Return `device_map` as the argument `device`."""
     if isinstance(device_map, Mapping):
         return {name or "default": _device(place) for name, place in device_map.items()}
-    if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
+    if isinstance(device_map, str) and device_map in _STRATEGIES:
         logger.info("device_map=%r takes the backend's own device for all networks", device_map)
         return None
     return _device(device_map)
@@ -117,5 +119,11 @@ def _devices(device_map: Any) -> Any:
 def _device(place: Any) -> Any:
     if place == "disk":
         raise InvalidInputError(f"device_map: weights are not kept on a disk; {_PLACES}")
-    whole = isinstance(place, int) and not isinstance(place, bool)
-    return f"gpu:{place}" if whole else place
+    if isinstance(place, int) and not isinstance(place, bool):
+        return f"gpu:{place}"
+    if device_name(place) is None:
+        raise InvalidInputError(
+            f"device_map={place!r}: give auto, balanced, or a device "
+            f"({', '.join(DEVICE_KINDS)}) for all or for each component"
+        )
+    return place

@@ -13,13 +13,13 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.denoiser_calls import DenoiserCalls
 
-PRIOR = SimpleNamespace()
-UNET = SimpleNamespace(in_channels=4, takes_text=False, takes_hint=False)
-WITH_TEXT = SimpleNamespace(in_channels=4, takes_text=True, takes_hint=True)
-INPAINT = SimpleNamespace(
-    in_channels=9, takes_text=False, takes_hint=False, image_latents=5, latent_channels=4
-)
-THIRD = SimpleNamespace(in_channels=4)
+PLAIN = {"in_channels": 4, "latent_channels": 4, "image_latents": 0, "size_multiple": 2}
+OF_SECOND = PLAIN | {"takes_text": False, "takes_hint": False}
+PRIOR = SimpleNamespace(embedding_dim=8)
+UNET = SimpleNamespace(**OF_SECOND)
+WITH_TEXT = SimpleNamespace(**PLAIN, takes_text=True, takes_hint=True)
+INPAINT = SimpleNamespace(**OF_SECOND | {"in_channels": 9, "image_latents": 5})
+THIRD = SimpleNamespace(**PLAIN)
 STATES = np.zeros((2, 3, 8), np.float32)
 SAMPLE = np.zeros((2, 4, 4, 4), np.float32)
 
@@ -77,6 +77,12 @@ def test_the_channels_of_inpainting_are_set_apart() -> None:
         (UNET, (SAMPLE, 1), {"added_cond_kwargs": {"x": 1}}, "does not take x"),
         (UNET, (SAMPLE, 1, None, None, None), {}, "so many arguments"),
         (THIRD, (SAMPLE, [1, 2], STATES), {}, "one for all rows"),
+        (THIRD, (SAMPLE, "x", STATES), {}, "timestep is"),
+        (THIRD, ("x", 1, STATES), {}, "sample is"),
+        (THIRD, (SAMPLE[:, :3], 1, STATES), {}, r"give \[B, 4, h, w\]"),
+        (THIRD, (SAMPLE[..., :3], 1, STATES), {}, "multiples of 2"),
+        (THIRD, (SAMPLE, 1, STATES[:1]), {}, "beside a sample of 2 rows"),
+        (PRIOR, (STATES, 1, STATES[:, 0], STATES), {}, r"give \[B, 8\]"),
     ],
 )
 def test_other_arguments_are_refused(
