@@ -12,7 +12,6 @@ from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.progress_bars import progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
-from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.call_state import CallState
@@ -21,6 +20,7 @@ from kandinsky_core.pipelines.shared.component_values import without_wrappers
 from kandinsky_core.pipelines.shared.foreign_options import known_options, model_by_name
 from kandinsky_core.pipelines.shared.from_pipe import FromPipe
 from kandinsky_core.pipelines.shared.loading import load_components
+from kandinsky_core.pipelines.shared.lora_calls import LoraCalls
 from kandinsky_core.pipelines.shared.memory_calls import MemoryCalls
 from kandinsky_core.pipelines.shared.pipeline_facts import PipelineFacts
 from kandinsky_core.pipelines.shared.saving import SavesPipelines
@@ -41,7 +41,14 @@ _OF_CALLS = ("_calls", "_last_loop")
 
 
 class DiffusionPipeline(
-    CallState, FromPipe, CompilesAhead, MemoryCalls, SavesPipelines, PipelineFacts, TorchCalls
+    CallState,
+    FromPipe,
+    LoraCalls,
+    CompilesAhead,
+    MemoryCalls,
+    SavesPipelines,
+    PipelineFacts,
+    TorchCalls,
 ):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
@@ -275,26 +282,6 @@ class DiffusionPipeline(
         for name, network in self.networks.items():
             network.to(device=place, dtype=None if name == "movq" else chosen)
         return self
-
-    def load_lora_weights(self, path: str | Path, weight: float = 1.0) -> None:
-        """Merge a LoRA into the UNet or the prior, whichever it is for; several add up.
-
-        Args:
-            path: A .safetensors or .bin file, or a folder with `pytorch_lora_weights.safetensors`.
-            weight: Factor of the change that it makes; 1 takes it as it was trained.
-
-        Raises:
-            InvalidInputError: There is no such file, or the weight is no number.
-            CheckpointError: The file is damaged, of no known form, or for another network.
-        """
-        load_lora(self.networks, path, weight)
-        loaded = [*filter(None, [self.origin.get("lora")]), f"{path}:{float(weight):g}"]
-        self.origin["lora"] = ",".join(loaded)  # the pictures say so
-
-    def unload_lora_weights(self) -> None:
-        """Put the weights back as they were before the first LoRA, bit for bit."""
-        unload_lora(self.networks)
-        self.origin.pop("lora", None)
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of the tqdm bars, `disable=True` for example."""
