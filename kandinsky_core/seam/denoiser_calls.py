@@ -101,7 +101,7 @@ class DenoiserCalls:
         """
         arrays = self._conditioning(positional, conditioning, added_cond_kwargs or {})
         rows = _array("sample", sample).astype(np.float32)
-        self._check(rows, arrays)
+        self._require_fit(rows, arrays)
         if getattr(self.config, "image_latents", 0):
             kept = self.config.latent_channels
             rows, arrays["image_latents"] = rows[:, :kept], rows[:, kept:]
@@ -138,7 +138,7 @@ class DenoiserCalls:
                 arrays[name] = np.ones(arrays["text_encoder_hidden_states"].shape[:2], np.bool_)
         return arrays
 
-    def _check(self, sample: FloatArray, conditioning: Mapping[str, Array]) -> None:
+    def _require_fit(self, sample: FloatArray, conditioning: Mapping[str, Array]) -> None:
         """Refuse a sample of another shape than the network reads, and other numbers of rows."""
         config = self.config
         if hasattr(config, "in_channels"):
