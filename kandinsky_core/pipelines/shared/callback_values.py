@@ -160,27 +160,38 @@ class LoopValues:
         view = self._view(name)
         now = view.of(self.arrays[view.array])
         shape = self._shape(now.shape, guided)
-        array = checked_as(
-            who, name, value, shape, now.dtype, {shape, now.shape} if self.guided else {shape}
-        )
-        if array.shape != shape:  # guidance is off from now on: the conditional half counts
-            array = np.split(array, 2)[1]
+        either = self.guided or view.array in _OF_PICTURES
+        allowed = {shape, now.shape} if either else {shape}
+        array = checked_as(who, name, value, shape, now.dtype, allowed)
+        if array.shape != shape:  # as it was before guidance was switched: see `_fitted`
+            array = np.split(array, 2)[1] if self.guided else np.concatenate([array, array])
         if not np.isfinite(array).all():
             raise InvalidInputError(f"{who} returned {name} that holds NaN or infinity")
         return array
 
     def _keep_unconditional(self, who: str, name: str, value: Any) -> None:
         now = self._unconditional[name]
-        if value is None or now is None or not np.array_equal(as_array(name, value), now):
-            if value is not None or now is not None:
-                logger.warning(
-                    "%s changed %s, which changes nothing, as in diffusers: the network reads the "
-                    "first half of %s",
-                    who,
-                    name,
-                    self._views[name].array,
-                )
-            self._unconditional[name] = None if value is None else as_array(name, value)
+        given = None if value is None else _as_array(who, name, value, np.shape(now))
+        same = given is now if given is None or now is None else np.array_equal(given, now)
+        if not same:
+            logger.warning(
+                "%s changed %s, which changes nothing, as in diffusers: the network reads the "
+                "first half of %s",
+                who,
+                name,
+                self._views[name].array,
+            )
+        self._unconditional[name] = given
+
+
+def _as_array(who: str, name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    try:
+        return as_array(name, value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(
+            f"{who} returned {name} of {kind_of(value)}, which is no array of numbers: return an "
+            f"array of shape {shape}"
+        ) from error
 
 
 def checked_as(
@@ -204,13 +215,7 @@ def checked_as(
     Raises:
         InvalidInputError: The value is no such array.
     """
-    try:
-        array = as_array(name, value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInputError(
-            f"{who} returned {name} of {kind_of(value)}, which is no array of numbers: return an "
-            f"array of shape {shape}"
-        ) from error
+    array = _as_array(who, name, value, shape)
     if array.shape not in (allowed or {shape}):
         raise InvalidInputError(
             f"{who} returned {name} of shape {array.shape}: return an array of shape {shape}"

@@ -52,6 +52,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "None": ({"latents": None}, "latents of a NoneType"),
     "ragged lists": ({"latents": [[1], [1, 2]]}, "latents of a list"),
     "a list that holds itself": ({"latents": HOLDS_ITSELF}, "latents of a list"),
+    "unconditional rows that are none": (
+        {"negative_image_embeds": "red"},
+        "negative_image_embeds of a str, which is no array",
+    ),
     "conditioning of another shape": (
         {"image_embeds": np.zeros((1, WIDTH))},
         r"image_embeds of shape \(1, 6\): return an array of shape \(2, 6\)",
