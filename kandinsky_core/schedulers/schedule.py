@@ -57,7 +57,7 @@ class Row(NamedTuple):
         width = SOURCES + count
         starts = range(count, len(rest), width) if count else ()
         registers = [rest[start : start + width] for start in starts]
-        return cls(*own, mean_from_registers=rest[:count], registers=registers)
+        return cls._make([*own, rest[:count], registers])
 
 
 ROW_FIELDS = Row._fields[:-2]

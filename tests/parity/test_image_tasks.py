@@ -21,7 +21,7 @@ diffusers = pytest.importorskip("diffusers")
 import kandinsky_core as kandinsky  # noqa: E402
 from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
-from tests.parity.scaled_input import scaled_input  # noqa: E402
+from tests.parity.any_scheduler import reference_scheduler, scaled_input  # noqa: E402
 from tests.support.backends import BACKENDS, needs  # noqa: E402
 from tests.support.tolerances import allowed  # noqa: E402
 
@@ -272,7 +272,7 @@ def swap_scheduler(load: Any, task: str, name: str, size: int) -> None:
     theirs, ours = load(task, "shapes")
     before = theirs.scheduler, ours.scheduler
     euler = name.startswith("Euler") and task == INPAINT
-    scheduler = _Euler if euler else getattr(diffusers, name)
+    scheduler = _Euler if euler else reference_scheduler(name)
     request: dict[str, Any] = {"height": size, "width": size, "image": picture(64, 64)}
     request |= {"strength": 0.8} if task == IMG2IMG else {"mask_image": half_mask(64, 64)}
     theirs.scheduler = scheduler.from_config(theirs.scheduler.config)

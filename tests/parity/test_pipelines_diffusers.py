@@ -7,6 +7,7 @@ turns a change of its inputs by 1e-6 into one of 2e-4 after nine steps, so nothi
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ import torch
 import kandinsky_core as kandinsky
 from kandinsky_core.checkpoints.hub import EMBEDDED
 from tests.parity import tiny
-from tests.parity.scaled_input import scaled_input
+from tests.parity.any_scheduler import reference_scheduler, scaled_input
 from tests.support.tolerances import allowed
 
 PICTURE_TOLERANCE = allowed("picture")
@@ -181,11 +182,12 @@ def test_swapped_scheduler_that_remembers(
 def swap_scheduler(pairs: dict[str, tuple[Any, Any]], scheduler: str) -> None:
     theirs, ours = (pair.decoder_pipe for pair in pairs["random"])
     embeds = np.random.default_rng(0).standard_normal((2, 1, 24), np.float32)
-    settings = {"clip_sample": False, "timestep_spacing": "trailing"}
+    wanted = {"clip_sample": False, "timestep_spacing": "trailing"}
+    known = inspect.signature(getattr(diffusers, scheduler)).parameters
+    settings = {name: wanted[name] for name in wanted if name in known}
     before = theirs.scheduler, ours.scheduler
-    theirs.scheduler = getattr(diffusers, scheduler).from_config(
-        theirs.scheduler.config, **settings
-    )
+    reference = reference_scheduler(scheduler)
+    theirs.scheduler = reference.from_config(theirs.scheduler.config, **settings)
     ours.scheduler = getattr(kandinsky, scheduler).from_config(ours.scheduler.config, **settings)
     request: dict[str, Any] = RANDOM | {"height": 32, "width": 32, "num_inference_steps": 6}
     with scaled_input(theirs):

@@ -1,14 +1,19 @@
-"""Mends the reference, whose Kandinsky pipelines do not scale what their UNet reads."""
+"""Mends the reference, whose Kandinsky pipelines run with few of diffusers' schedulers.
+
+They do not scale what their UNet reads. They hand a generator to every `step`, and some take none.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import diffusers
 import torch
 
-__all__ = ["scaled_input"]
+__all__ = ["reference_scheduler", "scaled_input"]
 
 
 @contextmanager
@@ -24,3 +29,16 @@ def scaled_input(pipe: Any) -> Iterator[None]:
     handle = pipe.unet.register_forward_pre_hook(scale, with_kwargs=True)
     yield
     handle.remove()
+
+
+def reference_scheduler(name: str) -> Any:
+    """Return a scheduler class of diffusers whose `step` takes a generator."""
+    scheduler = getattr(diffusers, name)
+    if "generator" in inspect.signature(scheduler.step).parameters:
+        return scheduler
+
+    class WithGenerator(scheduler):  # type: ignore[misc, valid-type]
+        def step(self, *arguments: Any, generator: Any = None, **others: Any) -> Any:
+            return super().step(*arguments, **others)
+
+    return WithGenerator
