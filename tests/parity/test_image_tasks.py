@@ -238,12 +238,10 @@ class _Euler(diffusers.EulerDiscreteScheduler):  # type: ignore[misc]
 
 
 SWAPPED = [
-    *(
-        (task, scheduler)
-        for scheduler in ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler")
-        for task in (INPAINT, IMG2IMG)
-    ),
+    (INPAINT, "DPMSolverMultistepScheduler"),
     (INPAINT, "EulerDiscreteScheduler"),
+    (INPAINT, "UniPCMultistepScheduler"),  # it remembers, and kept latents are put back
+    (IMG2IMG, "DPMSolverMultistepScheduler"),
     (IMG2IMG, "EulerDiscreteScheduler"),
 ]
 
