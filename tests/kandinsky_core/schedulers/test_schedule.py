@@ -19,6 +19,7 @@ from kandinsky_core.schedulers import (
 )
 from kandinsky_core.schedulers.schedule import make_rows
 from kandinsky_core.seam.step_rules import Kept, Threshold
+from tests.support.tolerances import allowed
 
 SHAPE = (2, 4, 6, 5)
 
@@ -177,8 +178,8 @@ def test_jax_compiled_equals_numpy_with_registers(scheduler: Scheduler) -> None:
     for row in schedule.rows:
         sample, mine = step(row, sample, output, mine, None)
         got, theirs = compiled(row, got, output, theirs)
-        scale = np.abs(sample).max()
-        np.testing.assert_allclose(got, sample, rtol=0, atol=1e-5 * scale)
+        largest = float(np.abs(sample).max())
+        np.testing.assert_allclose(got, sample, rtol=0, atol=allowed("loops by hand") * largest)
     assert compiled._cache_size() == 1
 
 
