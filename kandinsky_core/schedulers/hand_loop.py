@@ -32,6 +32,9 @@ __all__ = ["HandLoop"]
 
 _INPUT_SCALE = ROW_FIELDS.index("input_scale")
 _UNSUPPORTED = {
+    "original_inference_steps": "it is a field of the config",
+    "num_train_timesteps": "it is a field of the config",
+    "strength": "set_begin_index says where a loop begins",
     "mu": "no model here shifts its timesteps",
     "sigmas": "the config decides on the noise levels",
     "timesteps": "the config decides on the timesteps",
@@ -95,7 +98,7 @@ class HandLoop:
             num_inference_steps: Steps of the whole loop, 1 to `num_train_timesteps`.
             device: A `torch.device` makes `timesteps` a tensor there. Anything else is taken and
                 has no effect, since the arithmetic is NumPy's.
-            others: `timesteps`, `sigmas` and `mu` of diffusers, which must be None.
+            others: `timesteps`, `sigmas`, `mu` and more of diffusers, which must be None.
 
         Raises:
             InvalidInputError: The number is missing or out of range, or another argument is given.
@@ -172,9 +175,10 @@ class HandLoop:
         number = scalar("timestep", timestep)
         places = np.flatnonzero(times == np.float32(number))
         if len(places) == 0:
+            ends = f" {times[0]:g} ... {times[-1]:g}" if len(times) else ""
             raise InvalidInputError(
-                f"timestep={number:g} is none of this loop's {len(times)} timesteps"
-                f" {times[0]:g} ... {times[-1]:g}: take one of `scheduler.timesteps`"
+                f"timestep={number:g} is none of this loop's {len(times)} timesteps{ends}: take one"
+                " of `scheduler.timesteps`"
             )
         return int(places[min(1, len(places) - 1)])
 

@@ -32,11 +32,15 @@ def float32_array(name: str, value: Any) -> FloatArray:
     if is_torch(value):
         value = value.detach().float().cpu().numpy()
     try:
-        return np.asarray(value, np.float32)
+        array = np.asarray(value)
+        if array.ndim and array.dtype.kind not in "cOUSmM":
+            return array.astype(np.float32, copy=False)
     except (TypeError, ValueError):
-        raise InvalidInputError(
-            f"{name} is a {type(value).__name__}: give an array of NumPy or a tensor of PyTorch"
-        ) from None
+        pass
+    raise InvalidInputError(
+        f"{name} is a {type(value).__name__}: give real numbers in an array of NumPy or a tensor of"
+        " PyTorch"
+    )
 
 
 def scalar(name: str, value: Any) -> float:

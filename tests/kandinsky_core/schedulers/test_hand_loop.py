@@ -121,6 +121,8 @@ def test_a_loop_in_the_wrong_order_is_refused() -> None:
         ((ONES, 500, ONES, None, ONES[:1]), "variance_noise has shape"),
         ((ONES, 500, ONES, Generator(0), ONES), "not both"),
         (("abc", 500, ONES), "model_output is a str"),
+        ((ONES, 500, 1.0), "sample is a float: give real numbers"),
+        ((1j * ONES, 500, ONES), "model_output is a ndarray: give real numbers"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: tuple[Any, ...], said: str) -> None:
@@ -132,6 +134,7 @@ def test_more_wrong_arguments_are_named() -> None:
     assert "needs num_inference_steps" in refused(scheduler.set_timesteps)
     assert "from 1 to 1000" in refused(lambda: scheduler.set_timesteps(0))
     assert "timesteps=...) is not" in refused(lambda: scheduler.set_timesteps(timesteps=[3, 2]))
+    assert "strength=...) is not" in refused(lambda: scheduler.set_timesteps(4, strength=0.5))
     with pytest.raises(TypeError, match="'steps'"):
         scheduler.set_timesteps(3, steps=4)
     learned = DDPMScheduler(variance_type="learned_range")
