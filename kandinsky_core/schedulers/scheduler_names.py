@@ -10,8 +10,13 @@ __all__ = ["SchedulerNames"]
 @refuses(
     "these are steps within diffusers' solver, and here a row of the table has their result",
     "read the rows that schedule(num_inference_steps) returns",
-    "convert_model_output dpm_solver_first_order_update multistep_dpm_solver_second_order_update "
-    "multistep_dpm_solver_third_order_update",
+    "convert_model_output deis_first_order_update dpm_solver_first_order_update "
+    "get_lms_coefficient get_order_list get_scalings_for_boundary_condition_discrete "
+    "multistep_deis_second_order_update multistep_deis_third_order_update "
+    "multistep_dpm_solver_second_order_update multistep_dpm_solver_third_order_update "
+    "multistep_uni_c_bh_update multistep_uni_p_bh_update singlestep_dpm_solver_second_order_update "
+    "singlestep_dpm_solver_third_order_update singlestep_dpm_solver_update state_in_first_order "
+    "step_plms step_prk stretch_shift_to_terminal time_shift",
 )
 @refuses(
     "diffusers builds its objects with this from a config file",
