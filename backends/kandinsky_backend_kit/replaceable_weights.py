@@ -10,12 +10,13 @@ import numpy as np
 from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.saved_network import SavedNetwork
+from kandinsky_core.seam.network_calls import NetworkCalls
 from kandinsky_core.seam.tensors import ComponentSource
 
 __all__ = ["ReplaceableWeights"]
 
 
-class ReplaceableWeights(SavedNetwork):
+class ReplaceableWeights(SavedNetwork, NetworkCalls):
     """Base of each backend's networks: it keeps the originals, a subclass reads and writes."""
 
     def __init__(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -44,6 +45,11 @@ class OnDemandTextEncoder(WithoutWeights):
         self._load = load
         self._states: OrderedDict[bytes, FloatArray] = OrderedDict()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = super().__deepcopy__(memo)
+        made._streamed, made._states = deepcopy(self._streamed, memo), self._states.copy()
+        return made
+
     @property
     def dtype(self) -> str:
         """Name of the dtype that the encoder computes in."""
@@ -59,10 +65,18 @@ class OnDemandTextEncoder(WithoutWeights):
         """See `kandinsky_core.seam.networks.Network.compilations`."""
         return self._streamed.compilations
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `kandinsky_core.seam.networks.Network.to`; it takes effect with the next text."""
         self._streamed.to(device=device, dtype=dtype)
         self._states.clear()
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
+        return self._streamed.weight_shapes()
+
+    def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """Return copies of weights; they are read from the files."""
+        return self._streamed.weights_now(names)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
         """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.save_pretrained`."""

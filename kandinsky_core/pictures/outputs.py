@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kandinsky_core.arrays import FloatArray
+from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.pictures.inputs import as_array
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,6 +18,7 @@ __all__ = [
     "IMAGE_OUTPUT_TYPES",
     "latent_size",
     "make_image_grid",
+    "numpy_to_pil",
     "to_pil",
     "to_unit_range",
 ]
@@ -44,10 +46,25 @@ def to_unit_range(pixels: FloatArray, height: int, width: int) -> FloatArray:
 
 
 def to_pil(images: FloatArray) -> list[Image.Image]:
-    """Turn images [B, H, W, 3] in [0, 1] into PIL pictures."""
+    """Turn images [B, H, W, 3], or [B, H, W] for grey ones, in [0, 1] into PIL pictures."""
     from PIL import Image
 
     return [Image.fromarray(image) for image in (images * 255).round().astype(np.uint8)]
+
+
+def numpy_to_pil(images: Array) -> list[Image.Image]:
+    """Turn images [B, H, W, C] or one [H, W, C] in [0, 1] into PIL pictures; C is 3, 4 or 1.
+
+    Raises:
+        InvalidInputError: The array has another shape, or holds NaN or infinity.
+    """
+    images = as_array("images", images)
+    if not np.isfinite(images).all():
+        raise InvalidInputError("images hold NaN or infinity: give numbers in [0, 1]")
+    batch = images[None] if images.ndim == 3 else images
+    if batch.ndim != 4 or batch.shape[-1] not in (1, 3, 4):
+        raise InvalidInputError(f"images of shape {images.shape}: give [B, H, W, 3] in [0, 1]")
+    return to_pil(batch[..., 0] if batch.shape[-1] == 1 else batch)
 
 
 def make_image_grid(

@@ -61,12 +61,24 @@ class Network(Protocol):
         """The log of compilations for this network and others; None where nothing is compiled."""
         ...
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
-        """Move or cast the weights in place."""
+    def to(self, *targets: Any, device: Any = None, dtype: Any = None, **options: Any) -> Any:
+        """Move or cast the weights in place; see `NetworkCalls.to`."""
         ...
 
     def offload(self) -> None:
         """Keep the weights on the host from now on, and on the device only while they are used."""
+        ...
+
+    def onload(self) -> None:
+        """Keep the weights on the device from now on, which ends what `offload` began."""
+        ...
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the shape of each weight, by PyTorch's names and in its layout."""
+        ...
+
+    def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """Return copies of weights as they are at this moment, a merged LoRA included."""
         ...
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:

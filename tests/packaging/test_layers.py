@@ -45,13 +45,22 @@ ALLOWED = {
 }
 # The rooms of core from the ground up; what lies beside them is listed by file.
 FLOORS = (
-    ("errors", "terminal", "budgets", "files", "staging", "arrays", "public_names"),
-    ("validation", "configs", "callbacks"),
+    (
+        "arrays",
+        "budgets",
+        "errors",
+        "files",
+        "foreign_names",
+        "public_names",
+        "staging",
+        "terminal",
+    ),
+    ("validation", "configs", "callbacks", "models"),
     ("seam",),
     ("checkpoints", "pictures"),
-    ("schedulers", "texts", "memory", "utils"),
+    ("image_processor", "schedulers", "texts", "memory"),
     ("denoising",),
-    ("verification",),
+    ("utils", "verification"),
     ("pipelines.shared",),
     ("pipelines.kandinsky2_2", "pipelines.kandinsky3"),
     ("pipelines.kandinsky2_1",),

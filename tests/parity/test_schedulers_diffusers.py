@@ -67,6 +67,18 @@ SOLVERS = (
     "EulerDiscreteScheduler",
 )
 
+REMEMBERING = (
+    "DEISMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "UniPCMultistepScheduler",
+)
+
 
 def pair(name: str, fields: dict[str, Any]) -> tuple[Any, Any]:
     theirs = {key: value for key, value in fields.items() if key != "eta"}
@@ -252,11 +264,14 @@ def test_add_noise(name: str) -> None:
     np.testing.assert_allclose(got, expected.numpy(), rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("name", NAMES + SOLVERS)
+@pytest.mark.parametrize("name", NAMES + SOLVERS + REMEMBERING)
 def test_arguments_and_defaults(name: str) -> None:
     mine = inspect.signature(getattr(ours, name)).parameters
     theirs = inspect.signature(getattr(diffusers, name)).parameters
     own = {key: value.default for key, value in mine.items() if value.kind != value.KEYWORD_ONLY}
+    if "disable_corrector" in own:
+        assert own["disable_corrector"] == ()  # what is immutable has no list
+        own["disable_corrector"] = []
     assert list(own.items()) == [(key, value.default) for key, value in theirs.items()]
     more = {key for key, value in mine.items() if value.kind == value.KEYWORD_ONLY}
     assert more == ({"carried", "eta"} if name == "DDIMScheduler" else {"carried"})
@@ -310,3 +325,25 @@ def test_switching_the_class_as_diffusers_does(
     assert public(mine.config) == public(theirs.config)
     assert public(getattr(ours, first).from_config(mine.config).config) == public(back.config)
     assert getattr(ours, second).from_config(before.config) == mine
+
+
+@pytest.mark.parametrize("second", REMEMBERING)
+def test_switching_to_a_class_that_remembers(second: str, tmp_path: Path) -> None:
+    """From a published decoder's config, and from another solver's own words for its kind."""
+    trained = DECODER | {
+        "beta_schedule": "linear"
+    }  # these pass along here even if nobody gave them
+    config = dict(diffusers.DDPMScheduler(**trained).config)
+    solver = dict(diffusers.DPMSolverMultistepScheduler(**trained, solver_type="heun").config)
+    for before in (config, solver):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = getattr(diffusers, second).from_config(before)
+        mine: Scheduler = getattr(ours, second).from_config(before)
+        shown, expected = public(mine.config), public(theirs.config)
+        assert list(shown.pop("disable_corrector", [])) == expected.pop("disable_corrector", [])
+        assert shown == expected
+        theirs.save_pretrained(tmp_path)
+        assert type(mine).from_pretrained(tmp_path) == mine
+        mine.save_pretrained(tmp_path)
+        assert public(type(theirs).from_pretrained(tmp_path).config).items() >= shown.items()

@@ -29,6 +29,8 @@ UP = {name: RNG.standard_normal((n, RANK), np.float32) for name, (_, n) in LAYER
 class Network(AdaptedNetwork):
     """Weights in a dict, in one dtype."""
 
+    dtype: str = "float32"
+
     def __init__(self, weights: Arrays) -> None:
         super().__init__()
         self.weights = dict(weights)

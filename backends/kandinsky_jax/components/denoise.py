@@ -13,6 +13,7 @@ from flax import nnx
 from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.denoiser_calls import DenoiserCalls
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_jax.components.network import JaxNetwork, to_channels_last
 from kandinsky_jax.components.tiled_form import tiled_form, tiles_gain_in, tiling_program
@@ -30,7 +31,7 @@ _FUNCTIONS = ArrayFunctions(
 )
 
 
-class JaxDenoiser(JaxNetwork):
+class JaxDenoiser(DenoiserCalls, JaxNetwork):
     """A network that runs in a denoising loop, by compiled programs.
 
     Its `prepare` takes the conditioning; a call takes sample and timestep.
@@ -60,10 +61,10 @@ class JaxDenoiser(JaxNetwork):
         weights, batch = self.placed_weights(), self._place.batch(np.zeros(1))
         return tiled_form(self._module_class, self.config, self.dtype, weights, program, batch)
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `JaxNetwork.to`."""
         self._tiled = self._tiled_shapes = None
-        super().to(device=device, dtype=dtype)
+        super().move(device=device, dtype=dtype)
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         self._tiled = None
@@ -80,6 +81,12 @@ class JaxDenoiser(JaxNetwork):
     ) -> JaxRun:
         """See `kandinsky_core.seam.networks.Denoiser.begin`."""
         return JaxRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def output(
+        self, sample: FloatArray, timestep: float, conditioning: Mapping[str, Array]
+    ) -> FloatArray:
+        """See `kandinsky_core.seam.denoiser_calls.DenoiserCalls.output`."""
+        return self.begin(sample, conditioning, 1.0).output(timestep)
 
     def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:
         """Return conditioning as arrays, in shapes that need as few programs as possible."""
@@ -102,7 +109,7 @@ class JaxDenoiser(JaxNetwork):
     def step_program(self, guided: bool, rule: StepRule = PLAIN_RULE) -> Program:
         """Return the program of a whole step: network, guidance, and one row of the schedule.
 
-        The sample and the previous prediction of the clean sample stay float32, whatever dtype the
+        The sample and what a step remembers stay float32, whatever dtype the
         network computes in; their buffers are donated.
         """
         form = self.tiled()
@@ -113,7 +120,7 @@ class JaxDenoiser(JaxNetwork):
             def run(
                 weights: Any,
                 sample: Any,
-                previous_x0: Any,
+                remembered: Any,
                 noise: Any,
                 timestep: Any,
                 row: Any,
@@ -132,7 +139,7 @@ class JaxDenoiser(JaxNetwork):
                     predict,
                     row,
                     sample,
-                    previous_x0,
+                    remembered,
                     to_channels_last(noise),
                     channels=sample.shape[-1],
                     guidance_scale=guidance_scale if guided else None,
@@ -142,6 +149,21 @@ class JaxDenoiser(JaxNetwork):
 
             label = self._label("guided step" if guided else "step")
             self._programs[key] = Program(label, run, self._log, donate=(1, 2), shared=(4, 5, 6))
+        return self._programs[key]
+
+    def output_program(self) -> Program:
+        """Return the program of the network alone; its output is float32, channels last."""
+        form = self.tiled()
+        key = ("output", form is None)
+        if key not in self._programs:
+            graph, dtype = self._graph if form is None else form[0], jax_dtype(self.dtype)
+
+            def run(weights: Any, sample: Any, timestep: Any, prepared: Any) -> Any:
+                network: Any = nnx.merge(graph, weights)
+                times = jnp.broadcast_to(timestep, sample.shape[:1])
+                return network(sample.astype(dtype), times, prepared).astype(jnp.float32)
+
+            self._programs[key] = Program(self._label("output"), run, self._log, shared=(2,))
         return self._programs[key]
 
     def _label(self, name: str) -> str:
@@ -183,7 +205,7 @@ class JaxRun:
             self._kept: dict[str, jax.Array] | None = None
             self.condition(conditioning, guidance_scale=guidance_scale, kept=kept)
             self.write(sample)
-            self._previous_x0 = self._put(np.zeros_like(sample, np.float32))
+            self._remembered = self._nothing_yet(sample.shape, rule)
 
     def condition(
         self,
@@ -211,11 +233,11 @@ class JaxRun:
         """
         with at_work(self._denoiser.device):
             jax.block_until_ready(self._sample)
-            self._sample, self._previous_x0 = self._step(
+            self._sample, self._remembered = self._step(
                 self._batch,
                 self._step_weights(),
                 self._sample,
-                self._previous_x0,
+                self._remembered,
                 self._no_noise if noise is None else noise,
                 np.float32(timestep),
                 row,
@@ -229,6 +251,14 @@ class JaxRun:
         with at_work(self._denoiser.device):
             sample = self._batch.read(self._sample)
         return np.array(np.moveaxis(sample, -1, 1), order="C")
+
+    def output(self, timestep: float) -> FloatArray:
+        """Return what the network gives for the sample; no step is taken."""
+        program = self._denoiser.output_program()
+        with at_work(self._denoiser.device):
+            weights, time = self._step_weights(), np.float32(timestep)
+            found = program(self._batch, weights, self._sample, time, self._prepared)
+            return np.array(np.moveaxis(self._batch.read(found), -1, 1), order="C")
 
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""
@@ -250,6 +280,11 @@ class JaxRun:
 
     def _placed(self, kept: Kept) -> dict[str, jax.Array]:
         return {name: self._put(getattr(kept, name)) for name in ("original", "noise", "mask")}
+
+    def _nothing_yet(self, shape: tuple[int, ...], rule: StepRule) -> Any:
+        """Return what the first step remembers: zeros, in the form that steps return."""
+        zeros = [self._put(np.zeros(shape, np.float32)) for _ in range(1 + rule.registers)]
+        return tuple(zeros) if rule.registers else zeros[0]
 
     def _put(self, array: FloatArray) -> jax.Array:
         """Lay an array out channels-last and place it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Mapping
-from typing import Any
+from copy import deepcopy
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,13 @@ from flax import nnx
 
 from kandinsky_backend_kit.adapted_network import AdaptedNetwork
 from kandinsky_core.arrays import Array
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.device_memory import DeviceMemory
-from kandinsky_core.seam.dtypes import safe_dtype
+from kandinsky_core.seam.devices import DeviceName
+from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
+from kandinsky_core.seam.network_pickling import KEPT
 from kandinsky_jax.components.turns import Holder, Turns
 from kandinsky_jax.placement.memory import device_memory
 from kandinsky_jax.placement.places import OneDevice, Place
@@ -61,15 +65,30 @@ class JaxNetwork(AdaptedNetwork):
         self._programs = {} if programs is None else programs
         self._turns = Turns() if turns is None else turns
 
+    def __reduce__(self) -> Any:
+        if not isinstance(self._place, OneDevice):
+            raise InvalidInputError(
+                f"a network over a mesh ({self.device}) is not pickled: load it in each process"
+            )
+        return super().__reduce__()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy what may change; JAX's arrays and programs do not, so both networks share them."""
+        made = object.__new__(type(self))
+        memo[id(self)] = made
+        kept = {name: deepcopy(vars(self)[name], memo) for name in KEPT if name in vars(self)}
+        vars(made).update(vars(self) | kept)
+        return made
+
     @property
     def dtype(self) -> str:
         """Name of the dtype that the network computes in."""
-        return str(jax.tree.leaves(self._weights)[0].dtype)
+        return DTypeName(jax.tree.leaves(self._weights)[0].dtype)
 
     @property
     def device(self) -> str:
         """Where the network runs."""
-        return self._place.name
+        return DeviceName(self._place.name)
 
     def memory(self) -> DeviceMemory | None:
         """Return the memory of the device; None for a mesh."""
@@ -81,7 +100,7 @@ class JaxNetwork(AdaptedNetwork):
         """The backend's log."""
         return self._log
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights; compiled programs are forgotten where they no longer fit.
 
         Raises:
@@ -115,8 +134,17 @@ class JaxNetwork(AdaptedNetwork):
             self._weights = self._place.get(self._weights)
         gc.collect()  # Flax's functions refer to themselves, and to the weights that they saw
 
+    def onload(self) -> None:
+        """Keep the weights on the device from now on."""
+        if not self._offloaded:
+            return
+        self._offloaded = False
+        if not compiling_only():
+            with at_work(self.device):
+                self._weights = self._place.put_weights(self._weights)
+
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.weight_shapes`."""
+        """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
         return weight_shapes(self._weights)
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:

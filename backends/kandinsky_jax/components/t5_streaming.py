@@ -19,7 +19,8 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import T5Config
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
-from kandinsky_core.seam.dtypes import safe_dtype
+from kandinsky_core.seam.devices import DeviceName
+from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
 from kandinsky_jax.layers.attention import attend
 from kandinsky_jax.layers.layers import Layers
 from kandinsky_jax.networks.t5_encoder import T5Block
@@ -56,7 +57,7 @@ class StreamedT5TextEncoder(StreamedWeights):
         log: CompilationLog,
     ) -> None:
         self.config = config
-        self.dtype = dtype
+        self.dtype = DTypeName(dtype)
         self._parts = parts
         self._place = place
         self._log = log
@@ -65,14 +66,14 @@ class StreamedT5TextEncoder(StreamedWeights):
     @property
     def device(self) -> str:
         """Where the blocks run."""
-        return self._place.name
+        return DeviceName(self._place.name)
 
     @property
     def compilations(self) -> CompilationLog:
         """The backend's log."""
         return self._log
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Change the device, or the dtype, of the next call.
 
         Raises:
@@ -82,7 +83,7 @@ class StreamedT5TextEncoder(StreamedWeights):
         if device is not None:
             self._place = self._place.moved(device)
         if dtype is not None:
-            self.dtype = safe_dtype(self.config.CLASS_NAME, dtype)
+            self.dtype = DTypeName(safe_dtype(self.config.CLASS_NAME, dtype))
         self._program = None
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,12 +12,14 @@ from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import HubOptions, connected_prior
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import ConfigError, InvalidInputError, ModelNotFoundError
+from kandinsky_core.foreign_names import refusal
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_room_for_halves
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_state import CallState
+from kandinsky_core.pipelines.shared.foreign_options import known_options, model_by_name
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
@@ -89,12 +92,17 @@ class CombinedPipeline(DiffusionPipeline):
                 "take the prior that belongs to this decoder"
             )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.decoder_pipe, self.prior_pipe = copy(self.decoder_pipe), copy(self.prior_pipe)
+        self.decoder_pipe._calls = self.prior_pipe._calls = self._calls
+
     # Components belong to the halves. To read or set one here reads or sets it there, so that
     # `pipe.scheduler = ...` takes effect, as it does in a pipeline that has no halves.
 
     def __getattr__(self, name: str) -> Any:
         if name not in type(self).component_names:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            raise refusal(type(self), name)
         half, component = self._home(name)
         return getattr(half, component)
 
@@ -111,11 +119,16 @@ class CombinedPipeline(DiffusionPipeline):
         return self.decoder_pipe, name
 
     @classmethod
+    def check_configs(cls, configs: Mapping[str, Any]) -> None:
+        """Refuse networks that do not fit the task; see `DiffusionPipeline.check_configs`."""
+        cls.decoder_class.check_configs(
+            {name: config for name, config in configs.items() if not name.startswith(PRIOR_PREFIX)}
+        )
+
+    @classmethod
     def _optional_components(cls) -> set[str]:
         of_prior = KandinskyV22PriorPipeline._optional_components()
-        return cls.decoder_class._optional_components() | {
-            PRIOR_PREFIX + name for name in of_prior
-        }
+        return cls.decoder_class._optional_components() | {PRIOR_PREFIX + name for name in of_prior}
 
     def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
         super()._take_over(other, had, taken)
@@ -132,13 +145,6 @@ class CombinedPipeline(DiffusionPipeline):
         decoder: CallState = self.decoder_pipe
         return decoder
 
-    @classmethod
-    def check_configs(cls, configs: Mapping[str, Any]) -> None:
-        """Refuse networks that do not fit the task; see `DiffusionPipeline.check_configs`."""
-        cls.decoder_class.check_configs(
-            {name: config for name, config in configs.items() if not name.startswith(PRIOR_PREFIX)}
-        )
-
     @property
     def origin(self) -> dict[str, str]:
         """Which weights these are; the decoder writes it into its pictures."""
@@ -150,6 +156,7 @@ class CombinedPipeline(DiffusionPipeline):
         self.decoder_pipe.origin = value
 
     @classmethod
+    @model_by_name
     def from_pretrained(
         cls,
         model: str | Path | OpenedModel,
@@ -175,6 +182,7 @@ class CombinedPipeline(DiffusionPipeline):
             ModelNotFoundError: The decoder names no prior and none was given.
             KandinskyError: See `DiffusionPipeline.from_pretrained`.
         """
+        options = known_options(options)
         of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
         if prior is None and holds_prior(of_decoder.checkpoint):
             return super().from_pretrained(of_decoder, backend=backend, mesh=mesh, **options)
@@ -215,6 +223,18 @@ class CombinedPipeline(DiffusionPipeline):
         pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | names
         pipeline.prior_pipe.origin = first.origin
         return pipeline
+
+    @classmethod
+    def download(cls, pretrained_model_name: str | Path, **options: Any) -> str:
+        """Fetch both halves; see `DiffusionPipeline.download`. The decoder's folder is returned."""
+        folder = cls.decoder_class.download(pretrained_model_name, **options)
+        checkpoint = OpenedModel.of(
+            folder, cls.decoder_class.part, HubOptions.among(known_options(options))
+        ).checkpoint
+        if PRIOR_PREFIX + "prior" not in checkpoint.components:
+            prior = find_prior(checkpoint, cls.decoder_class.part)
+            KandinskyV22PriorPipeline.download(prior, **options | {"revision": None})
+        return folder
 
     def _request(
         self,
@@ -295,6 +315,7 @@ class CombinedPipeline(DiffusionPipeline):
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of both halves' tqdm bars, `disable=True` for example."""
+        super().set_progress_bar_config(**settings)
         for half in (self.prior_pipe, self.decoder_pipe):
             half.set_progress_bar_config(**settings)
 

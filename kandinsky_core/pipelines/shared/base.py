@@ -10,32 +10,45 @@ from typing import Any, ClassVar, Self
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
-from kandinsky_core.denoising.loop import progress
+from kandinsky_core.denoising.progress_bars import progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.call_state import CallState
 from kandinsky_core.pipelines.shared.callback_values import LoopValues, View
+from kandinsky_core.pipelines.shared.component_values import without_wrappers
+from kandinsky_core.pipelines.shared.foreign_options import known_options, model_by_name
 from kandinsky_core.pipelines.shared.from_pipe import FromPipe
 from kandinsky_core.pipelines.shared.loading import load_components
 from kandinsky_core.pipelines.shared.lora_calls import LoraCalls
+from kandinsky_core.pipelines.shared.memory_calls import MemoryCalls
+from kandinsky_core.pipelines.shared.pipeline_facts import PipelineFacts
 from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
 from kandinsky_core.public_names import HOMES, public
 from kandinsky_core.seam.backend import Backend
-from kandinsky_core.seam.devices import DEVICE_KINDS, device_name
-from kandinsky_core.seam.dtypes import DTYPES, chosen_dtype, dtype_name, is_dtype
+from kandinsky_core.seam.dtypes import chosen_dtype
 from kandinsky_core.seam.networks import Network
+from kandinsky_core.seam.placement import read_placement
 from kandinsky_core.seam.step_rules import Kept
 from kandinsky_core.validation import one_of
 
 __all__ = ["DiffusionPipeline"]
 
+_OF_CALLS = ("_calls", "_last_loop")
+
 
 class DiffusionPipeline(
-    LoraCalls, CallState, FromPipe, SavesPipelines, TorchCalls, CompilesAhead
+    CallState,
+    FromPipe,
+    LoraCalls,
+    CompilesAhead,
+    MemoryCalls,
+    SavesPipelines,
+    PipelineFacts,
+    TorchCalls,
 ):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
@@ -68,7 +81,21 @@ class DiffusionPipeline(
         self._progress_bar_config: dict[str, Any] = {}
         self._calls = Calls()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle holds: all but the calls under way and their state."""
+        return {name: value for name, value in vars(self).items() if name not in _OF_CALLS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._calls = Calls()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).component_names:
+            value = without_wrappers(value)
+        super().__setattr__(name, value)
+
     @classmethod
+    @model_by_name
     def from_pretrained(
         cls,
         model: str | Path | OpenedModel,
@@ -87,7 +114,6 @@ class DiffusionPipeline(
         local_files_only: bool = False,
         force_download: bool = False,
         use_safetensors: bool | None = None,
-        low_cpu_mem_usage: bool | None = None,
         text_encoder_loading: str | None = None,
         offload: bool = False,
         **components: Any,
@@ -116,7 +142,6 @@ class DiffusionPipeline(
             local_files_only: Do not use the network.
             force_download: Download again what the cache holds.
             use_safetensors: Only safetensors are read; False is refused.
-            low_cpu_mem_usage: Has no effect: weights are always streamed. Scripts may pass it.
             text_encoder_loading: How Kandinsky 3 loads its text encoder, which is larger than all
                 other networks. `on_demand` (default) loads it for each new text and drops it, and
                 keeps the other networks off an accelerator while they are not used. `streamed`
@@ -127,6 +152,8 @@ class DiffusionPipeline(
             **components: Ready components, used in place of the checkpoint's: schedulers, and
                 networks of the same backend. None for `text_encoder` leaves it out: Kandinsky 3
                 then takes `prompt_embeds` only.
+                diffusers' other arguments are accepted or refused here, `device_map` among them:
+                see `kandinsky_core.pipelines.shared.foreign_options`.
 
         Raises:
             ModelNotFoundError: There is no such model.
@@ -144,6 +171,8 @@ class DiffusionPipeline(
             local_files_only=local_files_only,
             force_download=force_download,
         )
+        components = known_options({**components, "device": device})
+        device = components.pop("device")
         if cls is DiffusionPipeline:
             model = OpenedModel.of(model, cls.part, options)
             cls = cls._named_by(model)
@@ -216,12 +245,15 @@ class DiffusionPipeline(
 
     @property
     def dtype(self) -> str:
-        """Name of the main network's dtype; that is a decoder's UNet, else the first network."""
+        """Name of the main network's dtype; that is a decoder's UNet, else the first network.
+
+        It also equals any framework's dtype object: `pipe.dtype == torch.float16`.
+        """
         return self._leading.dtype
 
     @property
     def device(self) -> str:
-        """Where the main network runs."""
+        """Where the main network runs, with the attributes of PyTorch's device: `type`, `index`."""
         return self._leading.device
 
     @property
@@ -233,42 +265,23 @@ class DiffusionPipeline(
     def _leading(self) -> Network:
         return next(iter(self.networks.values()))
 
-    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Self:
+    def to(self, *targets: Any, device: Any = None, dtype: Any = None, **options: Any) -> Self:
         """Move and cast the networks: `pipe.to("cuda")`, `pipe.to("cpu", "float16")`.
 
         Args:
             *targets: Devices and dtypes in any order, by name or as objects of any framework.
             device: The same by name.
             dtype: The same by name.
+            **options: Further options of PyTorch's `to`, which change nothing here.
 
         Raises:
             BackendUnavailableError: The device is not there.
             InvalidInputError: Something is neither a device nor a dtype.
         """
-        for target in targets:
-            if device_name(target) is not None:
-                device = target
-            elif is_dtype(target):
-                dtype = target
-            else:
-                raise InvalidInputError(
-                    f"to({target!r}): neither a device ({', '.join(DEVICE_KINDS)}) nor a dtype "
-                    f"({', '.join(DTYPES)})"
-                )
+        place, chosen = read_placement(targets, device, dtype, options)
         for name, network in self.networks.items():
-            network.to(
-                device=None if device is None else device_name(device) or str(device),
-                dtype=None if dtype is None or name == "movq" else dtype_name(dtype),
-            )
+            network.to(device=place, dtype=None if name == "movq" else chosen)
         return self
-
-    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
-        """Keep the weights in host memory, and each network on the device only while it runs."""
-        where = device if device is not None else gpu_id
-        for network in self.networks.values():
-            if where is not None:
-                network.to(device=f"gpu:{where}" if isinstance(where, int) else str(where))
-            network.offload()
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of the tqdm bars, `disable=True` for example."""
