@@ -21,6 +21,7 @@ from kandinsky_cli.commands import (
     warmup,
 )
 from kandinsky_cli.console import console, silence_output, write_error
+from kandinsky_cli.loudness import loudness
 from kandinsky_core import __version__
 from kandinsky_core.errors import InvalidInputError, KandinskyError
 
@@ -41,7 +42,7 @@ _COMMANDS: Mapping[str, Any] = {
     "warmup": warmup,
 }
 # Positional words and texts; where a model's name is empty, the error says which names there are.
-_MAY_BE_EMPTY = {"prompt", "negative_prompt", "items", "subject", "source", "model"}
+_MAY_BE_EMPTY = {"prompt", "prompts", "negative_prompt", "items", "subject", "source", "model"}
 _INTERRUPTED = 130  # shells report this status for a program that Ctrl-C ended
 
 
@@ -92,7 +93,8 @@ def _run(options: argparse.Namespace) -> int:
     """Run a command, and print what the user can mend as one line."""
     try:
         _refuse_empty(options)
-        status = _COMMANDS[options.command].run(options) or 0
+        with loudness(options):
+            status = _COMMANDS[options.command].run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, `head` for example, has gone
         silence_output()

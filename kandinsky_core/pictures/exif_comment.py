@@ -8,6 +8,7 @@ what every entry points at, and a stranger's entries may all point at one long t
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 
 __all__ = ["exif_with_comment", "user_comment"]
 
@@ -15,13 +16,14 @@ _MARK = b"Exif\0\0"  # a JPEG segment begins with it; in WebP it may be missing
 _ASCII = b"ASCII\0\0\0"  # names the letters that follow it
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}  # how the block begins -> its order of bytes
 _EXIF_DIRECTORY, _USER_COMMENT = 0x8769, 0x9286
-_LONG, _UNDEFINED = 4, 7  # types of an entry's value
+_BYTE, _LONG, _UNDEFINED = 1, 4, 7  # types of an entry's value
+_COMMENT_TYPES = (_UNDEFINED, _BYTE)  # Exif asks for the first, PIL writes the second
 _ENTRY = 12
 _DIRECTORY = 2 + _ENTRY + 4  # bytes of a directory of one entry
 
 
 def exif_with_comment(text: str) -> bytes:
-    """Return an Exif block that holds a text of ASCII letters as `UserComment`, and nothing else."""
+    """Return an Exif block that holds one thing: a text of ASCII letters as `UserComment`."""
     comment = _ASCII + text.encode("ascii")
     start = 8 + _DIRECTORY
     return b"".join(
@@ -29,7 +31,9 @@ def exif_with_comment(text: str) -> bytes:
             _MARK,
             struct.pack("<4sI", b"II*\0", 8),
             struct.pack("<HHHIII", 1, _EXIF_DIRECTORY, _LONG, 1, start, 0),
-            struct.pack("<HHHIII", 1, _USER_COMMENT, _UNDEFINED, len(comment), start + _DIRECTORY, 0),
+            struct.pack(
+                "<HHHIII", 1, _USER_COMMENT, _UNDEFINED, len(comment), start + _DIRECTORY, 0
+            ),
             comment,
         )
     )
@@ -51,8 +55,8 @@ def user_comment(block: bytes, limit: int) -> str | None:
         return None
     try:
         (first,) = struct.unpack_from(f"{order}I", content, 4)
-        _, place = _entry(content, order, first, _EXIF_DIRECTORY, _LONG)
-        size, start = _entry(content, order, place, _USER_COMMENT, _UNDEFINED)
+        _, place = _entry(content, order, first, _EXIF_DIRECTORY, (_LONG,))
+        size, start = _entry(content, order, place, _USER_COMMENT, _COMMENT_TYPES)
     except (LookupError, struct.error):  # the block ends before what it names
         return None
     if not len(_ASCII) <= size <= len(_ASCII) + limit or start + size > len(content):
@@ -62,16 +66,20 @@ def user_comment(block: bytes, limit: int) -> str | None:
     return text.decode("ascii") if text != found and text.isascii() else None
 
 
-def _entry(block: memoryview, order: str, place: int, tag: int, kind: int) -> tuple[int, int]:
+def _entry(
+    block: memoryview, order: str, place: int, tag: int, types: Collection[int]
+) -> tuple[int, int]:
     """Return the number of values of a directory's entry, and the number in its last field.
 
     Raises:
-        LookupError: The directory has no such entry of this type.
+        LookupError: The directory has no such entry of these types.
         struct.error: The block ends within the directory.
     """
     (count,) = struct.unpack_from(f"{order}H", block, place)
     for index in range(count):
-        found = struct.unpack_from(f"{order}HHII", block, place + 2 + index * _ENTRY)
-        if found[:2] == (tag, kind):
-            return found[2], found[3]
+        name, kind, size, value = struct.unpack_from(
+            f"{order}HHII", block, place + 2 + index * _ENTRY
+        )
+        if name == tag and kind in types:
+            return size, value
     raise LookupError(tag)

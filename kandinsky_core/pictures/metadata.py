@@ -114,7 +114,7 @@ def save_image(
     """Write a picture with its metadata; `path` never holds an incomplete file.
 
     The suffix of the path chooses the format: `.png`, which loses nothing, `.jpg`, `.jpeg` or
-    `.webp`. A PNG holds the metadata as a text, the others as the `UserComment` of their Exif block.
+    `.webp`. A PNG holds the metadata as a text, the others as the `UserComment` of Exif.
 
     Args:
         image: The picture.
@@ -142,23 +142,27 @@ def save_image(
                 f"{path}: JPEG holds no picture of mode {image.mode}: convert it to RGB, or write "
                 "it as .png"
             )
-    settings |= _stored(path, form, metadata)
+    settings |= _stored(str(path), form, metadata)
     with replace_file(path) as temporary:
         image.save(temporary, format=form.name, **settings)
 
 
-def check_storable(path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Refuse metadata that `save_image` could not store at a path.
+def check_storable(name: str, form: PictureFormat, metadata: Mapping[str, Any]) -> None:
+    """Refuse metadata that `save_image` could not store in a format.
+
+    Args:
+        name: What the error begins with.
+        form: The format.
+        metadata: The metadata.
 
     Raises:
-        InvalidInputError: They are too long or too deep, or no picture is written with this suffix.
+        InvalidInputError: They are too long or too deep.
         TypeError: They hold what JSON cannot.
     """
-    path = Path(path)
-    _stored(path, picture_format(path), metadata)
+    _stored(name, form, metadata)
 
 
-def _stored(path: Path, form: PictureFormat, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _stored(name: str, form: PictureFormat, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the argument of PIL's `save` that stores metadata in a format."""
     from PIL.PngImagePlugin import PngInfo
 
@@ -172,7 +176,7 @@ def _stored(path: Path, form: PictureFormat, metadata: Mapping[str, Any]) -> dic
                 f"{form.longest_metadata:,} that {form.name} holds: write it as .png"
             )
     except (RecursionError, ValueError) as error:
-        raise InvalidInputError(f"{path}: its metadata cannot be written: {error}") from error
+        raise InvalidInputError(f"{name}: the metadata cannot be written: {error}") from error
     if not plain:
         return {"exif": exif_with_comment(_COMMENT + text)}
     info = PngInfo()
