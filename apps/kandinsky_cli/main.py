@@ -10,13 +10,16 @@ from typing import Any, NoReturn
 from kandinsky_cli.commands import (
     backends,
     beautify,
+    completion,
     controlnet,
     convert,
+    env,
     generate,
     img2img,
     info,
     inpaint,
     interpolate,
+    models,
     verify,
     warmup,
 )
@@ -36,10 +39,13 @@ _COMMANDS: Mapping[str, Any] = {
     "controlnet": controlnet,
     "beautify": beautify,
     "info": info,
+    "models": models,
     "backends": backends,
     "verify": verify,
     "convert": convert,
     "warmup": warmup,
+    "env": env,
+    "completion": completion,
 }
 # Positional words and texts; where a model's name is empty, the error says which names there are.
 _MAY_BE_EMPTY = {"prompt", "prompts", "negative_prompt", "items", "subject", "source", "model"}
@@ -82,6 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS.values():
         module.add_parser(commands)
+    parser.set_defaults(whole_parser=parser)  # for `completion`, which tells what there is
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.prog = f"{parser.prog} {options.command}"  # whose --help lists what there is
