@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -133,14 +134,14 @@ def _caches() -> dict[str, Any]:
     folders: dict[str, Any] = {"hub": HF_HUB_CACHE}
     for name, folder in _program_folders():
         folders[f"compiled_programs_{name}"] = folder
-    return {name: told(lambda folder=folder: _folder(folder)) for name, folder in folders.items()}
+    return {name: told(partial(_folder, folder)) for name, folder in folders.items()}
 
 
 def _program_folders() -> Iterator[tuple[str, Any]]:
     from kandinsky_core.seam.registry import available_backends, get_backend
 
     for name in available_backends():
-        folder = told(lambda name=name: get_backend(name).cache_folder)
+        folder = get_backend(name).cache_folder
         if folder is not None:
             yield name, folder
 

@@ -79,9 +79,9 @@ def _from_file(flag: str, path: str) -> list[str]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        place = content[: error.start].count(b"\n") + 1
         raise InvalidInputError(
-            f"{name}: line {line} is no text in UTF-8: save the file in that encoding"
+            f"{name}: line {place} is no text in UTF-8: save the file in that encoding"
         ) from error
     # Only a line feed ends a line: str.splitlines would also split at letters within a prompt.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
