@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from kandinsky_core import budgets
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.files import blocks, read_regular, why_not
+from kandinsky_core.files import NotRegularError, blocks, read_regular, why_not
 
 __all__ = ["STDIN", "add_prompt_options", "prompts_of"]
 
@@ -75,7 +75,8 @@ def _from_file(flag: str, path: str) -> list[str]:
     try:
         content = _stdin() if path == STDIN else read_regular(path, budgets.PROMPT_FILE_BYTES)
     except OSError as error:
-        raise InvalidInputError(f"{name}: {why_not(error)}") from error
+        way = f"; {flag} {STDIN} reads a pipe" if isinstance(error, NotRegularError) else ""
+        raise InvalidInputError(f"{name}: {why_not(error)}{way}") from error
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -43,8 +43,9 @@ def check_size(options: argparse.Namespace, decoder: OpenedModel, backend: Backe
     factor = movq.scale_factor = 2 ** (len(movq.config.block_out_channels) - 1)
     tile = options.movq_tile_size
     movq.tiling = None if tile is None else Tiling(tile // factor, 0, factor)
-    # Where only one side is given, the other has one latent cell at least.
-    height, width = (_largest(value) for value in (options.height, options.width))
+    # Kandinsky 3's config does not tell the model's own size: one cell is the least it may be.
+    own = getattr(unet.config, "sample_size", None) or 1
+    height, width = (_largest(side, own * factor) for side in (options.height, options.width))
     plan: Any = SimpleNamespace(
         height=height,
         width=width,
@@ -59,6 +60,6 @@ def check_size(options: argparse.Namespace, decoder: OpenedModel, backend: Backe
     require_room_for_pictures(unet, movq, plan, 1)
 
 
-def _largest(side: int | list[int] | None) -> int:
-    """Return a side in pixels; `kandinsky warmup` takes several."""
-    return max(side) if isinstance(side, list) else side or 1
+def _largest(side: int | list[int] | None, own: int) -> int:
+    """Return a side in pixels, by default the model's own; `kandinsky warmup` takes several."""
+    return max(side) if isinstance(side, list) else side or own

@@ -71,15 +71,20 @@ def _entry(
 ) -> tuple[int, int]:
     """Return the number of values of a directory's entry, and the number in its last field.
 
+    Of entries with one tag the last one counts, as for PIL.
+
     Raises:
         LookupError: The directory has no such entry of these types.
         struct.error: The block ends within the directory.
     """
     (count,) = struct.unpack_from(f"{order}H", block, place)
+    found = None
     for index in range(count):
         name, kind, size, value = struct.unpack_from(
             f"{order}HHII", block, place + 2 + index * _ENTRY
         )
         if name == tag and kind in types:
-            return size, value
-    raise LookupError(tag)
+            found = size, value
+    if found is None:
+        raise LookupError(tag)
+    return found
