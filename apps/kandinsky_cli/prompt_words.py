@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from kandinsky_core import budgets
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.files import NotRegularError, blocks, read_regular, why_not
 
 __all__ = ["STDIN", "add_prompt_options", "prompts_of"]
 
@@ -71,6 +70,8 @@ def prompts_of(options: argparse.Namespace) -> list[str]:
 
 
 def _from_file(flag: str, path: str) -> list[str]:
+    from kandinsky_core.files import NotRegularError, read_regular, why_not
+
     name = f"{flag} {path}"
     try:
         content = _stdin() if path == STDIN else read_regular(path, budgets.PROMPT_FILE_BYTES)
@@ -105,6 +106,8 @@ def _stdin() -> bytes:
     Raises:
         OSError: It is closed, or holds too much.
     """
+    from kandinsky_core.files import blocks
+
     if sys.stdin is None or sys.stdin.closed:
         raise OSError("standard input is closed")
     return b"".join(blocks(sys.stdin.buffer, budgets.PROMPT_FILE_BYTES))
