@@ -24,6 +24,9 @@ __all__ = [
     "PICTURE_FILE_BYTES",
     "PICTURE_PIXELS",
     "PICTURE_URL_SECONDS",
+    "PROMPTS",
+    "PROMPT_CHARACTERS",
+    "PROMPT_FILE_BYTES",
     "SAFETENSORS_HEADER_BYTES",
     "TENSORS",
     "TENSOR_AXES",
@@ -112,3 +115,12 @@ METADATA_CHARACTERS: int = 2**20
 
 METADATA_DEPTH: int = 32
 """Levels of objects and lists in the metadata of a picture."""
+
+PROMPT_FILE_BYTES: int = 8 << 20
+"""Bytes of a file of prompts; a prompt of 200 letters takes as many bytes, or twice that."""
+
+PROMPTS: int = 1 << 15
+"""Prompts in such a file."""
+
+PROMPT_CHARACTERS: int = 10_000
+"""Characters of a prompt in such a file; text encoders read some 100 words."""

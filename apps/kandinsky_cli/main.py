@@ -10,17 +10,21 @@ from typing import Any, NoReturn
 from kandinsky_cli.commands import (
     backends,
     beautify,
+    completion,
     controlnet,
     convert,
+    env,
     generate,
     img2img,
     info,
     inpaint,
     interpolate,
+    models,
     verify,
     warmup,
 )
 from kandinsky_cli.console import console, silence_output, write_error
+from kandinsky_cli.loudness import loudness
 from kandinsky_core import __version__
 from kandinsky_core.errors import InvalidInputError, KandinskyError
 
@@ -35,13 +39,16 @@ _COMMANDS: Mapping[str, Any] = {
     "controlnet": controlnet,
     "beautify": beautify,
     "info": info,
+    "models": models,
     "backends": backends,
     "verify": verify,
     "convert": convert,
     "warmup": warmup,
+    "env": env,
+    "completion": completion,
 }
 # Positional words and texts; where a model's name is empty, the error says which names there are.
-_MAY_BE_EMPTY = {"prompt", "negative_prompt", "items", "subject", "source", "model"}
+_MAY_BE_EMPTY = {"prompt", "prompts", "negative_prompt", "items", "subject", "source", "model"}
 _INTERRUPTED = 130  # shells report this status for a program that Ctrl-C ended
 
 
@@ -81,6 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS.values():
         module.add_parser(commands)
+    parser.set_defaults(whole_parser=parser)  # for `completion`, which tells what there is
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.prog = f"{parser.prog} {options.command}"  # whose --help lists what there is
@@ -92,7 +100,8 @@ def _run(options: argparse.Namespace) -> int:
     """Run a command, and print what the user can mend as one line."""
     try:
         _refuse_empty(options)
-        status = _COMMANDS[options.command].run(options) or 0
+        with loudness(options):
+            status = _COMMANDS[options.command].run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, `head` for example, has gone
         silence_output()

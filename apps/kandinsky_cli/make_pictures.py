@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from kandinsky_cli.console import write_json, write_line
 from kandinsky_cli.lora_option import load_loras, lora_words, require_loras
-from kandinsky_cli.output_paths import choose_paths
+from kandinsky_cli.loudness import LOGGER
+from kandinsky_cli.output_paths import OutputPaths
 from kandinsky_cli.picture_options import PROGRAM
+from kandinsky_cli.previews import Previews
+from kandinsky_cli.prompt_words import prompts_of
+from kandinsky_cli.size_options import check_size
 from kandinsky_cli.steps_options import check_prior_steps, check_steps
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
@@ -24,7 +31,8 @@ from kandinsky_core.denoising.noise import (
 )
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
-from kandinsky_core.pictures.metadata import save_image
+from kandinsky_core.pictures.formats import check_quality
+from kandinsky_core.pictures.metadata import check_storable, save_image
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbedsToCome
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
@@ -49,39 +57,36 @@ __all__ = [
 Embed = Callable[[], Mapping[str, Any]]
 
 _CELL = 8  # pixels along a side of a latent cell, in published models
+_OTHERS = 4096  # characters of metadata beside the texts, and more than that
+
+logger = logging.getLogger(LOGGER)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedWords:
-    """The prompts and generators of a command, checked once before a model is loaded.
+    """One prompt of a command with its generators, checked once before a model is loaded.
 
     A call takes them in this form and does not check them again.
 
     Attributes:
         prompts: The prompt and the negative prompt; an empty one where a task has none.
         source: A generator for each picture. A command that runs two halves hands it to both.
+        watch: Arguments by which the decoder's call shows its steps.
     """
 
     prompts: Prompts
     source: SeededGenerators
-
-    @classmethod
-    def check(cls, options: argparse.Namespace, seeds: Sequence[int]) -> Self:
-        """Refuse prompts, seeds, numbers and names that no model takes.
-
-        Raises:
-            InvalidInputError: One of these is of the wrong kind or range.
-        """
-        prompt = getattr(options, "prompt", "")
-        prompts = Prompts.check(prompt, options.negative_prompt, name="PROMPT")
-        source = as_generators(None, seeds, len(seeds))
-        _check_numbers_and_names(options)
-        return cls(prompts, source)
+    watch: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """Number of pictures to make."""
         return len(self.source.seeds)
+
+    @property
+    def prompt(self) -> str:
+        """The prompt as it was given."""
+        return self.prompts.texts[0]
 
 
 def make(
@@ -90,22 +95,28 @@ def make(
     draw: Callable[[Any, CheckedWords], ImagePipelineOutput],
     facts: Mapping[str, Any],
 ) -> None:
-    """Make the pictures, write them, and print where they are.
+    """Make the pictures of each prompt, write them, and print where they are.
 
     Args:
         options: The command's options.
         load: Loads a pipeline; for Kandinsky 2 it has a `prior_pipe` and a `decoder_pipe`.
-        draw: Makes pictures with that pipeline, one for each generator.
+        draw: Makes pictures of one prompt with that pipeline, one for each generator.
         facts: Entries to add to the pipeline's metadata; they replace entries of the same name.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained` and the pipeline's call.
     """
     seeds = choose_seeds(options.seed, options.num_images)
-    words = CheckedWords.check(options, seeds)
+    has_prompt = hasattr(options, "prompt")
+    texts = prompts_of(options) if has_prompt else [""]
+    prompts = [Prompts.check(text, options.negative_prompt, name="PROMPT") for text in texts]
+    seeds = list(as_generators(None, seeds, len(seeds)).seeds)
+    _check_numbers_and_names(options)
     loras = lora_words(options.lora)
     require_loras(loras)
-    paths = choose_paths(options.output, words.source.seeds, overwrite=options.overwrite)
+    paths = OutputPaths.choose(options.output, seeds, len(prompts), overwrite=options.overwrite)
+    _check_format(options, paths, texts, facts)
+    previews = Previews.choose(options, paths)
     start = time.perf_counter()
     pipeline = load(options)
     pipeline.set_progress_bar_config(disable=quiet(options))
@@ -116,16 +127,40 @@ def make(
     if options.text_encoder_loading is not None:
         facts = {**facts, "text_encoder_loading": options.text_encoder_loading}
     loaded = time.perf_counter()
-    output = draw(pipeline, words)
-    done = time.perf_counter()
+    logger.info("loaded %s in %.1f s", options.model, loaded - start)
+    written: list[dict[str, Any]] = []
+    for index, prompt in enumerate(prompts):
+        begun = time.perf_counter()
+        # Each prompt has fresh generators, so that its pictures are those that it would get alone.
+        words = CheckedWords(prompt, as_generators(None, seeds, len(seeds)), previews.watch)
+        output = draw(pipeline, words)
+        seconds = time.perf_counter() - begun
+        own = {**facts, "prompt": words.prompt} if has_prompt else facts
+        files = paths.of_prompt(index, seeds)
+        made = _save(options, output, files, own)
+        if not options.json:
+            _print(options, made, seconds)
+        written += made
+    if options.json:
+        spent = {"load": loaded - start, "generate": time.perf_counter() - loaded}
+        seconds_of = {name: round(value, 3) for name, value in spent.items()}
+        write_json({"images": written, "seconds": seconds_of})
+
+
+def _save(
+    options: argparse.Namespace,
+    output: ImagePipelineOutput,
+    files: Sequence[Path],
+    facts: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Write the pictures of a prompt, and return the metadata of each with its path."""
     program = f"{PROGRAM} {options.command}"
     written = []
-    for image, found, path in zip(output.images, output.metadata, paths, strict=True):
+    for image, found, path in zip(output.images, output.metadata, files, strict=True):
         metadata = {"program": program, **found, **facts}
-        save_image(image, path, metadata)
+        save_image(image, path, metadata, quality=options.quality)
         written.append({"path": str(path), **metadata})
-    seconds = {"load": round(loaded - start, 3), "generate": round(done - loaded, 3)}
-    _print(options.json, written, seconds)
+    return written
 
 
 def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
@@ -152,6 +187,7 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
     else:
         check_prior_steps(options, model, part)
     check_steps(options, model)
+    check_size(options, model, given["backend"])
     loaded = pipeline.from_pretrained(model, **given)
     if options.movq_tile_size is not None:
         loaded.movq.enable_tiling(options.movq_tile_size)
@@ -170,6 +206,7 @@ def call_arguments(options: argparse.Namespace, words: CheckedWords) -> dict[str
         "guidance_scale": options.guidance_scale,
         "prior_num_inference_steps": options.prior_steps,
         "prior_guidance_scale": options.prior_guidance_scale,
+        **words.watch,
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -208,6 +245,7 @@ def call_halves(
         num_inference_steps=options.steps,
         guidance_scale=options.guidance_scale,
         generator=words.source,
+        **words.watch,
     )
     output = decoder.run(decoder.with_embeds(request, **embed()))
     facts = {
@@ -220,7 +258,7 @@ def call_halves(
 
 def quiet(options: argparse.Namespace) -> bool:
     """Return whether progress bars are switched off, as they would disturb the output."""
-    return options.json or not sys.stderr.isatty()
+    return options.json or options.quiet or not sys.stderr.isatty()
 
 
 def choose_seeds(seeds: Sequence[int] | None, count: int | None) -> list[int]:
@@ -274,12 +312,29 @@ def check_tile_size(options: argparse.Namespace) -> None:
         Tiling.check_size("--movq-tile-size", size, _CELL)
 
 
-def _print(as_json: bool, written: list[dict[str, Any]], seconds: dict[str, float]) -> None:
-    if as_json:
-        write_json({"images": written, "seconds": seconds})
-        return
+def _check_format(
+    options: argparse.Namespace,
+    paths: OutputPaths,
+    texts: Sequence[str],
+    facts: Mapping[str, Any],
+) -> None:
+    """Refuse pictures and texts that the format of the output cannot hold."""
+    form = paths.form
+    check_quality("--quality", options.quality, form)
+    form.check_size("--output", options.width or 1, options.height or 1)
+    longest = max(texts, key=lambda text: len(json.dumps(text)))  # escapes take room
+    known = {"prompt": longest, "negative_prompt": options.negative_prompt, **facts}
+    check_storable("--output", form, {**known, "others": "." * _OTHERS})
+
+
+def _print(
+    options: argparse.Namespace, written: Sequence[Mapping[str, Any]], seconds: float
+) -> None:
     for picture in written:
-        write_line(
-            f"{picture['path']}  seed {picture['seed']}, {picture['width']}x{picture['height']}, "
-            f"{picture['backend']} on {picture['device']}, {seconds['generate']:.1f} s"
+        path = picture["path"]
+        line = (
+            f"{path}  seed {picture['seed']}, {picture['width']}x{picture['height']}, "
+            f"{picture['backend']} on {picture['device']}, {seconds:.1f} s"
         )
+        write_line(path if options.quiet else line)
+    sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from kandinsky_cli.loudness import add_loudness_options
 from kandinsky_cli.option_types import path, seed
 
 __all__ = [
@@ -32,8 +33,8 @@ def add_command(
         # argparse's usage shows options first; one with several values would take the words there
         usage=f"kandinsky {name} {words} [options]",
         help=summary,
-        description=f"{description} Each picture is written as a PNG file, which also holds the "
-        "settings that make it again.",
+        description=f"{description} The file of each picture also holds the settings that make it "
+        "again.",
     )
     return parser
 
@@ -70,6 +71,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         help="when Kandinsky 3's text encoder is loaded: on_demand (default), resident, streamed",
     )
     parser.add_argument(
+        "-s",
         "--seed",
         type=seed,
         nargs="+",
@@ -78,15 +80,47 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         "2**64 - 1, as in PyTorch (default: random)",
     )
     parser.add_argument(
-        "--num-images", type=int, metavar="N", help="pictures to make (default: one for each seed)"
+        "-n",
+        "--num-images",
+        type=int,
+        metavar="N",
+        help="pictures of each prompt (default: one for each seed)",
+    )
+    _add_output_options(parser)
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=path,
+        metavar="PATH",
+        help="folder, or .png, .jpg or .webp file (default: PNG files in the current folder)",
     )
     parser.add_argument(
-        "--output", type=path, metavar="PATH", help=".png file or folder (default: current folder)"
+        "--quality",
+        type=int,
+        metavar="N",
+        help="quality of a .jpg or .webp file, from 1 to 100 (default: 95)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the file that --output names"
     )
+    parser.add_argument(
+        "--preview-every",
+        type=int,
+        metavar="N",
+        help="show the picture so far in a small file beside the output, after every N steps of "
+        "the decoder; each preview takes as long as the decoding of a picture",
+    )
+    parser.add_argument(
+        "--preview-file",
+        type=path,
+        metavar="PATH",
+        help="the file of the previews (default: NAME.preview.png)",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_loudness_options(parser)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

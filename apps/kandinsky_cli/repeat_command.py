@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from kandinsky_cli.picture_options import PROGRAM
+from kandinsky_cli.prompt_words import STDIN
 from kandinsky_core.errors import InvalidInputError
 
 __all__ = ["command_for"]
@@ -84,6 +85,8 @@ def command_for(metadata: Mapping[str, Any]) -> str | None:
         subjects = _items(metadata["items"], metadata["weights"])
     else:
         subjects = [_checked("prompt", metadata["prompt"], _TEXT)]
+        if subjects == [STDIN]:
+            raise InvalidInputError(f"prompt is {STDIN}, which a command line takes for its input")
     options: list[str] = []
     for name, (flag, kind) in _OPTIONS.items():
         options += _words(name, flag, metadata.get(name), kind)

@@ -23,6 +23,7 @@ __all__ = [
     "fetch_components",
     "fetch_files",
     "fetch_pickles",
+    "hub_answers",
     "is_hub_id",
     "listed_files",
     "local_folder",
@@ -32,6 +33,8 @@ __all__ = [
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 _RELATIVE = re.compile(r"(?:(?P<up>\.\./)|\./)(?P<name>[A-Za-z0-9_][\w.-]*)/?", re.ASCII)
+
+_SECONDS = 20  # until the hub must have said whether it has a repository
 
 # Models that the wheel carries. Each folder holds a `prior` and a `decoder`.
 EMBEDDED = {"shapes": Path(__file__).parents[1] / "models" / "shapes"}
@@ -201,6 +204,37 @@ def fetch_pickles(repo: str, options: HubOptions, components: Iterable[str]) -> 
         patterns += [f"{component}/*model{infix}.bin.index.json"]
     if patterns:
         _snapshot(repo, options, patterns, hidden=False)
+
+
+def hub_answers(name: str) -> bool:
+    """Ask the hub once whether it has a repository, for a library that would ask many times.
+
+    Returns:
+        False where the hub cannot be asked, but the repository's `config.json` is in the cache.
+
+    Raises:
+        ModelNotFoundError: The hub has no such repository, the name cannot be one, or the hub
+            cannot be asked and the cache holds nothing of it.
+    """
+    from huggingface_hub import model_info, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        model_info(name, revision="main", timeout=_SECONDS)
+    except HFValidationError as error:
+        raise ModelNotFoundError(
+            f"no model {name!r}: it is no folder, and no hub id (owner/name)"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelNotFoundError(f"model {name!r}: {_reason(error, HubOptions())}") from error
+    except Exception as error:  # the HTTP library below and its errors differ by version
+        if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+            raise ModelNotFoundError(
+                f"model {name!r}: there is no such folder, it is not in the cache, and the hub "
+                "cannot be asked or may not be: load it once online"
+            ) from error
+        return False
+    return True
 
 
 def _download(repo: str, part: str, options: HubOptions, components: Iterable[str]) -> Path:

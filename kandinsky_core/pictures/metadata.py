@@ -1,4 +1,4 @@
-"""The metadata that repeats a picture: pipelines collect it, `save_image` stores it in the PNG."""
+"""The metadata that repeats a picture: pipelines collect it, `save_image` stores it in the file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from kandinsky_core import budgets
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.files import blocks, open_regular, read_regular, replace_file, why_not
 from kandinsky_core.pictures.decoding import decode, reading
+from kandinsky_core.pictures.exif_comment import exif_with_comment, user_comment
 from kandinsky_core.pictures.fetching import is_url
+from kandinsky_core.pictures.formats import PictureFormat, check_quality, picture_format
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
     "PNG_KEY",
+    "check_storable",
     "file_problems",
     "file_record",
     "is_file_record",
@@ -30,6 +33,8 @@ __all__ = [
 ]
 
 PNG_KEY = "kandinsky"
+_COMMENT = "kandinsky: "  # a comment of another program does not begin so
+_JPEG_MODES = ("1", "L", "RGB", "CMYK", "YCbCr")
 _PACKAGES = ("kandinsky-anywhere", "numpy", "jax", "jaxlib", "flax", "mindspore", "mindone")
 
 
@@ -99,30 +104,85 @@ def _digest(path: str, limit: int) -> tuple[str, int]:
     return found.hexdigest(), size
 
 
-def save_image(image: Image.Image, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a picture as PNG with its metadata; `path` never holds an incomplete file.
+def save_image(
+    image: Image.Image,
+    path: str | Path,
+    metadata: Mapping[str, Any],
+    *,
+    quality: int | None = None,
+) -> None:
+    """Write a picture with its metadata; `path` never holds an incomplete file.
+
+    The suffix of the path chooses the format: `.png`, which loses nothing, `.jpg`, `.jpeg` or
+    `.webp`. A PNG holds the metadata as a text, the others as the `UserComment` of Exif.
+
+    Args:
+        image: The picture.
+        path: The file to write.
+        metadata: What `read_metadata` returns.
+        quality: From 1 to 100, for JPEG and WebP; None takes 95.
 
     Raises:
-        InvalidInputError: The path does not end in `.png`, or the metadata are too long or too
-            deep for `read_metadata`.
+        InvalidInputError: The path has another suffix, the quality is out of range or PNG has none,
+            the format cannot hold such a picture, or the metadata are too long or too deep for
+            `read_metadata` or for the format.
         TypeError: The metadata hold what JSON cannot.
         OSError: The file cannot be written.
     """
+    path = Path(path)
+    form = picture_format(path)
+    settings: dict[str, Any] = {}
+    if (level := check_quality("quality", quality, form)) is not None:
+        settings["quality"] = level
+    form.check_size(str(path), *image.size)
+    if form.name == "JPEG":
+        settings["subsampling"] = 0  # made pictures have sharp edges between colours
+        if image.mode not in _JPEG_MODES:
+            raise InvalidInputError(
+                f"{path}: JPEG holds no picture of mode {image.mode}: convert it to RGB, or write "
+                "it as .png"
+            )
+    settings |= _stored(str(path), form, metadata)
+    with replace_file(path) as temporary:
+        image.save(temporary, format=form.name, **settings)
+
+
+def check_storable(name: str, form: PictureFormat, metadata: Mapping[str, Any]) -> None:
+    """Refuse metadata that `save_image` could not store in a format.
+
+    Args:
+        name: What the error begins with.
+        form: The format.
+        metadata: The metadata.
+
+    Raises:
+        InvalidInputError: They are too long or too deep.
+        TypeError: They hold what JSON cannot.
+    """
+    _stored(name, form, metadata)
+
+
+def _stored(name: str, form: PictureFormat, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the argument of PIL's `save` that stores metadata in a format."""
     from PIL.PngImagePlugin import PngInfo
 
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise InvalidInputError(f"{path}: pictures are written as .png, which keeps their metadata")
+    plain = form.name == "PNG"
     try:
-        text = json.dumps(dict(metadata), ensure_ascii=False)
+        text = json.dumps(dict(metadata), ensure_ascii=not plain)
         _check(text, metadata)
+        if form.longest_metadata is not None and len(text) > form.longest_metadata:
+            raise ValueError(
+                f"as {len(text):,} characters of ASCII they are more than the "
+                f"{form.longest_metadata:,} that {form.name} holds: write it as .png"
+            )
     except (RecursionError, ValueError) as error:
-        raise InvalidInputError(f"{path}: its metadata cannot be written: {error}") from error
+        raise InvalidInputError(f"{name}: the metadata cannot be written: {error}") from error
+    if not plain:
+        return {"exif": exif_with_comment(_COMMENT + text)}
     info = PngInfo()
     # A name of a file that is no UTF-8 has letters that are none; JSON writes them as escapes.
     info.add_itxt(PNG_KEY, text.encode("utf-8", "backslashreplace").decode())
-    with replace_file(path) as temporary:
-        image.save(temporary, format="PNG", pnginfo=info)
+    return {"pnginfo": info}
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -134,7 +194,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         InvalidInputError: The file is no picture, or this library did not write it.
     """
     with reading(str(path), "cannot be read as a picture"):
-        text = decode(read_regular(path, budgets.PICTURE_FILE_BYTES)).info.get(PNG_KEY)
+        text = _text_of(decode(read_regular(path, budgets.PICTURE_FILE_BYTES)).info)
     if text is None:
         raise InvalidInputError(
             f"{path} holds no Kandinsky metadata: it was not made by this program"
@@ -148,6 +208,19 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InvalidInputError(f"{path}: its Kandinsky metadata is damaged (no JSON object)")
     return data
+
+
+def _text_of(info: Mapping[Any, Any]) -> Any:
+    """Return the JSON text among what PIL read from a picture's file; None where there is none."""
+    if PNG_KEY in info:
+        return info[PNG_KEY]
+    block = info.get("exif")
+    if not isinstance(block, bytes):
+        return None
+    comment = user_comment(block, len(_COMMENT) + budgets.METADATA_CHARACTERS)
+    if comment is None or not comment.startswith(_COMMENT):
+        return None
+    return comment.removeprefix(_COMMENT)
 
 
 def _check(text: str, data: Any) -> None:

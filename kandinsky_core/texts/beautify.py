@@ -17,7 +17,13 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from kandinsky_core.errors import BackendUnavailableError, DeviceMemoryError, InvalidInputError
+from kandinsky_core.checkpoints.hub import hub_answers
+from kandinsky_core.errors import (
+    BackendUnavailableError,
+    DeviceMemoryError,
+    InvalidInputError,
+    ModelNotFoundError,
+)
 from kandinsky_core.seam.devices import device_name
 from kandinsky_core.seam.dtypes import dtype_name
 from kandinsky_core.validation import as_prompts, positive_int
@@ -189,6 +195,11 @@ def _text_generation(model: str, device: Any, dtype: Any) -> Any:
         BackendUnavailableError: The packages that are installed do not work together.
         InvalidInputError: PyTorch cannot use the device, or the model cannot be loaded.
     """
+    # Asked here once, as transformers asks for each file again and again, for most of a minute.
+    try:
+        cached_only = not Path(model).is_dir() and not hub_answers(model)
+    except ModelNotFoundError as error:
+        raise InvalidInputError(f"language model {model!r} cannot be loaded: {error}") from error
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
@@ -207,11 +218,14 @@ def _text_generation(model: str, device: Any, dtype: Any) -> Any:
         ) from error
     # Tokenizer and network are loaded here, since `pipeline` would hide why they cannot be.
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            model, trust_remote_code=False, local_files_only=cached_only
+        )
         network, report = AutoModelForCausalLM.from_pretrained(
             model,
             dtype="auto" if dtype is None else dtype_name(dtype),
             trust_remote_code=False,
+            local_files_only=cached_only,
             output_loading_info=True,
         )
     except Exception as error:  # tokenizers raises bare Exception, safetensors its own class

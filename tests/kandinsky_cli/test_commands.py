@@ -266,7 +266,7 @@ def test_reader_that_goes_away_is_no_error() -> None:
         [command, "--help"]
         for command in (
             *("generate", "img2img", "inpaint", "interpolate", "controlnet", "beautify", "warmup"),
-            "info",
+            *("info", "models", "env", "completion", "convert", "verify"),
         )
     ],
     ids=" ".join,

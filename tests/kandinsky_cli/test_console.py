@@ -67,7 +67,7 @@ def test_words_of_the_user_in_errors(kandinsky: Runner, workplace: Path) -> None
         ["generate", "a", "--steps", FORGED],
         ["generate", "a", f"--{FORGED}"],
         ["generate", "a", "--model", FORGED],
-        ["generate", "a", "--output", f"{FORGED}.jpg"],
+        ["generate", "a", "--output", f"{FORGED}.gif"],
         [FORGED],
     ):
         code, output, error = kandinsky(*words)
@@ -119,7 +119,7 @@ def test_programs_without_a_window(
     assert len(list(workplace.iterdir())) == 1
     assert main(["generate", "a", "--dtype", "int8"]) == 2
     with pytest.raises(SystemExit) as stop:
-        main(["generate"])
+        main(["info"])
     assert stop.value.code == 2
     with pytest.raises(SystemExit) as stop:
         main(["--help"])

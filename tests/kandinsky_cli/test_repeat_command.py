@@ -71,6 +71,7 @@ def test_what_a_command_always_stores_may_not_be_missing(command: str) -> None:
     ("metadata", "said"),
     [
         (made_by("generate", program="kandinsky"), "makes no pictures"),
+        (made_by("generate", prompt="-"), "prompt is -, which a command line takes for its input"),
         (made_by("generate", program="kandinsky info"), "makes no pictures"),
         (made_by("generate", program="kandinsky generate; ls"), "makes no pictures"),
         (made_by("generate", prompt="a\0b"), "prompt holds a null character"),

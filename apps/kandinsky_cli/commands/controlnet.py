@@ -11,6 +11,7 @@ from kandinsky_cli.picture_options import (
     add_picture_options,
     add_strength,
 )
+from kandinsky_cli.prompt_words import add_prompt_options
 
 if TYPE_CHECKING:
     from kandinsky_cli.make_pictures import CheckedWords
@@ -30,7 +31,7 @@ def add_parser(commands: Any) -> None:
         "`shapes`, whose hint is a white silhouette on black, or "
         "kandinsky-community/kandinsky-2-2-controlnet-depth, whose hint is a depth map.",
     )
-    parser.add_argument("prompt", metavar="PROMPT", help="what the picture shall show")
+    add_prompt_options(parser)
     parser.add_argument("--hint", required=True, metavar="PATH", help="the hint's path or URL")
     parser.add_argument("--image", metavar="PATH", help="a picture to start from (default: noise)")
     add_strength(parser, 0.5)
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     from kandinsky_core.validation import positive_int
 
     inputs: dict[str, Any] = {}
-    facts: dict[str, Any] = {"prompt": options.prompt}
+    facts: dict[str, Any] = {}
     if options.image is not None:
         first_step(options.strength, positive_int("--steps", options.steps))
         first_step(options.prior_strength, positive_int("--prior-steps", options.prior_steps))

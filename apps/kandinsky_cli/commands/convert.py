@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.loudness import add_loudness_options
 from kandinsky_cli.option_types import path
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.terminal import printable
@@ -65,6 +66,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--local-files-only", action="store_true", help="use cached files, never the network"
     )
+    add_loudness_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.to is None or options.output is None:
         raise InvalidInputError("give --to LAYOUT and --output DIR, or --check DIR")
-    with _progress() as on_tensor:
+    with _progress(hidden=options.quiet) as on_tensor:
         done = convert(
             options.source,
             options.to,
@@ -99,6 +101,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         table = {name: json.loads(found.as_json()) for name, found in done.items()}
         write_json(table)
+    elif options.quiet:
+        write_line(str(options.output))
     else:
         for name, found in done.items():
             for line in _lines(name, found):
@@ -145,12 +149,15 @@ def _lines(half: str, conversion: Conversion) -> Iterator[str]:
 
 
 class _progress:
-    """A progress bar of bytes that shows on a terminal only."""
+    """A progress bar of bytes that shows on a terminal only, and not at all where it is hidden."""
+
+    def __init__(self, *, hidden: bool) -> None:
+        self._disable = True if hidden else None
 
     def __enter__(self) -> Any:
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(unit="B", unit_scale=True, disable=None)
+        self._bar = tqdm(unit="B", unit_scale=True, disable=self._disable)
 
         def on_tensor(component: str, size: int) -> None:
             self._bar.set_description(printable(component), refresh=False)

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from kandinsky_cli.picture_options import add_command, add_picture_options
+from kandinsky_cli.prompt_words import add_prompt_options
 
 __all__ = ["add_parser", "run"]
 
@@ -15,7 +16,7 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands, "generate", "PROMPT", "make pictures of a prompt", "Make pictures of a prompt."
     )
-    parser.add_argument("prompt", metavar="PROMPT", help="what the picture shall show")
+    add_prompt_options(parser)
     parser.add_argument(
         "--flash",
         action="store_true",

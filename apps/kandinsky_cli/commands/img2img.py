@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.picture_options import TWO_STAGES, add_command, add_picture_options, add_strength
+from kandinsky_cli.prompt_words import add_prompt_options
 
 if TYPE_CHECKING:
     from kandinsky_cli.make_pictures import CheckedWords
@@ -22,7 +23,7 @@ def add_parser(commands: Any) -> None:
         "change a picture as a prompt says",
         "Change a picture as a prompt says.",
     )
-    parser.add_argument("prompt", metavar="PROMPT", help="what the picture shall show")
+    add_prompt_options(parser)
     parser.add_argument(
         "--image", required=True, metavar="PATH", help="where to start: a picture's path or URL"
     )

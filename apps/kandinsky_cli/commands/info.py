@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.nested_lines import nested_lines
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.terminal import shell_word
 
@@ -49,7 +49,6 @@ def add_parser(commands: Any) -> None:
     )
 
 
-_COUNTS = ("tensors", "parameters", "bytes")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 
 
@@ -72,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     if isinstance(data.get("command"), str):
         # The shell's own escapes stand for what a terminal would obey, so that the line still runs.
         data["command"] = " ".join(map(shell_word, shlex.split(data["command"])))
-    for line in [*_lines(data), *([] if memory is None else memory_lines(memory))]:
+    for line in [*nested_lines(data), *([] if memory is None else memory_lines(memory))]:
         write_line(line)
 
 
@@ -160,22 +159,3 @@ def _describe(component: Component) -> dict[str, Any]:
         "dtypes": sorted({dtype for _, dtype in specs}),
         "bytes": stored_size(tensors),
     }
-
-
-def _lines(data: Mapping[str, Any], indent: str = "") -> list[str]:
-    lines: list[str] = []
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
-        elif value is not None:
-            text = ", ".join(map(_text, value)) if isinstance(value, list) else value
-            text = f"{text:,}" if name in _COUNTS and isinstance(text, int) else text
-            lines.append(f"{indent}{name}: {text}")
-    return lines
-
-
-def _text(value: Any) -> str:
-    from kandinsky_cli.input_pictures import word_for
-    from kandinsky_core.pictures.metadata import is_file_record
-
-    return word_for(value) if is_file_record(value) else str(value)

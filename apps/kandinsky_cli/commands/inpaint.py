@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.picture_options import add_command, add_picture_options
+from kandinsky_cli.prompt_words import add_prompt_options
 from kandinsky_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def add_parser(commands: Any) -> None:
         "Repaint the part of a picture that is white in a mask. The model must be made for it: "
         "`shapes`, or kandinsky-community/kandinsky-2-2-decoder-inpaint.",
     )
-    parser.add_argument("prompt", metavar="PROMPT", help="what the white part shall show")
+    add_prompt_options(parser)
     parser.add_argument(
         "--image", required=True, metavar="PATH", help="what to repaint: a picture's path or URL"
     )

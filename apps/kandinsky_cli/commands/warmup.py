@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.console import LineHandler, write_json, write_line
+from kandinsky_cli.loudness import add_loudness_options
 from kandinsky_cli.picture_options import add_model_options
 from kandinsky_core.errors import InvalidInputError
 
@@ -71,6 +72,7 @@ def add_parser(commands: Any) -> None:
     )
     add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_loudness_options(parser)
     # The tasks' `load` reads this option too; a picture to start from makes no difference here.
     parser.set_defaults(image=None)
 
@@ -97,11 +99,14 @@ def run(options: argparse.Namespace) -> None:
         pipeline = load(options)
     if options.scheduler is not None:
         pipeline.scheduler = scheduler_by_name(options.scheduler, pipeline.scheduler.config)
-    with nullcontext() if options.json else _printed():
+    with nullcontext() if options.json or options.quiet else _printed():
         made = [entry for entries in _compile(options, pipeline) for entry in entries]
     if options.json:
         found = {"programs": [asdict(entry) for entry in made], "cache": str(folder)}
         write_json(found)
+        return
+    if options.quiet:
+        write_line(str(folder))
         return
     seconds = sum(entry.seconds for entry in made)
     write_line(f"{len(made)} programs in {seconds:.1f} s, kept in {folder}")

@@ -1,4 +1,4 @@
-"""What lies in the PNG, and how it is written."""
+"""What lies in a picture's file, and how it is written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
@@ -16,6 +17,7 @@ from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.denoising.noise import as_generators, picture_seeds
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.files import replace_file
+from kandinsky_core.pictures.exif_comment import exif_with_comment
 from kandinsky_core.pictures.metadata import (
     PNG_KEY,
     file_problems,
@@ -29,15 +31,20 @@ from kandinsky_core.pictures.metadata import (
 PICTURE = Image.new("RGB", (4, 3), (1, 2, 3))
 
 
-@pytest.mark.parametrize("path_type", [str, Path])
-def test_metadata_round_trips(tmp_path: Path, path_type: type) -> None:
-    path = tmp_path / "new" / "folder" / "Bild 1.PNG"
+@pytest.mark.parametrize(
+    ("path_type", "suffix"),
+    [(str, "PNG"), (Path, "png"), (Path, "jpg"), (str, "Jpeg"), (str, "webp")],
+)
+def test_metadata_round_trips(tmp_path: Path, path_type: type, suffix: str) -> None:
+    path = tmp_path / "new" / "folder" / f"Bild 1.{suffix}"
     prompt = 'ein Ćafé\n\0\t"😀" \u202e圆'
     metadata = {"prompt": prompt, "seed": 2**64 - 1, "scale": 4.5, "no": None}
     save_image(PICTURE, path_type(path), metadata)
     assert read_metadata(path_type(path)) == metadata
     with Image.open(path) as image:
-        assert list(image.getdata()) == list(PICTURE.getdata())
+        assert image.format == {"j": "JPEG", "w": "WEBP"}.get(suffix[0].lower(), "PNG")
+        difference = np.abs(np.asarray(image).astype(int) - np.asarray(PICTURE))
+        assert difference.max() <= (0 if image.format == "PNG" else 2)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
@@ -50,11 +57,76 @@ def test_written_file_has_ordinary_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a", "a.png.webp"])
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.png.tiff", ".jpg"])
 def test_other_formats_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInputError, match=r"written as \.png"):
         save_image(PICTURE, tmp_path / name, {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "mode", "settings", "said"),
+    [
+        (
+            "a.png",
+            (2, 2),
+            "RGB",
+            {"quality": 90},
+            "quality=90: PNG loses nothing and has no quality",
+        ),
+        ("a.jpg", (2, 2), "RGB", {"quality": 0}, "quality=0: give a whole number from 1 to 100"),
+        ("a.webp", (2, 2), "RGB", {"quality": 101}, "quality=101: give a whole number from 1"),
+        ("a.webp", (2, 2), "RGB", {"quality": True}, "quality=True: give a whole number"),
+        ("a.jpg", (65_501, 1), "L", {}, "JPEG holds at most 65,500 pixels a side"),
+        ("a.webp", (1, 16_384), "RGB", {}, "WEBP holds at most 16,383 pixels a side"),
+        ("a.jpg", (2, 2), "RGBA", {}, "JPEG holds no picture of mode RGBA"),
+    ],
+)
+def test_what_a_format_cannot_hold(
+    tmp_path: Path, name: str, size: tuple[int, int], mode: str, settings: Any, said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        save_image(Image.new(mode, size), tmp_path / name, {}, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
+def test_less_quality_takes_fewer_bytes(tmp_path: Path, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    sizes = []
+    for quality in (10, None, 100):
+        save_image(Image.fromarray(noise), tmp_path / name, {"a": 1}, quality=quality)
+        assert read_metadata(tmp_path / name) == {"a": 1}
+        sizes.append((tmp_path / name).stat().st_size)
+    assert sizes == sorted(set(sizes))
+
+
+def test_jpeg_holds_metadata_up_to_a_segment(tmp_path: Path) -> None:
+    longest = {"a": "b" * (65_000 - len('{"a": ""}'))}
+    save_image(PICTURE, tmp_path / "a.jpg", longest)
+    assert read_metadata(tmp_path / "a.jpg") == longest
+    with pytest.raises(InvalidInputError, match=r"65,001 characters .* write it as \.png"):
+        save_image(PICTURE, tmp_path / "b.jpg", {"a": longest["a"] + "b"})
+    save_image(PICTURE, tmp_path / "b.webp", {"a": longest["a"] + "b"})
+    assert len(read_metadata(tmp_path / "b.webp")["a"]) == 64_992
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+@pytest.mark.parametrize(
+    ("comment", "said"),
+    [
+        ("taken at the sea", "holds no Kandinsky metadata"),
+        ("kandinsky: {", "is damaged"),
+        ("kandinsky: [1]", "is damaged"),
+        ("kandinsky: " + "[" * 20_000, "is damaged"),
+        ("kandinsky: " + '{"a": ' * 33 + "1" + "}" * 33, "is damaged .*more than 32 levels"),
+    ],
+)
+def test_foreign_and_damaged_comments(tmp_path: Path, suffix: str, comment: str, said: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    PICTURE.save(path, exif=exif_with_comment(comment))
+    with pytest.raises(InvalidInputError, match=said):
+        read_metadata(path)
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kandinsky_core.errors import (
 )
 from kandinsky_core.texts import beautify
 from kandinsky_core.texts.beautify import beautifier_for
+from tests.support.fake_hub import FakeHub
 
 TEMPLATE = (
     "### System: You are a prompt engineer. Your mission is to expand prompts written by user. You "
@@ -203,3 +205,18 @@ def test_a_callable_that_returns_no_text(found: Any) -> None:
 
 def test_public_name() -> None:
     assert kandinsky_core.PromptBeautifier is beautify.PromptBeautifier
+
+
+def test_the_hub_is_asked_once_for_a_name_that_it_does_not_have(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before transformers is imported, which asks for each file six times, with pauses."""
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InvalidInputError, match=r"'owner/nothing' cannot be loaded: .* the hub"):
+        beautify._text_generation("owner/nothing", None, None)
+    assert len(hub.requests) == 1
+    with hub.stopped(), pytest.raises(InvalidInputError, match="not in the cache, and the hub"):
+        beautify._text_generation("owner/nothing", None, None)
+    with pytest.raises(InvalidInputError, match=r"no model '\./nowhere'.* no hub id"):
+        beautify._text_generation("./nowhere", None, None)
+    assert len(hub.requests) == 1

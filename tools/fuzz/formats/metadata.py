@@ -1,4 +1,4 @@
-"""The metadata in a PNG, by the command `kandinsky info`. The reference is Pillow and `json`."""
+"""The metadata in a picture, by `kandinsky info`. The reference is Pillow and `json`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ _METADATA: dict[str, Any] = {
     "backend": "jax",
 }
 _ADDED = ("command", "warnings")  # what the command adds to the metadata
+_CHUNKS = ("plain", "plain", "zipped", "tEXt", "zTXt", "twice", "bomb")
+_EXIF, _COMMENT = 0x8769, 0x9286  # the tag of Exif's directory, and that of `UserComment`
+_ASCII = b"ASCII\0\0\0"
+_LONGEST = 60_000  # bytes of metadata in a JPEG
 
 
 class Metadata(Format):
@@ -55,8 +59,7 @@ class Metadata(Format):
 
     def warm(self) -> None:
         """See `Format.warm`."""
-        import PIL.Image  # noqa: F401
-
+        _with_comment(Random(0), "WEBP", b"{}")
         import kandinsky_core.checkpoints.opened_model  # noqa: F401
 
         _main()
@@ -78,8 +81,12 @@ class Metadata(Format):
         else:
             text, more = changed_json(random, value)
             how += more
-        kind = random.choice(("plain", "plain", "zipped", "tEXt", "zTXt", "twice", "bomb"))
-        content = png([_chunk(kind, text)] * (2 if kind == "twice" else 1))
+        kind = random.choice((*_CHUNKS, "JPEG", "WEBP"))
+        if kind in _CHUNKS:
+            content = png([_chunk(kind, text)] * (2 if kind == "twice" else 1))
+        else:
+            content, more = _with_comment(random, kind, text)
+            how += more
         if kind not in ("plain", "zipped"):
             how.append(f"chunk: {kind}")
         if random.random() < 0.15:
@@ -119,13 +126,33 @@ class Metadata(Format):
             return
         try:
             with Image.open(folder / "it.png") as image:
-                wanted = json.loads(image.info["kandinsky"])
+                wanted = json.loads(image.info.get("kandinsky") or _comment_of(image))
         except Exception as error:
             raise ReferenceRefusesError(str(error)[:200]) from error
         mine = {name: value for name, value in found.items() if name not in _ADDED}
         theirs = {name: value for name, value in wanted.items() if name not in _ADDED}
         if json.dumps(mine) != json.dumps(theirs):
             raise Difference("what is printed is not what the picture holds")
+
+
+def _with_comment(random: Random, kind: str, text: bytes) -> tuple[bytes, list[str]]:
+    """Return a picture with metadata as Pillow writes them into Exif, and what was changed."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[_EXIF] = {_COMMENT: _ASCII + b"kandinsky: " + text[:_LONGEST]}
+    block, how = exif.tobytes(), list[str]()
+    if random.random() < 0.5:
+        block, how = changed_bytes(random, block)
+        block = block[: _LONGEST + 1000]
+    file = BytesIO()
+    Image.new("RGB", (2, 2)).save(file, kind, exif=block)
+    return file.getvalue(), how
+
+
+def _comment_of(image: Any) -> str:
+    comment: bytes = image.getexif().get_ifd(_EXIF)[_COMMENT]
+    return comment.removeprefix(_ASCII + b"kandinsky: ").decode("ascii")
 
 
 @cache
