@@ -42,7 +42,7 @@ def test_bash_completes(script: Path, workplace: Path) -> None:
         (["ge"], {"generate"}),
         (["generate", "--preview-"], {"--preview-every", "--preview-file"}),
         (["generate", "a", "--dtype", "b"], {"bfloat16"}),
-        (["generate", "--scheduler", "dpm++-"], {"dpm++-karras", "dpm++-sde"}),
+        (["generate", "--scheduler", "dpm++-"], {"dpm++-karras", "dpm++-sde", "dpm++-single"}),
         (["img2img", "a", "--image", "pic"], {"picture.png", "pictures"}),
         (["generate", "a", "-o", "picture."], {"picture.png"}),
         (["generate", "a", "--model", "pic"], {"pictures"}),

@@ -160,7 +160,8 @@ def test_every_layer_of_kandinsky_3_is_found(tmp_path: Path, backend: str) -> No
     found = network.read_weights(changed)
     assert len(changed) > 8
     for name in changed:
-        np.testing.assert_allclose(found[name], twin.state[name].numpy(), rtol=1e-6, atol=1e-6)
+        limit = allowed("sums of lora")
+        np.testing.assert_allclose(found[name], twin.state[name].numpy(), rtol=limit, atol=limit)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

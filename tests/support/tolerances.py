@@ -60,6 +60,8 @@ TOLERANCES: Mapping[str, Tolerance] = {
         "T5 with PyTorch's in float32", "relative", 1.5e-2, None, "bfloat16"
     ),
     "3 t5 in blocks": Tolerance("T5 block by block, with all of it", "relative", 5e-7, None),
+    "sums of lora": Tolerance("weights with adapters", "elementwise", 1e-5, None),
+    "small surface": Tolerance("pictures' arrays, and noise", "largest", 1e-6, 1e-7),
     "merged lora": Tolerance("a merged LoRA, with its branches", "relative", 3e-6, 5e-7),
     # Pipelines, with diffusers'. The project promises pictures within 1e-3.
     "picture": Tolerance("2.2's pictures, all tasks, both models", "largest", 1e-4, 2.4e-5),

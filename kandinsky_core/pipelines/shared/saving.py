@@ -29,6 +29,7 @@ class SavesPipelines:
     """Base of pipelines that can be saved: each component saves itself in a folder of its name."""
 
     if TYPE_CHECKING:
+
         @property
         def lora_facts(self) -> dict[str, str]: ...
 
