@@ -20,6 +20,7 @@ from kandinsky_core.configs.diffusion import (
 )
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
+from kandinsky_core.configs.super_resolution import SuperResUNetConfig
 from kandinsky_core.configs.t5 import T5Config
 
 __all__ = ["NETWORKS", "NetworkClass", "tied_tensors", "unused_tensors"]
@@ -89,6 +90,7 @@ NETWORKS: Mapping[str, NetworkClass] = {
             },
         ),
         NetworkClass(config=PriorTransformerConfig, library="diffusers", folder="prior"),
+        NetworkClass(config=SuperResUNetConfig, library="diffusers", folder="unet"),
         NetworkClass(
             config=T5Config,
             library="transformers",
