@@ -18,11 +18,17 @@ class SuperResUNetConfig(NetworkConfig):
 
     Source: ai-forever/KandiSuperRes, `KandiSuperRes/model/unet_sr.py`. `in_channels` counts the
     pixels of the noisy picture and those of the small one, which stand behind them.
+
+    Attributes:
+        scale: The enlargement that the network was trained for.
+        sample_size: Side in pixels of the largest picture that it is shown at once.
     """
 
     CLASS_NAME: ClassVar[str] = "KandinskySuperResUNet"
     IGNORED: ClassVar[frozenset[str]] = BOOKKEEPING
 
+    scale: int = spec(whole_number(2, 16), 4)
+    sample_size: int = spec(SIZE, 1024)
     in_channels: int = spec(SIZE, 6)
     out_channels: int = spec(SIZE, 3)
     init_channels: int = spec(SIZE, 128)
@@ -32,6 +38,8 @@ class SuperResUNetConfig(NetworkConfig):
     groups: int = spec(SIZE, 32)
 
     def _check_together(self) -> None:
+        if self.sample_size % self.size_multiple:
+            raise self._refuse("sample_size", f"a multiple of {self.size_multiple}")
         if len(self.layers_per_block) != len(self.block_out_channels):
             raise self._refuse("layers_per_block", "one number for each of block_out_channels")
         if self.in_channels <= self.out_channels:

@@ -1,0 +1,218 @@
+"""KandiSuperRes: pictures twice or four times as large, in a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from kandinsky_core.arrays import FloatArray
+from kandinsky_core.denoising.loop import denoise, require_finite
+from kandinsky_core.denoising.noise import as_generators, draw_normal, picture_seeds
+from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.pictures.inputs import as_images_of_own_size
+from kandinsky_core.pictures.metadata import versions
+from kandinsky_core.pictures.outputs import to_pil
+from kandinsky_core.pipelines.shared.base import DiffusionPipeline
+from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.super_resolution.exactness import with_exact_means
+from kandinsky_core.pipelines.super_resolution.requests import EnlargeRequest, SmallPicture
+from kandinsky_core.pipelines.super_resolution.transparency import alpha_of, with_alpha
+from kandinsky_core.pipelines.super_resolution.windows import WindowedDenoiser, Windows
+from kandinsky_core.schedulers import Scheduler
+from kandinsky_core.seam.networks import Denoiser
+from kandinsky_core.validation import one_of, positive_int
+
+__all__ = ["KandinskySuperResPipeline"]
+
+_OUTPUT_TYPES = ("pil", "np")
+
+
+class KandinskySuperResPipeline(DiffusionPipeline):
+    """Enlarges pictures by a UNet in pixel space, which is shown windows of a large picture.
+
+    Source: ai-forever/KandiSuperRes; diffusers has no such pipeline. The published models are for
+    one scale each.
+    """
+
+    component_names: ClassVar[tuple[str, ...]] = ("unet", "scheduler")
+    part: ClassVar[str] = "upscaler"
+
+    def __init__(self, unet: Denoiser, scheduler: Scheduler) -> None:
+        super().__init__(unet=unet, scheduler=scheduler)
+        self.unet: Denoiser
+        self.scheduler: Scheduler
+        self.check_configs({"unet": getattr(unet, "config", None)})
+
+    @classmethod
+    def check_configs(cls, configs: Mapping[str, Any]) -> None:
+        """See `DiffusionPipeline.check_configs`."""
+        config = configs.get("unet")
+        if config is not None and not hasattr(config, "scale"):
+            raise ConfigError(
+                f"{cls.__name__} takes a KandinskySuperResUNet, not a {config.CLASS_NAME}: give "
+                "the folder of an upscaler"
+            )
+
+    def prepare(
+        self,
+        image: Any,
+        scale: int | None = None,
+        num_inference_steps: int = 5,
+        generator: Any = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        seed: int | Sequence[int] | None = None,
+        view_batch_size: int = 1,
+        window_size: int | None = None,
+        window_stride: int | None = None,
+        paste_exact: bool = False,
+    ) -> EnlargeRequest:
+        """Check a request to enlarge pictures.
+
+        Arguments and errors of all calls: `kandinsky_core.pipelines.shared.call_arguments`.
+
+        Args:
+            image: A picture of any size, or a list of them, each of its own size. Transparency is
+                enlarged by bicubic interpolation.
+            scale: Factor of both sides; None takes the one that the model was trained for.
+            num_inference_steps: Number of denoising steps.
+            seed: As for all calls, except that without a seed and a generator it is 0.
+            view_batch_size: How many windows the UNet sees in one batch. More are faster on an
+                accelerator, and take more memory.
+            window_size: Side in pixels of the windows that the UNet sees; None takes the side that
+                it was trained at, 1024 for the published models. Larger pictures need no more of
+                the device's memory, and no program of their own.
+            window_stride: Distance of two neighbouring windows; None is 25/32 of the size.
+            paste_exact: Correct each picture so that its blocks have the small picture's pixels as
+                their means.
+            output_type: `pil`, or `np` (a list of float32 [height, width, 3] in [0, 1]).
+        """
+        trained = self.unet.config.scale
+        if scale not in (None, trained):
+            raise InvalidInputError(
+                f"scale={scale!r}: this model enlarges {trained} times: leave scale out, or load "
+                "the model of that scale; for more, enlarge the result again"
+            )
+        options = self.call_options(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+        )
+        steps = positive_int("num_inference_steps", num_inference_steps)
+        window = self._window(window_size, window_stride)
+        pictures = self._pictures(image, trained, window[0])
+        if generator is None and seed is None:
+            seed = 0
+        return EnlargeRequest(
+            pictures=pictures,
+            scale=trained,
+            schedule=self.scheduler.schedule(steps),
+            source=as_generators(generator, seed, len(pictures)),
+            options=options,
+            window=window,
+            at_once=positive_int("view_batch_size", view_batch_size),
+            output_type=one_of("output_type", output_type, _OUTPUT_TYPES),
+            paste_exact=bool(paste_exact),
+            facts={
+                "scale": trained,
+                "num_inference_steps": steps,
+                "window_size": window[0],
+                "window_stride": window[1],
+                "paste_exact": bool(paste_exact),
+            },
+        )
+
+    __call__ = prepared_call(prepare)
+
+    def _window(self, size: Any, stride: Any) -> tuple[int, int]:
+        multiple = self.unet.config.size_multiple
+        size = self.unet.config.sample_size if size is None else size
+        if positive_int("window_size", size) % multiple:
+            raise InvalidInputError(
+                f"window_size={size}: give a multiple of {multiple} pixels, 1024 for example"
+            )
+        stride = size * 25 // 32 if stride is None else positive_int("window_stride", stride)
+        if stride > size:
+            raise InvalidInputError(
+                f"window_stride={stride}: give at most window_size={size}, or pixels are left out"
+            )
+        return size, stride
+
+    def _pictures(self, image: Any, scale: int, window: int) -> tuple[SmallPicture, ...]:
+        """Return the pictures as the UNet is shown them.
+
+        An odd side is stretched to the next even one, as the original does, and squeezed back in
+        the end. A side of at most one window is then filled up to a multiple that the UNet takes.
+        """
+        items = list(image) if isinstance(image, (list, tuple)) else [image]
+        pixels = as_images_of_own_size("image", image)
+        if len(items) != len(pixels):  # an array with a batch axis
+            items = list(pixels)
+        found = []
+        for item, small in zip(items, pixels, strict=True):
+            sides = [(side + side % 2) * scale for side in small.shape[1:]]
+            filled = [self._filled(side, window) for side in sides]
+            found.append(
+                SmallPicture(
+                    pixels=small[None],
+                    height=sides[0],
+                    width=sides[1],
+                    filled=(filled[0], filled[1]),
+                    result=(small.shape[1] * scale, small.shape[2] * scale),
+                    alpha=alpha_of(item),
+                    metadata={},
+                )
+            )
+        return tuple(found)
+
+    def _filled(self, side: int, window: int) -> int:
+        multiple = int(self.unet.config.size_multiple)
+        return side if side > window else -(-side // multiple) * multiple
+
+    def run(self, request: EnlargeRequest) -> ImagePipelineOutput | tuple[Any, ...]:
+        """Enlarge the pictures of a call that `prepare` has checked.
+
+        Args:
+            request: What `prepare` of this pipeline returned.
+
+        Raises:
+            InvalidInputError: The request has been run before.
+            NonFiniteError: The UNet gave NaN or infinity.
+        """
+        with self._calls.running(request.call):
+            images = [
+                self._enlarge(request, index, picture)
+                for index, picture in enumerate(request.pictures)
+            ]
+        return request.options.returned(ImagePipelineOutput(images, self._metadata(request)))
+
+    def _enlarge(self, request: EnlargeRequest, index: int, picture: SmallPicture) -> Any:
+        generators = request.source.generators
+        own = generators[index] if isinstance(generators, tuple) else generators
+        shape = (1, 3, *picture.filled)
+        conditioning = {"image_latents": picture.enlarged()}
+        windows = Windows(*picture.filled, *request.window)
+        with self._steps(len(request.schedule), conditioning, request.options) as on_step:
+            sample = denoise(
+                WindowedDenoiser(self.unet, windows, request.at_once),
+                self._start(request, lambda: draw_normal(own, shape)),
+                request.schedule,
+                conditioning,
+                guidance_scale=1.0,
+                noise=lambda: draw_normal(own, shape),
+                on_step=on_step,
+            )
+        require_finite(sample, "the UNet", self.unet.dtype)
+        image = picture.finished(sample)
+        if request.paste_exact:
+            image = with_exact_means(image, picture.pixels[0], request.scale)
+        return with_alpha(to_pil(image[None])[0], picture.alpha) if request.output_type == "pil" else image
+
+    def _start(self, request: EnlargeRequest, noise: Any) -> FloatArray:
+        return noise() * request.schedule.init_noise_sigma
+
+    def _metadata(self, request: EnlargeRequest) -> list[dict[str, Any]]:
+        return []
