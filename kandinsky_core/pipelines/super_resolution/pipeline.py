@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
+
+import numpy as np
 
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.denoising.loop import denoise, require_finite
-from kandinsky_core.denoising.noise import as_generators, draw_normal, picture_seeds
+from kandinsky_core.denoising.noise import as_generators
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.pictures.inputs import as_images_of_own_size
-from kandinsky_core.pictures.metadata import versions
 from kandinsky_core.pictures.outputs import to_pil
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.super_resolution.exactness import with_exact_means
@@ -92,20 +93,51 @@ class KandinskySuperResPipeline(DiffusionPipeline):
                 their means.
             output_type: `pil`, or `np` (a list of float32 [height, width, 3] in [0, 1]).
         """
-        trained = self.unet.config.scale
+        return self._checked(
+            image,
+            scale,
+            num_inference_steps,
+            generator,
+            seed,
+            output_type,
+            self.call_options(
+                callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            ),
+            window_size=window_size,
+            window_stride=window_stride,
+            view_batch_size=view_batch_size,
+            paste_exact=paste_exact,
+        )
+
+    __call__ = prepared_call(prepare)
+
+    def _checked(
+        self,
+        image: Any,
+        scale: int | None,
+        num_inference_steps: int,
+        generator: Any,
+        seed: Any,
+        output_type: str,
+        options: CallOptions,
+        *,
+        window_size: int | None,
+        window_stride: int | None,
+        view_batch_size: int,
+        paste_exact: bool,
+        refine: bool = False,
+    ) -> EnlargeRequest:
+        trained = int(self.unet.config.scale)
         if scale not in (None, trained):
             raise InvalidInputError(
                 f"scale={scale!r}: this model enlarges {trained} times: leave scale out, or load "
                 "the model of that scale; for more, enlarge the result again"
             )
-        options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
-        )
         steps = positive_int("num_inference_steps", num_inference_steps)
         window = self._window(window_size, window_stride)
         pictures = self._pictures(image, trained, window[0])
         if generator is None and seed is None:
-            seed = 0
+            seed = 0  # as the original
         return EnlargeRequest(
             pictures=pictures,
             scale=trained,
@@ -116,16 +148,8 @@ class KandinskySuperResPipeline(DiffusionPipeline):
             at_once=positive_int("view_batch_size", view_batch_size),
             output_type=one_of("output_type", output_type, _OUTPUT_TYPES),
             paste_exact=bool(paste_exact),
-            facts={
-                "scale": trained,
-                "num_inference_steps": steps,
-                "window_size": window[0],
-                "window_stride": window[1],
-                "paste_exact": bool(paste_exact),
-            },
+            refine=refine,
         )
-
-    __call__ = prepared_call(prepare)
 
     def _window(self, size: Any, stride: Any) -> tuple[int, int]:
         multiple = self.unet.config.size_multiple
@@ -142,31 +166,36 @@ class KandinskySuperResPipeline(DiffusionPipeline):
         return size, stride
 
     def _pictures(self, image: Any, scale: int, window: int) -> tuple[SmallPicture, ...]:
-        """Return the pictures as the UNet is shown them.
-
-        An odd side is stretched to the next even one, as the original does, and squeezed back in
-        the end. A side of at most one window is then filled up to a multiple that the UNet takes.
-        """
         items = list(image) if isinstance(image, (list, tuple)) else [image]
         pixels = as_images_of_own_size("image", image)
         if len(items) != len(pixels):  # an array with a batch axis
             items = list(pixels)
-        found = []
-        for item, small in zip(items, pixels, strict=True):
-            sides = [(side + side % 2) * scale for side in small.shape[1:]]
-            filled = [self._filled(side, window) for side in sides]
-            found.append(
-                SmallPicture(
-                    pixels=small[None],
-                    height=sides[0],
-                    width=sides[1],
-                    filled=(filled[0], filled[1]),
-                    result=(small.shape[1] * scale, small.shape[2] * scale),
-                    alpha=alpha_of(item),
-                    metadata={},
-                )
-            )
-        return tuple(found)
+        pairs = zip(items, pixels, strict=True)
+        return tuple(self._small(item, small, scale, window) for item, small in pairs)
+
+    def _small(self, item: Any, pixels: FloatArray, scale: int, window: int) -> SmallPicture:
+        """Return a picture as the UNet is shown it.
+
+        An odd side is stretched to the next even one, as in the original, and squeezed back in the
+        end.
+        """
+        return self._picture(item, pixels[None], pixels.shape[1:], scale, window)
+
+    def _picture(
+        self, item: Any, shown: FloatArray, size: tuple[int, ...], scale: int, window: int
+    ) -> SmallPicture:
+        """Describe a picture; a side of at most one window is filled up to what the UNet takes."""
+        sides = [(side + side % 2) * scale for side in shown.shape[2:]]
+        filled = [self._filled(side, window) for side in sides]
+        return SmallPicture(
+            pixels=shown,
+            height=sides[0],
+            width=sides[1],
+            filled=(filled[0], filled[1]),
+            result=(size[0] * scale, size[1] * scale),
+            alpha=alpha_of(item),
+            metadata={},
+        )
 
     def _filled(self, side: int, window: int) -> int:
         multiple = int(self.unet.config.size_multiple)
@@ -192,27 +221,40 @@ class KandinskySuperResPipeline(DiffusionPipeline):
     def _enlarge(self, request: EnlargeRequest, index: int, picture: SmallPicture) -> Any:
         generators = request.source.generators
         own = generators[index] if isinstance(generators, tuple) else generators
-        shape = (1, 3, *picture.filled)
+
+        def noise() -> FloatArray:
+            return own.randn((1, 3, *picture.filled))
+
         conditioning = {"image_latents": picture.enlarged()}
         windows = Windows(*picture.filled, *request.window)
         with self._steps(len(request.schedule), conditioning, request.options) as on_step:
             sample = denoise(
                 WindowedDenoiser(self.unet, windows, request.at_once),
-                self._start(request, lambda: draw_normal(own, shape)),
+                self._start(request, noise),
                 request.schedule,
                 conditioning,
                 guidance_scale=1.0,
-                noise=lambda: draw_normal(own, shape),
+                noise=noise,
                 on_step=on_step,
             )
         require_finite(sample, "the UNet", self.unet.dtype)
+        if request.refine:
+            sample = self._refined(sample, own.randn)
         image = picture.finished(sample)
         if request.paste_exact:
             image = with_exact_means(image, picture.pixels[0], request.scale)
-        return with_alpha(to_pil(image[None])[0], picture.alpha) if request.output_type == "pil" else image
+        if request.output_type == "np":
+            return image
+        return with_alpha(to_pil(image[None])[0], picture.alpha)
 
-    def _start(self, request: EnlargeRequest, noise: Any) -> FloatArray:
-        return noise() * request.schedule.init_noise_sigma
+    def _start(self, request: EnlargeRequest, noise: Callable[[], FloatArray]) -> FloatArray:
+        """Return where the loop starts, [1, 3, H, W]."""
+        return noise() * np.float32(request.schedule.init_noise_sigma)
+
+    def _refined(
+        self, sample: FloatArray, draw: Callable[[tuple[int, ...]], FloatArray]
+    ) -> FloatArray:
+        raise NotImplementedError  # only Flash is refined
 
     def _metadata(self, request: EnlargeRequest) -> list[dict[str, Any]]:
         return []

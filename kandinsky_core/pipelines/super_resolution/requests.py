@@ -69,7 +69,7 @@ class EnlargeRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         at_once: Windows in one batch.
         output_type: `pil` or `np`.
         paste_exact: Whether each finished picture, shrunk, is the small one again.
-        facts: Entries for the metadata.
+        refine: Whether a refiner goes over the finished pictures.
     """
 
     pictures: tuple[SmallPicture, ...]
@@ -81,4 +81,4 @@ class EnlargeRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
     at_once: int
     output_type: str
     paste_exact: bool
-    facts: Mapping[str, Any]
+    refine: bool = False
