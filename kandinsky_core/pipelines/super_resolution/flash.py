@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_images
 from kandinsky_core.pipelines.kandinsky3.flash import Kandinsky3FlashPipeline
@@ -33,7 +34,7 @@ class KandinskySuperResFlashPipeline(KandinskySuperResPipeline):
         refiner: The pipeline whose networks refine the pictures; None where none was given.
     """
 
-    part: ClassVar[str] = "upscaler"
+    part: ClassVar[str] = "upscaler_flash"
 
     def __init__(
         self,
@@ -46,7 +47,9 @@ class KandinskySuperResFlashPipeline(KandinskySuperResPipeline):
         self._empty_text: dict[str, Array] | None = None
 
     @classmethod
-    def from_pretrained(cls, model: Any, *, refiner: Any = None, **options: Any) -> Self:
+    def from_pretrained(  # type: ignore[override]
+        cls, model: str | Path | OpenedModel, *, refiner: Any = None, **options: Any
+    ) -> Self:
         """Load the upscaler, and the refiner where one is given.
 
         Args:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from kandinsky_core.arrays import FloatArray
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.loop import denoise, require_finite
 from kandinsky_core.denoising.noise import as_generators
 from kandinsky_core.errors import ConfigError, InvalidInputError
@@ -55,6 +58,34 @@ class KandinskySuperResPipeline(DiffusionPipeline):
                 f"{cls.__name__} takes a KandinskySuperResUNet, not a {config.CLASS_NAME}: give "
                 "the folder of an upscaler"
             )
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path | OpenedModel, *, scale: int | None = None, **options: Any
+    ) -> Self:
+        """Load an upscaler.
+
+        Args:
+            model: A folder or hub id; or `shapes`, whose upscaler enlarges its pictures.
+            scale: 4 (the default) or 2, where the model has a file for each, as
+                `ai-forever/KandiSuperRes` has.
+            **options: As for every pipeline's `from_pretrained`.
+
+        Raises:
+            InvalidInputError: The model is for another scale.
+            KandinskyError: See `DiffusionPipeline.from_pretrained`.
+        """
+        if scale not in (None, 2, 4):
+            raise InvalidInputError(f"scale={scale!r}: give 2 or 4, or leave it out")
+        part = f"{cls.part}_x2" if scale == 2 else cls.part
+        opened = OpenedModel.of(model, part, HubOptions.among(options))
+        pipeline = super().from_pretrained(opened, **options)
+        trained = pipeline.unet.config.scale
+        if scale not in (None, trained):
+            raise InvalidInputError(
+                f"scale={scale!r}: {opened.name} enlarges {trained} times: leave scale out"
+            )
+        return pipeline
 
     def prepare(
         self,
