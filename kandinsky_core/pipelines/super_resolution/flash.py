@@ -14,7 +14,7 @@ from kandinsky_core.pipelines.kandinsky3.flash import Kandinsky3FlashPipeline
 from kandinsky_core.pipelines.shared.call_options import Callback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
-from kandinsky_core.pipelines.super_resolution.refining import refined
+from kandinsky_core.pipelines.super_resolution.refining import empty_text, refined
 from kandinsky_core.pipelines.super_resolution.requests import EnlargeRequest, SmallPicture
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Denoiser
@@ -150,7 +150,7 @@ class KandinskySuperResFlashPipeline(KandinskySuperResPipeline):
         self, sample: FloatArray, draw: Callable[[tuple[int, ...]], FloatArray]
     ) -> FloatArray:
         if self._empty_text is None:
-            self._empty_text = self.refiner.conditioning_of_empty_text()
+            self._empty_text = empty_text(self.refiner)
         return refined(self.refiner, sample, self._empty_text, draw)
 
 

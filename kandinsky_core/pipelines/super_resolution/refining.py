@@ -14,7 +14,7 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import denoise, require_finite
 from kandinsky_core.pictures.blending import blended, cut_tiles
 
-__all__ = ["Tiles", "refined"]
+__all__ = ["Tiles", "empty_text", "refined"]
 
 _FIRST_STEP = 3  # of the four of Flash: timestep 229
 _STEPS = 4
@@ -63,6 +63,11 @@ def refined(
     decoded = _decoded(movq, latents, tiles.pixels // movq.scale_factor)
     require_finite(decoded, "MoVQ", movq.dtype)
     return decoded
+
+
+def empty_text(refiner: Any) -> dict[str, Array]:
+    """Return what the refiner's UNet reads of an empty text; its text encoder runs once."""
+    raise NotImplementedError
 
 
 def refined_latents(

@@ -97,7 +97,8 @@ class _WindowedRun:
         guidance_scale: float,
         rule: StepRule,
     ) -> None:
-        windows, at_once = denoiser.windows, denoiser.at_once
+        windows = denoiser.windows
+        at_once = min(denoiser.at_once, len(windows.places))
         self._groups = list(_groups(windows.places, at_once))
         self._coverage = windows.coverage
         self._sample = np.array(sample)
