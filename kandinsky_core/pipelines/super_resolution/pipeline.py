@@ -12,9 +12,11 @@ from kandinsky_core.arrays import FloatArray
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.loop import denoise, require_finite
-from kandinsky_core.denoising.noise import as_generators
+from kandinsky_core.denoising.noise import as_generators, picture_seeds
 from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.pictures.inputs import as_images_of_own_size
+from kandinsky_core.pictures.metadata import metadata_of, versions
 from kandinsky_core.pictures.outputs import to_pil
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
@@ -167,6 +169,8 @@ class KandinskySuperResPipeline(DiffusionPipeline):
         steps = positive_int("num_inference_steps", num_inference_steps)
         window = self._window(window_size, window_stride)
         pictures = self._pictures(image, trained, window[0])
+        at_once = positive_int("view_batch_size", view_batch_size)
+        self._require_room(pictures, window, at_once)
         if generator is None and seed is None:
             seed = 0  # as the original
         return EnlargeRequest(
@@ -176,7 +180,7 @@ class KandinskySuperResPipeline(DiffusionPipeline):
             source=as_generators(generator, seed, len(pictures)),
             options=options,
             window=window,
-            at_once=positive_int("view_batch_size", view_batch_size),
+            at_once=at_once,
             output_type=one_of("output_type", output_type, _OUTPUT_TYPES),
             paste_exact=bool(paste_exact),
             refine=refine,
@@ -225,7 +229,7 @@ class KandinskySuperResPipeline(DiffusionPipeline):
             filled=(filled[0], filled[1]),
             result=(size[0] * scale, size[1] * scale),
             alpha=alpha_of(item),
-            metadata={},
+            metadata=metadata_of(item),
         )
 
     def _filled(self, side: int, window: int) -> int:
@@ -247,7 +251,13 @@ class KandinskySuperResPipeline(DiffusionPipeline):
                 self._enlarge(request, index, picture)
                 for index, picture in enumerate(request.pictures)
             ]
-        return request.options.returned(ImagePipelineOutput(images, self._metadata(request)))
+        seeds = picture_seeds(request.source, len(images))
+        facts = self._facts(request)
+        metadata = [
+            {**picture.metadata, "upscaled": [*picture.upscaled, {**seed, **facts}]}
+            for picture, seed in zip(request.pictures, seeds, strict=True)
+        ]
+        return request.options.returned(ImagePipelineOutput(images, metadata))
 
     def _enlarge(self, request: EnlargeRequest, index: int, picture: SmallPicture) -> Any:
         generators = request.source.generators
@@ -287,5 +297,41 @@ class KandinskySuperResPipeline(DiffusionPipeline):
     ) -> FloatArray:
         raise NotImplementedError  # only Flash is refined
 
-    def _metadata(self, request: EnlargeRequest) -> list[dict[str, Any]]:
-        return []
+    def _require_room(
+        self, pictures: Sequence[SmallPicture], window: tuple[int, int], at_once: int
+    ) -> None:
+        """Refuse pictures that surely need more memory than there is.
+
+        Raises:
+            DeviceMemoryError: One of them does.
+        """
+        for picture in pictures:
+            height, width = picture.filled
+            seen = min(height, window[0]) * min(width, window[0])
+            features = at_once * self.unet.config.init_channels * seen * FLOAT
+            way = "or show it smaller windows (window_size=...)"
+            require_room_for_call(
+                f"a picture of {width} x {height} pixels",
+                [
+                    Need("the UNet's features", features, self.unet.memory(), way),
+                    # the sample, the enlarged picture, and a sum of windows
+                    Need("the pixels", 3 * 3 * height * width * FLOAT, host()),
+                ],
+            )
+
+    def _facts(self, request: EnlargeRequest) -> dict[str, Any]:
+        """Return what the metadata of an enlarged picture say of all pictures of a call."""
+        return {
+            "scale": request.scale,
+            "num_inference_steps": len(request.schedule),
+            "window_size": request.window[0],
+            "window_stride": request.window[1],
+            **({"paste_exact": True} if request.paste_exact else {}),
+            **({"refine": True} if request.refine else {}),
+            "scheduler": type(self.scheduler).__name__,
+            **self.origin,
+            "backend": self.backend,
+            "device": self.device,
+            "dtype": self.dtype,
+            "versions": versions(),
+        }

@@ -13,11 +13,13 @@ from typing import Any
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import denoise, require_finite
 from kandinsky_core.pictures.blending import blended, cut_tiles
+from kandinsky_core.pipelines.kandinsky3.texts import conditioning_of, fitted
 
 __all__ = ["Tiles", "empty_text", "refined"]
 
 _FIRST_STEP = 3  # of the four of Flash: timestep 229
 _STEPS = 4
+_TOKENS = 128  # the UNet takes a mean over all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,20 @@ def refined(
 
 
 def empty_text(refiner: Any) -> dict[str, Array]:
-    """Return what the refiner's UNet reads of an empty text; its text encoder runs once."""
-    raise NotImplementedError
+    """Return what the refiner's UNet reads of an empty text, in diffusers' convention.
+
+    The original reads it from a file, which holds the same: the end of the text, and 127 projected
+    zeros.
+
+    Args:
+        refiner: A `Kandinsky3FlashPipeline`; its text encoder runs.
+
+    Raises:
+        InvalidInputError: The pipeline has no text encoder.
+    """
+    found = refiner.encode_prompt("", do_classifier_free_guidance=False)
+    states = fitted((found.prompt_embeds, found.attention_mask), _TOKENS)
+    return conditioning_of(states, None)
 
 
 def refined_latents(

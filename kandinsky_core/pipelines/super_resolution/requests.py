@@ -41,6 +41,12 @@ class SmallPicture:
     alpha: Any = None
     metadata: Mapping[str, Any]
 
+    @property
+    def upscaled(self) -> list[Any]:
+        """What the picture's file says of enlargements before this one."""
+        found = self.metadata.get("upscaled", [])
+        return found if isinstance(found, list) else []
+
     def enlarged(self) -> FloatArray:
         """Return the small picture at the size of the UNet's sample, [1, 3, H, W]."""
         large = resize_bilinear(self.pixels, self.height, self.width)
