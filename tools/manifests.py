@@ -12,7 +12,7 @@ import argparse
 import gzip
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ import torch
 import transformers
 from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
 
+from kandinsky_converters.inventory.expected import expected_tensors
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.seam.stored_dtypes import STORED
 from tools.published import PUBLISHED, Published
 
@@ -56,18 +58,26 @@ def main() -> None:
 
 def tensors_of(published: Published) -> Tensors:
     """Return dtype and shape of each stored tensor."""
-    with torch.device("meta"):
-        network = build(published.class_name, published.config)
     tensors = {}
-    for name, value in network.state_dict().items():
+    for name, shape in _shapes(published):
         if name == "encoder.embed_tokens.weight":  # T5's, the same as `shared.weight`
             continue
         dtype = published.dtype
         if name.endswith(published.kept_in_float32):
             dtype = "F32"
-        tensors[name] = (dtype, list(value.shape))
+        tensors[name] = (dtype, list(shape))
     tensors |= {name: ("I64", list(shape)) for name, shape in published.buffers.items()}
     return tensors
+
+
+def _shapes(published: Published) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the stored tensors by PyTorch's class, or where no library has it by our inventory."""
+    if NETWORKS[published.class_name].library == "kandinsky_core":
+        yield from expected_tensors(published.class_name, published.config).items()
+        return
+    with torch.device("meta"):
+        network = build(published.class_name, published.config)
+    yield from ((name, tuple(value.shape)) for name, value in network.state_dict().items())
 
 
 def build(class_name: str, config: Mapping[str, Any]) -> Any:

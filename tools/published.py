@@ -391,6 +391,24 @@ PUBLISHED: Mapping[str, Published] = {
         tensors=1071,
         parameters=3_038_571_460 + 16_785_408,
     ),
+    "KandiSuperRes/unet": Published(
+        version="KandiSuperRes",
+        class_name="KandinskySuperResUNet",
+        config={
+            "scale": 4,
+            "sample_size": 1024,
+            "in_channels": 6,
+            "out_channels": 3,
+            "init_channels": 128,
+            "block_out_channels": [128, 256, 512, 1024],
+            "layers_per_block": [2, 4, 8, 8],
+            "time_embedding_dim": 512,
+            "groups": 32,
+        },
+        tensors=496,
+        parameters=413_205_251,
+        dtype="F16",
+    ),
 }
 """Each component whose tensors are known, by its repository of `kandinsky-community` and folder.
 

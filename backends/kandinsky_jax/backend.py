@@ -17,6 +17,7 @@ from kandinsky_core.configs import (
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
+    SuperResUNetConfig,
     T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
@@ -47,6 +48,7 @@ from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
 from kandinsky_jax.networks.movq import VQModel
 from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
 from kandinsky_jax.networks.prior import PriorTransformer
+from kandinsky_jax.networks.super_resolution import KandinskySuperResUNet
 from kandinsky_jax.networks.t5_encoder import T5EncoderModel
 from kandinsky_jax.networks.unet import UNet2DConditionModel
 from kandinsky_jax.placement.devices import (
@@ -72,6 +74,7 @@ CLASSES: Mapping[type[NetworkConfig], tuple[type[nnx.Module], type[JaxNetwork]]]
     Kandinsky3UNetConfig: (Kandinsky3UNet, JaxKandinsky3Denoiser),
     MultilingualCLIPConfig: (MultilingualCLIP, JaxMultilingualTextEncoder),
     PriorTransformerConfig: (PriorTransformer, JaxPrior),
+    SuperResUNetConfig: (KandinskySuperResUNet, JaxDenoiser),
     T5Config: (T5EncoderModel, JaxT5TextEncoder),
     UNet2DConditionConfig: (UNet2DConditionModel, JaxDenoiser),
     VQModelConfig: (VQModel, JaxAutoencoder),

@@ -16,6 +16,7 @@ from kandinsky_core.configs import (
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
+    SuperResUNetConfig,
     T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
@@ -27,6 +28,7 @@ from kandinsky_core.seam.tensors import ComponentSource
 from kandinsky_mindspore.components.denoise import (
     MindSporeKandinsky3UNet,
     MindSporePrior,
+    MindSporeSuperResUNet,
     MindSporeUNet,
 )
 from kandinsky_mindspore.components.encoders import (
@@ -61,6 +63,7 @@ CLASSES: Mapping[type[NetworkConfig], type[MindSporeNetwork]] = {
     Kandinsky3UNetConfig: MindSporeKandinsky3UNet,
     MultilingualCLIPConfig: MindSporeMultilingualTextEncoder,
     PriorTransformerConfig: MindSporePrior,
+    SuperResUNetConfig: MindSporeSuperResUNet,
     T5Config: MindSporeT5TextEncoder,
     UNet2DConditionConfig: MindSporeUNet,
     VQModelConfig: MindSporeAutoencoder,

@@ -20,6 +20,7 @@ SAFE_STEMS: Mapping[str, str] = {
     "diffusers": "diffusion_pytorch_model",
     "transformers": "model",
     "kandinsky": "model",  # a class of transformers' kind that diffusers keeps
+    "kandinsky_core": "diffusion_pytorch_model",
 }
 """What each library calls a safetensors file, without the ending; the preferred name first."""
 
@@ -27,6 +28,7 @@ PICKLE_STEMS: Mapping[str, str] = {
     "diffusers": "diffusion_pytorch_model",
     "transformers": "pytorch_model",
     "kandinsky": "pytorch_model",
+    "kandinsky_core": "diffusion_pytorch_model",
 }
 """What each library calls a pickled file, without the ending `.bin`; the preferred name first."""
 

@@ -122,7 +122,7 @@ class OpenedModel:
 
     def _for_part(self, part: str) -> OpenedModel:
         """Return this model where its name means the same folder for another part."""
-        if part == self.part:
+        if part == self.part or self.part.startswith(f"{part}_"):  # the part, or a variant of it
             return self
         whole = self._on_hub or self.folder == local_folder(self.name)
         within = self.folder / part / "model_index.json"

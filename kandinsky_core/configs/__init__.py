@@ -12,6 +12,7 @@ from kandinsky_core.configs.diffusion import (
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 from kandinsky_core.configs.networks import NETWORKS, NetworkClass
+from kandinsky_core.configs.super_resolution import SuperResUNetConfig
 from kandinsky_core.configs.t5 import T5Config
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "NetworkClass",
     "NetworkConfig",
     "PriorTransformerConfig",
+    "SuperResUNetConfig",
     "T5Config",
     "UNet2DConditionConfig",
     "VQModelConfig",

@@ -20,6 +20,7 @@ from kandinsky_core.configs.diffusion import (
 )
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
+from kandinsky_core.configs.super_resolution import SuperResUNetConfig
 from kandinsky_core.configs.t5 import T5Config
 
 __all__ = ["CODEBOOK", "NETWORKS", "NetworkClass", "tied_tensors", "unused_tensors"]
@@ -31,8 +32,9 @@ class NetworkClass:
 
     Attributes:
         config: The class of its config.
-        library: What `model_index.json` names beside the class: `diffusers`, `transformers`, or
-            `kandinsky`, the folder of diffusers' pipelines that holds MultilingualCLIP. It decides
+        library: What `model_index.json` names beside the class: `diffusers`, `transformers`,
+            `kandinsky`, the folder of diffusers' pipelines that holds MultilingualCLIP, or
+            `kandinsky_core` for a network that only this library has. It decides
             how files of weights are named: see `kandinsky_core.checkpoints.file_names`.
         folder: The usual name of the component, and so of its folder in a model.
         dtype: The only dtype that a pipeline asks the network to compute in; None where the user
@@ -92,6 +94,7 @@ NETWORKS: Mapping[str, NetworkClass] = {
             },
         ),
         NetworkClass(config=PriorTransformerConfig, library="diffusers", folder="prior"),
+        NetworkClass(config=SuperResUNetConfig, library="kandinsky_core", folder="unet"),
         NetworkClass(
             config=T5Config,
             library="transformers",

@@ -35,6 +35,7 @@ __all__ = [
     "as_array",
     "as_hints",
     "as_images",
+    "as_images_of_own_size",
     "as_masks",
     "as_soft_masks",
     "has_white",
@@ -126,6 +127,16 @@ def as_images(name: str, value: Any, height: int, width: int) -> FloatArray:
     # in a batch in [-1, 1] a single picture may have no negative value
     signed = any(_is_float(item) and (item < 0).any() for item in items)  # NaN may be among them
     return _stacked([_image(name, item, height, width, signed) for item in items])
+
+
+def as_images_of_own_size(name: str, value: Any) -> list[FloatArray]:
+    """Turn pictures into float32 [3, H, W] in [-1, 1] each, of any sizes.
+
+    Arguments and errors are those of `as_images`.
+    """
+    items = _items(name, value)
+    signed = any(_is_float(item) and (item < 0).any() for item in items)
+    return [_image(name, item, *_own_size(name, item), signed) for item in items]
 
 
 def as_hints(name: str, value: Any, height: int, width: int) -> FloatArray:
@@ -278,6 +289,13 @@ def _image(name: str, item: Any, height: int, width: int, signed: bool) -> Float
     item = item.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1)
     pixels = np.asarray(to_rgb(item, name), np.float32).transpose(2, 0, 1)
     return pixels / np.float32(127.5) - np.float32(1)
+
+
+def _own_size(name: str, item: Any) -> tuple[int, int]:
+    """Return height and width of a picture."""
+    if hasattr(item, "convert"):  # a PIL picture
+        return int(item.height), int(item.width)
+    return _channels_last(name, item, _CHANNELS).shape[:2]
 
 
 def _picture(name: str, planes: Array) -> Image.Image:

@@ -122,7 +122,7 @@ class Kandinsky3FlashScheduler(Scheduler):
     trained_betas: Sequence[float] | None = None
     prediction_type: str = "epsilon"
 
-    choices: ClassVar = {"beta_schedule": BETA_SCHEDULES, "prediction_type": ("epsilon",)}
+    choices: ClassVar = {"beta_schedule": BETA_SCHEDULES, "prediction_type": ("epsilon", "sample")}
 
     def __post_init__(self) -> None:
         super().__post_init__()

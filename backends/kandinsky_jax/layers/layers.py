@@ -44,6 +44,7 @@ __all__ = [
     "silu",
     "timestep_angles",
     "timestep_sinusoid",
+    "timestep_sinusoid_of_sines",
     "upsample_nearest",
 ]
 
@@ -244,6 +245,13 @@ def timestep_sinusoid(timestep: Array, width: int) -> Array:
     half = width // 2
     angle = timestep_angles(timestep, half, half)
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+def timestep_sinusoid_of_sines(timestep: Array, width: int) -> Array:
+    """Return sines, then cosines, the slowest at exactly 1/10000: [B] -> [B,width], float32."""
+    half = width // 2
+    angle = timestep_angles(timestep, half, half - 1)
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
 def timestep_angles(timestep: Array, count: int, intervals: int) -> Array:

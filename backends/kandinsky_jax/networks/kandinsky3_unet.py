@@ -21,7 +21,7 @@ from kandinsky_jax.layers.layers import (
     Linear,
     TimestepEmbedding,
     silu,
-    timestep_angles,
+    timestep_sinusoid_of_sines,
 )
 from kandinsky_jax.networks.kandinsky3_blocks import Attention, DownBlock, UpBlock
 from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens
@@ -168,7 +168,7 @@ class Kandinsky3UNet(nnx.Module):
             raise InvalidInputError(
                 f"latents are {height} x {width}; the UNet needs multiples of {self.size_multiple}"
             )
-        sinusoid = _sinusoid(timestep, self.conv_in.kernel.shape[-1]).astype(self.dtype)
+        sinusoid = timestep_sinusoid_of_sines(timestep, self.conv_in.kernel.shape[-1]).astype(self.dtype)
         # Each norm would start with SiLU on the embedding, so SiLU is applied once here.
         time = silu(self.time_embedding(sinusoid) + prepared.embedding)
         if prepared.channels is not None:
@@ -184,13 +184,6 @@ class Kandinsky3UNet(nnx.Module):
                 x = jnp.concatenate([x, skips.pop()], axis=-1)
             x = up(x, time, tokens, prepared.bias)
         return self.conv_out(silu(self.conv_norm_out(x)))
-
-
-def _sinusoid(timestep: Array, width: int) -> Array:
-    """Return sines, then cosines, the slowest at exactly 1/10000: [B] -> [B,width], float32."""
-    half = width // 2
-    angle = timestep_angles(timestep, half, half - 1)
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
 def _down_blocks(config: Kandinsky3UNetConfig, *, layers: Layers) -> nnx.List[DownBlock]:

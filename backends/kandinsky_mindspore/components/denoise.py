@@ -18,11 +18,18 @@ from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_mindspore.components.network import MindSporeNetwork, to_numpy
 from kandinsky_mindspore.cpu.cpu_graph_ops import Compiling
 from kandinsky_mindspore.networks.kandinsky3_unet import kandinsky3_form, prepare_text
+from kandinsky_mindspore.networks.super_resolution import super_resolution_form
 from kandinsky_mindspore.networks.unet_forms import unet_form
 from kandinsky_mindspore.programs.program import CompiledFunction
 from kandinsky_mindspore.runtime import LOCK
 
-__all__ = ["MindSporeKandinsky3UNet", "MindSporePrior", "MindSporeRun", "MindSporeUNet"]
+__all__ = [
+    "MindSporeKandinsky3UNet",
+    "MindSporePrior",
+    "MindSporeRun",
+    "MindSporeSuperResUNet",
+    "MindSporeUNet",
+]
 
 _FUNCTIONS = ArrayFunctions(
     concatenate=mint.cat,
@@ -122,6 +129,13 @@ class MindSporeKandinsky3UNet(MindSporeUNet):
 
     def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
         return kandinsky3_form(self._cell, self.config)
+
+
+class MindSporeSuperResUNet(MindSporeUNet):
+    """The denoiser of KandiSuperRes: clean pixels, [B,3,H,W]."""
+
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        return super_resolution_form(self._cell)
 
 
 class MindSporePrior(_Denoiser):

@@ -9,9 +9,15 @@ from typing import Any
 
 from mindspore.nn.utils import no_init_parameters
 
-from kandinsky_core.configs import Kandinsky3UNetConfig, MultilingualCLIPConfig, NetworkConfig
+from kandinsky_core.configs import (
+    Kandinsky3UNetConfig,
+    MultilingualCLIPConfig,
+    NetworkConfig,
+    SuperResUNetConfig,
+)
 from kandinsky_core.configs.networks import unused_tensors
 from kandinsky_mindspore.networks.kandinsky3_unet import build_kandinsky3_unet
+from kandinsky_mindspore.networks.super_resolution import KandinskySuperResUNet
 from kandinsky_mindspore.runtime import mindone_class, mindone_module
 
 __all__ = ["build_network"]
@@ -26,6 +32,9 @@ def build_network(config: NetworkConfig) -> Any:
     Returns:
         A MindSpore `Cell`, set to inference.
     """
+    if isinstance(config, SuperResUNetConfig):  # our own cells
+        with no_init_parameters():
+            return KandinskySuperResUNet(config).set_train(False)
     network_class = mindone_class(config.CLASS_NAME)
     names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
     fields = {name: getattr(config, name) for name in names}

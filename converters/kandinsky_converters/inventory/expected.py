@@ -12,6 +12,7 @@ from kandinsky_converters.inventory.clip import clip_text, clip_vision, multilin
 from kandinsky_converters.inventory.kandinsky2 import movq, prior, unet
 from kandinsky_converters.inventory.kandinsky3 import kandinsky3_unet, t5_encoder
 from kandinsky_converters.inventory.layer_table import Config, LayerTable, Shape
+from kandinsky_converters.inventory.super_resolution import super_resolution_unet
 from kandinsky_core.configs import (
     NETWORKS,
     CLIPTextConfig,
@@ -20,6 +21,7 @@ from kandinsky_core.configs import (
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
+    SuperResUNetConfig,
     T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
@@ -61,6 +63,7 @@ INVENTORIES: Mapping[type[NetworkConfig], Callable[[Config], LayerTable]] = {
     Kandinsky3UNetConfig: kandinsky3_unet,
     MultilingualCLIPConfig: multilingual_clip,
     PriorTransformerConfig: prior,
+    SuperResUNetConfig: super_resolution_unet,
     T5Config: t5_encoder,
     UNet2DConditionConfig: unet,
     VQModelConfig: movq,

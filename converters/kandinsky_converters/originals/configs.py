@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ _MANIFESTS = {
     "prior": ("2.1", "kandinsky-2-1-prior/prior"),
     "unet": ("2.1", "kandinsky-2-1/unet"),
     "unet3": ("3.0", "kandinsky-3/unet"),
+    "upscaler": ("KandiSuperRes", "KandiSuperRes/unet"),
 }
 
 
@@ -117,10 +119,31 @@ def _unet3(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
     return config if channels == made else {**config, "out_channels": made}
 
 
+def _upscaler(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    blocks = Counter(
+        int(name.split(".")[1])
+        for name in tensors.names()
+        if name.startswith("down_blocks.") and name.endswith(".conv1.weight")
+    )
+    levels = range(len(blocks))
+    conv2 = "resnets.0.conv2.weight"
+    return {
+        "block_out_channels": [
+            _sides(tensors, f"down_blocks.{level}.{conv2}")[0] for level in levels
+        ],
+        "in_channels": _sides(tensors, "conv_in.weight")[1],
+        "init_channels": _sides(tensors, "conv_in.weight")[0],
+        "layers_per_block": [blocks[level] for level in levels],
+        "out_channels": _sides(tensors, "conv_out.weight")[0],
+        "time_embedding_dim": _sides(tensors, "time_embedding.linear_1.weight")[0],
+    }
+
+
 _WIDTHS = {
     "movq": _movq,
     "movq3": _movq_without_codes,
     "prior": _prior,
     "unet": _unet,
     "unet3": _unet3,
+    "upscaler": _upscaler,
 }

@@ -91,6 +91,8 @@ def _part(kind: str, path: Path, tensors: TorchFile) -> Part:
             count, version = len(seen.unknown), KINDS[kind].version
             raise CheckpointError(f"{count} tensors are none of Kandinsky {version} ({some})")
         class_name, config = original_config(kind, seen)
+        if kind == "upscaler" and "x2" in path.stem:  # nothing but the name tells the scale
+            config["scale"] = 2
         null = _null_embedding(tensors, seen, config["cross_attention_dim"]) if seen.apart else None
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error

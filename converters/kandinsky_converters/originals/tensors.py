@@ -1,4 +1,4 @@
-"""Reads the files that ai-forever published for Kandinsky 2.1 and 3 under diffusers' names.
+"""Reads the files that ai-forever published for Kandinsky 2.1, 3 and KandiSuperRes under diffusers' names.
 
 Each original tensor is one tensor of diffusers. Where queries, keys and values are fused, it is two
 or three.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kandinsky_converters.originals import kandinsky2_1 as original_kandinsky2_1
 from kandinsky_converters.originals import kandinsky3 as original_kandinsky3
+from kandinsky_converters.originals import super_resolution as original_super_resolution
 from kandinsky_converters.originals.piece import HEAD_SIZE, Piece
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import CheckpointError
@@ -54,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
         beside=original_kandinsky3.projection,
         apart=("null_embedding",),
     ),
+    "upscaler": Kind("KandiSuperRes", "unet", original_super_resolution.unet),
 }
 """The kinds of original files that become a network; see `kind_of`."""
 
@@ -161,7 +163,7 @@ def kind_of(tensors: Tensors) -> str:
             return kind
     some = ", ".join(sorted(names)[:3]) or "nothing"
     raise CheckpointError(
-        "these are no weights of Kandinsky 2.1 or 3 as ai-forever published them "
+        "these are no weights of Kandinsky 2.1, 3 or KandiSuperRes as ai-forever published them "
         f"(there is {some}, ...): give one of its files, or a folder in diffusers' layout"
     )
 
@@ -174,16 +176,16 @@ _MARKS = (
     ("movq", "encoder.down.0.block.0.norm1.weight"),
     ("unet3", "unet.in_layer.weight"),
     ("unet3", "in_layer.weight"),
+    ("upscaler", "unet.init_conv.weight"),
+    ("upscaler", "init_conv.weight"),
     ("movq3", "encoder.down.0.block.0.norm1.norm_layer.weight"),
 )
 _INSTEAD = (
-    "it cannot be converted; what can are the originals of 2.1, 3.0 and 3.1, "
+    "it cannot be converted; what can are the originals of 2.1, 3.0, 3.1 and KandiSuperRes, "
     "and folders in diffusers' layout"
 )
 # A name, or its beginning, that only files have for which there is no network here.
 _FOREIGN = {
-    "unet.init_conv": "this is a file of KandiSuperRes",
-    "init_conv": "this is a file of KandiSuperRes",
     "to_model_dim2": "this is a file of Kandinsky 2.0",
     "proj2.q_linear": "this is a file of Kandinsky 2.0",
     "input_hint_block": "this is a ControlNet of kandinsky3-diffusers",

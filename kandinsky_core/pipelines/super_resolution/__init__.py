@@ -1,0 +1,1 @@
+"""KandiSuperRes: pictures twice and four times as large."""

@@ -1,0 +1,245 @@
+"""KandiSuperRes against numbers of the authors' own code: networks, loops, whole pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kandinsky_converters.originals import kandinsky3, super_resolution
+from kandinsky_core import DPMSolverMultistepScheduler, Kandinsky3FlashScheduler
+from kandinsky_core.arrays import Array
+from kandinsky_core.pipelines.super_resolution import flash, refining
+from kandinsky_core.pipelines.super_resolution.flash import KandinskySuperResFlashPipeline
+from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
+from kandinsky_core.pipelines.super_resolution.refining import Tiles, refined
+from kandinsky_core.schedulers.schedule import make_rows
+from tests.support.backends import BACKENDS, needs
+from tests.support.dict_tensors import DictTensors
+from tests.support.tolerances import allowed
+
+GOLDEN = Path(__file__).parents[1] / "data" / "superres"
+UNET = {
+    "_class_name": "KandinskySuperResUNet",
+    "scale": 2,
+    "init_channels": 8,
+    "block_out_channels": [8, 16, 24, 32],
+    "layers_per_block": [2, 3, 2, 4],
+    "time_embedding_dim": 16,
+    "groups": 4,
+}
+MOVQ = {
+    "_class_name": "VQModel",
+    "block_out_channels": [32] * 4,
+    "down_block_types": [*["DownEncoderBlock2D"] * 3, "AttnDownEncoderBlock2D"],
+    "up_block_types": ["AttnUpDecoderBlock2D", *["UpDecoderBlock2D"] * 3],
+    "layers_per_block": 1,
+    "latent_channels": 4,
+    "norm_num_groups": 32,
+    "norm_type": "spatial",
+    "num_vq_embeddings": 16,
+    "vq_embed_dim": 4,
+}
+
+
+def golden(name: str) -> dict[str, Array]:
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def weights(name: str, rule: Callable[[str], Iterator[Any]]) -> dict[str, Array]:
+    """The original's tensors under the names of this library."""
+    stored = load_file(GOLDEN / f"{name}.safetensors")
+    return {
+        target: piece.values(stored[source], 8)
+        for source in stored
+        for target, piece in rule(source)
+    }
+
+
+def source(config: dict[str, Any], tensors: dict[str, Array]) -> Any:
+    return SimpleNamespace(
+        class_name=config["_class_name"], config=config, tensors=lambda: DictTensors(tensors)
+    )
+
+
+@pytest.fixture(scope="module")
+def upscaler(backend_of: Callable[[str], Any]) -> Callable[..., KandinskySuperResPipeline]:
+    """Pipelines of the small UNet, which a backend loads once."""
+    tensors = weights("unet", super_resolution.unet)
+    loaded: dict[str, Any] = {}
+
+    def make(backend: str, scale: int) -> KandinskySuperResPipeline:
+        if backend not in loaded:
+            loaded[backend] = backend_of(backend).load(source(UNET, tensors), "float32")
+        unet = loaded[backend]
+        unet.config = dataclasses.replace(unet.config, scale=scale)
+        scheduler = DPMSolverMultistepScheduler(prediction_type="sample")
+        pipeline = KandinskySuperResPipeline(unet=unet, scheduler=scheduler)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    return make
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_network(upscaler: Callable[..., Any], backend: str) -> None:
+    """One row at a time, as all rows of a step have one timestep."""
+    wanted = golden("unet")
+    row = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
+    unet = upscaler(backend, 2).unet
+    for index, timestep in enumerate(wanted["time"]):
+        part = slice(index, index + 1)
+        run = unet.begin(wanted["sample"][part], {"image_latents": wanted["lowres_same"][part]}, 1)
+        run.step(float(timestep), row, None)
+        error = np.linalg.norm(run.read() - wanted["output_same"][part])
+        error /= np.linalg.norm(wanted["output_same"][part])
+        print(f"{backend}, t={timestep:g}: {error:.2g}")
+        assert error <= allowed("super resolution unet")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["x4_odd"])
+def test_windows_on_both_backends(upscaler: Callable[..., Any], backend: str, name: str) -> None:
+    check_picture(upscaler(backend, int(name[1])), name)
+
+
+@needs("jax")
+@pytest.mark.parametrize("name", ["x2", "x4", "x2_one_window", "x2_uneven"])
+def test_pictures(upscaler: Callable[..., Any], name: str) -> None:
+    """Seed 0, steps and step size are the original's; the windows are smaller."""
+    check_picture(upscaler("jax", int(name[1])), name)
+
+
+def check_picture(pipeline: KandinskySuperResPipeline, name: str) -> None:
+    wanted = golden(name)
+    steps: list[Array] = []
+
+    def keep(_: Any, index: int, timestep: int, values: dict[str, Array]) -> None:
+        steps.append(values["latents"])
+        if "timesteps" in wanted:
+            assert timestep == wanted["timesteps"][index]
+
+    (found,) = pipeline(
+        wanted["picture"],
+        window_size=32,
+        window_stride=24,
+        output_type="np",
+        callback_on_step_end=keep,
+    ).images
+    for step, latents in zip(steps, wanted.get("latents", ()), strict=False):
+        assert np.abs(step[0] - latents).max() <= allowed("super resolution latents")
+    difference = np.abs(found.transpose(2, 0, 1) - wanted["result"]).max()
+    print(f"{name}: {difference:.2g}")
+    assert difference <= allowed("super resolution picture")
+
+
+@needs("jax")
+def test_windows_in_larger_batches(upscaler: Callable[..., Any]) -> None:
+    """Five of nine windows at once: the second batch is filled up."""
+    wanted = golden("x2_uneven")
+    options = {"window_size": 32, "window_stride": 24, "output_type": "np"}
+    (found,) = upscaler("jax", 2)(wanted["picture"], view_batch_size=5, **options).images
+    difference = np.abs(found.transpose(2, 0, 1) - wanted["result"]).max()
+    assert difference <= allowed("super resolution picture")
+
+
+@pytest.fixture(scope="module")
+def refiner(backend_of: Callable[[str], Any]) -> Iterator[Any]:
+    """The original's small UNet, which is given projected text, and its small MoVQ, on JAX."""
+    pytest.importorskip("jax")
+    from kandinsky_core.configs import Kandinsky3UNetConfig
+    from kandinsky_jax.components.kandinsky3_denoise import JaxKandinsky3Denoiser
+    from kandinsky_jax.networks import kandinsky3_unet
+    from kandinsky_jax.placement.devices import default_device
+    from kandinsky_jax.placement.places import OneDevice
+    from kandinsky_jax.weights.load import load_network
+
+    class Config(Kandinsky3UNetConfig):
+        """The small one is as wide in its first convolution as on its first level."""
+
+        init_channels = property(lambda self: self.block_out_channels[0])
+
+    jax = backend_of("jax")
+    config = Config(
+        block_out_channels=(8, 8, 8, 16),
+        groups=4,
+        attention_head_dim=8,
+        cross_attention_dim=16,
+        encoder_hid_dim=16,
+        time_embedding_dim=16,
+    )
+    tensors = weights("refiner", kandinsky3.unet)
+    norm = "encoder_hid_proj.projection_norm"
+    tensors["encoder_hid_proj.projection_linear.weight"] = np.zeros((16, 16), np.float32)
+    tensors |= {f"{norm}.{leaf}": np.zeros(16, np.float32) for leaf in ("weight", "bias")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kandinsky3_unet.TextProjection, "__call__", lambda self, states: states)
+        module = load_network(
+            kandinsky3_unet.Kandinsky3UNet, config, DictTensors(tensors), dtype="float32"
+        )
+        place = OneDevice(default_device())
+        unet = JaxKandinsky3Denoiser(
+            module, config, place=place, log=jax.compilations, turns=jax._turns
+        )
+        movq = jax.load(source(MOVQ, weights("movq", kandinsky3.movq)), "float32")
+        yield SimpleNamespace(unet=unet, movq=movq, scheduler=Kandinsky3FlashScheduler())
+
+
+def empty_text() -> dict[str, Array]:
+    tiles = golden("refine_tiles")
+    return {
+        "text_encoder_hidden_states": tiles["context"],
+        "attention_mask": tiles["context_mask"].astype(bool),
+    }
+
+
+@pytest.mark.slow(seconds=15)
+def test_autoencoder_in_tiles(refiner: Any) -> None:
+    wanted = golden("movq_tiles")
+    latent = refining._encoded(refiner.movq, wanted["pixels"], 64)
+    decoded = refining._decoded(refiner.movq, wanted["latent"], 8)
+    assert np.abs(latent - wanted["latent"]).max() <= allowed("super resolution movq")
+    assert np.abs(decoded - wanted["decoded"]).max() <= allowed("super resolution movq")
+    whole = refiner.movq.decode(wanted["latent"])[..., ::4, ::4]
+    assert np.abs(whole - wanted["decoded_whole"]).max() <= allowed("super resolution movq")
+
+
+@pytest.mark.slow(seconds=15)
+def test_refining_in_tiles(refiner: Any) -> None:
+    """Each tile draws its own noise, also where tiles overlap; the last ones are narrow."""
+    wanted = golden("refine_tiles")
+    noise = iter([wanted[f"noise_{number}"] for number in range(6)])
+    found = refining.refined_latents(
+        refiner, wanted["latent"], empty_text(), lambda shape: next(noise), 32
+    )
+    assert np.abs(found - wanted["output"]).max() <= allowed("super resolution latents")
+
+
+@pytest.mark.slow(seconds=15)
+@pytest.mark.parametrize(("name", "seed"), [("flash_x2", 6), ("flash_x2_refined", 16)])
+def test_flash(
+    upscaler: Callable[..., Any],
+    refiner: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    seed: int,
+) -> None:
+    """One generator draws five times, and once more for each tile of the refiner."""
+    monkeypatch.setattr(flash, "refined", lambda *given: refined(*given, Tiles(64, 32)))
+    monkeypatch.setattr(flash, "empty_text", lambda pipeline: empty_text())
+    wanted = golden(name)
+    scheduler = Kandinsky3FlashScheduler(beta_schedule="linear", prediction_type="sample")
+    pipeline = KandinskySuperResFlashPipeline(
+        upscaler("jax", 2).unet, scheduler, refiner if "refined" in name else None
+    )
+    (found,) = pipeline(wanted["picture"], seed=seed, output_type="np").images
+    difference = np.abs(found.transpose(2, 0, 1) - wanted["result"]).max()
+    print(f"{name}: {difference:.2g}")
+    assert difference <= allowed("super resolution picture")
