@@ -115,6 +115,15 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     )
     from kandinsky_core.pipelines.shared.network_classes import VQModel as VQModel
     from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput as ImagePipelineOutput
+    from kandinsky_core.pipelines.super_resolution.entry_points import (
+        get_SR_pipeline as get_SR_pipeline,
+    )
+    from kandinsky_core.pipelines.super_resolution.flash import (
+        KandinskySuperResFlashPipeline as KandinskySuperResFlashPipeline,
+    )
+    from kandinsky_core.pipelines.super_resolution.pipeline import (
+        KandinskySuperResPipeline as KandinskySuperResPipeline,
+    )
     from kandinsky_core.schedulers import DDIMScheduler as DDIMScheduler
     from kandinsky_core.schedulers import DDPMScheduler as DDPMScheduler
     from kandinsky_core.schedulers import DEISMultistepScheduler as DEISMultistepScheduler

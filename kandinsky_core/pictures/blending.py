@@ -15,9 +15,7 @@ def cut_tiles(array: FloatArray, size: int, stride: int) -> Iterator[list[FloatA
     """Yield rows of tiles of [B, C, H, W]; those at the right and at the bottom may be short."""
     height, width = array.shape[-2:]
     for top in range(0, height, stride):
-        yield [
-            array[..., top : top + size, left : left + size] for left in range(0, width, stride)
-        ]
+        yield [array[..., top : top + size, left : left + size] for left in range(0, width, stride)]
 
 
 def blended(rows: Sequence[Sequence[FloatArray]], blend: int, keep: int) -> FloatArray:

@@ -295,7 +295,8 @@ def _own_size(name: str, item: Any) -> tuple[int, int]:
     """Return height and width of a picture."""
     if hasattr(item, "convert"):  # a PIL picture
         return int(item.height), int(item.width)
-    return _channels_last(name, item, _CHANNELS).shape[:2]
+    height, width, _ = _channels_last(name, item, _CHANNELS).shape
+    return height, width
 
 
 def _picture(name: str, planes: Array) -> Image.Image:

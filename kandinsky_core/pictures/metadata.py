@@ -27,6 +27,7 @@ __all__ = [
     "file_problems",
     "file_record",
     "is_file_record",
+    "metadata_of",
     "read_metadata",
     "save_image",
     "versions",
@@ -199,14 +200,32 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise InvalidInputError(
             f"{path} holds no Kandinsky metadata: it was not made by this program"
         )
+    return _parsed(str(path), text)
+
+
+def metadata_of(image: Any) -> dict[str, Any]:
+    """Return the metadata that came with a picture from its file; empty where none did.
+
+    Args:
+        image: A PIL picture, or anything else, which has none.
+
+    Raises:
+        InvalidInputError: The metadata are damaged.
+    """
+    info = getattr(image, "info", None)
+    text = _text_of(info) if isinstance(info, Mapping) else None
+    return {} if text is None else _parsed("image", text)
+
+
+def _parsed(name: str, text: Any) -> dict[str, Any]:
     try:
         _check(text, None)
         data = json.loads(text)
         _check(text, data)
     except (RecursionError, TypeError, ValueError) as error:
-        raise InvalidInputError(f"{path}: its Kandinsky metadata is damaged ({error})") from error
+        raise InvalidInputError(f"{name}: its Kandinsky metadata is damaged ({error})") from error
     if not isinstance(data, dict):
-        raise InvalidInputError(f"{path}: its Kandinsky metadata is damaged (no JSON object)")
+        raise InvalidInputError(f"{name}: its Kandinsky metadata is damaged (no JSON object)")
     return data
 
 

@@ -41,6 +41,8 @@ def _neighbours(
     if align_corners:
         place *= np.float32((before - 1) / max(after - 1, 1))
     else:
-        place = np.maximum((place + np.float32(0.5)) * np.float32(before / after) - np.float32(0.5), 0)
+        place = np.maximum(
+            (place + np.float32(0.5)) * np.float32(before / after) - np.float32(0.5), 0
+        )
     first = np.minimum(place.astype(np.intp), before - 1)
     return first, np.minimum(first + 1, before - 1), (place - first).astype(np.float32)

@@ -63,7 +63,7 @@ FLOORS = (
     ("utils", "verification"),
     ("pipelines.shared",),
     ("pipelines.kandinsky2_2", "pipelines.kandinsky3"),
-    ("pipelines.kandinsky2_1",),
+    ("pipelines.kandinsky2_1", "pipelines.super_resolution"),
     ("pipelines.auto", "pipelines"),
 )
 COMMON_ROOMS = {"components", "networks", "weights", "programs", "placement"}

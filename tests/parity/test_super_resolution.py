@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from tests.support.backends import BACKENDS, needs
 from tests.support.dict_tensors import DictTensors
 from tests.support.tolerances import allowed
 
+LOG = logging.getLogger(__name__)
 GOLDEN = Path(__file__).parents[1] / "data" / "superres"
 UNET = {
     "_class_name": "KandinskySuperResUNet",
@@ -100,7 +102,7 @@ def test_network(upscaler: Callable[..., Any], backend: str) -> None:
         run.step(float(timestep), row, None)
         error = np.linalg.norm(run.read() - wanted["output_same"][part])
         error /= np.linalg.norm(wanted["output_same"][part])
-        print(f"{backend}, t={timestep:g}: {error:.2g}")
+        LOG.info("%s, t=%g: %.2g", backend, timestep, error)
         assert error <= allowed("super resolution unet")
 
 
@@ -136,7 +138,7 @@ def check_picture(pipeline: KandinskySuperResPipeline, name: str) -> None:
     for step, latents in zip(steps, wanted.get("latents", ()), strict=False):
         assert np.abs(step[0] - latents).max() <= allowed("super resolution latents")
     difference = np.abs(found.transpose(2, 0, 1) - wanted["result"]).max()
-    print(f"{name}: {difference:.2g}")
+    LOG.info("%s: %.2g", name, difference)
     assert difference <= allowed("super resolution picture")
 
 
@@ -241,5 +243,5 @@ def test_flash(
     )
     (found,) = pipeline(wanted["picture"], seed=seed, output_type="np").images
     difference = np.abs(found.transpose(2, 0, 1) - wanted["result"]).max()
-    print(f"{name}: {difference:.2g}")
+    LOG.info("%s: %.2g", name, difference)
     assert difference <= allowed("super resolution picture")

@@ -45,9 +45,7 @@ class _TimeEmbedding(nn.Module):
 
 
 class _Resnet(nn.Module):
-    def __init__(
-        self, n_in: int, n_out: int, config: SuperResUNetConfig, resize: str = ""
-    ) -> None:
+    def __init__(self, n_in: int, n_out: int, config: SuperResUNetConfig, resize: str = "") -> None:
         super().__init__()
         layer = {"halve": nn.Conv2d, "double": nn.ConvTranspose2d}.get(resize)
 

@@ -168,7 +168,9 @@ class Kandinsky3UNet(nnx.Module):
             raise InvalidInputError(
                 f"latents are {height} x {width}; the UNet needs multiples of {self.size_multiple}"
             )
-        sinusoid = timestep_sinusoid_of_sines(timestep, self.conv_in.kernel.shape[-1]).astype(self.dtype)
+        sinusoid = timestep_sinusoid_of_sines(timestep, self.conv_in.kernel.shape[-1]).astype(
+            self.dtype
+        )
         # Each norm would start with SiLU on the embedding, so SiLU is applied once here.
         time = silu(self.time_embedding(sinusoid) + prepared.embedding)
         if prepared.channels is not None:

@@ -174,7 +174,7 @@ class KandinskySuperResUNet(nnx.Module):
             [B,H,W,3], the clean pixels in [-1,1], not clipped.
 
         Raises:
-            InvalidInputError: H or W is no multiple of `size_multiple` (8 for the published models).
+            InvalidInputError: H or W is no multiple of `size_multiple`, 8 for the published models.
         """
         height, width = sample.shape[1:3]
         if height % self.size_multiple or width % self.size_multiple:

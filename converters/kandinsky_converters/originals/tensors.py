@@ -1,4 +1,4 @@
-"""Reads the files that ai-forever published for Kandinsky 2.1, 3 and KandiSuperRes under diffusers' names.
+"""Reads files that ai-forever published for Kandinsky 2.1, 3 and KandiSuperRes, under our names.
 
 Each original tensor is one tensor of diffusers. Where queries, keys and values are fused, it is two
 or three.

@@ -53,6 +53,7 @@ class KandiSuperResPipeline:
         """
         from PIL import Image
 
+        pixels: Any
         request: dict[str, Any] = {"seed": seed, "output_type": "np"}
         if isinstance(self.pipe, KandinskySuperResFlashPipeline):
             request["refine"] = refine
@@ -61,11 +62,11 @@ class KandiSuperResPipeline:
                 "num_inference_steps": positive_int("steps", steps),
                 "view_batch_size": view_batch_size,
             }
-        (pixels,) = self.pipe(pil_image, **request).images
+        (pixels,) = self.pipe(pil_image, **request)[0]
         return Image.fromarray((pixels * 255).astype(np.uint8))
 
 
-def get_SR_pipeline(  # noqa: N802 - the original's name
+def get_SR_pipeline(
     device: Any = None,
     fp16: bool = True,
     flash: bool = True,

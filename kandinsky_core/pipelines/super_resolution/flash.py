@@ -47,7 +47,7 @@ class KandinskySuperResFlashPipeline(KandinskySuperResPipeline):
         self._empty_text: dict[str, Array] | None = None
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls, model: str | Path | OpenedModel, *, refiner: Any = None, **options: Any
     ) -> Self:
         """Load the upscaler, and the refiner where one is given.
@@ -68,7 +68,7 @@ class KandinskySuperResFlashPipeline(KandinskySuperResPipeline):
         pipeline.refiner = refiner
         return pipeline
 
-    def prepare(  # type: ignore[override]
+    def prepare(
         self,
         image: Any,
         scale: int | None = None,
@@ -139,9 +139,7 @@ class KandinskySuperResFlashPipeline(KandinskySuperResPipeline):
         shown = as_images("image", [item], *sides)
         return self._picture(item, shown, pixels.shape[1:], scale, window)
 
-    def _start(
-        self, request: EnlargeRequest, noise: Callable[[], FloatArray]
-    ) -> FloatArray:
+    def _start(self, request: EnlargeRequest, noise: Callable[[], FloatArray]) -> FloatArray:
         """Noise the initial noise once more: each step starts from a clean prediction."""
         first = noise()
         return request.schedule.noised(first, noise())

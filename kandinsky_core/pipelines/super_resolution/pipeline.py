@@ -247,19 +247,20 @@ class KandinskySuperResPipeline(DiffusionPipeline):
             NonFiniteError: The UNet gave NaN or infinity.
         """
         with self._calls.running(request.call):
-            images = [
-                self._enlarge(request, index, picture)
-                for index, picture in enumerate(request.pictures)
-            ]
-        seeds = picture_seeds(request.source, len(images))
-        facts = self._facts(request)
-        metadata = [
-            {**picture.metadata, "upscaled": [*picture.upscaled, {**seed, **facts}]}
-            for picture, seed in zip(request.pictures, seeds, strict=True)
-        ]
-        return request.options.returned(ImagePipelineOutput(images, metadata))
+            made = []
+            for index, picture in enumerate(request.pictures):
+                made.append(self._enlarge(request, index, picture))
+                if request.call.stopping:
+                    break
+        interrupted = made[-1][1]
+        images = [image for image, _ in made]
+        metadata = self._metadata(request, [steps for _, steps in made])
+        return request.options.returned(ImagePipelineOutput(images, metadata, interrupted))
 
-    def _enlarge(self, request: EnlargeRequest, index: int, picture: SmallPicture) -> Any:
+    def _enlarge(
+        self, request: EnlargeRequest, index: int, picture: SmallPicture
+    ) -> tuple[Any, Mapping[str, int] | None]:
+        """Return a large picture, and how many steps it took where the call was stopped."""
         generators = request.source.generators
         own = generators[index] if isinstance(generators, tuple) else generators
 
@@ -268,9 +269,11 @@ class KandinskySuperResPipeline(DiffusionPipeline):
 
         conditioning = {"image_latents": picture.enlarged()}
         windows = Windows(*picture.filled, *request.window)
-        with self._steps(len(request.schedule), conditioning, request.options) as on_step:
+        # The loop asks of a denoiser only that it begins a run.
+        denoiser: Any = WindowedDenoiser(self.unet, windows, request.at_once)
+        with self._steps(len(request.schedule), conditioning, request.options, 1.0) as on_step:
             sample = denoise(
-                WindowedDenoiser(self.unet, windows, request.at_once),
+                denoiser,
                 self._start(request, noise),
                 request.schedule,
                 conditioning,
@@ -285,8 +288,25 @@ class KandinskySuperResPipeline(DiffusionPipeline):
         if request.paste_exact:
             image = with_exact_means(image, picture.pixels[0], request.scale)
         if request.output_type == "np":
-            return image
-        return with_alpha(to_pil(image[None])[0], picture.alpha)
+            return image, on_step.interrupted
+        return with_alpha(to_pil(image[None])[0], picture.alpha), on_step.interrupted
+
+    def _metadata(
+        self, request: EnlargeRequest, interrupted: Sequence[Mapping[str, int] | None]
+    ) -> list[dict[str, Any]]:
+        """Return what the files of the small pictures say, and how each was enlarged."""
+        seeds = picture_seeds(request.source, len(request.pictures))
+        facts = self._facts(request)
+        return [
+            {
+                **picture.metadata,
+                "upscaled": [
+                    *picture.upscaled,
+                    {**seed, **facts, **({} if steps is None else {"interrupted": steps})},
+                ],
+            }
+            for picture, seed, steps in zip(request.pictures, seeds, interrupted, strict=False)
+        ]
 
     def _start(self, request: EnlargeRequest, noise: Callable[[], FloatArray]) -> FloatArray:
         """Return where the loop starts, [1, 3, H, W]."""

@@ -14,6 +14,7 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import denoise, require_finite
 from kandinsky_core.pictures.blending import blended, cut_tiles
 from kandinsky_core.pipelines.kandinsky3.texts import conditioning_of, fitted
+from kandinsky_core.seam.networks import Autoencoder
 
 __all__ = ["Tiles", "empty_text", "refined"]
 
@@ -109,14 +110,14 @@ def refined_latents(
     return blended(rows, overlap, size - overlap)
 
 
-def _encoded(movq: Any, pixels: FloatArray, size: int) -> FloatArray:
+def _encoded(movq: Autoencoder, pixels: FloatArray, size: int) -> FloatArray:
     if max(pixels.shape[-2:]) <= size:
         return movq.encode(pixels)
     rows = [[movq.encode(tile) for tile in row] for row in cut_tiles(pixels, size, size)]
     return blended(rows, 0, size // movq.scale_factor)
 
 
-def _decoded(movq: Any, latents: FloatArray, size: int) -> FloatArray:
+def _decoded(movq: Autoencoder, latents: FloatArray, size: int) -> FloatArray:
     if max(latents.shape[-2:]) <= size:
         return movq.decode(latents)
     overlap, factor = size // 4, movq.scale_factor

@@ -131,12 +131,19 @@ class _WindowedRun:
         """Replace the sample."""
         self._sample = np.array(sample)
 
-    def condition(self, conditioning: Mapping[str, Array]) -> None:
+    def condition(
+        self,
+        conditioning: Mapping[str, Array],
+        *,
+        guidance_scale: float | None = None,
+        kept: Kept | None = None,
+    ) -> None:
         """Replace the conditioning."""
         for group, run in zip(self._groups, self._runs, strict=True):
-            run.condition(
-                {name: _cut(array, group, self._at_once) for name, array in conditioning.items()}
-            )
+            windows = {
+                name: _cut(array, group, self._at_once) for name, array in conditioning.items()
+            }
+            run.condition(windows, guidance_scale=guidance_scale)
 
 
 def _groups(places: list[tuple[slice, slice]], count: int) -> list[list[tuple[slice, slice]]]:
