@@ -17,6 +17,7 @@ __all__ = [
     "KandinskyError",
     "ModelNotFoundError",
     "NonFiniteError",
+    "RefusedNameError",
 ]
 
 
@@ -57,3 +58,7 @@ class DeviceMemoryError(KandinskyError, MemoryError):
 
 class NonFiniteError(KandinskyError, FloatingPointError):
     """A stage of a pipeline gave NaN or infinity; the message names the stage and the remedy."""
+
+
+class RefusedNameError(KandinskyError, AttributeError):
+    """diffusers has this name and this library does not; the message says why, and what to do."""

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.seam.network_calls import NetworkCalls
 
 __all__ = ["ReplaceableWeights"]
 
 
-class ReplaceableWeights:
+class ReplaceableWeights(NetworkCalls):
     """Base of each backend's networks: it keeps the originals, a subclass reads and writes."""
 
     def __init__(self) -> None:

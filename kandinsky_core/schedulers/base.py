@@ -33,6 +33,7 @@ from kandinsky_core.schedulers.config import (
     checked_field,
 )
 from kandinsky_core.schedulers.schedule import Schedule
+from kandinsky_core.schedulers.scheduler_names import SchedulerNames
 from kandinsky_core.seam.step_rules import Threshold
 
 __all__ = ["CONFIG_NAME", "Scheduler"]
@@ -57,7 +58,7 @@ _BETAS = (
 
 
 @dataclass(frozen=True)
-class Scheduler(ABC):
+class Scheduler(SchedulerNames, ABC):
     """A rule that says how a denoising loop moves from noise to a picture; base of all schedulers.
 
     Attributes:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.seam.network_calls import NetworkCalls
 
 __all__ = ["WithoutWeights"]
 
 
-class WithoutWeights:
+class WithoutWeights(NetworkCalls):
     """Keeps to the part of `kandinsky_core.seam.networks.Network` about weights, without any."""
 
     def offload(self) -> None:

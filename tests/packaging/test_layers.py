@@ -44,7 +44,7 @@ ALLOWED = {
 }
 # The rooms of core from the ground up; what lies beside them is listed by file.
 FLOORS = (
-    ("errors", "terminal", "budgets", "files", "arrays", "public_names"),
+    ("errors", "terminal", "budgets", "files", "arrays", "public_names", "foreign_names"),
     ("validation", "configs"),
     ("seam",),
     ("checkpoints", "pictures"),

@@ -10,6 +10,7 @@ from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import HubOptions, connected_prior
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import ConfigError, InvalidInputError, ModelNotFoundError
+from kandinsky_core.foreign_names import refusal
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_room_for_halves
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
@@ -90,7 +91,7 @@ class CombinedPipeline(DiffusionPipeline):
 
     def __getattr__(self, name: str) -> Any:
         if name not in type(self).component_names:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            raise refusal(type(self), name)
         half, component = self._home(name)
         return getattr(half, component)
 

@@ -29,7 +29,7 @@ from kandinsky_core.validation import one_of
 __all__ = ["DiffusionPipeline"]
 
 
-class DiffusionPipeline(TorchCalls, CompilesAhead):
+class DiffusionPipeline(CompilesAhead, TorchCalls):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:

@@ -1,36 +1,45 @@
-"""Calls of diffusers' guides that tune PyTorch: they do nothing here, and say so in the log."""
+"""The tables of diffusers' pipeline names that change nothing here, or that are refused."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from kandinsky_core.foreign_names import NoOp, Refused, refuses
 
 __all__ = ["TorchCalls"]
 
-logger = logging.getLogger(__name__)
-
 _ATTENTION = "the backend chooses how attention is computed"
+_SAVES_MEMORY = f"{_ATTENTION}; enable_model_cpu_offload saves memory"
+_NO_HUB = "this library writes nothing to a hub"
+_SAVE_FIRST = "save_pretrained to a folder, then upload it with the `hf` command"
 
 
+@refuses(
+    "diffusers uses this within a call, and so does each pipeline here in its own way",
+    "call the pipeline, or `prepare` and `run`",
+    "add_noise check_inputs get_timesteps prepare_extra_step_kwargs prepare_latents process_embeds",
+)
+@refuses(
+    "diffusers builds its objects with this from a config file",
+    "read `pipe.config`, or load the folder with from_pretrained",
+    "extract_init_dict from_config get_config_dict ignore_for_config register_for_auto_class",
+)
 class TorchCalls:
-    """Methods that scripts written for diffusers call; the results are the same without them."""
+    """Names that scripts written for diffusers use; pictures are the same without them."""
 
-    def enable_xformers_memory_efficient_attention(self, attention_op: Any = None) -> None:
-        """Log that the backend chooses its attention itself."""
-        _log("enable_xformers_memory_efficient_attention", _ATTENTION)
+    disable_attention_slicing = NoOp(_ATTENTION)
+    disable_freeu = NoOp("FreeU is never on")
+    disable_vae_slicing = NoOp("slicing is never on")
+    disable_xformers_memory_efficient_attention = NoOp(_ATTENTION)
+    enable_attention_slicing = NoOp(_SAVES_MEMORY)
+    enable_vae_slicing = NoOp("pictures are decoded together; enable_vae_tiling saves memory")
+    enable_xformers_memory_efficient_attention = NoOp(_ATTENTION)
+    fuse_qkv_projections = NoOp(_ATTENTION)
+    maybe_free_model_hooks = NoOp("a call leaves no hooks behind")
+    set_attention_slice = NoOp(_SAVES_MEMORY)
+    set_use_memory_efficient_attention_xformers = NoOp(_ATTENTION)
+    unfuse_qkv_projections = NoOp(_ATTENTION)
 
-    def disable_xformers_memory_efficient_attention(self) -> None:
-        """Log that the backend chooses its attention itself."""
-        _log("disable_xformers_memory_efficient_attention", _ATTENTION)
-
-    def enable_attention_slicing(self, slice_size: Any = "auto") -> None:
-        """Log that the backend chooses its attention itself."""
-        _log("enable_attention_slicing", f"{_ATTENTION}; enable_model_cpu_offload saves memory")
-
-    def disable_attention_slicing(self) -> None:
-        """Log that the backend chooses its attention itself."""
-        _log("disable_attention_slicing", _ATTENTION)
-
-
-def _log(name: str, reason: str) -> None:
-    logger.info("%s changes nothing: %s", name, reason)
+    enable_freeu = Refused("FreeU changes pictures and is not written here", "leave it out")
+    from_single_file = Refused(
+        "diffusers reads no Kandinsky from one file", "load a folder or a hub id: from_pretrained"
+    )
+    push_to_hub = Refused(_NO_HUB, _SAVE_FIRST)
