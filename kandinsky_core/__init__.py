@@ -12,6 +12,9 @@ from kandinsky_core.public_names import HOMES, public
 if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.denoising.generator import Generator as Generator
     from kandinsky_core.errors import KandinskyError as KandinskyError
+    from kandinsky_core.pictures.clip_image_processor import (
+        CLIPImageProcessor as CLIPImageProcessor,
+    )
     from kandinsky_core.pictures.hints import depth_hint as depth_hint
     from kandinsky_core.pictures.inputs import load_image as load_image
     from kandinsky_core.pictures.metadata import read_metadata as read_metadata
@@ -96,6 +99,20 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
         Kandinsky3Pipeline as Kandinsky3Pipeline,
     )
     from kandinsky_core.pipelines.shared.base import DiffusionPipeline as DiffusionPipeline
+    from kandinsky_core.pipelines.shared.network_classes import (
+        CLIPTextModelWithProjection as CLIPTextModelWithProjection,
+    )
+    from kandinsky_core.pipelines.shared.network_classes import (
+        CLIPVisionModelWithProjection as CLIPVisionModelWithProjection,
+    )
+    from kandinsky_core.pipelines.shared.network_classes import Kandinsky3UNet as Kandinsky3UNet
+    from kandinsky_core.pipelines.shared.network_classes import MultilingualCLIP as MultilingualCLIP
+    from kandinsky_core.pipelines.shared.network_classes import PriorTransformer as PriorTransformer
+    from kandinsky_core.pipelines.shared.network_classes import T5EncoderModel as T5EncoderModel
+    from kandinsky_core.pipelines.shared.network_classes import (
+        UNet2DConditionModel as UNet2DConditionModel,
+    )
+    from kandinsky_core.pipelines.shared.network_classes import VQModel as VQModel
     from kandinsky_core.schedulers import DDIMScheduler as DDIMScheduler
     from kandinsky_core.schedulers import DDPMScheduler as DDPMScheduler
     from kandinsky_core.schedulers import DPMSolverMultistepScheduler as DPMSolverMultistepScheduler
@@ -110,6 +127,9 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.seam.registry import backend_reports as backend_reports
     from kandinsky_core.seam.registry import get_backend as get_backend
     from kandinsky_core.texts.beautify import PromptBeautifier as PromptBeautifier
+    from kandinsky_core.texts.clip_tokenizer import CLIPTokenizer as CLIPTokenizer
+    from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer as XLMRobertaTokenizer
+    from kandinsky_core.texts.t5_tokenizer import T5Tokenizer as T5Tokenizer
 
 __all__ = [*HOMES, "__version__"]
 

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from kandinsky_core.arrays import Array
+from kandinsky_core.checkpoints.saved_network import SavedNetwork
 from kandinsky_core.seam.network_calls import NetworkCalls
 
 __all__ = ["ReplaceableWeights"]
 
 
-class ReplaceableWeights(NetworkCalls):
+class ReplaceableWeights(SavedNetwork, NetworkCalls):
     """Base of each backend's networks: it keeps the originals, a subclass reads and writes."""
 
     def __init__(self) -> None:
@@ -26,6 +27,10 @@ class ReplaceableWeights(NetworkCalls):
         Raises:
             KeyError: The network has no such weights; the error holds all their names.
         """
+
+    def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.weights_now`."""
+        return self.read_weights(names)
 
     @abstractmethod
     def _write_weights(self, values: Mapping[str, Array]) -> None:

@@ -34,6 +34,9 @@ class T5Parts:
         tensors: The checkpoint, in any layout.
         config: Its config.
 
+    Attributes:
+        tensors: The weights under PyTorch's names.
+
     Raises:
         CheckpointError: The checkpoint does not fit; no data has been read.
     """
@@ -43,12 +46,12 @@ class T5Parts:
         expected = expected_tensors(config.CLASS_NAME, dataclasses.asdict(config))
         found = account(config.CLASS_NAME, expected, tensors)
         names = {wanted: stored for stored, wanted in found.items()}
-        self._tensors = Relabelled.renamed(tensors, names, "diffusers")
+        self.tensors = Relabelled.renamed(tensors, names, "diffusers")
         self._config = config
 
     def embed(self, input_ids: Array, dtype: Any) -> FloatArray:
         """Return a row of the embedding, rounded to `dtype`, for each id: [B, L] -> [B, L, H]."""
-        rows = self._tensors.read(_EMBEDDING)[input_ids]
+        rows = self.tensors.read(_EMBEDDING)[input_ids]
         return rows.astype(dtype).astype(np.float32)
 
     def score_bias(self, attention_mask: Array) -> FloatArray:
@@ -56,7 +59,7 @@ class T5Parts:
 
         The bias is finite, so that scores of padding alone make equal weights.
         """
-        table = self._tensors.read(_TABLE).astype(np.float32)  # [buckets, N]
+        table = self.tensors.read(_TABLE).astype(np.float32)  # [buckets, N]
         farthest = self._config.relative_attention_max_distance
         buckets = relative_buckets(attention_mask.shape[1], len(table), farthest)
         by_distance = table[buckets].transpose(2, 0, 1)[None]  # [1, N, L, L]
@@ -66,13 +69,13 @@ class T5Parts:
     def block(self, index: int) -> Tensors:
         """Return the tensors of a block by their names in it, without the table of distances."""
         prefix = f"encoder.block.{index}."
-        names = [name for name in self._tensors.names() if name.startswith(prefix)]
+        names = [name for name in self.tensors.names() if name.startswith(prefix)]
         chosen = {name.removeprefix(prefix): name for name in names if name != _TABLE}
-        return Relabelled.renamed(self._tensors, chosen, "diffusers")
+        return Relabelled.renamed(self.tensors, chosen, "diffusers")
 
     def normalise(self, states: FloatArray) -> FloatArray:
         """Apply the norm that follows the last block: [B, L, H] -> [B, L, H]."""
         power = np.square(states).mean(axis=-1, keepdims=True)
-        scale = self._tensors.read(_NORM).astype(np.float32)
+        scale = self.tensors.read(_NORM).astype(np.float32)
         normal = states / np.sqrt(power + self._config.layer_norm_epsilon) * scale
         return np.asarray(normal, np.float32)

@@ -123,6 +123,8 @@ class JaxBackend:
         component = component_class(
             module, config, place=place, log=log, programs=programs, turns=self._turns
         )
+        if not compiling_only():
+            component.remember(source)
         if isinstance(component, JaxDenoiser):
             component.winograd = self._tiles(module_class, config, place)
         return component
@@ -145,13 +147,15 @@ class JaxBackend:
             ConfigError: A config field is unknown or unsupported, or this is another network.
         """
         config = T5Config.from_dict(source.config)
-        return StreamedT5TextEncoder(
+        streamed = StreamedT5TextEncoder(
             T5Parts(source.tensors(), config),
             config,
             dtype=safe_dtype(config.CLASS_NAME, dtype),
             place=self._place(device),
             log=self.compilations,
         )
+        streamed.remember(source)
+        return streamed
 
     def _place(self, device: str | None) -> Place:
         if self._everywhere is None:

@@ -111,7 +111,9 @@ class MindSporeBackend:
             cell = build_network(config)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
             log = self.compilations if self.compile else None
-            return component_class(cell, config, device=place, log=log, turn=self._turn)
+            component = component_class(cell, config, device=place, log=log, turn=self._turn)
+        component.remember(source)
+        return component
 
     def load_streamed(
         self, source: ComponentSource, dtype: str, device: str | None = None
@@ -130,7 +132,9 @@ class MindSporeBackend:
             place = select_device(device)
             dtype = network_dtype(config.CLASS_NAME, dtype, place)
             cpu_ops.install()
-        return StreamedT5TextEncoder(parts, config, dtype=dtype, device=place, turn=self._turn)
+        streamed = StreamedT5TextEncoder(parts, config, dtype=dtype, device=place, turn=self._turn)
+        streamed.remember(source)
+        return streamed
 
     def memory(self, device: str | None = None) -> DeviceMemory | None:
         """See `kandinsky_core.seam.backend.Backend.memory`; settles the device, as `load` does.

@@ -205,8 +205,16 @@ class TorchRun:
         """See `kandinsky_core.seam.networks.DenoisingRun.write`."""
         self._sample = np.array(sample, np.float32)
 
-    def condition(self, conditioning: Mapping[str, Array]) -> None:
+    def condition(
+        self,
+        conditioning: Mapping[str, Array],
+        *,
+        guidance_scale: float | None = None,
+        kept: Kept | None = None,
+    ) -> None:
         """See `kandinsky_core.seam.networks.DenoisingRun.condition`."""
+        self._scale = self._scale if guidance_scale is None else guidance_scale
+        self._kept = self._kept if kept is None else kept
         self._conditioning = {
             name: self._denoiser._tensor(np.asarray(array)) for name, array in conditioning.items()
         }

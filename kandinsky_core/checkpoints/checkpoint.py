@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING, NULL_EMBEDDING_FILE
+from kandinsky_core.checkpoints.file_names import INDEX, NULL_EMBEDDING, NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.inside import component_name, inside
 from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
@@ -21,7 +21,6 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["Checkpoint", "Component", "ConfiguredComponent"]
 
-_INDEX = "model_index.json"
 _CONFIG_NAMES = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 
 
@@ -115,12 +114,14 @@ class Checkpoint:
         name: The model as the user named it: a hub id, a path, or `shapes`.
         pipeline_class: `_class_name` of its `model_index.json`.
         components: Its components by name.
+        absent: Names of components that its index leaves out on purpose, with `[null, null]`.
     """
 
     folder: Path
     name: str
     pipeline_class: str
     components: Mapping[str, Component]
+    absent: frozenset[str] = frozenset()
 
     @classmethod
     def open(
@@ -144,7 +145,7 @@ class Checkpoint:
             CheckpointError: The index is no JSON object, or is a link whose target is gone. Or it
                 names a component by anything but the plain name of a folder in the model.
         """
-        if inside(folder, _INDEX).exists():
+        if inside(folder, INDEX).exists():
             return cls._indexed(folder, name or str(folder), variant)
         for layout in other_layouts():
             found: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
@@ -158,7 +159,7 @@ class Checkpoint:
 
     @classmethod
     def _indexed(cls, folder: Path, name: str, variant: str | None) -> Checkpoint:
-        file = folder / _INDEX
+        file = folder / INDEX
         index = read_json(file)
         pipeline_class = index.get("_class_name", "None")
         if not isinstance(pipeline_class, str):
@@ -170,12 +171,13 @@ class Checkpoint:
             for key, value in index.items()
             if not key.startswith("_") and _names_component(value) and component_name(file, key)
         }
-        return cls(folder, name, pipeline_class, components)
+        absent = frozenset(key for key, value in index.items() if value == [None, None])
+        return cls(folder, name, pipeline_class, components, absent)
 
     @property
     def has_index(self) -> bool:
         """Whether the folder is in diffusers' layout, where an index lists the components."""
-        return (self.folder / _INDEX).is_file()
+        return (self.folder / INDEX).is_file()
 
     def require(self, names: Iterable[str]) -> dict[str, Component]:
         """Return components by name.

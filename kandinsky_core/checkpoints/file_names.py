@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["NATIVE", "NULL_EMBEDDING", "NULL_EMBEDDING_FILE", "PICKLE_STEMS", "SAFE_STEMS"]
+__all__ = [
+    "INDEX",
+    "NATIVE",
+    "NULL_EMBEDDING",
+    "NULL_EMBEDDING_FILE",
+    "PICKLE_STEMS",
+    "SAFE_STEMS",
+]
+
+INDEX = "model_index.json"
+"""The file that names a model's pipeline and its components."""
 
 SAFE_STEMS: Mapping[str, str] = {
     "diffusers": "diffusion_pytorch_model",

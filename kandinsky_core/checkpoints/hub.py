@@ -22,6 +22,7 @@ __all__ = [
     "fetch_components",
     "fetch_pickles",
     "local_folder",
+    "resolve_component",
     "resolve_model",
 ]
 
@@ -96,6 +97,32 @@ def resolve_model(
     return _download(text, part, options, components)
 
 
+def resolve_component(
+    name: str | Path, subfolder: str | None, part: str, options: HubOptions
+) -> Path:
+    """Return the folder of one component, downloading its files where they are not cached.
+
+    Args:
+        name: An embedded model's name, a folder or a hub id: of a model where `subfolder` is
+            given, else of the component itself.
+        subfolder: The component's folder in the model.
+        part: See `resolve_model`; it chooses the half of an embedded model.
+        options: See `resolve_model`.
+
+    Raises:
+        InvalidInputError: The name is neither text nor a path.
+        ModelNotFoundError: There is no such model or folder, or the hub cannot deliver it.
+        CheckpointError: The folder is a link that leads out of the model.
+    """
+    components = [subfolder] if subfolder else [""]
+    folder = resolve_model(name, part, options, components)
+    found = inside(folder, subfolder) if subfolder else folder
+    if not found.is_dir():
+        there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise ModelNotFoundError(f"{folder} has no folder {subfolder!r} (it has: {there})")
+    return found
+
+
 def local_folder(name: str | Path) -> Path | None:
     """Return the folder that a name stands for on this machine, before any part of it is chosen.
 
@@ -159,11 +186,12 @@ def _download(repo: str, part: str, options: HubOptions, components: Iterable[st
     patterns = ["model_index.json", "README.md"]
     components = tuple(components)
     for component in components:
-        patterns += [f"{component}/*.json", f"{component}/*.txt", f"{component}/*.model"]
-        patterns += [f"{component}/*model{infix}.safetensors"]
-        patterns += [f"{component}/*model{infix}-?????-of-?????.safetensors"]
-        patterns += [f"{component}/*model-?????-of-?????{infix}.safetensors"]
-        patterns += [f"{component}/{name}" for name in (NULL_EMBEDDING_FILE, *NATIVE.values())]
+        within = f"{component}/" if component else ""
+        patterns += [f"{within}*.json", f"{within}*.txt", f"{within}*.model"]
+        patterns += [f"{within}*model{infix}.safetensors"]
+        patterns += [f"{within}*model{infix}-?????-of-?????.safetensors"]
+        patterns += [f"{within}*model-?????-of-?????{infix}.safetensors"]
+        patterns += [f"{within}{name}" for name in (NULL_EMBEDDING_FILE, *NATIVE.values())]
     folder = _snapshot(repo, options, patterns, hidden=not components)
     if inside(folder, "model_index.json").is_file():
         return folder

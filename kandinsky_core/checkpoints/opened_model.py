@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
 from kandinsky_core.checkpoints.hub import HubOptions, fetch_components, local_folder, resolve_model
+from kandinsky_core.checkpoints.variants import without_variant
 
 __all__ = ["OpenedModel"]
 
@@ -94,7 +96,12 @@ class OpenedModel:
         """
         names = list(names)
         self.fetch(names)
-        return self.checkpoint.require(names)
+        found = self.checkpoint.require(names)
+        plain = without_variant(self.checkpoint.components, found)
+        if plain and self._on_hub:
+            options = replace(self._options, variant=None)
+            fetch_components(str(self.name), self.part, options, plain, at=self.checkpoint.folder)
+        return found | plain
 
     def beside(
         self, model: str | Path | OpenedModel, part: str, options: HubOptions

@@ -10,7 +10,7 @@ from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.json_files import load_json
 from kandinsky_core.errors import CheckpointError
 
-__all__ = ["find_pickles", "find_weight_files"]
+__all__ = ["find_pickles", "find_weight_files", "has_variant", "weights_of_variant"]
 
 # Names of weight files, the preferred one first.
 _SAFE = tuple(dict.fromkeys(f"{stem}{{}}.safetensors" for stem in SAFE_STEMS.values()))
@@ -65,6 +65,23 @@ def find_pickles(folder: Path, variant: str | None) -> list[Path]:
     return _first(folder, _PICKLES, f".{variant}" if variant else "")
 
 
+def weights_of_variant(folder: Path, variant: str | None) -> list[Path]:
+    """Return the safetensors files of one variant in a folder, with their indices.
+
+    Args:
+        folder: A component's folder.
+        variant: Infix of the files; None for those without one.
+    """
+    wanted = {variant or ""}
+    return [path for path in folder.glob(_PATTERNS[0]) if _variants({path.name}) == wanted]
+
+
+def has_variant(folder: Path, variant: str) -> bool:
+    """Tell whether a component's folder holds weights of a variant, safetensors or pickles."""
+    names = {path.name for kind in _PATTERNS for path in folder.glob(kind)}
+    return variant in _variants(names)
+
+
 def _first(folder: Path, forms: tuple[str, ...], infix: str) -> list[Path]:
     for form in forms:
         single, *indices = (inside(folder, name) for name in _names(form, infix))
@@ -104,14 +121,19 @@ def _shards(index: Path) -> list[Path]:
 
 def _available(names: set[str]) -> str:
     """Say which variants a folder has, by the names of its files."""
-    found: set[str] = set()
-    for name in names:
-        if stem := _STEM.match(name):
-            rest = _SHARD.sub("", name[stem.end() :].removesuffix(".json").replace(".index", ""))
-            infix = re.sub(r"\.(safetensors|bin)", "", rest).strip(".")
-            found.add(repr(infix) if infix else "no variant")
+    found = {repr(infix) if infix else "no variant" for infix in _variants(names)}
     if not found:
         others = ", ".join(sorted(names)[:8]) or "none"
         return f"weight files there: {others}; copy or download the checkpoint whole"
     files = ", ".join(sorted(names)[:8])
     return f"there are weights for {', '.join(sorted(found))} ({files}): choose with variant="
+
+
+def _variants(names: set[str]) -> set[str]:
+    """Return the infixes of weight files by their names; an empty text stands for none."""
+    found: set[str] = set()
+    for name in names:
+        if stem := _STEM.match(name):
+            rest = _SHARD.sub("", name[stem.end() :].removesuffix(".json").replace(".index", ""))
+            found.add(re.sub(r"\.(safetensors|bin)", "", rest).strip("."))
+    return found

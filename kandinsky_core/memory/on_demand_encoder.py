@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,10 +59,26 @@ class OnDemandTextEncoder(WithoutWeights):
         """See `kandinsky_core.seam.networks.Network.compilations`."""
         return self._streamed.compilations
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `kandinsky_core.seam.networks.Network.to`; it takes effect with the next text."""
         self._streamed.to(device=device, dtype=dtype)
         self._states.clear()
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
+        return self._streamed.weight_shapes()
+
+    def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """Return copies of weights; they are read from the files."""
+        return self._streamed.weights_now(names)
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.save_pretrained`."""
+        self._streamed.save_pretrained(save_directory, **options)
+
+    def saved_size(self) -> int:
+        """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.saved_size`."""
+        return self._streamed.saved_size()
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""

@@ -13,9 +13,15 @@ from kandinsky_core.errors import InvalidInputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["IMAGE_OUTPUT_TYPES", "latent_size", "make_image_grid", "to_pil", "to_unit_range"]
+__all__ = [
+    "IMAGE_OUTPUT_TYPES",
+    "latent_size",
+    "make_image_grid",
+    "to_pil",
+    "to_unit_range",
+]
 
-IMAGE_OUTPUT_TYPES = ("pil", "np", "latent")
+IMAGE_OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 def latent_size(pixels: int, scale_factor: int) -> int:

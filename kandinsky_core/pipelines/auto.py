@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from kandinsky_core.pipelines.kandinsky2_2.combined_image import (
     KandinskyV22Img2ImgCombinedPipeline,
     KandinskyV22InpaintCombinedPipeline,
 )
+from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
 from kandinsky_core.pipelines.kandinsky3.flash import Kandinsky3FlashPipeline
@@ -31,6 +33,19 @@ __all__ = [
     "AutoPipelineForInpainting",
     "AutoPipelineForText2Image",
 ]
+
+
+# How the pipelines are called whose networks do a task; any of them may have been saved.
+_THIRD = ("", "Img2Img")
+_WITHOUT_MASK = (*_THIRD, "Combined", "Img2ImgCombined")
+_MASKED = ("Inpaint", "InpaintCombined")
+
+
+def _named_by(
+    family: str, kinds: Iterable[str], made: type[DiffusionPipeline]
+) -> dict[str, type[DiffusionPipeline]]:
+    """Return the pipeline that is made, by the classes that a model may name for it."""
+    return {f"{family}{kind}Pipeline": made for kind in kinds}
 
 
 class _AutoPipeline:
@@ -82,32 +97,40 @@ class _AutoPipeline:
         return cls.pipelines[found]
 
     @classmethod
-    def from_pipe(cls, pipeline: DiffusionPipeline) -> Any:
+    def from_pipe(cls, pipeline: DiffusionPipeline, **options: Any) -> Any:
         """Make the pipeline of this task from a loaded one of another; they share the networks.
 
         Args:
-            pipeline: A pipeline that an `AutoPipelineFor...` class builds: a combined one, or one
-                of Kandinsky 3.
+            pipeline: A pipeline of any task of Kandinsky 2.1, 2.2 or 3. A decoder of 2 alone lacks
+                the prior: give its components as `prior_prior=` and so on.
+            **options: As for the pipeline's own `from_pipe`: components to take in place of those
+                of `pipeline`, and `torch_dtype`.
 
         Raises:
-            InvalidInputError: The pipeline is none of these.
+            InvalidInputError: `pipeline` is none of these, or a component is missing.
             ConfigError: The pipeline's UNet was trained for another task.
         """
+        return cls._class_for(pipeline).from_pipe(pipeline, **options)
+
+    @classmethod
+    def _class_for(cls, pipeline: Any) -> type[DiffusionPipeline]:
+        """Return the class of this task in the family of a pipeline."""
+        made = cls.pipelines.values()
         if isinstance(pipeline, Kandinsky3Decoder):
-            third = [made for made in cls.pipelines.values() if issubclass(made, Kandinsky3Decoder)]
-            made = (type(pipeline) if type(pipeline) in third else third[0])(**pipeline.components)
-            made.text_convention, made.origin = pipeline.text_convention, pipeline.origin
-            return made
-        if not isinstance(pipeline, CombinedPipeline):
+            third = [one for one in made if issubclass(one, Kandinsky3Decoder)]
+            return type(pipeline) if type(pipeline) in third else third[0]
+        if isinstance(pipeline, CombinedPipeline):
+            decoder: type[Any] = pipeline.decoder_class
+        elif isinstance(pipeline, EmbeddingDecoder):
+            decoder = type(pipeline)
+        else:
             raise InvalidInputError(
-                f"from_pipe takes what an AutoPipelineFor... class built, not a "
+                f"{cls.__name__}.from_pipe takes a pipeline that makes pictures, not a "
                 f"{type(pipeline).__name__}"
             )
-        combined = [made for made in cls.pipelines.values() if issubclass(made, CombinedPipeline)]
-        family = {made.decoder_class.reads_text: made for made in combined}
-        second = family[pipeline.decoder_class.reads_text](**pipeline.components)
-        second.origin = second.decoder_pipe.origin = pipeline.origin
-        return second
+        combined = [one for one in made if issubclass(one, CombinedPipeline)]
+        family = {one.decoder_class.reads_text: one for one in combined}
+        return family[decoder.reads_text]
 
 
 class AutoPipelineForText2Image(_AutoPipeline):
@@ -115,9 +138,9 @@ class AutoPipelineForText2Image(_AutoPipeline):
 
     task: ClassVar[str] = "from text"
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
-        "KandinskyV22Pipeline": KandinskyV22CombinedPipeline,
-        "KandinskyPipeline": KandinskyCombinedPipeline,
-        "Kandinsky3Pipeline": Kandinsky3Pipeline,
+        **_named_by("KandinskyV22", _WITHOUT_MASK, KandinskyV22CombinedPipeline),
+        **_named_by("Kandinsky", _WITHOUT_MASK, KandinskyCombinedPipeline),
+        **_named_by("Kandinsky3", _THIRD, Kandinsky3Pipeline),
         "Kandinsky3FlashPipeline": Kandinsky3FlashPipeline,
     }
 
@@ -127,9 +150,9 @@ class AutoPipelineForImage2Image(_AutoPipeline):
 
     task: ClassVar[str] = "from pictures"
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
-        "KandinskyV22Pipeline": KandinskyV22Img2ImgCombinedPipeline,
-        "KandinskyPipeline": KandinskyImg2ImgCombinedPipeline,
-        "Kandinsky3Pipeline": Kandinsky3Img2ImgPipeline,
+        **_named_by("KandinskyV22", _WITHOUT_MASK, KandinskyV22Img2ImgCombinedPipeline),
+        **_named_by("Kandinsky", _WITHOUT_MASK, KandinskyImg2ImgCombinedPipeline),
+        **_named_by("Kandinsky3", _THIRD, Kandinsky3Img2ImgPipeline),
     }
 
 
@@ -139,7 +162,7 @@ class AutoPipelineForInpainting(_AutoPipeline):
     task: ClassVar[str] = "by inpainting"
     part: ClassVar[str] = "inpaint"
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
-        "KandinskyV22InpaintPipeline": KandinskyV22InpaintCombinedPipeline,
-        "KandinskyInpaintPipeline": KandinskyInpaintCombinedPipeline,
+        **_named_by("KandinskyV22", _MASKED, KandinskyV22InpaintCombinedPipeline),
+        **_named_by("Kandinsky", _MASKED, KandinskyInpaintCombinedPipeline),
         "Kandinsky3InpaintPipeline": Kandinsky3InpaintPipeline,
     }

@@ -18,6 +18,7 @@ from kandinsky_core.seam.stored_dtypes import STORED
 
 __all__ = [
     "DTYPES",
+    "DTypeName",
     "chosen_dtype",
     "component_dtype",
     "dtype_name",
@@ -37,6 +38,22 @@ _ALIASES = {
     "half": "float16",
 }
 _OF_MINDSPORE = {entry.mindspore: entry.name for entry in STORED.values()}
+
+
+class DTypeName(str):
+    """A dtype's name, `float16` for example, that also equals any framework's dtype object."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return str.__eq__(self, other)
+        return is_dtype(other) and str.__eq__(self, dtype_name(other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
 
 
 def dtype_name(dtype: Any) -> str:
@@ -78,13 +95,21 @@ def chosen_dtype(*given: Any) -> Any:
     Raises:
         InvalidInputError: Several dtypes are given, or a value is no dtype.
     """
-    found = [value for value in given if value is not None]
+    found = [value for value in given if value is not None and not _automatic(value)]
     if len(found) == 1 and isinstance(found[0], Mapping):
         return {component: dtype_name(value) for component, value in found[0].items()}
     names = {dtype_name(value) for value in found}
     if len(names) > 1:
         raise InvalidInputError(f"several dtypes were given: {', '.join(sorted(names))}")
     return names.pop() if names else None
+
+
+def _automatic(dtype: Any) -> bool:
+    """Tell whether a dtype is `auto`, for which diffusers takes float32, as we do by default."""
+    chosen = isinstance(dtype, str) and dtype == "auto"
+    if chosen:
+        logger.info("dtype 'auto' takes float32, as diffusers does")
+    return chosen
 
 
 def component_dtype(class_name: str, dtype: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from kandinsky_core.arrays import Array, FloatArray
@@ -60,12 +61,24 @@ class Network(Protocol):
         """The log of compilations for this network and others; None where nothing is compiled."""
         ...
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
-        """Move or cast the weights in place."""
+    def to(self, *targets: Any, device: Any = None, dtype: Any = None, **options: Any) -> Any:
+        """Move or cast the weights in place; see `NetworkCalls.to`."""
         ...
 
     def offload(self) -> None:
         """Keep the weights on the host from now on, and on the device only while they are used."""
+        ...
+
+    def onload(self) -> None:
+        """Keep the weights on the device from now on, which ends what `offload` began."""
+        ...
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the shape of each weight, by PyTorch's names and in its layout."""
+        ...
+
+    def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
+        """Return copies of weights as they are at this moment, a merged LoRA included."""
         ...
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
@@ -83,6 +96,14 @@ class Network(Protocol):
             KeyError: Weights of these names do not exist.
             ValueError: A value has another shape than its weight.
         """
+        ...
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """Write the network's config.json and weights, as diffusers does."""
+        ...
+
+    def saved_size(self) -> int:
+        """Return the bytes of the weights that `save_pretrained` writes."""
         ...
 
     def restore_weights(self) -> None:
@@ -153,8 +174,21 @@ class DenoisingRun(Protocol):
         """Replace the present sample by one of the same shape."""
         ...
 
-    def condition(self, conditioning: Mapping[str, Array]) -> None:
-        """Replace the conditioning by one of the same shapes."""
+    def condition(
+        self,
+        conditioning: Mapping[str, Array],
+        *,
+        guidance_scale: float | None = None,
+        kept: Kept | None = None,
+    ) -> None:
+        """Replace the conditioning, and with it the guidance or the part that is put back.
+
+        Args:
+            conditioning: Arrays of the names and shapes that `begin` got. They have 2B rows where
+                guidance is on from now on, else B.
+            guidance_scale: The new weight of guidance; None leaves it.
+            kept: The new part that is put back, of the same shapes; None leaves it.
+        """
         ...
 
 

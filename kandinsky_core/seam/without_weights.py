@@ -17,6 +17,9 @@ class WithoutWeights(NetworkCalls):
     def offload(self) -> None:
         """Do nothing: no weights are kept anywhere."""
 
+    def onload(self) -> None:
+        """Do nothing: no weights are kept anywhere."""
+
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """Refuse to read; see `update_weights`.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,13 @@ from kandinsky_core.configs.rules import shown
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.files import require_regular
 from kandinsky_core.texts.library_errors import LARGEST_ID, checked_ids, library_errors
+from kandinsky_core.texts.saved_tokenizer import SavedTokenizer
 from kandinsky_core.texts.whole_tokenizer import read_whole_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["ClipTokenizer"]
+__all__ = ["CLIPTokenizer", "ClipTokenizer"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +45,15 @@ _NO_LIMIT = 100_000
 _WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 
-class ClipTokenizer:
+class ClipTokenizer(SavedTokenizer):
     """Turns prompts into the token ids that a CLIP text encoder was trained with.
 
     Attributes:
         model_max_length: Length L of every row, 77 in the published models.
     """
+
+    class_name: ClassVar[str] = "CLIPTokenizer"
+    part: ClassVar[str] = "prior"
 
     def __init__(
         self, tokenizer: Tokenizer, model_max_length: int, *, start: str, end: str, pad: str
@@ -66,7 +70,7 @@ class ClipTokenizer:
             self._start, self._end, self._pad = checked_ids(ids)
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> ClipTokenizer:
+    def _read_folder(cls, folder: Path) -> Self:
         """Read `vocab.json` with `merges.txt`, or `tokenizer.json`, and their settings.
 
         Raises:
@@ -103,6 +107,10 @@ class ClipTokenizer:
                 logger.warning("the prompt is longer than %d tokens; left out: %r", length, text)
             mask[row, : len(tokens)] = True
         return ids, mask
+
+
+CLIPTokenizer = ClipTokenizer
+"""The name that scripts know from transformers."""
 
 
 def _load(folder: Path, start: str, end: str) -> Tokenizer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.texts.library_errors import checked_ids, library_errors
+from kandinsky_core.texts.saved_tokenizer import SavedTokenizer
 from kandinsky_core.texts.whole_tokenizer import read_whole_tokenizer
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ __all__ = ["FileTokenizer", "XLMRobertaTokenizer"]
 logger = logging.getLogger(__name__)
 
 
-class FileTokenizer:
+class FileTokenizer(SavedTokenizer):
     """Turns prompts into token ids of one length.
 
     Args:
@@ -102,9 +103,10 @@ class XLMRobertaTokenizer(FileTokenizer):
 
     # The decoder was trained with rows of this length; the tokenizer's own limit is 512.
     LENGTH = 77
+    class_name: ClassVar[str] = "XLMRobertaTokenizerFast"
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> XLMRobertaTokenizer:
+    def _read_folder(cls, folder: Path) -> Self:
         """Read `tokenizer.json` from a folder.
 
         Raises:

@@ -11,7 +11,7 @@ transformers and of SentencePiece itself (tested). One thing is left out: the 10
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
@@ -36,10 +36,11 @@ _PADDING = "<pad>"
 class T5Tokenizer(FileTokenizer):
     """The tokenizer of Kandinsky 3; source: transformers' T5Tokenizer and T5TokenizerFast."""
 
+    class_name: ClassVar[str] = "T5Tokenizer"
     LENGTH = 128  # every Kandinsky 3 reads rows of this length; T5's own limit is 512
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> T5Tokenizer:
+    def _read_folder(cls, folder: Path) -> Self:
         """Read `tokenizer.json` or `spiece.model` from a folder.
 
         Raises:

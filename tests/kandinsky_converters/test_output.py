@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from kandinsky_converters import writers
 from kandinsky_converters.check import check
 from kandinsky_converters.convert import convert
 from kandinsky_converters.output import new_folder
 from kandinsky_core.checkpoints.hub import EMBEDDED
+from kandinsky_core.checkpoints.safetensors_writer import HashedFile
 from kandinsky_core.errors import InvalidInputError
 
 DECODER = EMBEDDED["shapes"] / "decoder"
@@ -104,15 +104,15 @@ def test_a_disk_that_fills_up_leaves_nothing(
 ) -> None:
     written = 0
 
-    def write(self: writers._Hashed, data: object) -> None:
+    def write(self: HashedFile, data: object) -> None:
         nonlocal written
         written += 1
         if written > 300:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(self, data)  # type: ignore[arg-type]
 
-    original = writers._Hashed.write
-    monkeypatch.setattr(writers._Hashed, "write", write)
+    original = HashedFile.write
+    monkeypatch.setattr(HashedFile, "write", write)
     with pytest.raises(InvalidInputError, match=r"no room: .*nothing was left behind"):
         convert(DECODER, "mindspore", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

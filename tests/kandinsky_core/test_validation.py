@@ -122,7 +122,7 @@ def test_batches_that_do_not_fit(value: Any, said: str) -> None:
         ({"prior_num_inference_steps": -1}, "num_inference_steps"),
         ({"guidance_scale": float("nan")}, "guidance_scale=nan"),
         ({"prior_guidance_scale": float("inf")}, "guidance_scale=inf"),
-        ({"output_type": "pt"}, "output_type='pt': choose one of pil, np, latent"),
+        ({"output_type": "jpg"}, "output_type='jpg': choose one of pil, np, pt, latent"),
         ({"latents": np.zeros((2, WIDTH))}, "latents has shape"),
         ({"seed": [1, 2]}, "seed has 2 entries for 1 images"),
         ({"seed": []}, "seed has 0 entries for 1 images"),

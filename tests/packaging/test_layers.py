@@ -39,12 +39,14 @@ WITHOUT = {
 # Depth maps are made and prompts expanded by transformers, where it is installed.
 ALLOWED = {
     ("kandinsky_core.pictures.hints", "transformers"),
+    ("kandinsky_core.pictures.torch_tensors", "torch"),
     ("kandinsky_core.texts.beautify", "transformers"),
     ("kandinsky_core.texts.beautify", "torch"),
 }
 # The rooms of core from the ground up; what lies beside them is listed by file.
 FLOORS = (
     ("errors", "terminal", "budgets", "files", "arrays", "public_names", "foreign_names"),
+    ("models",),
     ("validation", "configs"),
     ("seam",),
     ("checkpoints", "pictures"),

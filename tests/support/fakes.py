@@ -130,8 +130,16 @@ class FakeRun:
         self.noises: list[FloatArray | None] = []
         self.condition(conditioning)
 
-    def condition(self, conditioning: Mapping[str, Array]) -> None:
+    def condition(
+        self,
+        conditioning: Mapping[str, Array],
+        *,
+        guidance_scale: float | None = None,
+        kept: Kept | None = None,
+    ) -> None:
         self.conditioning = dict(conditioning)
+        self.scale = self.scale if guidance_scale is None else guidance_scale
+        self.kept = self.kept if kept is None else kept
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         self.timesteps.append(timestep)

@@ -60,10 +60,10 @@ class JaxDenoiser(JaxNetwork):
         weights, batch = self.placed_weights(), self._place.batch(np.zeros(1))
         return tiled_form(self._module_class, self.config, self.dtype, weights, program, batch)
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `JaxNetwork.to`."""
         self._tiled = self._tiled_shapes = None
-        super().to(device=device, dtype=dtype)
+        super().move(device=device, dtype=dtype)
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         self._tiled = None
@@ -175,21 +175,31 @@ class JaxRun:
     ) -> None:
         self._denoiser = denoiser
         self._weights: Any = None
-        self._guidance_scale = np.float32(guidance_scale)
+        self._rule = rule
         self._sample: jax.Array
         self._no_noise = np.zeros(sample.shape, np.float32)
         with at_work(denoiser.device):
             self._batch = denoiser._place.batch(sample)
-            self._step = denoiser.step_program(guidance_scale > 1, rule)
-            self._kept = None if kept is None else self._placed(kept)
-            self.condition(conditioning)
+            self._kept: dict[str, jax.Array] | None = None
+            self.condition(conditioning, guidance_scale=guidance_scale, kept=kept)
             self.write(sample)
             self._previous_x0 = self._put(np.zeros_like(sample, np.float32))
 
-    def condition(self, conditioning: Mapping[str, Array]) -> None:
+    def condition(
+        self,
+        conditioning: Mapping[str, Array],
+        *,
+        guidance_scale: float | None = None,
+        kept: Kept | None = None,
+    ) -> None:
         """Prepare the conditioning, which then stays on the device."""
         arrays = self._denoiser.laid_out(conditioning)
         with at_work(self._denoiser.device):
+            if guidance_scale is not None:
+                self._guidance_scale = np.float32(guidance_scale)
+                self._step = self._denoiser.step_program(guidance_scale > 1, self._rule)
+            if kept is not None:
+                self._kept = self._placed(kept)
             prepare = self._denoiser.prepare_program()
             self._prepared = prepare(self._batch, self._placed_weights(), arrays)
 

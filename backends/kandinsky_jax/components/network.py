@@ -15,14 +15,15 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.device_memory import DeviceMemory
-from kandinsky_core.seam.dtypes import safe_dtype
+from kandinsky_core.seam.devices import DeviceName
+from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
 from kandinsky_jax.components.turns import Holder, Turns
 from kandinsky_jax.placement.memory import device_memory
 from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.load import abstract_network, jax_dtype
-from kandinsky_jax.weights.replace import read_weights, with_weights
+from kandinsky_jax.weights.replace import read_weights, weight_shapes, with_weights
 
 __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
 
@@ -64,12 +65,12 @@ class JaxNetwork(ReplaceableWeights):
     @property
     def dtype(self) -> str:
         """Name of the dtype that the network computes in."""
-        return str(jax.tree.leaves(self._weights)[0].dtype)
+        return DTypeName(jax.tree.leaves(self._weights)[0].dtype)
 
     @property
     def device(self) -> str:
         """Where the network runs."""
-        return self._place.name
+        return DeviceName(self._place.name)
 
     def memory(self) -> DeviceMemory | None:
         """Return the memory of the device; None for a mesh."""
@@ -81,7 +82,7 @@ class JaxNetwork(ReplaceableWeights):
         """The backend's log."""
         return self._log
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights; compiled programs are forgotten where they no longer fit.
 
         Raises:
@@ -114,6 +115,19 @@ class JaxNetwork(ReplaceableWeights):
         with at_work(self.device):
             self._weights = self._place.get(self._weights)
         gc.collect()  # Flax's functions refer to themselves, and to the weights that they saw
+
+    def onload(self) -> None:
+        """Keep the weights on the device from now on."""
+        if not self._offloaded:
+            return
+        self._offloaded = False
+        if not compiling_only():
+            with at_work(self.device):
+                self._weights = self._place.put_weights(self._weights)
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
+        return weight_shapes(self._weights)
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.seam.networks.Network.read_weights`."""

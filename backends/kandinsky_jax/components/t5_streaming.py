@@ -13,13 +13,14 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
+from kandinsky_backend_kit.streamed_weights import StreamedWeights
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import T5Config
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
-from kandinsky_core.seam.dtypes import safe_dtype
-from kandinsky_core.seam.without_weights import WithoutWeights
+from kandinsky_core.seam.devices import DeviceName
+from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
 from kandinsky_jax.layers.attention import attend
 from kandinsky_jax.layers.layers import Layers
 from kandinsky_jax.networks.t5_encoder import T5Block
@@ -31,7 +32,7 @@ from kandinsky_jax.weights.load import abstract_network, jax_dtype, load_network
 __all__ = ["StreamedT5TextEncoder"]
 
 
-class StreamedT5TextEncoder(WithoutWeights):
+class StreamedT5TextEncoder(StreamedWeights):
     """A `kandinsky_core.seam.networks.T5TextEncoder` that holds no weights between calls.
 
     Each call reads all files once: several prompts in one call cost hardly more than one.
@@ -56,7 +57,7 @@ class StreamedT5TextEncoder(WithoutWeights):
         log: CompilationLog,
     ) -> None:
         self.config = config
-        self.dtype = dtype
+        self.dtype = DTypeName(dtype)
         self._parts = parts
         self._place = place
         self._log = log
@@ -65,14 +66,14 @@ class StreamedT5TextEncoder(WithoutWeights):
     @property
     def device(self) -> str:
         """Where the blocks run."""
-        return self._place.name
+        return DeviceName(self._place.name)
 
     @property
     def compilations(self) -> CompilationLog:
         """The backend's log."""
         return self._log
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Change the device, or the dtype, of the next call.
 
         Raises:
@@ -82,7 +83,7 @@ class StreamedT5TextEncoder(WithoutWeights):
         if device is not None:
             self._place = self._place.moved(device)
         if dtype is not None:
-            self.dtype = safe_dtype(self.config.CLASS_NAME, dtype)
+            self.dtype = DTypeName(safe_dtype(self.config.CLASS_NAME, dtype))
         self._program = None
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:

@@ -13,7 +13,16 @@ from kandinsky_converters.layouts.numbers import cast
 from kandinsky_core.arrays import Array
 from kandinsky_jax.weights.load import rule_and_name
 
-__all__ = ["read_weights", "with_weights"]
+__all__ = ["read_weights", "weight_shapes", "with_weights"]
+
+
+def weight_shapes(state: Any) -> dict[str, tuple[int, ...]]:
+    """Return PyTorch's name and shape of each parameter."""
+    shapes = {}
+    for path, variable in nnx.to_flat_state(state):
+        rule, name = rule_and_name(path, variable)
+        shapes[name] = rule.torch_shape(tuple(variable.shape))
+    return shapes
 
 
 def read_weights(state: Any, names: Iterable[str], get: Callable[[Any], Any]) -> dict[str, Array]:

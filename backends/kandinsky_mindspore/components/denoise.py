@@ -154,14 +154,24 @@ class MindSporeRun:
         self._denoiser = denoiser
         self._guidance_scale = guidance_scale
         self._rule = rule
-        self._kept = None if kept is None else _placed(kept)
+        self._kept: Kept | None = None
         self._sample: Any
         self._previous_x0: Any = None
-        self.condition(conditioning)
+        self.condition(conditioning, kept=kept)
         self.write(sample)
 
-    def condition(self, conditioning: Mapping[str, Array]) -> None:
+    def condition(
+        self,
+        conditioning: Mapping[str, Array],
+        *,
+        guidance_scale: float | None = None,
+        kept: Kept | None = None,
+    ) -> None:
         """Replace the conditioning, which then stays on the device."""
+        if guidance_scale is not None:
+            self._guidance_scale = guidance_scale
+        if kept is not None:
+            self._kept = _placed(kept)
         tensors = {name: self._denoiser.tensor(array) for name, array in conditioning.items()}
         with LOCK:
             self._conditioning = self._denoiser.prepare(tensors)

@@ -13,14 +13,15 @@ from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.device_memory import DeviceMemory
-from kandinsky_core.seam.dtypes import dtype_name
+from kandinsky_core.seam.devices import DeviceName
+from kandinsky_core.seam.dtypes import DTypeName, dtype_name
 from kandinsky_mindspore.components.turns import OffloadedWeights, Turn
 from kandinsky_mindspore.networks.attention import choose_attention
 from kandinsky_mindspore.placement.devices import network_dtype, select_device
 from kandinsky_mindspore.placement.memory import device_memory
 from kandinsky_mindspore.programs.kernels import KERNELS
 from kandinsky_mindspore.runtime import LOCK
-from kandinsky_mindspore.weights.replace import read_weights, write_weights
+from kandinsky_mindspore.weights.replace import read_weights, weight_shapes, write_weights
 
 __all__ = ["MindSporeNetwork", "to_numpy"]
 
@@ -62,12 +63,12 @@ class MindSporeNetwork(ReplaceableWeights):
     @property
     def dtype(self) -> str:
         """Name of the dtype that the network computes in."""
-        return self._dtype
+        return DTypeName(self._dtype)
 
     @property
     def device(self) -> str:
         """Where the network runs."""
-        return self._device
+        return DeviceName(self._device)
 
     def memory(self) -> DeviceMemory | None:
         """Return the memory of the device; None where MindSpore does not tell it."""
@@ -79,7 +80,7 @@ class MindSporeNetwork(ReplaceableWeights):
         """The backend's log, or None if this network is not compiled."""
         return self._log
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Cast the weights; the device stays the one that the process has.
 
         Raises:
@@ -114,6 +115,22 @@ class MindSporeNetwork(ReplaceableWeights):
                 self._log = None
                 self._settle()
             self._offloaded = OffloadedWeights(self._cell, self._device)
+
+    def onload(self) -> None:
+        """Keep the weights on the NPU from now on; the network stays without compilation.
+
+        This has not yet run on an NPU.
+        """
+        if self._offloaded is None:
+            return
+        with LOCK:
+            self._turn.take(self._offloaded)
+            self._offloaded = None  # its turn ends with it, and the weights stay
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
+        with LOCK:
+            return weight_shapes(self._cell)
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.seam.networks.Network.read_weights`."""

@@ -14,10 +14,12 @@ import ml_dtypes
 import numpy as np
 from mindspore.nn.utils import no_init_parameters
 
+from kandinsky_backend_kit.streamed_weights import StreamedWeights
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import T5Config
-from kandinsky_core.seam.without_weights import WithoutWeights
+from kandinsky_core.seam.devices import DeviceName
+from kandinsky_core.seam.dtypes import DTypeName
 from kandinsky_mindspore.components.network import to_numpy
 from kandinsky_mindspore.components.turns import Turn
 from kandinsky_mindspore.placement.devices import network_dtype, select_device
@@ -27,7 +29,7 @@ from kandinsky_mindspore.weights.load import fill_network
 __all__ = ["StreamedT5TextEncoder"]
 
 
-class StreamedT5TextEncoder(WithoutWeights):
+class StreamedT5TextEncoder(StreamedWeights):
     """A `kandinsky_core.seam.networks.T5TextEncoder` that holds no weights between calls.
 
     Each call reads all files once: several prompts in one call cost hardly more than one.
@@ -53,12 +55,12 @@ class StreamedT5TextEncoder(WithoutWeights):
         turn: Turn | None = None,
     ) -> None:
         self.config = config
-        self.dtype = dtype
-        self.device = device
+        self.dtype = DTypeName(dtype)
+        self.device = DeviceName(device)
         self._parts = parts
         self._turn = turn or Turn()
 
-    def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
+    def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Change the dtype of the next call; the device stays the one that the process has.
 
         Raises:
@@ -69,7 +71,7 @@ class StreamedT5TextEncoder(WithoutWeights):
             with LOCK:
                 select_device(device)
         if dtype is not None:
-            self.dtype = network_dtype(self.config.CLASS_NAME, dtype, self.device)
+            self.dtype = DTypeName(network_dtype(self.config.CLASS_NAME, dtype, self.device))
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""

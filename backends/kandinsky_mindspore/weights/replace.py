@@ -11,7 +11,12 @@ import numpy as np
 from kandinsky_core.arrays import Array
 from kandinsky_mindspore.weights.load import owned, parameters_by_name
 
-__all__ = ["read_weights", "write_weights"]
+__all__ = ["read_weights", "weight_shapes", "write_weights"]
+
+
+def weight_shapes(cell: Any) -> dict[str, tuple[int, ...]]:
+    """Return PyTorch's name and shape of each parameter."""
+    return {name: tuple(found.shape) for name, found in parameters_by_name(cell).items()}
 
 
 def read_weights(cell: Any, names: Iterable[str]) -> dict[str, Array]:

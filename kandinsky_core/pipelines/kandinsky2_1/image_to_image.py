@@ -8,7 +8,7 @@ from typing import Any
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.pipelines.kandinsky2_1.decoder import Kandinsky21Decoder
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
@@ -42,6 +42,8 @@ class KandinskyImg2ImgPipeline(Kandinsky21Decoder, Img2ImgDecoder):
         num_images_per_prompt: int = 1,
         generator: Any = None,
         output_type: str = "pil",
+        callback: OldCallback | None = None,
+        callback_steps: int = 1,
         return_dict: bool = True,
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
@@ -59,7 +61,11 @@ class KandinskyImg2ImgPipeline(Kandinsky21Decoder, Img2ImgDecoder):
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_1.decoder import Kandinsky21Decoder
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
+from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.inpainting import InpaintDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
@@ -27,8 +28,14 @@ class KandinskyInpaintPipeline(Kandinsky21Decoder, InpaintDecoder):
 
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *Kandinsky21Decoder.callback_tensor_inputs,
+        "masked_image",
+        "mask_image",
         "image_latents",
     )
+    callback_views: ClassVar[Mapping[str, View]] = {
+        **Kandinsky21Decoder.callback_views,
+        **InpaintDecoder.callback_views,
+    }
 
     def prepare(
         self,
@@ -46,6 +53,8 @@ class KandinskyInpaintPipeline(Kandinsky21Decoder, InpaintDecoder):
         generator: Any = None,
         latents: Array | None = None,
         output_type: str = "pil",
+        callback: OldCallback | None = None,
+        callback_steps: int = 1,
         return_dict: bool = True,
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
@@ -62,7 +71,11 @@ class KandinskyInpaintPipeline(Kandinsky21Decoder, InpaintDecoder):
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan

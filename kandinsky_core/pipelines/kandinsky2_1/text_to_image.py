@@ -7,7 +7,7 @@ from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_1.decoder import Kandinsky21Decoder
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.texts.prompts import Prompts
@@ -37,6 +37,8 @@ class KandinskyPipeline(Kandinsky21Decoder):
         generator: Any = None,
         latents: Array | None = None,
         output_type: str = "pil",
+        callback: OldCallback | None = None,
+        callback_steps: int = 1,
         return_dict: bool = True,
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
@@ -52,7 +54,11 @@ class KandinskyPipeline(Kandinsky21Decoder):
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan

@@ -9,7 +9,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.kandinsky2_2.text_to_image import KandinskyV22Pipeline
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, CombinedRequest
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.texts.prompts import Prompts
 
@@ -35,6 +35,8 @@ class KandinskyV22CombinedPipeline(CombinedPipeline):
         generator: Any = None,
         latents: Array | None = None,
         output_type: str = "pil",
+        callback: OldCallback | None = None,
+        callback_steps: int = 1,
         return_dict: bool = True,
         prior_callback_on_step_end: Callback | None = None,
         prior_callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
@@ -76,6 +78,8 @@ class KandinskyV22CombinedPipeline(CombinedPipeline):
             return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            callback=callback,
+            callback_steps=callback_steps,
         )
 
     __call__ = prepared_call(prepare)

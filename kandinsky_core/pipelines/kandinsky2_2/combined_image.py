@@ -10,7 +10,7 @@ from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.kandinsky2_2.image_to_image import KandinskyV22Img2ImgPipeline
 from kandinsky_core.pipelines.kandinsky2_2.inpainting import KandinskyV22InpaintPipeline
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, CombinedRequest
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.texts.prompts import Prompts
 
@@ -38,6 +38,8 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
         generator: Any = None,
         latents: Array | None = None,
         output_type: str = "pil",
+        callback: OldCallback | None = None,
+        callback_steps: int = 1,
         return_dict: bool = True,
         prior_callback_on_step_end: Callback | None = None,
         prior_callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
@@ -82,6 +84,8 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
             return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            callback=callback,
+            callback_steps=callback_steps,
         )
 
     __call__ = prepared_call(prepare)
@@ -114,6 +118,8 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
+        callback: OldCallback | None = None,
+        callback_steps: int | None = None,
         paste_back: bool = False,
         decoder_negative_prompt: str | Sequence[str] | None = None,
         seed: int | Sequence[int] | None = None,
@@ -154,6 +160,8 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
             return_dict=return_dict,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            callback=callback,
+            callback_steps=callback_steps,
         )
 
     __call__ = prepared_call(prepare)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.pictures.inputs import as_hints, padded
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.decoder import doubled, one_for_each
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
@@ -25,7 +25,10 @@ class _HintDecoder(EmbeddingDecoder):
 
     part: ClassVar[str] = "controlnet"
     kind: ClassVar[str] = "controlnet"
-    callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "image_embeds", "hint")
+    callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        *EmbeddingDecoder.callback_tensor_inputs,
+        "hint",
+    )
 
     def check_hint(self, hint: Any, plan: DecoderPlan) -> FloatArray:
         """Return hints [N, 3, 8h, 8w] in [0, 1] for latents of h x w.
@@ -71,6 +74,8 @@ class KandinskyV22ControlnetPipeline(_HintDecoder):
         generator: Any = None,
         latents: Array | None = None,
         output_type: str = "pil",
+        callback: OldCallback | None = None,
+        callback_steps: int = 1,
         return_dict: bool = True,
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
@@ -83,7 +88,11 @@ class KandinskyV22ControlnetPipeline(_HintDecoder):
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan
@@ -123,6 +132,8 @@ class KandinskyV22ControlnetImg2ImgPipeline(_HintDecoder, Img2ImgDecoder):
         num_images_per_prompt: int = 1,
         generator: Any = None,
         output_type: str = "pil",
+        callback: OldCallback | None = None,
+        callback_steps: int = 1,
         return_dict: bool = True,
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
@@ -138,7 +149,11 @@ class KandinskyV22ControlnetImg2ImgPipeline(_HintDecoder, Img2ImgDecoder):
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan

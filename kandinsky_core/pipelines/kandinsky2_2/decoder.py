@@ -10,11 +10,14 @@ import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.validation import as_batch, positive_int
 
 __all__ = ["EmbeddingDecoder", "EmbedsToCome"]
+
+_SIDE = 512
 
 # (kind, family) -> the pipeline that a UNet is for
 _PIPELINES = {
@@ -46,7 +49,14 @@ class EmbeddingDecoder(DecoderPipeline):
         reads_text: Whether the UNet reads texts too, as in Kandinsky 2.1.
     """
 
-    callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "image_embeds")
+    callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        "latents",
+        "image_embeds",
+        "negative_image_embeds",
+    )
+    callback_views: ClassVar[Mapping[str, View]] = {
+        "negative_image_embeds": View("image_embeds", unconditional=True)
+    }
     reads_text: ClassVar[bool] = False
 
     @classmethod
@@ -71,8 +81,12 @@ class EmbeddingDecoder(DecoderPipeline):
 
     @property
     def default_size(self) -> int:
-        """Side in pixels that the UNet was trained at: 512 for the published models."""
-        return int(self.unet.config.sample_size * self.movq_scale_factor)
+        """Side in pixels that the UNet was trained at: 512 for the published models.
+
+        A config that does not say has 512 too, which diffusers takes for all.
+        """
+        cells = self.unet.config.sample_size
+        return _SIDE if cells is None else int(cells * self.movq_scale_factor)
 
     def check_embeds(
         self, embeds: Any, negative: Any, copies: Any, plan: DecoderPlan

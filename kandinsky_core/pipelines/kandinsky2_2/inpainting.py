@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
+from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.inpainting import InpaintDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
@@ -25,10 +26,15 @@ class KandinskyV22InpaintPipeline(EmbeddingDecoder, InpaintDecoder):
     """
 
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
-        "latents",
-        "image_embeds",
+        *EmbeddingDecoder.callback_tensor_inputs,
+        "masked_image",
+        "mask_image",
         "image_latents",
     )
+    callback_views: ClassVar[Mapping[str, View]] = {
+        **EmbeddingDecoder.callback_views,
+        **InpaintDecoder.callback_views,
+    }
     blends: ClassVar[bool] = True
 
     def prepare(
@@ -49,6 +55,8 @@ class KandinskyV22InpaintPipeline(EmbeddingDecoder, InpaintDecoder):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
+        callback: OldCallback | None = None,
+        callback_steps: int | None = None,
         paste_back: bool = False,
         seed: int | Sequence[int] | None = None,
     ) -> DecoderRequest:
@@ -64,7 +72,11 @@ class KandinskyV22InpaintPipeline(EmbeddingDecoder, InpaintDecoder):
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan

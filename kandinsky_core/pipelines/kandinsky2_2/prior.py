@@ -15,6 +15,7 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.pictures.clip_images import clip_pixels
 from kandinsky_core.pictures.inputs import as_array
+from kandinsky_core.pictures.torch_tensors import require_torch_for
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
@@ -103,7 +104,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
                 list with one for each. The same prior makes its embedding, which becomes
                 `negative_image_embeds`. This doubles the work.
             latents: Initial noise [B, D], or [2B, D] with a negative prompt; None draws it.
-            output_type: `np`, the only form.
+            output_type: `np` for NumPy arrays, or `pt` for PyTorch tensors.
 
         Returns:
             The request. `run` turns it into `image_embeds` and `negative_image_embeds`, float32
@@ -139,7 +140,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             InvalidInputError: The request has been run before.
             NonFiniteError: A network gave NaN or infinity.
         """
-        return request.options.returned(self.make(request))
+        return request.options.returned(self.make(request).in_form(request.output_type))
 
     def make(self, request: PriorRequest) -> KandinskyPriorPipelineOutput:
         """Make the embeddings as `run` does, and always return them as an output object."""
@@ -311,7 +312,6 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         """
         prompts = Prompts.check(prompt, negative_prompt)
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
-        one_of("output_type", output_type, ("np",))
         steps = positive_int("num_inference_steps", num_inference_steps)
         self._require_room(prompts, copies)
         return PriorRequest(
@@ -325,6 +325,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
             source=as_generators(generator, seed, len(prompts) * copies),
             embedding_dim=self.prior.config.embedding_dim,
             options=options,
+            output_type=require_torch_for(one_of("output_type", output_type, ("np", "pt"))),
         )
 
     def _require_room(self, prompts: Prompts, copies: int) -> None:
@@ -356,7 +357,8 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         self, request: PriorRequest, sample: FloatArray, conditioning: dict[str, Array]
     ) -> KandinskyPriorPipelineOutput:
         """Run the loop, and turn its result from the prior's scale into image embeddings."""
-        with self._steps(len(request.schedule), conditioning, request.options) as on_step:
+        steps, scale = len(request.schedule), request.guidance_scale
+        with self._steps(steps, conditioning, request.options, scale) as on_step:
             sample = denoise(
                 self.prior,
                 sample,

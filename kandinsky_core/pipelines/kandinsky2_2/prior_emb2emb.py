@@ -52,7 +52,7 @@ class KandinskyV22PriorEmb2EmbPipeline(KandinskyV22PriorPipeline):
             image: The picture to start from: a PIL picture or an array, a list of P, CLIP's pixels
                 [N, 3, S, S], or embeddings [N, D].
             negative_prompt: As for `KandinskyV22PriorPipeline`.
-            output_type: `np`, the only form.
+            output_type: `np` for NumPy arrays, or `pt` for PyTorch tensors.
 
         Returns:
             The request. `run` turns it into `image_embeds` and `negative_image_embeds`, float32

@@ -31,6 +31,7 @@ class PriorRequest(CallRequest[KandinskyPriorPipelineOutput | tuple[Any, ...]]):
         source: The generators that draw the noise.
         embedding_dim: Width D of an embedding.
         options: The callback and the form of the result.
+        output_type: `np` or `pt`.
         latents: Initial noise that the caller gave; None draws it.
         picture: The picture to start from, as CLIP's pixels [N, 3, S, S] or as embeddings [N, D];
             None where the prior begins with noise.
@@ -44,6 +45,7 @@ class PriorRequest(CallRequest[KandinskyPriorPipelineOutput | tuple[Any, ...]]):
     source: SeededGenerators
     embedding_dim: int
     options: CallOptions
+    output_type: str = "np"
     latents: FloatArray | None = None
     picture: FloatArray | None = None
 

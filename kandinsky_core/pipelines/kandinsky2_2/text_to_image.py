@@ -7,7 +7,7 @@ from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 
@@ -38,6 +38,8 @@ class KandinskyV22Pipeline(EmbeddingDecoder):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
+        callback: OldCallback | None = None,
+        callback_steps: int | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> DecoderRequest:
         """Check a request for pictures of image embeddings.
@@ -46,7 +48,11 @@ class KandinskyV22Pipeline(EmbeddingDecoder):
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         embeds, count = self.check_embeds(
             image_embeds, negative_image_embeds, num_images_per_prompt, plan

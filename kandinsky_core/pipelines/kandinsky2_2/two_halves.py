@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,7 +17,10 @@ from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_ro
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
+from kandinsky_core.pipelines.shared.call_state import CallState
+from kandinsky_core.pipelines.shared.foreign_options import known_options
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
+from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.registry import chosen_backend
@@ -107,6 +111,34 @@ class CombinedPipeline(DiffusionPipeline):
             return self.prior_pipe, name.removeprefix(_PRIOR_PREFIX)
         return self.decoder_pipe, name
 
+    @classmethod
+    def check_configs(cls, configs: Mapping[str, Any]) -> None:
+        """Refuse networks that do not fit the task; see `DiffusionPipeline.check_configs`."""
+        cls.decoder_class.check_configs(
+            {name: config for name, config in configs.items() if not name.startswith(_PRIOR_PREFIX)}
+        )
+
+    @classmethod
+    def _optional_components(cls) -> set[str]:
+        of_prior = KandinskyV22PriorPipeline._optional_components()
+        return cls.decoder_class._optional_components() | {
+            _PRIOR_PREFIX + name for name in of_prior
+        }
+
+    def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
+        super()._take_over(other, had, taken)
+        if isinstance(other, CombinedPipeline):
+            replaced = any(
+                taken[_PRIOR_PREFIX + name] is not value
+                for name, value in other.prior_pipe.networks.items()
+            )
+            self.prior_pipe.origin = {} if replaced else other.prior_pipe.origin
+
+    @property
+    def _loop_owner(self) -> CallState:
+        """See `CallState`; diffusers' combined pipelines show no state."""
+        return self.decoder_pipe
+
     @property
     def origin(self) -> dict[str, str]:
         """Which weights these are; the decoder writes it into its pictures."""
@@ -132,7 +164,7 @@ class CombinedPipeline(DiffusionPipeline):
 
         Args:
             model: The decoder: `shapes`, a folder, or a hub id. A folder that holds `decoder` and
-                `prior` serves as both.
+                `prior` serves as both, and so does one that a combined pipeline was saved in.
             prior: The prior, where the decoder does not name it (in its README's front matter).
             prior_revision: Revision of the prior; `revision` is the decoder's alone.
             backend: As for every pipeline's `from_pretrained`; one object loads both halves.
@@ -143,6 +175,10 @@ class CombinedPipeline(DiffusionPipeline):
             ModelNotFoundError: The decoder names no prior and none was given.
             KandinskyError: See `DiffusionPipeline.from_pretrained`.
         """
+        options = known_options(options)
+        of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
+        if prior is None and _PRIOR_PREFIX + "prior" in of_decoder.checkpoint.components:
+            return super().from_pretrained(of_decoder, backend=backend, mesh=mesh, **options)
         ready = {name: options.pop(name) for name in cls.component_names if name in options}
         prior_ready = {
             name.removeprefix(_PRIOR_PREFIX): component
@@ -152,10 +188,11 @@ class CombinedPipeline(DiffusionPipeline):
         decoder_ready = {
             name: ready[name] for name in cls.decoder_class.component_names if name in ready
         }
-        chosen = chosen_backend(backend, mesh, options.get("device"))
+        given = backend_of(ready) if backend is None else backend
+        chosen = chosen_backend(given, mesh, options.get("device"))
+        check_ready(ready, chosen.name)
         options["backend"] = chosen
         shared = {**options, "revision": prior_revision}
-        of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
         # A missing prior is noticed before gigabytes of decoder are fetched and read.
         of_prior = of_decoder.beside(
             prior or find_prior(of_decoder.checkpoint, cls.decoder_class.part),
@@ -175,8 +212,8 @@ class CombinedPipeline(DiffusionPipeline):
             **{_PRIOR_PREFIX + name: value for name, value in first.components.items()},
         )
         named = {"prior": prior and of_prior.name, "prior_revision": prior_revision}
-        given = {name: str(value) for name, value in named.items() if value is not None}
-        pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | given
+        names = {name: str(value) for name, value in named.items() if value is not None}
+        pipeline.origin = pipeline.decoder_pipe.origin = decoder.origin | names
         pipeline.prior_pipe.origin = first.origin
         return pipeline
 

@@ -27,9 +27,10 @@ from kandinsky_core.pipelines.kandinsky3.texts import (
     text_length,
     tokens_of,
 )
+from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
-from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, T5TextEncoder
 from kandinsky_core.texts.beautify import beautifier_for
@@ -59,9 +60,17 @@ class Kandinsky3Decoder(DecoderPipeline):
     )
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         "latents",
-        "text_encoder_hidden_states",
+        "prompt_embeds",
+        "negative_prompt_embeds",
+        "negative_attention_mask",
         "attention_mask",
+        "text_encoder_hidden_states",
     )
+    callback_views: ClassVar[Mapping[str, View]] = {
+        "prompt_embeds": View("text_encoder_hidden_states"),
+        "negative_prompt_embeds": View("text_encoder_hidden_states", unconditional=True),
+        "negative_attention_mask": View("attention_mask", unconditional=True),
+    }
     text_encoder_loadings: ClassVar[tuple[str, ...]] = LOADINGS
 
     def __init__(
@@ -74,7 +83,7 @@ class Kandinsky3Decoder(DecoderPipeline):
         null_embedding: Array | None = None,
     ) -> None:
         if null_embedding is not None:
-            width = unet.config.cross_attention_dim
+            width = None if unet is None else unet.config.cross_attention_dim
             null_embedding = as_batch("null_embedding", np.reshape(null_embedding, -1), (width,))
         super().__init__(
             tokenizer=tokenizer,
@@ -122,6 +131,11 @@ class Kandinsky3Decoder(DecoderPipeline):
             )
         self._text_convention = chosen
 
+    def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
+        super()._take_over(other, had, taken)
+        if self.null_embedding is not None or other.text_convention == "diffusers":
+            self.text_convention = other.text_convention
+
     @property
     def default_size(self) -> int:
         """Side in pixels that the UNet was trained at."""
@@ -134,6 +148,17 @@ class Kandinsky3Decoder(DecoderPipeline):
             mask = np.ones(states.shape[:2], bool)
             inputs |= {"prompt": None, "prompt_embeds": states, "attention_mask": mask}
         return inputs
+
+    @property
+    def _text_width(self) -> int:
+        """Width of the text encoder's states, also where the UNet that reads them is left out."""
+        if self.unet is not None:
+            return int(self.unet.config.encoder_hid_dim)
+        if self.text_encoder is None:
+            raise InvalidInputError(
+                "this pipeline has neither UNet nor text encoder: load it with one of them"
+            )
+        return int(self.text_encoder.config.d_model)
 
     def check_texts(
         self, prompt: Any, negative_prompt: Any = None, beautify: Any = None, **embeds: Any
@@ -151,7 +176,7 @@ class Kandinsky3Decoder(DecoderPipeline):
                 missing; numbers and shapes do not agree; or there is no text encoder for a text.
         """
         texts = check_texts(
-            self.unet.config.encoder_hid_dim,
+            self._text_width,
             prompt,
             negative_prompt,
             *(
@@ -173,11 +198,16 @@ class Kandinsky3Decoder(DecoderPipeline):
 
     def encode_prompt(
         self,
-        prompt: str | list[str],
+        prompt: str | list[str] | None,
         do_classifier_free_guidance: bool = True,
         num_images_per_prompt: int = 1,
         device: Any = None,
         negative_prompt: str | list[str] | None = None,
+        prompt_embeds: Array | None = None,
+        negative_prompt_embeds: Array | None = None,
+        _cut_context: bool = True,
+        attention_mask: Array | None = None,
+        negative_attention_mask: Array | None = None,
     ) -> PromptEmbeds:
         """Encode prompts, so that later calls take the result in their place: `pipe(**embeds)`.
 
@@ -190,15 +220,27 @@ class Kandinsky3Decoder(DecoderPipeline):
             num_images_per_prompt: n; each text is repeated n times.
             device: Has no effect; the states are NumPy's.
             negative_prompt: The text that describes what to keep out: one for all, or one for each.
+            prompt_embeds: States that a prompt was encoded into before, in its place.
+            negative_prompt_embeds: The same of the negative prompt.
+            _cut_context: Has no effect; scripts written for diffusers may pass it.
+            attention_mask: The mask of `prompt_embeds`, required beside it.
+            negative_attention_mask: The mask of `negative_prompt_embeds`, required beside it.
 
         Raises:
-            InvalidInputError: A prompt is no text.
+            InvalidInputError: A prompt is no text, or is given twice or not at all.
             DeviceMemoryError: The states are too many for this machine.
             NonFiniteError: The text encoder gave NaN or infinity.
         """
         copies = positive_int("num_images_per_prompt", num_images_per_prompt)
-        texts = self.check_texts(prompt, negative_prompt)
-        size = texts.count * copies * self.unet.config.encoder_hid_dim * FLOAT  # of one token each
+        texts = self.check_texts(
+            prompt,
+            negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            attention_mask=attention_mask,
+            negative_attention_mask=negative_attention_mask,
+        )
+        size = texts.count * copies * self._text_width * FLOAT  # of one token each
         require_room_for_call(f"{texts.count * copies} texts", [Need("their states", size, host())])
         rows = self._encode(texts, bool(do_classifier_free_guidance))
         repeated = [[np.repeat(part, copies, axis=0) for part in row] for row in rows]
@@ -266,8 +308,9 @@ class Kandinsky3Decoder(DecoderPipeline):
         found: list[dict[str, Any]] = request.texts.facts(request.count // request.texts.count)
         return found
 
-    def _loop_guidance(self, plan: DecoderPlan) -> float:
-        return plan.guidance_scale + 1 if plan.guided else 1.0
+    def _weight_in_loop(self, given: float, present: float) -> float:
+        """See `DiffusionPipeline`; as in diffusers, a callback switches guidance on or off only."""
+        return given + 1 if present > 1 else 1.0
 
 
 def picture_size(

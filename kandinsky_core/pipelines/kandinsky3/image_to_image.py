@@ -7,7 +7,7 @@ from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder, picture_size
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
@@ -44,6 +44,8 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
+        callback: OldCallback | None = None,
+        callback_steps: int | None = None,
         height: int | None = None,
         width: int | None = None,
         beautify: Any = None,
@@ -62,7 +64,11 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
         height, width = picture_size(image, height, width)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type, strength)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         texts = self.check_texts(
             prompt,

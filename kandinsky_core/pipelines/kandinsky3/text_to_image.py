@@ -7,7 +7,7 @@ from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
-from kandinsky_core.pipelines.shared.call_options import Callback
+from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.texts.prompts import Prompts
@@ -45,6 +45,8 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
+        callback: OldCallback | None = None,
+        callback_steps: int | None = None,
         beautify: Any = None,
         seed: int | Sequence[int] | None = None,
     ) -> DecoderRequest:
@@ -59,7 +61,11 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
         """
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            return_dict,
+            callback,
+            callback_steps,
         )
         texts = self.check_texts(
             prompt,

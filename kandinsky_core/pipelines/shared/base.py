@@ -15,21 +15,31 @@ from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
+from kandinsky_core.pipelines.shared.call_state import CallState
+from kandinsky_core.pipelines.shared.callback_values import LoopValues, View
+from kandinsky_core.pipelines.shared.component_values import without_wrappers
+from kandinsky_core.pipelines.shared.foreign_options import known_options
+from kandinsky_core.pipelines.shared.from_pipe import FromPipe
 from kandinsky_core.pipelines.shared.loading import load_components
+from kandinsky_core.pipelines.shared.memory_calls import MemoryCalls
+from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
 from kandinsky_core.public_names import HOMES, public
 from kandinsky_core.seam.backend import Backend
-from kandinsky_core.seam.devices import DEVICE_KINDS, device_name
-from kandinsky_core.seam.dtypes import DTYPES, chosen_dtype, dtype_name, is_dtype
+from kandinsky_core.seam.dtypes import chosen_dtype
 from kandinsky_core.seam.networks import Network
+from kandinsky_core.seam.placement import read_placement
+from kandinsky_core.seam.step_rules import Kept
 from kandinsky_core.validation import one_of
 
 __all__ = ["DiffusionPipeline"]
 
 
-class DiffusionPipeline(CompilesAhead, TorchCalls):
+class DiffusionPipeline(
+    CallState, FromPipe, CompilesAhead, MemoryCalls, SavesPipelines, TorchCalls
+):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
     Attributes:
@@ -46,6 +56,13 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
     text_encoder_loadings: ClassVar[tuple[str, ...]] = ("resident",)
     # The names that `callback_on_step_end_tensor_inputs` takes.
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
+    # Those of them that are parts of the conditioning's arrays, or have other names there.
+    callback_views: ClassVar[Mapping[str, View]] = {}
+    _callback_tensor_inputs: ClassVar[list[str]] = ["latents"]  # diffusers' name of the same
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._callback_tensor_inputs = list(cls.callback_tensor_inputs)
 
     def __init__(self, **components: Any) -> None:
         for name, component in components.items():
@@ -53,6 +70,11 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
         self.origin: dict[str, str] = {}
         self._progress_bar_config: dict[str, Any] = {}
         self._calls = Calls()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).component_names:
+            value = without_wrappers(value)
+        super().__setattr__(name, value)
 
     @classmethod
     def from_pretrained(
@@ -73,7 +95,6 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
         local_files_only: bool = False,
         force_download: bool = False,
         use_safetensors: bool | None = None,
-        low_cpu_mem_usage: bool | None = None,
         text_encoder_loading: str | None = None,
         offload: bool = False,
         **components: Any,
@@ -102,7 +123,6 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
             local_files_only: Do not use the network.
             force_download: Download again what the cache holds.
             use_safetensors: Only safetensors are read; False is refused.
-            low_cpu_mem_usage: Has no effect: weights are always streamed. Scripts may pass it.
             text_encoder_loading: How Kandinsky 3 loads its text encoder, which is larger than all
                 other networks. `on_demand` (default) loads it for each new text and drops it, and
                 keeps the other networks off an accelerator while they are not used. `streamed`
@@ -110,8 +130,11 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
                 does.
             offload: Take each network off its device before the next one is loaded. This is
                 `enable_model_cpu_offload` for a device that cannot hold all networks at once.
-            **components: Ready components, used in place of the checkpoint's. None for
-                `text_encoder` leaves it out: Kandinsky 3 then takes `prompt_embeds` only.
+            **components: Ready components, used in place of the checkpoint's: schedulers, and
+                networks of the same backend. None for `text_encoder` leaves it out: Kandinsky 3
+                then takes `prompt_embeds` only.
+                diffusers' other arguments are accepted or refused here, `device_map` among them:
+                see `kandinsky_core.pipelines.shared.foreign_options`.
 
         Raises:
             ModelNotFoundError: There is no such model.
@@ -129,6 +152,8 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
             local_files_only=local_files_only,
             force_download=force_download,
         )
+        components = known_options({**components, "device": device})
+        device = components.pop("device")
         if cls is DiffusionPipeline:
             model = OpenedModel.of(model, cls.part, options)
             cls = cls._named_by(model)
@@ -218,42 +243,23 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
     def _leading(self) -> Network:
         return next(iter(self.networks.values()))
 
-    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Self:
+    def to(self, *targets: Any, device: Any = None, dtype: Any = None, **options: Any) -> Self:
         """Move and cast the networks: `pipe.to("cuda")`, `pipe.to("cpu", "float16")`.
 
         Args:
             *targets: Devices and dtypes in any order, by name or as objects of any framework.
             device: The same by name.
             dtype: The same by name.
+            **options: Further options of PyTorch's `to`, which change nothing here.
 
         Raises:
             BackendUnavailableError: The device is not there.
             InvalidInputError: Something is neither a device nor a dtype.
         """
-        for target in targets:
-            if device_name(target) is not None:
-                device = target
-            elif is_dtype(target):
-                dtype = target
-            else:
-                raise InvalidInputError(
-                    f"to({target!r}): neither a device ({', '.join(DEVICE_KINDS)}) nor a dtype "
-                    f"({', '.join(DTYPES)})"
-                )
+        place, chosen = read_placement(targets, device, dtype, options)
         for name, network in self.networks.items():
-            network.to(
-                device=None if device is None else device_name(device) or str(device),
-                dtype=None if dtype is None or name == "movq" else dtype_name(dtype),
-            )
+            network.to(device=place, dtype=None if name == "movq" else chosen)
         return self
-
-    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
-        """Keep the weights in host memory, and each network on the device only while it runs."""
-        where = device if device is not None else gpu_id
-        for network in self.networks.values():
-            if where is not None:
-                network.to(device=f"gpu:{where}" if isinstance(where, int) else str(where))
-            network.offload()
 
     def load_lora_weights(self, path: str | Path, weight: float = 1.0) -> None:
         """Merge a LoRA into the UNet or the prior, whichever it is for; several add up.
@@ -279,39 +285,48 @@ class DiffusionPipeline(CompilesAhead, TorchCalls):
         """Set options of the tqdm bars, `disable=True` for example."""
         self._progress_bar_config = settings
 
-    def interrupt(self) -> None:
-        """Stop at the end of the present step, from a callback or another thread.
-
-        A callback stops the call that it belongs to. Another thread stops all calls that are under
-        way now; `prepare(...)` returns a request whose `interrupt()` stops one call alone. A call
-        that starts later is not stopped.
-
-        A call that is stopped skips its remaining steps and returns what it has. Its output and
-        the metadata of its pictures say so in `interrupted`.
-        """
-        self._calls.stop()
-
-    @property
-    def _interrupt(self) -> bool:
-        """diffusers' way of saying `interrupt()`: a callback sets `pipe._interrupt = True`."""
-        return self._calls.stopping
-
-    @_interrupt.setter
-    def _interrupt(self, value: bool) -> None:
-        if value:
-            self._calls.stop()
-        else:
-            self._calls.go_on()
-
     @contextmanager
     def _steps(
-        self, total: int, conditioning: Mapping[str, Array], options: CallOptions
+        self,
+        total: int,
+        conditioning: Mapping[str, Array],
+        options: CallOptions,
+        guidance_scale: float,
+        kept: Kept | None = None,
     ) -> Iterator[Steps]:
-        """Yield what the denoising loop calls after each step."""
-        call = self._calls.current or Call()
-        with progress(total, self._progress_bar_config) as advance:
-            yield Steps(self, call, total, conditioning, options, advance)
+        """Yield what the denoising loop calls after each step.
 
-    def call_options(self, callback: Any, names: Any, return_dict: bool) -> CallOptions:
+        Args:
+            total: Number of steps.
+            conditioning: What the network reads beside the sample.
+            options: The callbacks.
+            guidance_scale: The call's weight of guidance.
+            kept: The part of the picture that every step puts back, or None.
+        """
+        call = self._calls.current or Call()
+        state = self._begin_loop(call, guidance_scale, total)
+        values = LoopValues(conditioning, self.callback_views, guidance_scale > 1, kept)
+        with progress(total, self._progress_bar_config) as advance:
+            yield Steps(self, call, state, total, values, options, advance)
+
+    def _weight_in_loop(self, given: float, present: float) -> float:
+        """Return the weight of `unconditional + weight * (conditional - unconditional)`.
+
+        Args:
+            given: The call's `guidance_scale`.
+            present: What a callback has set it to since; else the same.
+        """
+        return present
+
+    def call_options(
+        self,
+        callback: Any,
+        names: Any,
+        return_dict: bool,
+        old_callback: Any = None,
+        callback_steps: Any = None,
+    ) -> CallOptions:
         """Check how a caller wants to watch a call and to get its result."""
-        return CallOptions.check(self.callback_tensor_inputs, callback, names, return_dict)
+        return CallOptions.check(
+            self.callback_tensor_inputs, callback, names, return_dict, old_callback, callback_steps
+        )

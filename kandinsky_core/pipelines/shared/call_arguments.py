@@ -44,13 +44,19 @@ ARGUMENTS: Mapping[str, str] = {
     "given, the seed is random.",
     "latents": "Initial noise [B, C, h, w], in place of noise from the generator; None draws it.",
     "output_type": "Form of the pictures: `pil` (PIL pictures), `np` (float32 [B, height, width, "
-    "3] in [0, 1]), or `latent` (latents [B, C, h, w], not decoded).",
+    "3] in [0, 1]), `pt` (a PyTorch tensor [B, 3, height, width], in [0, 1] for image to image "
+    "and about -1 to 1 else, as in diffusers), or `latent` (latents [B, C, h, w], not decoded).",
     "return_dict": "True returns an output object with named fields, False a plain tuple.",
+    "callback": "diffusers' older form of `callback_on_step_end`: `callback(step, timestep, "
+    "latents)`. What it returns is ignored.",
+    "callback_steps": "At how many steps `callback` is called once; None is 1.",
     "callback_on_step_end": "A function that is called after each step as `callback(pipe, step, "
-    "timestep, values)`. `values` is a dict of arrays. The callback may return a dict of arrays, "
-    "which replace the values of these names.",
+    "timestep, values)`. `values` is a dict of NumPy arrays; where the module of the function has "
+    "imported torch, they are tensors. The callback may return a dict of arrays, which replace "
+    "the values of these names.",
     "callback_on_step_end_tensor_inputs": "Names of the arrays that the callback gets in "
-    "`values`. `callback_tensor_inputs` of the pipeline lists the names to choose from.",
+    "`values`. `callback_tensor_inputs` of the pipeline lists the names to choose from. Those in "
+    "`tensor_inputs` of the callback are added.",
     "prior_callback_on_step_end": "A function that is called after each step of the prior, as "
     "`callback_on_step_end` is after each step of the decoder.",
     "prior_callback_on_step_end_tensor_inputs": "Names of the arrays that the callback of the "

@@ -16,14 +16,20 @@ from kandinsky_core.denoising.noise import as_generators, draw_normal, picture_s
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_images, padded
 from kandinsky_core.pictures.metadata import versions
-from kandinsky_core.pictures.outputs import IMAGE_OUTPUT_TYPES, latent_size, to_pil, to_unit_range
+from kandinsky_core.pictures.outputs import (
+    IMAGE_OUTPUT_TYPES,
+    latent_size,
+    to_pil,
+    to_unit_range,
+)
+from kandinsky_core.pictures.torch_tensors import as_torch, require_torch_for
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.pipelines.shared.room import require_room_for_pictures
 from kandinsky_core.schedulers import Scheduler
-from kandinsky_core.seam.networks import Autoencoder, Denoiser
+from kandinsky_core.seam.networks import Autoencoder, Denoiser, Network
 from kandinsky_core.seam.step_rules import Kept
 from kandinsky_core.validation import as_batch, one_of, positive_int, real_number
 
@@ -59,10 +65,13 @@ class DecoderPipeline(DiffusionPipeline):
 
     Attributes:
         kind: The UNet that the task needs: `decoder`, `inpaint` or `controlnet`.
+        tensors_of_pixels: Whether `output_type="pt"` gives MoVQ's pixels as they are, about -1 to
+            1, as diffusers' pipelines do but for image to image; else it gives 0 to 1.
     """
 
     component_names: ClassVar[tuple[str, ...]] = ("unet", "scheduler", "movq")
     kind: ClassVar[str] = "decoder"
+    tensors_of_pixels: ClassVar[bool] = True
 
     def __init__(
         self, unet: Denoiser, scheduler: Scheduler, movq: Autoencoder, **others: Any
@@ -74,8 +83,9 @@ class DecoderPipeline(DiffusionPipeline):
         self.check_configs({"unet": getattr(unet, "config", None)})
 
     @property
-    def _leading(self) -> Denoiser:
-        return self.unet
+    def _leading(self) -> Network:
+        # The UNet may be left out, where only texts are encoded.
+        return super()._leading if self.unet is None else self.unet
 
     @property
     def movq_scale_factor(self) -> int:
@@ -112,7 +122,7 @@ class DecoderPipeline(DiffusionPipeline):
             num_inference_steps=steps,
             guidance_scale=real_number("guidance_scale", guidance_scale),
             strength=strength,
-            output_type=one_of("output_type", output_type, IMAGE_OUTPUT_TYPES),
+            output_type=require_torch_for(one_of("output_type", output_type, IMAGE_OUTPUT_TYPES)),
             schedule=self.scheduler.schedule(steps, start),
             latent_shape=(
                 self.movq.config.latent_channels,
@@ -240,17 +250,24 @@ class DecoderPipeline(DiffusionPipeline):
     def _pictures(self, request: DecoderRequest, inputs: DecoderInputs) -> ImagePipelineOutput:
         """Run the loop, decode the latents, and write down how each picture was made."""
         plan, source, shape = request.plan, request.source, inputs.sample.shape
-        with self._steps(len(plan.schedule), inputs.conditioning, request.options) as on_step:
+        weight = plan.guidance_scale
+        with self._steps(
+            len(plan.schedule), inputs.conditioning, request.options, weight, inputs.kept
+        ) as on_step:
             latents = denoise(
                 self.unet,
                 inputs.sample,
                 plan.schedule,
                 inputs.conditioning,
-                guidance_scale=self._loop_guidance(plan),
+                guidance_scale=self._weight_in_loop(weight, weight),
                 noise=lambda: draw_normal(source.generators, shape),
                 on_step=on_step,
                 kept=inputs.kept,
             )
+        kept = on_step.values.kept
+        if kept is not None and request.options.callback is not None and not on_step.interrupted:
+            # What the callback did to the last latents: the kept part is put back once more.
+            latents = kept.mask * kept.original + (1 - kept.mask) * latents
         require_finite(latents, "the UNet", self.unet.dtype)
         rows = zip(self._texts_of_pictures(request), picture_seeds(source, shape[0]), strict=True)
         interrupted = on_step.interrupted
@@ -265,10 +282,6 @@ class DecoderPipeline(DiffusionPipeline):
         """Return for each picture the entries of its metadata about its texts."""
         return [{} for _ in range(request.count)]
 
-    def _loop_guidance(self, plan: DecoderPlan) -> float:
-        """Return the weight of `unconditional + weight * (conditional - unconditional)`."""
-        return plan.guidance_scale
-
     def _images(
         self,
         latents: FloatArray,
@@ -282,7 +295,12 @@ class DecoderPipeline(DiffusionPipeline):
         images = to_unit_range(pixels, plan.height, plan.width)
         if finish is not None:
             images = finish(images)
-        return to_pil(images) if plan.output_type == "pil" else images
+        if plan.output_type != "pt":
+            return to_pil(images) if plan.output_type == "pil" else images
+        rows = images.transpose(0, 3, 1, 2)
+        if self.tensors_of_pixels:
+            rows = pixels[..., : plan.height, : plan.width] if finish is None else rows * 2 - 1
+        return as_torch(rows)
 
     def _facts(self, plan: DecoderPlan) -> dict[str, Any]:
         strength = {} if plan.strength is None else {"strength": plan.strength}

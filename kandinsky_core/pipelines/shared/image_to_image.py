@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline, one_for_each
@@ -13,6 +15,8 @@ __all__ = ["Img2ImgDecoder"]
 
 class Img2ImgDecoder(DecoderPipeline):
     """Base of the decoders that start from a picture."""
+
+    tensors_of_pixels: ClassVar[bool] = False
 
     def plan(
         self,

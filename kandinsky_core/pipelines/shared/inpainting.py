@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_masks, padded
 from kandinsky_core.pictures.outputs import to_unit_range
+from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import (
     DecoderInputs,
     DecoderPipeline,
@@ -33,6 +34,11 @@ class InpaintDecoder(DecoderPipeline):
     part: ClassVar[str] = "inpaint"
     kind: ClassVar[str] = "inpaint"
     blends: ClassVar[bool] = False
+    # Channels of `image_latents`, under diffusers' names of them.
+    callback_views: ClassVar[Mapping[str, View]] = {
+        "masked_image": View("image_latents", channels=slice(None, -1)),
+        "mask_image": View("image_latents", channels=slice(-1, None)),
+    }
 
     def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
         """Return the picture as pixels [N, 3, H, W] in [-1, 1], padded to whole latent cells.

@@ -11,11 +11,12 @@ from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.configs import NETWORKS
-from kandinsky_core.configs.preprocessor import preprocessor_config
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.memory.check import require_room
 from kandinsky_core.memory.on_demand_encoder import OnDemandTextEncoder
 from kandinsky_core.memory.plan import ComponentMemory
+from kandinsky_core.pictures.clip_image_processor import CLIPImageProcessor
+from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.schedulers import scheduler_from_config
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.devices import device_name
@@ -36,6 +37,10 @@ _TOKENIZERS: Mapping[str, type[Any]] = {
     "XLMRobertaTokenizer": XLMRobertaTokenizer,
     "XLMRobertaTokenizerFast": XLMRobertaTokenizer,
 }
+
+
+# Components that an index may leave out; Kandinsky 3 then takes `prompt_embeds` only.
+_OPTIONAL = frozenset({"text_encoder", "tokenizer"})
 
 
 def load_components(
@@ -61,14 +66,17 @@ def load_components(
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
-    chosen = chosen_backend(backend, mesh, device)
+    chosen = chosen_backend(backend_of(ready) if backend is None else backend, mesh, device)
+    check_ready(ready, chosen.name)
     places = {
         name: None if given is None else device_name(given) or str(given)
         for name, given in _by_component("device", device, names).items()
     }
     dtypes = _by_component("dtype", dtype, names)
+    opened = OpenedModel.of(model, part, options)
+    ready = {**dict.fromkeys(_OPTIONAL & opened.checkpoint.absent & set(names)), **ready}
     wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]
-    sources = OpenedModel.of(model, part, options).components(wanted)
+    sources = opened.components(wanted)
     networks = {name: source for name, source in sources.items() if source.class_name in NETWORKS}
     light = {name: _light(source) for name, source in sources.items() if name not in networks}
     check(
@@ -77,8 +85,10 @@ def load_components(
             for name, source in networks.items()
         }
     )
-    if NULL_EMBEDDING in names and NULL_EMBEDDING not in ready and "unet" in sources:
-        light[NULL_EMBEDDING] = sources["unet"].null_embedding()
+    if NULL_EMBEDDING in names and NULL_EMBEDDING not in ready:
+        unet = opened.checkpoint.components.get("unet")
+        if unet is not None and unet.folder.is_dir():  # the UNet itself may be a ready one
+            light[NULL_EMBEDDING] = unet.null_embedding()
     plans = {  # reads the headers
         name: ComponentMemory.of(name, source, dtypes[name] or "float32")
         for name, source in networks.items()
@@ -139,8 +149,8 @@ def _light(source: Component) -> Any:
         return _TOKENIZERS[source.class_name].from_pretrained(source.folder)
     if source.class_name.endswith("Scheduler"):
         return scheduler_from_config(source.config)
-    if source.name == "image_processor":
-        return preprocessor_config(source.config)
+    if source.name.endswith("image_processor"):
+        return CLIPImageProcessor(source.config)
     raise ConfigError(
         f"component {source.name!r} is a {source.class_name}, which is not supported; "
         f"networks: {', '.join(NETWORKS)}; tokenizers: {', '.join(_TOKENIZERS)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_core.arrays import FloatArray
+from kandinsky_core.pictures.torch_tensors import as_torch
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,7 +47,8 @@ class ImagePipelineOutput(PipelineOutput):
     """The pictures of a call, and how each was made.
 
     Attributes:
-        images: PIL pictures, or float32 [B, H, W, 3] in [0, 1], or latents [B, C, h, w].
+        images: PIL pictures, or float32 [B, H, W, 3] in [0, 1], or a PyTorch tensor [B, 3, H, W],
+            or latents [B, C, h, w].
         metadata: For each picture the settings that make it again; a plain tuple leaves it out.
         interrupted: `{"steps": 3, "of": 20}` where the call was stopped after 3 of 20 steps. The
             entry `prior` says the same of the prior, where that was stopped. None for a call that
@@ -64,8 +66,8 @@ class KandinskyPriorPipelineOutput(PipelineOutput):
     """Image embeddings for the decoder.
 
     Attributes:
-        image_embeds: float32 [B, D].
-        negative_image_embeds: float32 [B, D].
+        image_embeds: float32 [B, D], an array or a PyTorch tensor.
+        negative_image_embeds: As `image_embeds`.
         interrupted: As for `ImagePipelineOutput`.
     """
 
@@ -73,3 +75,10 @@ class KandinskyPriorPipelineOutput(PipelineOutput):
     negative_image_embeds: FloatArray
     interrupted: Mapping[str, Any] | None = None
     _fields = ("image_embeds", "negative_image_embeds")
+
+    def in_form(self, output_type: str) -> KandinskyPriorPipelineOutput:
+        """Return these embeddings as PyTorch tensors where `output_type` is `pt`."""
+        if output_type != "pt":
+            return self
+        embeds, negative = map(as_torch, (self.image_embeds, self.negative_image_embeds))
+        return KandinskyPriorPipelineOutput(embeds, negative, self.interrupted)

@@ -50,7 +50,7 @@ class DecoderPlan:
         num_inference_steps: Steps of the whole loop; `strength` takes only the last of them.
         guidance_scale: Weight of guidance, which is on above 1.
         strength: Share of the steps that image to image takes; None elsewhere.
-        output_type: `pil`, `np` or `latent`.
+        output_type: `pil`, `np`, `pt` or `latent`.
         schedule: The steps that are taken.
         latent_shape: (C, h, w) of one latent.
     """

@@ -1,4 +1,4 @@
-"""What happens after each step of a call: the bar moves, the callback runs, `interrupt` ends it."""
+"""What happens after each step of a call: the bar moves, callbacks run, `interrupt` ends it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_array
-from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
+from kandinsky_core.pipelines.shared.call_options import CallOptions
+from kandinsky_core.pipelines.shared.call_state import LoopState
+from kandinsky_core.pipelines.shared.callback_values import LoopValues, checked_as, kind_of
 from kandinsky_core.pipelines.shared.stopping import Call
 from kandinsky_core.seam.networks import DenoisingRun
 
@@ -25,29 +26,35 @@ class Steps:
     Args:
         pipeline: The callback's first argument.
         call: The call that the loop belongs to.
+        state: The state of the loop, which a callback may change.
         total: Number of steps that the loop takes unless it is stopped.
-        conditioning: What the network reads beside the sample.
-        options: The callback, and the names of what it gets.
+        values: What the network reads beside the sample.
+        options: The callbacks, and the names of what they get.
         advance: Moves the progress bar by one.
 
     Attributes:
         taken: Number of steps that have been taken.
+        values: As above; a callback may have changed them.
     """
 
     def __init__(
         self,
         pipeline: Any,
         call: Call,
+        state: LoopState,
         total: int,
-        conditioning: Mapping[str, Array],
+        values: LoopValues,
         options: CallOptions,
         advance: Callable[[], object],
     ) -> None:
         self.taken = 0
+        self.values = values
         self._pipeline = pipeline
         self._call = call
+        self._state = state
+        self._given = state.guidance_scale
+        self._weight = pipeline._weight_in_loop(self._given, self._given)
         self._total = total
-        self._conditioning = dict(conditioning)
         self._options = options
         self._advance = advance
 
@@ -59,17 +66,12 @@ class Steps:
         """
         self.taken += 1
         self._advance()
-        callback = self._options.callback
-        if callback is not None:
-            # Copies, as a callback may write into them.
-            values = {_LATENTS: np.array(run.read())} | {
-                name: np.array(self._conditioning[name])
-                for name in self._options.names
-                if name != _LATENTS
-            }
-            given = {name: values[name] for name in self._options.names}
-            changed = callback(self._pipeline, index, timestep, given)
-            self._put_back(run, callback, changed, values[_LATENTS].shape)
+        who, changed = self._call_back(index, timestep, run)
+        self._call_old(index, timestep, run)
+        weight = self._pipeline._weight_in_loop(self._given, self._state.guidance_scale)
+        if self.values.put_back(who, changed, weight > 1) or weight != self._weight:
+            self._weight = weight
+            run.condition(self.values.arrays, guidance_scale=weight, kept=self.values.kept)
         return not self._call.stopping
 
     @property
@@ -79,77 +81,55 @@ class Steps:
             return None
         return {"steps": self.taken, "of": self._total}
 
-    def _put_back(
-        self, run: DenoisingRun, callback: Callback, changed: Any, shape: tuple[int, ...]
-    ) -> None:
-        if changed is None:
-            return
+    def _call_back(
+        self, index: int, timestep: int, run: DenoisingRun
+    ) -> tuple[str, Mapping[str, Any]]:
+        """Call `callback_on_step_end`, and return its name and what it changed but the latents."""
+        callback = self._options.callback
+        if callback is None:
+            return "a callback", {}
+        latents = np.array(run.read())
+        shown = self._options.shown
+        given = {
+            name: shown(latents if name == _LATENTS else self.values.read(name))
+            for name in self._options.names
+        }
+        changed = callback(self._pipeline, index, shown(timestep), given)
         who = f"callback_on_step_end ({_name_of(callback)})"
-        names = (_LATENTS, *self._conditioning)
+        if changed is None:
+            return who, {}
+        names = (_LATENTS, *self.values)
         if not isinstance(changed, Mapping):
             raise InvalidInputError(
-                f"{who} returned {_kind(changed)}: return None, or a dict of arrays"
+                f"{who} returned {kind_of(changed)}: return None, or a dict of arrays"
             )
         unknown = [name for name in changed if name not in names]
         if unknown:
             raise InvalidInputError(
                 f"{who} returned {', '.join(map(repr, unknown))}: choose from {', '.join(names)}"
             )
-        # All is checked before anything is put back.
-        others = {
-            name: _checked(who, name, changed[name], now.shape, now.dtype)
-            for name, now in self._conditioning.items()
-            if name in changed
-        }
         if _LATENTS in changed:
-            run.write(_checked_latents(who, changed[_LATENTS], shape, run))
-        if any(not np.array_equal(others[name], self._conditioning[name]) for name in others):
-            self._conditioning |= others
-            run.condition(self._conditioning)
+            _write_latents(who, changed[_LATENTS], latents.shape, run)
+        return who, {name: value for name, value in changed.items() if name != _LATENTS}
+
+    def _call_old(self, index: int, timestep: int, run: DenoisingRun) -> None:
+        """Call `callback`; as in diffusers, it may write into the latents but returns nothing."""
+        callback = self._options.old_callback
+        if callback is None or index % self._options.callback_steps:
+            return
+        before = np.array(run.read())
+        given = self._options.shown(before.copy())
+        callback(index, self._options.shown(timestep), given)
+        if not np.array_equal(as_array(_LATENTS, given), before, equal_nan=True):
+            _write_latents(f"callback ({_name_of(callback)})", given, before.shape, run)
 
 
-def _checked_latents(who: str, value: Any, shape: tuple[int, ...], run: DenoisingRun) -> Array:
-    """Return latents to put back; what the network itself made is not the callback's fault."""
-    latents = _as_dtype(who, _LATENTS, value, shape, np.dtype(np.float32))
+def _write_latents(who: str, value: Any, shape: tuple[int, ...], run: DenoisingRun) -> None:
+    """Put latents back; what the network itself made is not the callback's fault."""
+    latents = checked_as(who, _LATENTS, value, shape, np.dtype(np.float32))
     if not np.isfinite(latents).all() and np.isfinite(run.read()).all():
         raise InvalidInputError(f"{who} returned latents that hold NaN or infinity")
-    return latents
-
-
-def _checked(
-    who: str, name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Array:
-    array = _as_dtype(who, name, value, shape, dtype)
-    if not np.isfinite(array).all():
-        raise InvalidInputError(f"{who} returned {name} that holds NaN or infinity")
-    return array
-
-
-def _as_dtype(
-    who: str, name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Array:
-    try:
-        array = as_array(name, value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInputError(
-            f"{who} returned {name} of {_kind(value)}, which is no array of numbers: return an "
-            f"array of shape {shape}"
-        ) from error
-    if array.shape != shape:
-        raise InvalidInputError(
-            f"{who} returned {name} of shape {array.shape}: return an array of shape {shape}"
-        )
-    with np.errstate(over="ignore", invalid="ignore"):  # both are found in the result
-        cast = array.astype(dtype)
-    if dtype.kind != "f" and not np.array_equal(cast, array):
-        raise InvalidInputError(
-            f"{who} returned {name} of dtype {array.dtype}: return values of {dtype}"
-        )
-    return cast
-
-
-def _kind(value: Any) -> str:
-    return repr(value) if isinstance(value, (bool, int, float)) else f"a {type(value).__name__}"
+    run.write(latents)
 
 
 def _name_of(callback: Any) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
+from typing import Any
 
 from kandinsky_core.errors import InvalidInputError
 
@@ -24,13 +25,15 @@ class Call:
     Attributes:
         begun: Whether a run has taken it.
         stopping: Whether it is to stop at the end of its present step.
+        loops: The state of its latest loop of each pipeline, by the pipeline's `id`.
     """
 
-    __slots__ = ("begun", "stopping")
+    __slots__ = ("begun", "loops", "stopping")
 
     def __init__(self) -> None:
         self.begun = False
         self.stopping = False
+        self.loops: dict[int, Any] = {}
 
     def begin(self) -> None:
         """Take the call for a run, which only one run can do.
@@ -94,6 +97,14 @@ class Calls:
         call.begin()
         with self.under_way(call):
             yield
+
+    def affected(self) -> tuple[Call, ...]:
+        """Return the current call; where there is none, all calls that are under way now."""
+        current = self.current
+        if current is not None:
+            return (current,)
+        with _LOCK:
+            return tuple(self._under_way)
 
     def stop(self) -> None:
         """Stop the current call; where there is none, all calls that are under way now."""

@@ -220,7 +220,7 @@ def test_decoder_arguments_are_refused_before_the_prior_runs(pipe: Any) -> None:
     for wrong in (
         {"height": 0},
         {"num_inference_steps": 0},
-        {"output_type": "pt"},
+        {"output_type": "jpg"},
         {"guidance_scale": float("nan")},
         {"callback_on_step_end_tensor_inputs": ["sample"]},
     ):

@@ -1,0 +1,1 @@
+"""The embedded model, and names that scripts written for `diffusers.models` import."""
