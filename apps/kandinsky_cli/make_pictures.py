@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from kandinsky_cli.console import write_json, write_line
-from kandinsky_cli.lora_option import lora_words, require_loras
+from kandinsky_cli.lora_option import load_loras, lora_words, require_loras
 from kandinsky_cli.output_paths import choose_paths
 from kandinsky_cli.picture_options import PROGRAM
 from kandinsky_cli.steps_options import check_prior_steps, check_steps
@@ -109,8 +109,7 @@ def make(
     start = time.perf_counter()
     pipeline = load(options)
     pipeline.set_progress_bar_config(disable=quiet(options))
-    for lora, weight in loras:
-        pipeline.load_lora_weights(lora, weight)
+    load_loras(pipeline, loras)
     if options.scheduler is not None:
         pipeline.scheduler = scheduler_by_name(options.scheduler, pipeline.scheduler.config)
         facts = {**facts, "scheduler_name": options.scheduler}

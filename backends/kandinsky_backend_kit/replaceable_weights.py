@@ -36,22 +36,40 @@ class ReplaceableWeights(SavedNetwork, NetworkCalls):
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         """Replace weights, casting to the network's dtype."""
 
-    def update_weights(self, values: Mapping[str, Array]) -> None:
+    def original_weights(self, names: Iterable[str]) -> dict[str, Array]:
+        """Return weights as they were before `update_weights` replaced them first.
+
+        Args:
+            names: PyTorch's names, each once.
+
+        Raises:
+            KeyError: The network has no such weights; the error holds all their names.
+        """
+        wanted = list(names)
+        present = self.read_weights([name for name in wanted if name not in self._originals])
+        known = {**present, **self._originals}
+        return {name: known[name] for name in wanted}
+
+    def update_weights(self, values: Mapping[str, Array], restored: Iterable[str] = ()) -> None:
         """Replace weights, and keep the values that they had at first.
 
         Args:
             values: New weights by PyTorch's names, in its layout, of any floating dtype.
+            restored: Names of replaced weights to put back, in the same writing.
 
         Raises:
             KeyError: The network has no such weights.
             ValueError: A new weight has another shape than the network's.
         """
-        present = self.read_weights(values)
+        present = self.original_weights(values)
         for name, array in values.items():
             if np.shape(array) != present[name].shape:
                 raise ValueError(f"{name} is {present[name].shape}, not {np.shape(array)}")
-        self._originals = {**present, **self._originals}
-        self._write_weights(values)
+        back = {name: self._originals[name] for name in restored if name not in values}
+        kept = {name: array for name, array in self._originals.items() if name not in back}
+        self._originals = {**kept, **present}
+        if values or back:
+            self._write_weights({**back, **values})
 
     def restore_weights(self) -> None:
         """Put back, bit for bit, the weights that `update_weights` replaced."""

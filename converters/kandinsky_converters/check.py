@@ -16,6 +16,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.file_names import NULL_EMBEDDING
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.inside import inside
+from kandinsky_core.checkpoints.user_paths import user_path
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
 
@@ -45,7 +46,7 @@ def check(
     Raises:
         CheckpointError: One of the two cannot be read, or `converted` is no conversion.
     """
-    folder = Path(converted).expanduser()
+    folder = user_path(converted)
     given = open_source(source, options or HubOptions(), part=part)
     for half in open_source(folder, HubOptions()):
         place = folder / half.subfolder

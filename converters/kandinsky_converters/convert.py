@@ -32,6 +32,7 @@ from kandinsky_core.checkpoints.file_names import (
 )
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.inside import inside
+from kandinsky_core.checkpoints.user_paths import user_path
 from kandinsky_core.configs.networks import NETWORKS, unused_tensors
 from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
 from kandinsky_core.seam.dtypes import component_dtype, dtype_name
@@ -148,7 +149,7 @@ def convert(
     jobs = _plan(found, target, wanted)
     size = sum(job.size for job in jobs)
     done: dict[str, Conversion] = {}
-    with new_folder(Path(output).expanduser(), size) as folder, ThreadPoolExecutor(1) as reader:
+    with new_folder(user_path(output), size) as folder, ThreadPoolExecutor(1) as reader:
         digests = {path: reader.submit(_digest, path) for job in jobs for path in job.part.files}
         try:
             for half in found:

@@ -15,6 +15,7 @@ from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, 
 from kandinsky_core.checkpoints.inside import component_name, inside
 from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.checkpoints.opened_model import OpenedModel
+from kandinsky_core.checkpoints.user_paths import user_path
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 
@@ -49,7 +50,7 @@ def open_source(
         CheckpointError: Files are damaged, missing or of another model.
         InvalidInputError: The source has no such component.
     """
-    path = EMBEDDED.get(str(source)) or Path(source).expanduser()
+    path = EMBEDDED.get(str(source)) or user_path(source)
     if part is not None:
         found = [open_original_source(source, part, options, components)]
     elif path.is_file():

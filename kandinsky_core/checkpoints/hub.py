@@ -13,6 +13,7 @@ from kandinsky_core.checkpoints.file_names import NATIVE, NULL_EMBEDDING_FILE
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.model_card import front_matter_list
 from kandinsky_core.checkpoints.other_layouts import other_layouts
+from kandinsky_core.checkpoints.user_paths import user_path
 from kandinsky_core.errors import CheckpointError, InvalidInputError, ModelNotFoundError
 
 __all__ = [
@@ -20,7 +21,10 @@ __all__ = [
     "HubOptions",
     "connected_prior",
     "fetch_components",
+    "fetch_files",
     "fetch_pickles",
+    "is_hub_id",
+    "listed_files",
     "local_folder",
     "resolve_component",
     "resolve_model",
@@ -59,6 +63,21 @@ class HubOptions:
         names = {entry.name for entry in fields(cls)}
         return cls(**{name: value for name, value in arguments.items() if name in names})
 
+    @classmethod
+    def given(cls, arguments: Mapping[str, Any]) -> HubOptions:
+        """Return the options that a caller gave by keyword.
+
+        Raises:
+            InvalidInputError: A keyword is none of them.
+        """
+        unknown = sorted(arguments.keys() - {entry.name for entry in fields(cls)})
+        if unknown:
+            raise InvalidInputError(
+                f"{', '.join(unknown)}: no such option here; the hub's are "
+                f"{', '.join(entry.name for entry in fields(cls))}"
+            )
+        return cls.among(arguments)
+
 
 def resolve_model(
     name: str | Path, part: str, options: HubOptions, components: Iterable[str]
@@ -74,7 +93,7 @@ def resolve_model(
         components: Names of the components to fetch; others stay on the hub.
 
     Raises:
-        InvalidInputError: The name is neither text nor a path.
+        InvalidInputError: The name is neither text nor a path, or names a user without a home.
         ModelNotFoundError: The name stands for no model, or the hub cannot deliver the model.
         CheckpointError: The index in the hub's cache is a link whose target is gone.
     """
@@ -87,7 +106,7 @@ def resolve_model(
     folder = local_folder(name)
     if folder is not None:
         return folder / part if (folder / part / "model_index.json").is_file() else folder
-    if text and Path(text).expanduser().is_file():
+    if text and user_path(text).is_file():
         raise ModelNotFoundError(f"no model {text!r}: it is a file, give the model's folder")
     if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") != 1:
         raise ModelNotFoundError(
@@ -128,9 +147,12 @@ def local_folder(name: str | Path) -> Path | None:
 
     Returns:
         None where there is no such folder, so that the name can only be a hub id.
+
+    Raises:
+        InvalidInputError: The name starts with a user who has no home here.
     """
     text = str(name)
-    folder = EMBEDDED.get(text) or Path(text).expanduser()
+    folder = EMBEDDED.get(text) or user_path(text)
     return folder if text and folder.is_dir() else None
 
 
@@ -198,6 +220,41 @@ def _download(repo: str, part: str, options: HubOptions, components: Iterable[st
     for layout in other_layouts():
         patterns += layout.hub_patterns(part, components)
     return _snapshot(repo, options, patterns, hidden=not components)
+
+
+def is_hub_id(name: str) -> bool:
+    """Tell whether a name has the form of a hub id, `owner/name`."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def fetch_files(repo: str, options: HubOptions, names: list[str]) -> Path:
+    """Fetch single files of a repository, and return its folder; files that it lacks are left out.
+
+    Args:
+        repo: The hub id.
+        options: Hub options.
+        names: The files' places in the repository.
+
+    Raises:
+        ModelNotFoundError: The hub cannot deliver them.
+    """
+    # The hub's library takes these words for patterns, and its characters for wildcards.
+    exact = ["".join(f"[{c}]" if c in "*?[" else c for c in name) for name in names]
+    return _snapshot(repo, options, exact, hidden=False)
+
+
+def listed_files(repo: str, options: HubOptions) -> list[str]:
+    """Return the places of all files of a repository, without fetching any.
+
+    Raises:
+        ModelNotFoundError: The hub cannot be asked, or has no such repository.
+    """
+    from huggingface_hub import list_repo_files
+
+    try:
+        return list_repo_files(repo, revision=options.revision, token=options.token)
+    except Exception as error:  # as in `_snapshot`
+        raise ModelNotFoundError(f"model {repo!r}: {_reason(error, options)}") from error
 
 
 def _snapshot(repo: str, options: HubOptions, patterns: list[str], *, hidden: bool) -> Path:

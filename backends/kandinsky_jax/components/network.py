@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
+from kandinsky_backend_kit.adapted_network import AdaptedNetwork
 from kandinsky_core.arrays import Array
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
@@ -28,7 +28,7 @@ from kandinsky_jax.weights.replace import read_weights, weight_shapes, with_weig
 __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
 
 
-class JaxNetwork(ReplaceableWeights):
+class JaxNetwork(AdaptedNetwork):
     """Base of the components: moves, casts, offloads and replaces a network's weights.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 
-from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
+from kandinsky_backend_kit.adapted_network import AdaptedNetwork
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.device_memory import DeviceMemory
@@ -28,7 +28,7 @@ __all__ = ["MindSporeNetwork", "to_numpy"]
 logger = logging.getLogger(__name__)
 
 
-class MindSporeNetwork(ReplaceableWeights):
+class MindSporeNetwork(AdaptedNetwork):
     """Base of the components: casts, offloads and replaces a network's weights.
 
     Args:

@@ -280,6 +280,7 @@ class CombinedPipeline(DiffusionPipeline):
         shared: dict[str, Any] = {
             "prior_num_inference_steps": prior.num_inference_steps,
             "prior_guidance_scale": prior.guidance_scale,
+            **self.lora_facts,
         }
         if prior.latents is not None:
             shared["latents"] = "given"

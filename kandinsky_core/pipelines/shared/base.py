@@ -12,7 +12,6 @@ from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.loop import progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
-from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.call_state import CallState
@@ -21,6 +20,7 @@ from kandinsky_core.pipelines.shared.component_values import without_wrappers
 from kandinsky_core.pipelines.shared.foreign_options import known_options
 from kandinsky_core.pipelines.shared.from_pipe import FromPipe
 from kandinsky_core.pipelines.shared.loading import load_components
+from kandinsky_core.pipelines.shared.lora_calls import LoraCalls
 from kandinsky_core.pipelines.shared.memory_calls import MemoryCalls
 from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
@@ -38,7 +38,7 @@ __all__ = ["DiffusionPipeline"]
 
 
 class DiffusionPipeline(
-    CallState, FromPipe, CompilesAhead, MemoryCalls, SavesPipelines, TorchCalls
+    CallState, FromPipe, CompilesAhead, LoraCalls, MemoryCalls, SavesPipelines, TorchCalls
 ):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
@@ -261,25 +261,13 @@ class DiffusionPipeline(
             network.to(device=place, dtype=None if name == "movq" else chosen)
         return self
 
-    def load_lora_weights(self, path: str | Path, weight: float = 1.0) -> None:
-        """Merge a LoRA into the UNet or the prior, whichever it is for; several add up.
-
-        Args:
-            path: A .safetensors or .bin file, or a folder with `pytorch_lora_weights.safetensors`.
-            weight: Factor of the change that it makes; 1 takes it as it was trained.
-
-        Raises:
-            InvalidInputError: There is no such file, or the weight is no number.
-            CheckpointError: The file is damaged, of no known form, or for another network.
-        """
-        load_lora(self.networks, path, weight)
-        loaded = [*filter(None, [self.origin.get("lora")]), f"{path}:{float(weight):g}"]
-        self.origin["lora"] = ",".join(loaded)  # the pictures say so
-
-    def unload_lora_weights(self) -> None:
-        """Put the weights back as they were before the first LoRA, bit for bit."""
-        unload_lora(self.networks)
-        self.origin.pop("lora", None)
+    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
+        """Keep the weights in host memory, and each network on the device only while it runs."""
+        where = device if device is not None else gpu_id
+        for network in self.networks.values():
+            if where is not None:
+                network.to(device=f"gpu:{where}" if isinstance(where, int) else str(where))
+            network.offload()
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of the tqdm bars, `disable=True` for example."""

@@ -313,6 +313,7 @@ class DecoderPipeline(DiffusionPipeline):
             "scheduler": type(self.scheduler).__name__,
             **self._tiling_facts(),
             **self.origin,
+            **self.lora_facts,
             "backend": self.backend,
             "device": self.device,
             "dtype": self.dtype,

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from safetensors.numpy import save_file
 
 from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
 from kandinsky_cli.lora_option import lora_words
 from kandinsky_core.checkpoints.lora import merged_weights, read_lora
 from kandinsky_core.errors import CheckpointError, InvalidInputError
-from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
 from tests.support.torch_archive import pickled_state, write_archive, write_torch_file
 
 Arrays = dict[str, np.ndarray]
