@@ -5,6 +5,7 @@ Importing this package loads no framework: a name is resolved when it is first u
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_core.public_names import HOMES, public
@@ -113,6 +114,7 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
         UNet2DConditionModel as UNet2DConditionModel,
     )
     from kandinsky_core.pipelines.shared.network_classes import VQModel as VQModel
+    from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput as ImagePipelineOutput
     from kandinsky_core.schedulers import DDIMScheduler as DDIMScheduler
     from kandinsky_core.schedulers import DDPMScheduler as DDPMScheduler
     from kandinsky_core.schedulers import DPMSolverMultistepScheduler as DPMSolverMultistepScheduler
@@ -136,7 +138,12 @@ __all__ = [*HOMES, "__version__"]
 __version__ = "0.1.0"
 
 
+_ROOMS = ("image_processor", "models", "pipelines", "schedulers", "utils")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:  # `kandinsky_core.utils.load_image` after `import kandinsky_core` alone
+        return import_module(f"{__name__}.{name}")
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = public(name)

@@ -22,6 +22,7 @@ HOMES = {
     "EulerAncestralDiscreteScheduler": "schedulers",
     "EulerDiscreteScheduler": "schedulers",
     "Generator": "denoising.generator",
+    "ImagePipelineOutput": "pipelines.shared.outputs",
     "Kandinsky3FlashPipeline": "pipelines.kandinsky3.flash",
     "Kandinsky3FlashScheduler": "schedulers",
     "Kandinsky3Img2ImgPipeline": "pipelines.kandinsky3.image_to_image",

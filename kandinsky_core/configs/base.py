@@ -11,7 +11,7 @@ A field of a config.json is one of four things, and a class says which:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from kandinsky_core.configs.rules import Rule, shown
@@ -78,6 +78,54 @@ class NetworkConfig:
                 f"{cls.CLASS_NAME}: unknown config field {', '.join(unknown)}; this version reads"
                 " the fields of the published Kandinsky models; remove it if it has no effect"
             )
+
+    # Reading as diffusers' config is read: `config["x"]`, `config.get("x")`, `dict(config)`.
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "_class_name":
+            return self.CLASS_NAME
+        if name in self.FIXED:
+            return self.FIXED[name]
+        if name not in self.keys():
+            raise KeyError(f"{self.CLASS_NAME} has no config field {name!r}")
+        return getattr(self, name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).FIXED:
+            return type(self).FIXED[name]
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the fields' names, those with only one value and `_class_name` among them."""
+        return (*(field.name for field in _fields(type(self))), *self.FIXED, "_class_name")
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        """Return names and values."""
+        return tuple((name, self[name]) for name in self.keys())
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the values."""
+        return tuple(self[name] for name in self.keys())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a field's value, or the default where there is no such field."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return names and values as a dict of its own."""
+        return dict(self.items())
 
     def __post_init__(self) -> None:
         for field in _fields(type(self)):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -84,15 +82,3 @@ def require_finite(values: Array, stage: str, dtype: str) -> None:
         raise NonFiniteError(
             f"{stage} gave {bad} of {values.size} values NaN or infinite: {remedy}"
         )
-
-
-@contextmanager
-def progress(total: int, settings: Mapping[str, object]) -> Iterator[Callable[[], object]]:
-    """Show a tqdm bar and yield the function that moves it by one."""
-    from tqdm.auto import tqdm
-
-    # A program without a window has no stderr to draw on.
-    nowhere = sys.stderr is None and settings.get("file") is None
-    settings = {**settings, "disable": True} if nowhere or compiling_only() else settings
-    with tqdm(total=total, **settings) as bar:  # type: ignore[call-overload]
-        yield bar.update

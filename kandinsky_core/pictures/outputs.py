@@ -17,6 +17,7 @@ __all__ = [
     "IMAGE_OUTPUT_TYPES",
     "latent_size",
     "make_image_grid",
+    "numpy_to_pil",
     "to_pil",
     "to_unit_range",
 ]
@@ -44,10 +45,22 @@ def to_unit_range(pixels: FloatArray, height: int, width: int) -> FloatArray:
 
 
 def to_pil(images: FloatArray) -> list[Image.Image]:
-    """Turn images [B, H, W, 3] in [0, 1] into PIL pictures."""
+    """Turn images [B, H, W, 3], or [B, H, W] for grey ones, in [0, 1] into PIL pictures."""
     from PIL import Image
 
     return [Image.fromarray(image) for image in (images * 255).round().astype(np.uint8)]
+
+
+def numpy_to_pil(images: FloatArray) -> list[Image.Image]:
+    """Turn images [B, H, W, C] or one [H, W, C] in [0, 1] into PIL pictures; C is 3, 4 or 1.
+
+    Raises:
+        InvalidInputError: The array has another shape.
+    """
+    batch = images[None] if images.ndim == 3 else images
+    if batch.ndim != 4 or batch.shape[-1] not in (1, 3, 4):
+        raise InvalidInputError(f"images of shape {images.shape}: give [B, H, W, 3] in [0, 1]")
+    return to_pil(batch[..., 0] if batch.shape[-1] == 1 else batch)
 
 
 def make_image_grid(

@@ -29,6 +29,7 @@ from kandinsky_core.errors import CheckpointError
 from kandinsky_core.files import require_regular
 from kandinsky_core.texts.library_errors import LARGEST_ID, checked_ids, library_errors
 from kandinsky_core.texts.saved_tokenizer import SavedTokenizer
+from kandinsky_core.texts.tokenizer_calls import TokenizerCalls
 from kandinsky_core.texts.whole_tokenizer import read_whole_tokenizer
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _NO_LIMIT = 100_000
 _WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 
-class ClipTokenizer(SavedTokenizer):
+class ClipTokenizer(SavedTokenizer, TokenizerCalls):
     """Turns prompts into the token ids that a CLIP text encoder was trained with.
 
     Attributes:
@@ -86,7 +87,7 @@ class ClipTokenizer(SavedTokenizer):
         length = _row_length(file, settings.get("model_max_length"))
         return cls(_load(folder, start, end), length, start=start, end=end, pad=pad)
 
-    def __call__(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def tokenize_rows(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Tokenize prompts, cutting what is too long (with a warning that names the lost text).
 
         Returns:
@@ -107,6 +108,11 @@ class ClipTokenizer(SavedTokenizer):
                 logger.warning("the prompt is longer than %d tokens; left out: %r", length, text)
             mask[row, : len(tokens)] = True
         return ids, mask
+
+    def _whole(self, text: str, special: bool) -> list[int]:
+        with library_errors("the model's tokenizer"):
+            found = self._tokenizer.encode(text, add_special_tokens=False).ids
+            return checked_ids([self._start, *found, self._end] if special else found)
 
 
 CLIPTokenizer = ClipTokenizer

@@ -18,6 +18,7 @@ from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.texts.library_errors import checked_ids, library_errors
 from kandinsky_core.texts.saved_tokenizer import SavedTokenizer
+from kandinsky_core.texts.tokenizer_calls import TokenizerCalls
 from kandinsky_core.texts.whole_tokenizer import read_whole_tokenizer
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = ["FileTokenizer", "XLMRobertaTokenizer"]
 logger = logging.getLogger(__name__)
 
 
-class FileTokenizer(SavedTokenizer):
+class FileTokenizer(SavedTokenizer, TokenizerCalls):
     """Turns prompts into token ids of one length.
 
     Args:
@@ -51,7 +52,8 @@ class FileTokenizer(SavedTokenizer):
             tokenizer.no_padding()
             tokenizer.enable_truncation(model_max_length)
         self._tokenizer = tokenizer
-        self(["a text", ""])  # damage to a tokenizer's tables shows only when it works
+        # Damage to a tokenizer's tables shows only when it works.
+        self.tokenize_rows(["a text", ""])
 
     @property
     def pad_token_id(self) -> int:
@@ -73,7 +75,7 @@ class FileTokenizer(SavedTokenizer):
             )
         return read_whole_tokenizer(file)
 
-    def __call__(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def tokenize_rows(self, prompts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Tokenize prompts, cutting what is too long (with a warning that names the lost text).
 
         Returns:
@@ -96,6 +98,21 @@ class FileTokenizer(SavedTokenizer):
                 )
             mask[row, : len(found.ids)] = True
         return ids, mask
+
+    def _whole(self, text: str, special: bool) -> list[int]:
+        with library_errors("the model's tokenizer"):
+            found = self._tokenizer.encode(text, add_special_tokens=special)
+            # The library cuts. What it cut off comes in parts, each with special tokens of its own.
+            parts = [
+                (number, added)
+                for part in (found, *found.overflowing)
+                for number, added in zip(part.ids, part.special_tokens_mask, strict=True)
+            ]
+            own = list(found.special_tokens_mask)
+            before = own.index(0) if 0 in own else 0
+            inner = [number for number, added in parts if not added]
+            outer = [n for n, added in zip(found.ids, own, strict=True) if added]
+            return checked_ids([*outer[:before], *inner, *outer[before:]])
 
 
 class XLMRobertaTokenizer(FileTokenizer):

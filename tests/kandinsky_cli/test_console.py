@@ -17,7 +17,7 @@ from PIL import Image
 
 from kandinsky_cli.commands import generate
 from kandinsky_cli.main import main
-from kandinsky_core.denoising.loop import progress
+from kandinsky_core.denoising.progress_bars import progress
 from kandinsky_core.pictures.metadata import save_image
 from kandinsky_core.terminal import LONGEST_MESSAGE
 from tests.kandinsky_cli.run import Runner

@@ -281,6 +281,10 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
         require_finite(embeds, "the image encoder", self.image_encoder.dtype)
         return embeds
 
+    def get_zero_embed(self, batch_size: int = 1, device: Any = None) -> FloatArray:
+        """Return `zero_embeds(batch_size)`, by diffusers' name; `device` has no effect."""
+        return self.zero_embeds(positive_int("batch_size", batch_size))
+
     def zero_embeds(self, count: int) -> FloatArray:
         """Return the CLIP embedding of an all-zero image, `count` times: [count, D].
 

@@ -217,6 +217,18 @@ class CombinedPipeline(DiffusionPipeline):
         pipeline.prior_pipe.origin = first.origin
         return pipeline
 
+    @classmethod
+    def download(cls, pretrained_model_name: str | Path, **options: Any) -> str:
+        """Fetch both halves; see `DiffusionPipeline.download`. The decoder's folder is returned."""
+        folder = cls.decoder_class.download(pretrained_model_name, **options)
+        checkpoint = OpenedModel.of(
+            folder, cls.decoder_class.part, HubOptions.among(known_options(options))
+        ).checkpoint
+        if _PRIOR_PREFIX + "prior" not in checkpoint.components:
+            prior = find_prior(checkpoint, cls.decoder_class.part)
+            KandinskyV22PriorPipeline.download(prior, **options | {"revision": None})
+        return folder
+
     def _request(
         self,
         prior: PriorRequest,
@@ -296,6 +308,7 @@ class CombinedPipeline(DiffusionPipeline):
 
     def set_progress_bar_config(self, **settings: Any) -> None:
         """Set options of both halves' tqdm bars, `disable=True` for example."""
+        super().set_progress_bar_config(**settings)
         for half in (self.prior_pipe, self.decoder_pipe):
             half.set_progress_bar_config(**settings)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
-from kandinsky_core.denoising.loop import progress
+from kandinsky_core.denoising.progress_bars import progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
 from kandinsky_core.pipelines.shared.call_options import CallOptions
@@ -22,6 +22,7 @@ from kandinsky_core.pipelines.shared.from_pipe import FromPipe
 from kandinsky_core.pipelines.shared.loading import load_components
 from kandinsky_core.pipelines.shared.lora_calls import LoraCalls
 from kandinsky_core.pipelines.shared.memory_calls import MemoryCalls
+from kandinsky_core.pipelines.shared.pipeline_facts import PipelineFacts
 from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
@@ -38,7 +39,14 @@ __all__ = ["DiffusionPipeline"]
 
 
 class DiffusionPipeline(
-    CallState, FromPipe, CompilesAhead, LoraCalls, MemoryCalls, SavesPipelines, TorchCalls
+    CallState,
+    FromPipe,
+    CompilesAhead,
+    LoraCalls,
+    MemoryCalls,
+    SavesPipelines,
+    PipelineFacts,
+    TorchCalls,
 ):
     """Base of all pipelines: loads and places their networks, and reports and stops their steps.
 
@@ -226,12 +234,15 @@ class DiffusionPipeline(
 
     @property
     def dtype(self) -> str:
-        """Name of the main network's dtype; that is a decoder's UNet, else the first network."""
+        """Name of the main network's dtype; that is a decoder's UNet, else the first network.
+
+        It also equals any framework's dtype object: `pipe.dtype == torch.float16`.
+        """
         return self._leading.dtype
 
     @property
     def device(self) -> str:
-        """Where the main network runs."""
+        """Where the main network runs, with the attributes of PyTorch's device: `type`, `index`."""
         return self._leading.device
 
     @property

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.noise import draw_normal
+from kandinsky_core.image_processor import VaeImageProcessor
 from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline, one_for_each
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.validation import real_number
@@ -17,6 +18,11 @@ class Img2ImgDecoder(DecoderPipeline):
     """Base of the decoders that start from a picture."""
 
     tensors_of_pixels: ClassVar[bool] = False
+
+    @property
+    def image_processor(self) -> VaeImageProcessor:
+        """Turns pictures into the arrays that MoVQ reads, and back, as the pipeline does."""
+        return VaeImageProcessor(self.movq.scale_factor, resample="bicubic", reducing_gap=1)
 
     def plan(
         self,

@@ -13,6 +13,11 @@ _SAVE_FIRST = "save_pretrained to a folder, then upload it with the `hf` command
 
 
 @refuses(
+    "the config alone is of no use",
+    "write the whole pipeline with save_pretrained, or read to_json_string()",
+    "save_config to_json_file",
+)
+@refuses(
     "diffusers uses this within a call, and so does each pipeline here in its own way",
     "call the pipeline, or `prepare` and `run`",
     "add_noise check_inputs get_timesteps prepare_extra_step_kwargs prepare_latents process_embeds",
@@ -20,7 +25,8 @@ _SAVE_FIRST = "save_pretrained to a folder, then upload it with the `hf` command
 @refuses(
     "diffusers builds its objects with this from a config file",
     "read `pipe.config`, or load the folder with from_pretrained",
-    "extract_init_dict from_config get_config_dict ignore_for_config register_for_auto_class",
+    "extract_init_dict from_config get_config_dict ignore_for_config load_config "
+    "register_for_auto_class register_to_config",
 )
 class TorchCalls:
     """Names that scripts written for diffusers use; pictures are the same without them."""
@@ -38,6 +44,9 @@ class TorchCalls:
     set_use_memory_efficient_attention_xformers = NoOp(_ATTENTION)
     unfuse_qkv_projections = NoOp(_ATTENTION)
 
+    model_cpu_offload_seq = Refused(
+        "an offloaded network leaves the device when it has run", "call enable_model_cpu_offload"
+    )
     enable_freeu = Refused("FreeU changes pictures and is not written here", "leave it out")
     from_single_file = Refused(
         "diffusers reads no Kandinsky from one file", "load a folder or a hub id: from_pretrained"

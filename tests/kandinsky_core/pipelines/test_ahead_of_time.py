@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kandinsky_core.denoising.loop import progress
+from kandinsky_core.denoising.progress_bars import progress
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.memory.on_demand_encoder import OnDemandTextEncoder
 from kandinsky_core.pipelines.kandinsky2_2.combined_image import (
