@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.pictures.inputs import as_hints, padded
-from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
+from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.decoder import doubled, one_for_each
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
@@ -166,6 +166,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(_HintDecoder, Img2ImgDecoder):
             seed,
             embeds=embeds,
             pixels=self.check_image(image, plan),
+            one_start=num_images_per_prompt == 1 and not isinstance(image_embeds, EmbedsToCome),
             hints=self.check_hint(hint, plan),
         )
 

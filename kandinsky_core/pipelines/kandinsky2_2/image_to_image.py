@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kandinsky_core.arrays import Array
-from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
+from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
@@ -72,6 +72,7 @@ class KandinskyV22Img2ImgPipeline(EmbeddingDecoder, Img2ImgDecoder):
             seed,
             embeds=embeds,
             pixels=self.check_image(image, plan),
+            one_start=num_images_per_prompt == 1 and not isinstance(image_embeds, EmbedsToCome),
         )
 
     __call__ = prepared_call(prepare)

@@ -88,6 +88,7 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
             seed,
             texts=texts,
             pixels=self.check_image(image, plan),
+            one_start=num_images_per_prompt == 1,
         )
 
     __call__ = prepared_call(prepare)

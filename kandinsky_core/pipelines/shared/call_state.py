@@ -116,7 +116,7 @@ class CallState:
     @property
     def do_classifier_free_guidance(self) -> bool:
         """Whether guidance is on, that is above 1; see `guidance_scale`."""
-        return self.guidance_scale > 1
+        return self._present_loop("do_classifier_free_guidance").guidance_scale > 1
 
     @property
     def num_timesteps(self) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.image_processor import VaeImageProcessor
 from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline, one_for_each
@@ -42,9 +45,14 @@ class Img2ImgDecoder(DecoderPipeline):
 
     def _start(self, request: DecoderRequest) -> FloatArray:
         """Encode the pictures and noise them to the first step that is taken, [B, C, h, w]."""
+        generators, schedule = request.source.generators, request.plan.schedule
+        assert request.pixels is not None
+        if request.one_start and len(request.pixels) == 1 and isinstance(generators, Generator):
+            latents = self._latents(request.pixels, request.plan)
+            started = schedule.noised(latents, draw_normal(generators, latents.shape))
+            return np.repeat(started, request.count, axis=0)
         latents = self._image_latents(request)
-        noise = draw_normal(request.source.generators, latents.shape)
-        return request.plan.schedule.noised(latents, noise)
+        return schedule.noised(latents, draw_normal(generators, latents.shape))
 
     def _image_latents(self, request: DecoderRequest) -> FloatArray:
         """Return the latents of the picture that each of the B pictures starts from."""

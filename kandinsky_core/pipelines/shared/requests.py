@@ -87,6 +87,8 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         masks: Masks [N, 1, H, W], 1 where the picture is repainted.
         hints: Hints of a ControlNet, [N, 3, 8h, 8w] in [0, 1].
         paste_back: Whether the kept pixels are put into the finished picture.
+        one_start: Whether all pictures may start from one noised picture, as in the reference where
+            one picture is given for several prompts, each with one picture to make.
     """
 
     plan: DecoderPlan
@@ -100,6 +102,7 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
     masks: FloatArray | None = None
     hints: FloatArray | None = None
     paste_back: bool = False
+    one_start: bool = False
 
     @property
     def pictures(self) -> dict[str, FloatArray]:
