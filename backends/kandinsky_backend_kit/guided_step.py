@@ -45,7 +45,7 @@ def guided_step(
     predict: Callable[[Any], Any],
     row: Any,
     sample: Any,
-    previous_x0: Any,
+    remembered: Any,
     noise: Any,
     *,
     channels: int,
@@ -62,7 +62,7 @@ def guided_step(
             variance.
         row: One row of `Schedule.rows`.
         sample: Present sample, float32, B rows.
-        previous_x0: See `step`.
+        remembered: See `step`.
         noise: See `step`.
         channels: Number of channels of the sample.
         guidance_scale: Weight of guidance; None without guidance. With it the network gets the
@@ -71,7 +71,7 @@ def guided_step(
         kept: See `step`.
 
     Returns:
-        The next sample and the predicted clean sample.
+        The next sample, and what the next step must be given as `remembered`.
     """
     row = Row.of(row)
     shown = row.input_scale * sample
@@ -85,7 +85,7 @@ def guided_step(
         row,
         sample,
         output,
-        previous_x0,
+        remembered,
         noise,
         variance=variance if rule.learned_variance else None,
         threshold=rule.threshold,

@@ -173,7 +173,7 @@ class TorchRun:
         self._denoiser, self._scale = denoiser, guidance_scale
         self._rule, self._kept = rule, kept
         self._sample: FloatArray = np.array(sample, np.float32)
-        self._previous_x0: FloatArray = np.zeros_like(self._sample)
+        self._remembered: Any = None
         self.condition(conditioning)
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
@@ -184,12 +184,12 @@ class TorchRun:
             with torch.no_grad():
                 return _array(self._denoiser.predict(tensor, timestep, self._conditioning))
 
-        self._sample, self._previous_x0 = guided_step(
+        self._sample, self._remembered = guided_step(
             _FUNCTIONS,
             predict,
             row,
             self._sample,
-            self._previous_x0,
+            self._remembered,
             noise,
             channels=self._sample.shape[1],
             guidance_scale=np.float32(self._scale) if self._scale > 1 else None,

@@ -1,44 +1,41 @@
-"""The base of all schedulers: reading and writing configs, the table of alphas, forward noising.
+"""The base of all schedulers: the rules of configs, and the table of alphas.
 
 A scheduler is its config: an immutable dataclass whose fields have the names, order and defaults of
-the diffusers class. It holds no state of a run; `schedule` returns that as data.
+the diffusers class. What pipelines need of it, `schedule` returns as data. What a loop written by
+hand needs beside that is in `hand_loop.py`.
 """
 
 from __future__ import annotations
 
-import json
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kandinsky_core.arrays import FloatArray
-from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
-from kandinsky_core.checkpoints.inside import inside
-from kandinsky_core.checkpoints.json_files import read_json
 from kandinsky_core.configs.rules import shown
-from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
+from kandinsky_core.errors import ConfigError
 from kandinsky_core.schedulers.betas import alphas_cumprod, beta_table, without_terminal_signal
-from kandinsky_core.schedulers.coefficients import ONE, variance_preserving
+from kandinsky_core.schedulers.coefficients import ONE
 from kandinsky_core.schedulers.config import (
     SIBLING_FIELDS,
     SchedulerConfig,
     check_choice,
     checked_field,
 )
+from kandinsky_core.schedulers.config_files import ConfigFiles
+from kandinsky_core.schedulers.hand_loop import HandLoop
 from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.schedulers.scheduler_names import SchedulerNames
 from kandinsky_core.seam.step_rules import Threshold
 
-__all__ = ["CONFIG_NAME", "Scheduler"]
+__all__ = ["Scheduler"]
 
-CONFIG_NAME = "scheduler_config.json"
 # These fields say how a network was trained; they pass to another class even if nobody gave them.
 _TRAINED_FIELDS = frozenset(
     {
@@ -58,7 +55,7 @@ _BETAS = (
 
 
 @dataclass(frozen=True)
-class Scheduler(SchedulerNames, ABC):
+class Scheduler(ConfigFiles, HandLoop, SchedulerNames, ABC):
     """A rule that says how a denoising loop moves from noise to a picture; base of all schedulers.
 
     Attributes:
@@ -75,8 +72,10 @@ class Scheduler(SchedulerNames, ABC):
 
     choices: ClassVar[Mapping[str, tuple[Any, ...]]]
     reasons: ClassVar[Mapping[str, str]] = {}  # why other choices of a field are left out
+    aliases: ClassVar[Mapping[str, Mapping[str, str]]] = {}  # other solvers' values -> own ones
     terminal_alpha: ClassVar[float] = 0.0  # what `rescale_betas_zero_snr` leaves of the signal
-    fractional: ClassVar[bool] = False  # whether timesteps may lie between two training timesteps
+    interchangeable: ClassVar[bool] = True  # whether a decoder's scheduler can be of this class
+    has_compatibles: ClassVar[bool] = True
     _given: ClassVar[Set[str]] = frozenset()  # each instance gets its own
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -91,7 +90,8 @@ class Scheduler(SchedulerNames, ABC):
         for entry in fields(self):
             if entry.name != "carried":
                 value = checked_field(owner, entry.name, self._field(entry.name), entry.default)
-                object.__setattr__(self, entry.name, value)
+                own = self.aliases.get(entry.name, {})
+                object.__setattr__(self, entry.name, own.get(value, value) if own else value)
         for name, allowed in self.choices.items():
             reason = self.reasons.get(name, "")
             check_choice(owner.__name__, name, self._field(name), allowed, reason)
@@ -176,33 +176,6 @@ class Scheduler(SchedulerNames, ABC):
         values = {name: value for name, value in given.items() if name in own} | overrides
         return cls(**values, carried={name: given[name] for name in given if name not in own})
 
-    @classmethod
-    def from_pretrained(cls, path: str | Path, subfolder: str | None = None) -> Self:
-        """Read `scheduler_config.json`.
-
-        Args:
-            path: A folder; with `subfolder` also a hub id.
-            subfolder: Folder inside `path`, `scheduler` for example.
-
-        Raises:
-            CheckpointError: The file is missing, is not JSON, or lies outside of the folder.
-            ConfigError: As `from_config` raises.
-            ModelNotFoundError: The hub cannot deliver the file.
-        """
-        if subfolder is not None and isinstance(path, str) and not Path(path).is_dir():
-            path = resolve_model(path, "decoder", HubOptions(), [subfolder])
-        file = inside(Path(path), f"{subfolder}/{CONFIG_NAME}" if subfolder else CONFIG_NAME)
-        if not file.exists():
-            raise CheckpointError(f"there is no {file}: give the folder that holds it")
-        return cls.from_config(read_json(file))
-
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write `scheduler_config.json`, which diffusers reads too; makes the folder if needed."""
-        file = Path(path, CONFIG_NAME)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        saved = {name: self.config[name] for name in self.config if name != "_use_default_values"}
-        file.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
-
     @cached_property
     def betas(self) -> FloatArray:
         """Variance that each training timestep adds, float32 [num_train_timesteps]."""
@@ -237,31 +210,17 @@ class Scheduler(SchedulerNames, ABC):
             table[-1] = self.terminal_alpha
         return table
 
-    def add_noise(
-        self, original: FloatArray, noise: FloatArray, timestep: float | NDArray[Any]
-    ) -> FloatArray:
-        """Mix noise into clean samples until they are as noisy as a sample of a timestep.
+    @property
+    def alphas(self) -> FloatArray:
+        """Share of the signal's variance that each training timestep leaves, float32."""
+        alphas: FloatArray = ONE - self.betas
+        return alphas
 
-        Args:
-            original: Clean samples, float32 [B, ...].
-            noise: float32 standard normals of that shape.
-            timestep: One for all rows, or [B]. Only the Euler schedulers take fractions.
-
-        Raises:
-            InvalidInputError: A timestep lies outside 0 to `num_train_timesteps` - 1.
-        """
-        times = np.atleast_1d(np.asarray(timestep))
-        last = len(self.alphas_cumprod) - 1
-        kinds, numbers = ("iuf", "numbers") if self.fractional else ("iu", "integers")
-        if times.dtype.kind not in kinds or not (0 <= times.min() <= times.max() <= last):
-            raise InvalidInputError(f"timestep={timestep!r}: give {numbers} from 0 to {last}")
-        shares = self._shares(times).reshape(-1, 2, *[1] * (original.ndim - 1))  # [B, 2, 1, ...]
-        noisy: FloatArray = shares[:, 0] * original + shares[:, 1] * noise
-        return noisy
-
-    def _shares(self, timesteps: NDArray[Any]) -> FloatArray:
-        """Return the shares of signal and noise in a sample of each timestep, float32 [S, 2]."""
-        return variance_preserving(self.alphas_cumprod[timesteps])
+    @property
+    def compatibles(self) -> list[type[Scheduler]]:
+        """The classes that the same network can be sampled with, its own class among them."""
+        others = _concrete(Scheduler) if self.interchangeable else []
+        return sorted({type(self), *others}, key=lambda cls: cls.__name__)
 
     @classmethod
     def _own_fields(cls) -> frozenset[str]:
@@ -282,6 +241,12 @@ class Scheduler(SchedulerNames, ABC):
 
     def _field(self, name: str) -> Any:
         return getattr(self, name, None)  # UnCLIP has no beta_start, beta_end, trained_betas
+
+
+def _concrete(cls: type[Scheduler]) -> list[type[Scheduler]]:
+    """Return the classes below a class that one can make and that stand for one another."""
+    below = [each for sub in cls.__subclasses__() for each in (sub, *_concrete(sub))]
+    return [each for each in below if each.interchangeable and not inspect.isabstract(each)]
 
 
 def _defaults_of(config: Mapping[str, Any]) -> set[str]:

@@ -78,15 +78,22 @@ _SHARE = number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 _BETA = number("a number above 0 and below 1", lambda value: 0 < value < 1)
 # Within these bounds neither a value nor its square leaves the range of float32.
 _POSITIVE = number("a number from 1e-10 to 1e10", lambda value: 1e-10 <= value <= 1e10)
+_INDEX = list_of(whole_number(0, LARGEST_TABLE), LARGEST_TABLE)
+_INDICES = Rule(
+    "a list of step numbers from 0 on", lambda value: () if value == [] else _INDEX.parse(value)
+)
 _RANGES: Mapping[str, Rule] = {
     "beta_end": _BETA,
     "beta_start": _BETA,
     "clip_sample_range": _POSITIVE,
+    "disable_corrector": _INDICES,
     "eta": _SHARE,
     "num_train_timesteps": whole_number(1, LARGEST_TABLE),
+    "original_inference_steps": whole_number(1, LARGEST_TABLE),
     "percentile": _SHARE,
     "sigma_max": optional(_POSITIVE),
     "sigma_min": optional(_POSITIVE),
+    "timestep_scaling": _POSITIVE,
     "steps_offset": whole_number(0, LARGEST_TABLE),
     "trained_betas": optional(
         list_of(number("a number above 0, at most 1", lambda value: 0 < value <= 1), LARGEST_TABLE)

@@ -20,6 +20,7 @@ from kandinsky_core.schedulers.coefficients import (
     x0_columns,
 )
 from kandinsky_core.schedulers.schedule import Schedule, make_rows
+from kandinsky_core.schedulers.timestep_loop import TimestepLoop
 from kandinsky_core.schedulers.timesteps import TIMESTEP_SPACINGS, check_steps, spaced_timesteps
 from kandinsky_core.seam.step_rules import StepRule
 
@@ -27,7 +28,7 @@ __all__ = ["DDPMScheduler"]
 
 
 @dataclass(frozen=True)
-class DDPMScheduler(Scheduler):
+class DDPMScheduler(TimestepLoop, Scheduler):
     """`DDPMScheduler` of diffusers, with its arguments and defaults.
 
     With `variance_type="learned_range"` the network's output must have twice the sample's channels.
@@ -73,8 +74,12 @@ class DDPMScheduler(Scheduler):
         count = self.num_train_timesteps
         steps, start = check_steps(num_inference_steps, start, count)
         timesteps = spaced_timesteps(self.timestep_spacing, steps, count, self.steps_offset)[start:]
+        return self._steps(timesteps, np.append(timesteps[1:], -1))
+
+    def _steps(self, timesteps: NDArray[Any], following: NDArray[Any]) -> Schedule:
+        """Return steps between pairs of timesteps; below 0 is the clean sample."""
         alpha = self.alphas_cumprod[timesteps]
-        alpha_next = np.append(alpha[1:], ONE)
+        alpha_next = np.where(following >= 0, self.alphas_cumprod[following], ONE)
         step_alpha = alpha / alpha_next
         beta = ONE - step_alpha
         draws = timesteps > 0
@@ -87,6 +92,10 @@ class DDPMScheduler(Scheduler):
         )
         rule = StepRule(self.variance_type == "learned_range", self._threshold)
         return Schedule(timesteps=timesteps, rows=rows, draws=draws, noising=noising, rule=rule)
+
+    def _single(self, timestep: int) -> Schedule:
+        following = int(self.previous_timestep(timestep))
+        return self._steps(np.array([timestep]), np.array([following]))
 
     def _deviation_columns(
         self,

@@ -5,37 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kandinsky_core.arrays import FloatArray
-from kandinsky_core.schedulers.base import Scheduler
-from kandinsky_core.schedulers.betas import BETA_SCHEDULES
+from kandinsky_core.errors import ConfigError
 from kandinsky_core.schedulers.coefficients import ONE, x0_columns
+from kandinsky_core.schedulers.registers import Forms, arrays, rows_with_registers
 from kandinsky_core.schedulers.schedule import Schedule, make_rows
-from kandinsky_core.schedulers.sigmas import (
-    check_falling,
-    karras_sigmas,
-    sigma_table,
-    timesteps_of,
+from kandinsky_core.schedulers.solver_scheduler import (
+    DPM_ALIASES,
+    FEW_STEPS,
+    SOLVER_CHOICES,
+    SOLVER_REASONS,
+    SolverScheduler,
 )
-from kandinsky_core.schedulers.timesteps import TIMESTEP_SPACINGS, check_steps, solver_timesteps
+from kandinsky_core.schedulers.timesteps import TIMESTEP_SPACINGS, check_steps
 from kandinsky_core.seam.step_rules import StepRule
 
 __all__ = ["DPMSolverMultistepScheduler"]
 
-# With fewer steps than this, `lower_order_final` makes the last one a step of first order.
-_FEW_STEPS = 15
-
 
 @dataclass(frozen=True)
-class DPMSolverMultistepScheduler(Scheduler):
+class DPMSolverMultistepScheduler(SolverScheduler):
     """`DPMSolverMultistepScheduler` of diffusers, with its arguments and defaults.
 
-    It is the multistep DPM-Solver++ of order 1 or 2, or its stochastic variant. `variance_type` has
-    no effect: the solver uses the predicted mean alone.
+    It is the multistep DPM-Solver++ of order 1 to 3, or its stochastic variant of order 1 or 2.
+    `variance_type` has no effect: the solver uses the predicted mean alone.
     """
 
     num_train_timesteps: int = 1000
@@ -67,35 +65,27 @@ class DPMSolverMultistepScheduler(Scheduler):
     use_dynamic_shifting: bool = False
     time_shift_type: str = "exponential"
 
-    choices: ClassVar = {
-        "beta_schedule": BETA_SCHEDULES,
-        "solver_order": (1, 2),
-        "prediction_type": ("epsilon", "sample", "v_prediction"),
-        "thresholding": (False, True),
+    choices: ClassVar = SOLVER_CHOICES | {
+        "solver_order": (1, 2, 3),
         "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
         "solver_type": ("midpoint", "heun"),
-        "use_karras_sigmas": (False, True),
-        "use_exponential_sigmas": (False,),
-        "use_beta_sigmas": (False,),
-        "use_lu_lambdas": (False,),
-        "use_flow_sigmas": (False,),
+        "use_lu_lambdas": (False, True, None),
         "final_sigmas_type": ("zero", "sigma_min"),
         "lambda_min_clipped": (-math.inf,),
         "timestep_spacing": TIMESTEP_SPACINGS,
         "rescale_betas_zero_snr": (False, True),
-        "use_dynamic_shifting": (False,),
     }
-    reasons: ClassVar = {
-        "solver_order": "a step remembers one earlier prediction",
-        "algorithm_type": "diffusers deprecates the solvers that integrate noise",
-        "use_beta_sigmas": "it needs SciPy; there is use_karras_sigmas",
-        "use_exponential_sigmas": "there is use_karras_sigmas",
-        "use_lu_lambdas": "there is use_karras_sigmas",
-        "use_flow_sigmas": "Kandinsky 2 is no flow model",
-        "use_dynamic_shifting": "Kandinsky 2 is no flow model",
-        "lambda_min_clipped": "only cosine betas need it, and no decoder has them",
-    }
-    terminal_alpha: ClassVar = 2.0**-24
+    reasons: ClassVar = SOLVER_REASONS
+    aliases: ClassVar = DPM_ALIASES
+    _rounds_cosine: ClassVar = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.solver_order == 3 and self.algorithm_type == "sde-dpmsolver++":
+            raise ConfigError(
+                "DPMSolverMultistepScheduler: solver_order=3 is not supported with"
+                " algorithm_type='sde-dpmsolver++' (diffusers has a wrong sign there): take order 2"
+            )
 
     def schedule(self, num_inference_steps: int, start: int = 0) -> Schedule:
         """Return the steps of one loop; see `Scheduler.schedule`.
@@ -109,48 +99,65 @@ class DPMSolverMultistepScheduler(Scheduler):
         steps, start = check_steps(num_inference_steps, start, self.num_train_timesteps)
         timesteps, sigmas = self._levels(steps)
         stochastic = self.algorithm_type == "sde-dpmsolver++"
-        signal = ONE / np.sqrt(sigmas**2 + ONE)
-        shares = np.stack([signal, sigmas * signal], axis=1)  # [steps + 1, 2]
-        rows = make_rows(
-            steps,
-            **x0_columns(self.prediction_type, shares[:-1], math.inf),
-            **_solver_columns(
-                shares, self._second_order(steps, start), stochastic, self.solver_type == "heun"
-            ),
-        )
+        shares = self._shares_of(sigmas)  # [steps + 1, 2]
+        orders = self._orders(steps, start)
+        columns = _solver_columns(shares, orders > 1, stochastic, self.solver_type == "heun")
+        x0 = x0_columns(self.prediction_type, shares[:-1], math.inf)
+        rows = make_rows(steps, **x0, **columns)
+        if self.solver_order == 3:
+            rows = rows_with_registers(rows, _third_order_forms(shares, orders, columns))
         return Schedule(
             timesteps=timesteps[start:],
             rows=rows[start:],
             draws=np.full(steps - start, stochastic),
             noising=shares[start:-1],
-            rule=StepRule(threshold=self._threshold),
+            rule=StepRule(threshold=self._threshold, registers=int(self.solver_order == 3)),
         )
 
-    def _levels(self, steps: int) -> tuple[NDArray[np.int64], FloatArray]:
-        """Return timesteps [steps] and sigmas [steps + 1]; the last sigma lies behind all steps."""
-        table = sigma_table(self.alphas_cumprod)
-        sigmas: NDArray[Any]
-        if self.use_karras_sigmas:
-            sigmas = karras_sigmas(float(table[-1]), float(table[0]), steps)
-            between = timesteps_of(sigmas, table)
-            # the reference rounds the timesteps of cosine betas down, all others to the nearest
-            cosine = self.beta_schedule == "squaredcos_cap_v2"
-            timesteps = (between if cosine else between.round()).astype(np.int64)
-        else:
-            timesteps = solver_timesteps(
-                self.timestep_spacing, steps, self.num_train_timesteps, self.steps_offset
-            )
-            sigmas = table[timesteps]
-        check_falling(sigmas)
-        last = table[0] if self.final_sigmas_type == "sigma_min" else 0
-        return timesteps, np.append(sigmas, last).astype(np.float32)
-
-    def _second_order(self, steps: int, start: int) -> NDArray[np.bool_]:
-        second = np.arange(steps) > start
-        few = self.lower_order_final and steps < _FEW_STEPS
+    def _orders(self, steps: int, start: int) -> NDArray[np.int64]:
+        """Return the order of each step of the whole loop, [steps]."""
+        orders = (np.arange(steps) - start + 1).clip(1, self.solver_order)
+        few = self.lower_order_final and steps < FEW_STEPS
+        if few and steps > 1:
+            orders[-2] = min(orders[-2], 2)
         if few or self.euler_at_final or self.final_sigmas_type == "zero":
-            second[-1] = False
-        return second & (self.solver_order == 2)
+            orders[-1] = 1
+        return orders
+
+
+def _third_order_forms(
+    shares: FloatArray, orders: NDArray[np.int64], columns: dict[str, FloatArray]
+) -> list[Forms]:
+    """Return the steps of DPM-Solver++(3M); the register holds the clean sample two steps back.
+
+    Steps of lower order are those of `columns`. Reference: Lu et al. 2022, appendix B.
+    """
+    signal, noise = shares.T.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        h = np.diff(np.log(signal) - np.log(noise))
+    a = arrays(1)
+    forms = []
+    for index, order in enumerate(orders):
+        following = (
+            columns["mean_from_sample"][index] * a.sample
+            + columns["mean_from_x0"][index] * a.x0
+            + columns["mean_from_previous_x0"][index] * a.previous_x0
+        )
+        if order == 3:
+            width = h[index]
+            near, far = h[index - 1] / width, h[index - 2] / width
+            recent = (a.x0 - a.previous_x0) / near
+            bend = (recent - (a.previous_x0 - a.registers[0]) / far) / (near + far)
+            gained = -np.expm1(-width)
+            change = (
+                gained * a.x0
+                + (1 - gained / width) * (recent + near * bend)
+                + ((gained - width) / width**2 + 0.5) * bend
+            )
+            ratio = noise[index + 1] / noise[index]
+            following = ratio * a.sample + signal[index + 1] * change
+        forms.append(Forms(following, (a.previous_x0,)))
+    return forms
 
 
 def _solver_columns(

@@ -10,22 +10,42 @@ from kandinsky_core.schedulers.base import Scheduler
 from kandinsky_core.schedulers.config import check_choice
 from kandinsky_core.schedulers.ddim import DDIMScheduler
 from kandinsky_core.schedulers.ddpm import DDPMScheduler
+from kandinsky_core.schedulers.deis import DEISMultistepScheduler
 from kandinsky_core.schedulers.dpmsolver import DPMSolverMultistepScheduler
+from kandinsky_core.schedulers.dpmsolver_singlestep import DPMSolverSinglestepScheduler
 from kandinsky_core.schedulers.euler import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
+from kandinsky_core.schedulers.heun import HeunDiscreteScheduler
 from kandinsky_core.schedulers.kandinsky3 import Kandinsky3FlashScheduler, Kandinsky3Scheduler
+from kandinsky_core.schedulers.kdpm2 import (
+    KDPM2AncestralDiscreteScheduler,
+    KDPM2DiscreteScheduler,
+)
+from kandinsky_core.schedulers.lcm import LCMScheduler
+from kandinsky_core.schedulers.lms import LMSDiscreteScheduler
+from kandinsky_core.schedulers.pndm import PNDMScheduler
 from kandinsky_core.schedulers.unclip import UnCLIPScheduler
+from kandinsky_core.schedulers.unipc import UniPCMultistepScheduler
 
 __all__ = ["SCHEDULER_NAMES", "scheduler_by_name", "scheduler_from_config"]
 
 _CLASSES: tuple[type[Scheduler], ...] = (
     DDIMScheduler,
     DDPMScheduler,
+    DEISMultistepScheduler,
     DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    KDPM2AncestralDiscreteScheduler,
+    KDPM2DiscreteScheduler,
     Kandinsky3FlashScheduler,
     Kandinsky3Scheduler,
+    LCMScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
     UnCLIPScheduler,
+    UniPCMultistepScheduler,
 )
 _SHORT: dict[str, tuple[type[Scheduler], dict[str, Any]]] = {
     "ddim": (DDIMScheduler, {}),
@@ -33,9 +53,18 @@ _SHORT: dict[str, tuple[type[Scheduler], dict[str, Any]]] = {
     "dpm++": (DPMSolverMultistepScheduler, {}),
     "dpm++-karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
     "dpm++-sde": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
+    "dpm++-single": (DPMSolverSinglestepScheduler, {}),
+    "deis": (DEISMultistepScheduler, {}),
+    "unipc": (UniPCMultistepScheduler, {}),
     "euler": (EulerDiscreteScheduler, {}),
     "euler-karras": (EulerDiscreteScheduler, {"use_karras_sigmas": True}),
     "euler-ancestral": (EulerAncestralDiscreteScheduler, {}),
+    "heun": (HeunDiscreteScheduler, {}),
+    "dpm2": (KDPM2DiscreteScheduler, {}),
+    "dpm2-ancestral": (KDPM2AncestralDiscreteScheduler, {}),
+    "lms": (LMSDiscreteScheduler, {}),
+    "pndm": (PNDMScheduler, {}),
+    "lcm": (LCMScheduler, {}),
     "kandinsky3": (Kandinsky3Scheduler, {}),
 }
 SCHEDULER_NAMES = tuple(_SHORT)

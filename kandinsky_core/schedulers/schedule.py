@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule, Threshold
 
-__all__ = ["ROW_FIELDS", "Row", "Schedule", "make_rows", "step"]
+__all__ = ["ROW_FIELDS", "SOURCES", "Row", "Schedule", "make_rows", "row_length", "step"]
 
 
 class Row(NamedTuple):
@@ -31,25 +31,57 @@ class Row(NamedTuple):
     log2_deviation_high: Any
     kept_from_original: Any
     kept_from_noise: Any
+    mean_from_registers: Sequence[Any] = ()
+    registers: Sequence[Sequence[Any]] = ()
 
     @classmethod
     def of(cls, row: Any) -> Row:
         """Name the numbers of a row.
 
         Args:
-            row: [13], an array of NumPy, JAX (traced, too) or MindSpore, or a list of numbers.
+            row: [13], an array of NumPy, JAX (traced, too) or MindSpore, or a list of numbers. With
+                K registers it has `row_length(K)` numbers: behind the 13 come the K weights of the
+                registers in the mean, then the weights of each register's new value, as
+                `step` says.
 
         Raises:
-            ValueError: The row has more or fewer numbers. A traced index past the end would
+            ValueError: The row has another number of numbers. A traced index past the end would
                 silently read the last one.
         """
-        if len(row) != len(ROW_FIELDS):
-            raise ValueError(f"a row has {len(ROW_FIELDS)} numbers, not {len(row)}")
+        if isinstance(row, Row):
+            return row
+        count = _register_count(len(row))
         # Read by index, since iterating over a traced array would add operations to the program.
-        return cls(*(row[column] for column in range(len(ROW_FIELDS))))
+        numbers = [row[column] for column in range(len(row))]
+        own, rest = numbers[: len(ROW_FIELDS)], numbers[len(ROW_FIELDS) :]
+        width = SOURCES + count
+        starts = range(count, len(rest), width) if count else ()
+        return cls(*own, rest[:count], [rest[start : start + width] for start in starts])
 
 
-ROW_FIELDS = Row._fields
+ROW_FIELDS = Row._fields[:-2]
+SOURCES = 4
+"""Arrays besides the registers that a register's new value is made of: see `step`."""
+
+
+def row_length(registers: int) -> int:
+    """Return how many numbers a row has where a step remembers so many registers."""
+    return len(ROW_FIELDS) + registers * (1 + SOURCES + registers)
+
+
+def _register_count(length: int) -> int:
+    """Return how many registers a row of this length is for."""
+    count = 0
+    while row_length(count) < length:
+        count += 1
+    if row_length(count) != length:
+        raise ValueError(
+            f"a row has {len(ROW_FIELDS)} numbers, or {row_length(1)}, {row_length(2)}, ... with"
+            f" registers, not {length}"
+        )
+    return count
+
+
 _KEPT_COLUMNS = [ROW_FIELDS.index(name) for name in ("kept_from_original", "kept_from_noise")]
 
 
@@ -59,7 +91,8 @@ class Schedule:
 
     Attributes:
         timesteps: [S] int64 or float32, the number that tells the network how noisy its input is.
-        rows: [S, 13] float32, columns named by `ROW_FIELDS`, for `step`.
+        rows: [S, 13] float32, columns named by `ROW_FIELDS`, for `step`; with registers they are
+            longer, see `row_length`.
         draws: [S] bool, whether noise is drawn at the step. A step may draw though its
             `noise_scale` hardly matters: the last step of DDPM draws for a scale of 1e-10, which
             moves the stream.
@@ -80,9 +113,10 @@ class Schedule:
     def __post_init__(self) -> None:
         count = len(self.timesteps)
         shapes = (self.rows.shape, self.draws.shape, self.noising.shape)
-        if shapes != ((count, len(ROW_FIELDS)), (count,), (count, 2)):
+        length = row_length(self.rule.registers)
+        if shapes != ((count, length), (count,), (count, 2)):
             raise ValueError(
-                f"{count} timesteps need rows [{count}, {len(ROW_FIELDS)}], draws [{count}] and"
+                f"{count} timesteps need rows [{count}, {length}], draws [{count}] and"
                 f" noising [{count}, 2], not {', '.join(map(str, shapes))}"
             )
         rows = self.rows.copy()
@@ -103,7 +137,7 @@ def step(
     row: Any,
     sample: Any,
     output: Any,
-    previous_x0: Any,
+    remembered: Any,
     noise: Any,
     *,
     variance: Any = None,
@@ -117,6 +151,10 @@ def step(
         next = mean_from_x0 * x0 + mean_from_sample * sample + mean_from_output * output
              + mean_from_previous_x0 * previous_x0 + noise_scale * noise
 
+    A solver that remembers more than the last clean sample has registers. Each adds its weight in
+    `mean_from_registers` to `next`; its new value is a weighted sum of the sample, x0, the output,
+    previous_x0 and all registers, whose weights are in `registers`.
+
     The caller computes the network's input, `input_scale * sample`. The function uses only what
     NumPy, JAX and MindSpore arrays share, so that it runs (and compiles) on each.
 
@@ -125,7 +163,8 @@ def step(
             where the framework promotes float16 with float32.
         sample: Present sample, any shape.
         output: The network's prediction, guidance applied, of the same shape.
-        previous_x0: Clean sample predicted one step earlier; None counts as zero.
+        remembered: What the step before returned: the clean sample that it predicted or, with
+            registers, a tuple of that and of each register. None counts as zeros.
         noise: Standard normals; None where the step draws none.
         variance: Second half of the network's channels, for a learned variance; `noise_scale` is
             multiplied by the deviation that it stands for. None multiplies by 1.
@@ -134,13 +173,15 @@ def step(
         kept: The part to put back afterwards; its arrays are laid out as `sample`.
 
     Returns:
-        The next sample and the predicted clean sample, both in the dtype of `sample`.
+        The next sample, and what the step after must be given as `remembered`; all in the dtype of
+        `sample`.
 
     Raises:
         ValueError: The row and `ROW_FIELDS` differ in length (a traced index past the end would
             silently read the last number).
     """
     named = Row.of(row)
+    previous_x0, *registers = remembered if isinstance(remembered, tuple) else (remembered,)
     x0 = named.x0_from_sample * sample + named.x0_from_output * output
     if threshold is None:
         x0 = x0.clip(-named.x0_clip, named.x0_clip)
@@ -151,6 +192,8 @@ def step(
     )
     if previous_x0 is not None:
         result = result + named.mean_from_previous_x0 * previous_x0
+    for weight, register in zip(named.mean_from_registers, registers, strict=False):
+        result = result + weight * register
     if noise is not None:
         scale = named.noise_scale
         if variance is not None:
@@ -159,7 +202,18 @@ def step(
     if kept is not None:
         original = named.kept_from_original * kept.original + named.kept_from_noise * kept.noise
         result = kept.mask * original + (1 - kept.mask) * result
-    return result.astype(sample.dtype), x0.astype(sample.dtype)
+    clean = x0.astype(sample.dtype)
+    if not named.registers:
+        return result.astype(sample.dtype), clean
+    sources = (sample, x0, output, previous_x0, *registers)
+    new = (_weighted(weights, sources).astype(sample.dtype) for weights in named.registers)
+    return result.astype(sample.dtype), (clean, *new)
+
+
+def _weighted(weights: Sequence[Any], arrays: Sequence[Any]) -> Any:
+    """Return the weighted sum of arrays; in the first step the last of them are not there."""
+    pairs = zip(weights, arrays, strict=False)
+    return sum(weight * array for weight, array in pairs if array is not None)
 
 
 def _deviation(row: Row, variance: Any) -> Any:

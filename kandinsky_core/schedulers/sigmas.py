@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kandinsky_core.arrays import FloatArray
-from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.schedulers.coefficients import ONE
 
-__all__ = ["check_falling", "karras_sigmas", "sigma_table", "timesteps_of"]
+__all__ = [
+    "BETA_SIGMAS",
+    "check_falling",
+    "chosen_sigmas",
+    "karras_sigmas",
+    "require_ends",
+    "require_one_choice",
+    "sigma_table",
+    "timesteps_of",
+]
 
+BETA_SIGMAS = "it needs SciPy; there is use_karras_sigmas"
+"""Why no scheduler takes `use_beta_sigmas`."""
+
+_CHOICES = ("use_karras_sigmas", "use_exponential_sigmas", "use_lu_lambdas")
 _RHO = 7.0
 _SMALLEST_SIGMA = 1e-10
 
@@ -28,6 +42,57 @@ def karras_sigmas(largest: float, smallest: float, steps: int) -> NDArray[np.flo
     high, low = largest ** (1 / _RHO), smallest ** (1 / _RHO)
     falling: NDArray[np.float64] = (high + np.linspace(0, 1, steps) * (low - high)) ** _RHO
     return falling
+
+
+def require_one_choice(scheduler: Any) -> None:
+    """Refuse a scheduler two of whose fields choose the formula of its sigmas.
+
+    Raises:
+        ConfigError: Two are true.
+    """
+    chosen = [name for name in _CHOICES if getattr(scheduler, name, False)]
+    if len(chosen) > 1:
+        raise ConfigError(
+            f"{type(scheduler).__name__}: {' and '.join(chosen)} are True: choose one of them"
+        )
+
+
+def require_ends(scheduler: Any) -> None:
+    """Refuse a scheduler whose `sigma_min` does not lie below its `sigma_max`.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    low = 1e-10 if scheduler.sigma_min is None else scheduler.sigma_min
+    high = math.inf if scheduler.sigma_max is None else scheduler.sigma_max
+    if not 0 < low < high:
+        raise ConfigError(
+            f"{type(scheduler).__name__}: sigma_min={scheduler.sigma_min!r} must be above 0 and"
+            f" below sigma_max={scheduler.sigma_max!r}"
+        )
+
+
+def chosen_sigmas(
+    scheduler: Any, largest: float, smallest: float, steps: int
+) -> NDArray[np.float64] | None:
+    """Return the sigmas of a loop by the formula that a scheduler's fields choose.
+
+    Args:
+        scheduler: The scheduler; it may lack some of the fields.
+        largest: First sigma.
+        smallest: Last sigma.
+        steps: Number of sigmas.
+
+    Returns:
+        float64 [steps], falling; None where the timesteps decide.
+    """
+    if getattr(scheduler, "use_karras_sigmas", False):
+        return karras_sigmas(largest, smallest, steps)
+    # Lu et al. 2022 name half of log(signal / noise) lambda; it falls evenly where log(sigma) does.
+    evenly = ("use_exponential_sigmas", "use_lu_lambdas")
+    if any(getattr(scheduler, name, False) for name in evenly):
+        return np.exp(np.linspace(np.log(largest), np.log(smallest), steps))
+    return None
 
 
 def check_falling(sigmas: NDArray[Any]) -> None:

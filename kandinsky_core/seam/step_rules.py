@@ -30,10 +30,12 @@ class StepRule:
             `log2_deviation_low` and `log2_deviation_high` the noise's deviation lies (Nichol and
             Dhariwal 2021). If False, these channels are dropped.
         threshold: Dynamic thresholding; None clips by `x0_clip`.
+        registers: How many arrays a step remembers beside the clean sample that it predicted.
     """
 
     learned_variance: bool = False
     threshold: Threshold | None = None
+    registers: int = 0
 
 
 PLAIN_RULE = StepRule()

@@ -102,7 +102,7 @@ class JaxDenoiser(JaxNetwork):
     def step_program(self, guided: bool, rule: StepRule = PLAIN_RULE) -> Program:
         """Return the program of a whole step: network, guidance, and one row of the schedule.
 
-        The sample and the previous prediction of the clean sample stay float32, whatever dtype the
+        The sample and what a step remembers stay float32, whatever dtype the
         network computes in; their buffers are donated.
         """
         form = self.tiled()
@@ -113,7 +113,7 @@ class JaxDenoiser(JaxNetwork):
             def run(
                 weights: Any,
                 sample: Any,
-                previous_x0: Any,
+                remembered: Any,
                 noise: Any,
                 timestep: Any,
                 row: Any,
@@ -132,7 +132,7 @@ class JaxDenoiser(JaxNetwork):
                     predict,
                     row,
                     sample,
-                    previous_x0,
+                    remembered,
                     to_channels_last(noise),
                     channels=sample.shape[-1],
                     guidance_scale=guidance_scale if guided else None,
@@ -183,7 +183,7 @@ class JaxRun:
             self._kept: dict[str, jax.Array] | None = None
             self.condition(conditioning, guidance_scale=guidance_scale, kept=kept)
             self.write(sample)
-            self._previous_x0 = self._put(np.zeros_like(sample, np.float32))
+            self._remembered = self._nothing_yet(sample.shape, rule)
 
     def condition(
         self,
@@ -211,11 +211,11 @@ class JaxRun:
         """
         with at_work(self._denoiser.device):
             jax.block_until_ready(self._sample)
-            self._sample, self._previous_x0 = self._step(
+            self._sample, self._remembered = self._step(
                 self._batch,
                 self._step_weights(),
                 self._sample,
-                self._previous_x0,
+                self._remembered,
                 self._no_noise if noise is None else noise,
                 np.float32(timestep),
                 row,
@@ -250,6 +250,11 @@ class JaxRun:
 
     def _placed(self, kept: Kept) -> dict[str, jax.Array]:
         return {name: self._put(getattr(kept, name)) for name in ("original", "noise", "mask")}
+
+    def _nothing_yet(self, shape: tuple[int, ...], rule: StepRule) -> Any:
+        """Return what the first step remembers: zeros, in the form that steps return."""
+        zeros = [self._put(np.zeros(shape, np.float32)) for _ in range(1 + rule.registers)]
+        return tuple(zeros) if rule.registers else zeros[0]
 
     def _put(self, array: FloatArray) -> jax.Array:
         """Lay an array out channels-last and place it."""

@@ -156,7 +156,7 @@ class MindSporeRun:
         self._rule = rule
         self._kept: Kept | None = None
         self._sample: Any
-        self._previous_x0: Any = None
+        self._remembered: Any = None
         self.condition(conditioning, kept=kept)
         self.write(sample)
 
@@ -181,12 +181,12 @@ class MindSporeRun:
         with LOCK:
             # A scalar of NumPy would turn the tensor that it is multiplied with into an array.
             coefficients = [float(value) for value in row]
-            self._sample, self._previous_x0 = guided_step(
+            self._sample, self._remembered = guided_step(
                 _FUNCTIONS,
                 lambda rows: self._predict(rows, timestep),
                 coefficients,
                 self._sample,
-                self._previous_x0,
+                self._remembered,
                 None if noise is None else _float32(noise),
                 channels=self._sample.shape[1],
                 guidance_scale=self._guidance_scale if self._guidance_scale > 1 else None,
