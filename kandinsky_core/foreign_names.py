@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 
 from kandinsky_core.errors import RefusedNameError
 
-__all__ = ["NoOp", "Refused", "accepted_names", "refusal", "refused_names", "refuses"]
+__all__ = [
+    "ForeignNames",
+    "NoOp",
+    "Refused",
+    "accepted_names",
+    "refusal",
+    "refused_names",
+    "refuses",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +78,14 @@ class Refused:
             name=self._name,
             obj=instance,
         )
+
+
+class ForeignNames:
+    """Base of the tables: `dir()` of an object leaves out the names that it refuses."""
+
+    def __dir__(self) -> list[str]:
+        refused = refused_names(type(self))
+        return [name for name in super().__dir__() if name not in refused]
 
 
 def refuses(reason: str, instead: str, names: str) -> Callable[[Kind], Kind]:

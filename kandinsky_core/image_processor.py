@@ -9,7 +9,7 @@ import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.foreign_names import refuses
+from kandinsky_core.foreign_names import ForeignNames, refuses
 from kandinsky_core.pictures.inputs import as_array, as_images
 from kandinsky_core.pictures.outputs import IMAGE_OUTPUT_TYPES, numpy_to_pil
 from kandinsky_core.pictures.torch_tensors import as_torch
@@ -26,7 +26,7 @@ __all__ = ["VaeImageProcessor"]
     "give `image=` and `mask_image=` to an inpainting pipeline",
     "apply_overlay binarize blur get_crop_region",
 )
-class VaeImageProcessor:
+class VaeImageProcessor(ForeignNames):
     """Turns pictures into arrays of the size and range that an autoencoder reads, and back.
 
     Args:
@@ -118,7 +118,7 @@ class VaeImageProcessor:
         """Turn PIL pictures into float32 [N, H, W, 3] in [0, 1]."""
         several = images if isinstance(images, Sequence) else [images]
         planes = [np.asarray(image, np.float32) / np.float32(255) for image in several]
-        stacked = np.stack(planes)
+        stacked: FloatArray = np.stack(planes)
         return stacked if stacked.ndim == 4 else stacked[..., None]
 
     @staticmethod

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -43,6 +44,11 @@ class OnDemandTextEncoder(WithoutWeights):
         self._streamed = streamed
         self._load = load
         self._states: OrderedDict[bytes, FloatArray] = OrderedDict()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = super().__deepcopy__(memo)
+        made._streamed, made._states = deepcopy(self._streamed, memo), self._states.copy()
+        return made
 
     @property
     def dtype(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kandinsky_core.foreign_names import Refused, refuses
+from kandinsky_core.foreign_names import ForeignNames, Refused, refuses
 
 __all__ = ["SchedulerNames"]
 
@@ -19,7 +19,7 @@ __all__ = ["SchedulerNames"]
     "extract_init_dict get_config_dict ignore_for_config register_for_auto_class "
     "register_to_config",
 )
-class SchedulerNames:
+class SchedulerNames(ForeignNames):
     """Names that scripts written for diffusers use on schedulers."""
 
     get_velocity = Refused("only training needs it", "train with diffusers, and load the result")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.models.attention_processor import __all__ as PROCESSORS
 from kandinsky_core.seam.network_names import NetworkNames
+from kandinsky_core.seam.network_pickling import NetworkState, load_again
 from kandinsky_core.seam.network_weights import Weight, is_embedding
 from kandinsky_core.seam.placement import read_placement
 
@@ -161,6 +162,14 @@ class NetworkCalls(NetworkNames):
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of all weights on the host, by PyTorch's names and in its layout."""
         return dict(self.weights_now(self.weight_shapes()))
+
+    # A pickle holds copies of the weights, so that it needs no file, and a LoRA stays as it is.
+
+    def __reduce__(self) -> tuple[Callable[[NetworkState], Any], tuple[NetworkState]]:
+        return load_again, (NetworkState.of(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return load_again(NetworkState.of(self))
 
     def _read_one(self, name: str) -> Array:
         return self.weights_now([name])[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kandinsky_core.foreign_names import NoOp, Refused, refuses
+from kandinsky_core.foreign_names import ForeignNames, NoOp, Refused, refuses
 
 __all__ = ["NetworkNames"]
 
@@ -37,7 +37,7 @@ _NO_TRAINING = "networks are not trained here"
     "read `config`, or load the folder with from_pretrained",
     "extract_init_dict from_config get_config_dict ignore_for_config register_for_auto_class",
 )
-class NetworkNames:
+class NetworkNames(ForeignNames):
     """Names that scripts written for diffusers use on networks."""
 
     compile = NoOp(_COMPILED)

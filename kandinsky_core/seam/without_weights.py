@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
@@ -13,6 +14,18 @@ __all__ = ["WithoutWeights"]
 
 class WithoutWeights(NetworkCalls):
     """Keeps to the part of `kandinsky_core.seam.networks.Network` about weights, without any."""
+
+    def __reduce__(self) -> Any:
+        raise InvalidInputError(
+            "a text encoder that reads its files at each text is not pickled: load the pipeline "
+            "with text_encoder_loading='resident', or load it in the other process"
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy the settings; the files that are read are the same."""
+        made = object.__new__(type(self))
+        vars(made).update(vars(self))
+        return made
 
     def offload(self) -> None:
         """Do nothing: no weights are kept anywhere."""

@@ -112,7 +112,7 @@ class ClipTokenizer(SavedTokenizer, TokenizerCalls):
     def _whole(self, text: str, special: bool) -> list[int]:
         with library_errors("the model's tokenizer"):
             found = self._tokenizer.encode(text, add_special_tokens=False).ids
-            return checked_ids([self._start, *found, self._end] if special else found)
+            return list(checked_ids([self._start, *found, self._end] if special else found))
 
 
 CLIPTokenizer = ClipTokenizer

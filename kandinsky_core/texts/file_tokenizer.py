@@ -112,7 +112,7 @@ class FileTokenizer(SavedTokenizer, TokenizerCalls):
             before = own.index(0) if 0 in own else 0
             inner = [number for number, added in parts if not added]
             outer = [n for n, added in zip(found.ids, own, strict=True) if added]
-            return checked_ids([*outer[:before], *inner, *outer[before:]])
+            return list(checked_ids([*outer[:before], *inner, *outer[before:]]))
 
 
 class XLMRobertaTokenizer(FileTokenizer):

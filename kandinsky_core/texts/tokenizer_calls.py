@@ -106,13 +106,14 @@ class TokenizerCalls:
         if unknown:
             raise InvalidInputError(f"the tokenizer does not take {', '.join(unknown)}")
         given = (padding, truncation, max_length, return_tensors)
-        single = isinstance(text, str)
+        texts = [text] if isinstance(text, str) else text
+        single = texts is not text
         if not single and given == (None, None, None, None) and add_special_tokens:
-            return TokenBatch(*self.tokenize_rows(text))
+            return TokenBatch(*self.tokenize_rows(texts))
         length = self.model_max_length
         if max_length is not None:
             length = positive_int("max_length", max_length)
-        rows = [self._whole(one, add_special_tokens) for one in ([text] if single else text)]
+        rows = [self._whole(one, add_special_tokens) for one in texts]
         if truncation is None:
             truncation = max_length is not None and not padding
         if truncation:

@@ -128,7 +128,7 @@ def reset_format() -> None:
 
 def enable_progress_bar() -> None:
     """Show the bars of steps and of downloads, as at first."""
-    from huggingface_hub.utils import enable_progress_bars
+    from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defined]
 
     BARS.shown = True
     enable_progress_bars()
@@ -136,7 +136,7 @@ def enable_progress_bar() -> None:
 
 def disable_progress_bar() -> None:
     """Show no bars, neither of steps nor of downloads."""
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     BARS.shown = False
     disable_progress_bars()

@@ -52,6 +52,9 @@ class FakeNetwork:
     def offload(self) -> None:
         self.offloaded = True
 
+    def onload(self) -> None:
+        self.offloaded = False
+
     def memory(self) -> DeviceMemory | None:
         return self.device_memory
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Mapping
-from typing import Any
+from copy import deepcopy
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,13 @@ from flax import nnx
 
 from kandinsky_backend_kit.adapted_network import AdaptedNetwork
 from kandinsky_core.arrays import Array
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.devices import DeviceName
 from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
+from kandinsky_core.seam.network_pickling import KEPT
 from kandinsky_jax.components.turns import Holder, Turns
 from kandinsky_jax.placement.memory import device_memory
 from kandinsky_jax.placement.places import OneDevice, Place
@@ -61,6 +64,21 @@ class JaxNetwork(AdaptedNetwork):
         self._offloaded = False
         self._programs = {} if programs is None else programs
         self._turns = Turns() if turns is None else turns
+
+    def __reduce__(self) -> Any:
+        if not isinstance(self._place, OneDevice):
+            raise InvalidInputError(
+                f"a network over a mesh ({self.device}) is not pickled: load it in each process"
+            )
+        return super().__reduce__()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy what may change; JAX's arrays and programs do not, so both networks share them."""
+        made = object.__new__(type(self))
+        memo[id(self)] = made
+        kept = {name: deepcopy(vars(self)[name], memo) for name in KEPT if name in vars(self)}
+        vars(made).update(vars(self) | kept)
+        return made
 
     @property
     def dtype(self) -> str:

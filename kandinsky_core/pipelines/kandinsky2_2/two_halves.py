@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -89,6 +90,11 @@ class CombinedPipeline(DiffusionPipeline):
                 f"the prior makes image embeddings of {made} numbers and the decoder reads {read}: "
                 "take the prior that belongs to this decoder"
             )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.decoder_pipe, self.prior_pipe = copy(self.decoder_pipe), copy(self.prior_pipe)
+        self.decoder_pipe._calls = self.prior_pipe._calls = self._calls
 
     # Components belong to the halves. To read or set one here reads or sets it there, so that
     # `pipe.scheduler = ...` takes effect, as it does in a pipeline that has no halves.

@@ -37,6 +37,8 @@ from kandinsky_core.validation import one_of
 
 __all__ = ["DiffusionPipeline"]
 
+_OF_CALLS = ("_calls", "_last_loop")
+
 
 class DiffusionPipeline(
     CallState,
@@ -77,6 +79,14 @@ class DiffusionPipeline(
             setattr(self, name, component)
         self.origin: dict[str, str] = {}
         self._progress_bar_config: dict[str, Any] = {}
+        self._calls = Calls()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle holds: all but the calls under way and their state."""
+        return {name: value for name, value in vars(self).items() if name not in _OF_CALLS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._calls = Calls()
 
     def __setattr__(self, name: str, value: Any) -> None:

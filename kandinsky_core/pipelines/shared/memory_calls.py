@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.networks import Network
@@ -18,8 +18,15 @@ logger = logging.getLogger(__name__)
 class MemoryCalls:
     """Base of the pipelines: keeps weights off the device, and divides large pictures."""
 
-    networks: Mapping[str, Network]
-    components: Mapping[str, Any]
+    if TYPE_CHECKING:
+
+        @property
+        def components(self) -> dict[str, Any]:
+            """Every component by name."""
+
+        @property
+        def networks(self) -> dict[str, Network]:
+            """The components that hold weights."""
 
     def enable_model_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
         """Keep the weights in host memory, and each network on the device only while it runs.

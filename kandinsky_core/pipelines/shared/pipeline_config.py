@@ -28,7 +28,7 @@ class FrozenConfig(dict[str, Any]):
         raise InvalidInputError("a config is not changed: set the pipeline's component instead")
 
     __setattr__ = __setitem__ = __delitem__ = __delattr__ = _refuse
-    pop = popitem = setdefault = update = clear = _refuse  # type: ignore[assignment]
+    pop = popitem = setdefault = update = clear = _refuse
 
     def __reduce__(self) -> tuple[type[FrozenConfig], tuple[dict[str, Any]]]:
         return FrozenConfig, (dict(self),)
@@ -60,6 +60,6 @@ def _library_and_class(part: Any) -> tuple[str | None, str | None]:
     if isinstance(part, Scheduler):
         return "diffusers", type(part).__name__
     class_name = getattr(getattr(part, "config", None), "CLASS_NAME", None)
-    if class_name in NETWORKS:
-        return NETWORKS[class_name].library, str(class_name)
+    if (entry := NETWORKS.get(str(class_name))) is not None:
+        return entry.library, entry.class_name
     return "transformers", getattr(part, "class_name", type(part).__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,9 +33,14 @@ class PipelineFacts:
     has_compatibles: ClassVar[bool] = False
     component_names: ClassVar[tuple[str, ...]]
     part: ClassVar[str]
-    components: Mapping[str, Any]
-    origin: dict[str, str]
     _progress_bar_config: dict[str, Any]
+
+    if TYPE_CHECKING:
+        origin: dict[str, str]
+
+        @property
+        def components(self) -> dict[str, Any]:
+            """Every component by name."""
 
     @property
     def config(self) -> FrozenConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kandinsky_core.foreign_names import NoOp, Refused, refuses
+from kandinsky_core.foreign_names import ForeignNames, NoOp, Refused, refuses
 
 __all__ = ["TorchCalls"]
 
@@ -28,7 +28,7 @@ _SAVE_FIRST = "save_pretrained to a folder, then upload it with the `hf` command
     "extract_init_dict from_config get_config_dict ignore_for_config load_config "
     "register_for_auto_class register_to_config",
 )
-class TorchCalls:
+class TorchCalls(ForeignNames):
     """Names that scripts written for diffusers use; pictures are the same without them."""
 
     disable_attention_slicing = NoOp(_ATTENTION)
