@@ -117,14 +117,27 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput as ImagePipelineOutput
     from kandinsky_core.schedulers import DDIMScheduler as DDIMScheduler
     from kandinsky_core.schedulers import DDPMScheduler as DDPMScheduler
+    from kandinsky_core.schedulers import DEISMultistepScheduler as DEISMultistepScheduler
     from kandinsky_core.schedulers import DPMSolverMultistepScheduler as DPMSolverMultistepScheduler
+    from kandinsky_core.schedulers import (
+        DPMSolverSinglestepScheduler as DPMSolverSinglestepScheduler,
+    )
     from kandinsky_core.schedulers import (
         EulerAncestralDiscreteScheduler as EulerAncestralDiscreteScheduler,
     )
     from kandinsky_core.schedulers import EulerDiscreteScheduler as EulerDiscreteScheduler
+    from kandinsky_core.schedulers import HeunDiscreteScheduler as HeunDiscreteScheduler
     from kandinsky_core.schedulers import Kandinsky3FlashScheduler as Kandinsky3FlashScheduler
     from kandinsky_core.schedulers import Kandinsky3Scheduler as Kandinsky3Scheduler
+    from kandinsky_core.schedulers import (
+        KDPM2AncestralDiscreteScheduler as KDPM2AncestralDiscreteScheduler,
+    )
+    from kandinsky_core.schedulers import KDPM2DiscreteScheduler as KDPM2DiscreteScheduler
+    from kandinsky_core.schedulers import LCMScheduler as LCMScheduler
+    from kandinsky_core.schedulers import LMSDiscreteScheduler as LMSDiscreteScheduler
+    from kandinsky_core.schedulers import PNDMScheduler as PNDMScheduler
     from kandinsky_core.schedulers import UnCLIPScheduler as UnCLIPScheduler
+    from kandinsky_core.schedulers import UniPCMultistepScheduler as UniPCMultistepScheduler
     from kandinsky_core.schedulers import scheduler_by_name as scheduler_by_name
     from kandinsky_core.seam.registry import backend_reports as backend_reports
     from kandinsky_core.seam.registry import get_backend as get_backend

@@ -24,12 +24,14 @@ from kandinsky_core.schedulers.names import (
     scheduler_from_config,
 )
 from kandinsky_core.schedulers.pndm import PNDMScheduler
+from kandinsky_core.schedulers.refused import REFUSED_SCHEDULERS
 from kandinsky_core.schedulers.schedule import ROW_FIELDS, Schedule, step
 from kandinsky_core.schedulers.step_output import SchedulerOutput
 from kandinsky_core.schedulers.unclip import UnCLIPScheduler
 from kandinsky_core.schedulers.unipc import UniPCMultistepScheduler
 
 __all__ = [
+    "REFUSED_SCHEDULERS",
     "ROW_FIELDS",
     "SCHEDULER_NAMES",
     "DDIMScheduler",

@@ -105,5 +105,6 @@ class KDPM2AncestralDiscreteScheduler(_Halfway):
 def _ancestral(sigmas: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return where each step goes, and the sigma of the noise that brings it back up."""
     sigma, following = sigmas[:-1], sigmas[1:]
-    fresh = np.sqrt(following**2 * (sigma**2 - following**2) / sigma**2)
-    return np.sqrt(following**2 - fresh**2), fresh
+    # the root of following**2 - fresh**2, whose digits cancel
+    down = following**2 / sigma
+    return down, np.sqrt((following - down) * (following + down))

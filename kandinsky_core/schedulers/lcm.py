@@ -120,6 +120,6 @@ class LCMScheduler(Scheduler):
 
     def _boundary(self, timesteps: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the shares of the present sample and of the predicted one: they meet at 0."""
-        scaled = timesteps * self.timestep_scaling
+        scaled = timesteps * float(self.timestep_scaling)
         square = scaled**2 + _SIGMA_DATA**2
         return _SIGMA_DATA**2 / square, scaled / np.sqrt(square)

@@ -23,6 +23,7 @@ from kandinsky_core.schedulers.kdpm2 import (
 from kandinsky_core.schedulers.lcm import LCMScheduler
 from kandinsky_core.schedulers.lms import LMSDiscreteScheduler
 from kandinsky_core.schedulers.pndm import PNDMScheduler
+from kandinsky_core.schedulers.refused import REFUSED_SCHEDULERS
 from kandinsky_core.schedulers.unclip import UnCLIPScheduler
 from kandinsky_core.schedulers.unipc import UniPCMultistepScheduler
 
@@ -74,12 +75,13 @@ def scheduler_from_config(config: Mapping[str, Any]) -> Scheduler:
     """Build the scheduler that `_class_name` names.
 
     Raises:
-        ConfigError: The class is not supported (the message lists the supported ones), or a field
-            is unknown or has an unsupported value.
+        ConfigError: The class is not supported (the message says why, if diffusers has it, and
+            lists the supported ones), or a field is unknown or has an unsupported value.
     """
     by_name = {cls.__name__: cls for cls in _CLASSES}
     class_name = config.get("_class_name")
-    check_choice("scheduler config", "_class_name", class_name, tuple(by_name))
+    reason = REFUSED_SCHEDULERS.get(class_name, "") if isinstance(class_name, str) else ""
+    check_choice("scheduler config", "_class_name", class_name, tuple(by_name), reason)
     return by_name[str(class_name)].from_config(config)
 
 

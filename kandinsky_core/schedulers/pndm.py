@@ -51,6 +51,7 @@ class PNDMScheduler(Scheduler):
     timestep_spacing: str = "leading"
     steps_offset: int = 0
 
+    terminal_alpha: ClassVar = math.nan  # no loop can start from a sample without signal
     choices: ClassVar[dict[str, tuple[Any, ...]]] = {
         "beta_schedule": BETA_SCHEDULES,
         "prediction_type": ("epsilon", "v_prediction"),

@@ -173,8 +173,7 @@ class _Solver:
         """
         h = self._lambda[index + 1] - self._lambda[index]
         signed = -h if self._config.predict_x0 else h
-        scale = np.expm1(signed)
-        base = scale if self._config.solver_type == "bh2" else signed
+        base = np.expm1(signed) if self._config.solver_type == "bh2" else signed
         earlier = self._lambda[index - np.arange(1, order)] - self._lambda[index]
         places = np.append(earlier / h, [1.0] if corrected is not None else [])
         points = values[1:] + ([] if corrected is None else [corrected])
@@ -188,12 +187,13 @@ class _Solver:
             ),
             start=np.zeros_like(sample),
         )
-        change = scale * values[0] + base * bend
         near, far = (
             (self._noise, self._signal) if self._config.predict_x0 else (self._signal, self._noise)
         )
-        moved: Weights = near[index + 1] / near[index] * sample - far[index + 1] * change
-        return moved
+        ratio = near[index + 1] / near[index]
+        # far * expm1(signed) without the infinity of a step to a clean sample
+        moved = ratio * sample - (ratio * far[index] - far[index + 1]) * values[0]
+        return moved - far[index + 1] * base * bend if points else moved
 
 
 def _weights(

@@ -17,8 +17,11 @@ from kandinsky_core.schedulers import (
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    LCMScheduler,
+    PNDMScheduler,
     Scheduler,
     UnCLIPScheduler,
+    UniPCMultistepScheduler,
     scheduler_from_config,
 )
 from kandinsky_core.schedulers.config import SchedulerConfig
@@ -142,14 +145,19 @@ def test_unknown_field_is_named(cls: type[Scheduler]) -> None:
         (DDIMScheduler, {"prediction_type": "flow"}),
         (DDIMScheduler, {"timestep_spacing": "karras"}),
         (DDIMScheduler, {"rescale_betas_zero_snr": 2}),
-        (DPMSolverMultistepScheduler, {"solver_order": 3}),
+        (DPMSolverMultistepScheduler, {"solver_order": 4}),
         (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver"}),
         (DPMSolverMultistepScheduler, {"use_flow_sigmas": True}),
         (DPMSolverMultistepScheduler, {"use_beta_sigmas": True}),
         (DPMSolverMultistepScheduler, {"lambda_min_clipped": -5.1}),
         (EulerDiscreteScheduler, {"timestep_type": "continuous"}),
         (EulerDiscreteScheduler, {"interpolation_type": "log_linear"}),
-        (EulerDiscreteScheduler, {"use_exponential_sigmas": True}),
+        (EulerDiscreteScheduler, {"use_beta_sigmas": True}),
+        (UniPCMultistepScheduler, {"solver_p": "DDIMScheduler"}),
+        (UniPCMultistepScheduler, {"disable_corrector": [-1]}),
+        (UniPCMultistepScheduler, {"sigma_max": 0.0}),
+        (LCMScheduler, {"original_inference_steps": 0}),
+        (PNDMScheduler, {"prediction_type": "sample"}),
         (EulerDiscreteScheduler, {"sigma_min": -1.0}),
         (EulerAncestralDiscreteScheduler, {"prediction_type": "sample"}),
         (UnCLIPScheduler, {"prediction_type": "v_prediction"}),
@@ -167,8 +175,10 @@ def test_unsupported_value_is_named(cls: type[Scheduler], fields: dict[str, Any]
 
 
 def test_unknown_class_lists_the_supported_ones() -> None:
-    with pytest.raises(ConfigError, match=r"PNDMScheduler.*DDIMScheduler.*UnCLIPScheduler"):
-        scheduler_from_config({"_class_name": "PNDMScheduler"})
+    with pytest.raises(ConfigError, match=r"EDMEuler.*told timesteps.*DDIMSch.*UnCLIPScheduler"):
+        scheduler_from_config({"_class_name": "EDMEulerScheduler"})
+    with pytest.raises(ConfigError, match=r"'NoScheduler' is not supported, allowed: 'DDIM"):
+        scheduler_from_config({"_class_name": "NoScheduler"})
     with pytest.raises(ConfigError, match="_class_name=None"):
         scheduler_from_config({})
 

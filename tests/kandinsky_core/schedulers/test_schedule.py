@@ -60,7 +60,7 @@ def test_dtype_of_the_sample_is_kept(dtype: type[np.floating]) -> None:
 
 def test_row_of_another_length_is_refused() -> None:
     sample, output = arrays(2)
-    with pytest.raises(ValueError, match="13 numbers.*, not 7"):
+    with pytest.raises(ValueError, match=r"13 numbers.*, not 7"):
         step(np.zeros(7, np.float32), sample, output, None, None)
 
 

@@ -62,7 +62,8 @@ def error(name: str, steps: int) -> float:
     return abs(float(result.std()) / 0.5 - 1)
 
 
-@pytest.mark.parametrize("name", SCHEDULER_NAMES)
+# LCM is for networks that were distilled for it: the best predictor is none.
+@pytest.mark.parametrize("name", [name for name in SCHEDULER_NAMES if name != "lcm"])
 def test_gaussian_data_come_out_as_gaussian(name: str) -> None:
     """A scheduler is right if the exact network gives the exact distribution in the limit."""
     assert error(name, 500) < 0.015  # with 10000 numbers: two standard errors
@@ -215,7 +216,7 @@ def test_scheduler_by_name(name: str) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(InvalidInputError, match=r"'unipc': give one of ddim, ddpm, dpm\+\+, "):
-        scheduler_by_name("unipc", DDPM_2_2)
-    with pytest.raises(ConfigError, match=r"UniPC.*DPMSolverMultistepScheduler.*EulerDiscrete"):
-        scheduler_from_config({"_class_name": "UniPCMultistepScheduler"})
+    with pytest.raises(InvalidInputError, match=r"'tcd': give one of ddim, ddpm, dpm\+\+, "):
+        scheduler_by_name("tcd", DDPM_2_2)
+    with pytest.raises(ConfigError, match=r"TCD.*DPMSolverMultistepScheduler.*EulerDiscrete"):
+        scheduler_from_config({"_class_name": "TCDScheduler"})

@@ -16,13 +16,22 @@ from kandinsky_core.schedulers import (
     ROW_FIELDS,
     DDIMScheduler,
     DDPMScheduler,
+    DEISMultistepScheduler,
     DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
     Kandinsky3FlashScheduler,
     Kandinsky3Scheduler,
+    KDPM2AncestralDiscreteScheduler,
+    KDPM2DiscreteScheduler,
+    LCMScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
     Scheduler,
     UnCLIPScheduler,
+    UniPCMultistepScheduler,
     scheduler_from_config,
 )
 from tests.kandinsky_core.schedulers.test_published import DDIM_2_1, DDPM_2_2, UNCLIP
@@ -37,6 +46,7 @@ FORMS: tuple[dict[str, Any], ...] = (
     {"beta_schedule": "scaled_linear", "timestep_spacing": "linspace"},
     {"thresholding": True, "variance_type": "learned_range"},
     {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"},
+    {"use_exponential_sigmas": True, "solver_order": 3, "predict_x0": False},
 )
 CLASSES: tuple[tuple[type[Scheduler], dict[str, Any]], ...] = (
     (DDIMScheduler, DDIM_2_1),
@@ -47,6 +57,15 @@ CLASSES: tuple[tuple[type[Scheduler], dict[str, Any]], ...] = (
     (EulerDiscreteScheduler, {}),
     (Kandinsky3Scheduler, {}),
     (Kandinsky3FlashScheduler, {}),
+    (DEISMultistepScheduler, {}),
+    (DPMSolverSinglestepScheduler, {}),
+    (HeunDiscreteScheduler, {}),
+    (KDPM2AncestralDiscreteScheduler, {}),
+    (KDPM2DiscreteScheduler, {}),
+    (LCMScheduler, {}),
+    (LMSDiscreteScheduler, {}),
+    (PNDMScheduler, {}),
+    (UniPCMultistepScheduler, {}),
 )
 
 
