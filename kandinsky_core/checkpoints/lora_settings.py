@@ -17,6 +17,7 @@ from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.json_files import load_json, parse_json
 from kandinsky_core.checkpoints.lora_names import layer_name
 from kandinsky_core.errors import CheckpointError
+from kandinsky_core.files import why_not
 
 __all__ = ["LARGEST", "PEFT_CONFIG", "LoraSettings", "settings_of"]
 
@@ -102,8 +103,12 @@ def settings_of(file: Path | None, header: Mapping[str, str], given: Any) -> Lor
         return None if found is None else LoraSettings.read(found)
     except CheckpointError as error:
         raise CheckpointError(f"{whose}: {error}") from error
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{whose} has settings that cannot be read: {error!r}") from error
+    except KeyError as error:
+        missing = error.args[0]
+        raise CheckpointError(f"{whose} has settings that cannot be read: no {missing}") from error
+    except (OSError, ValueError) as error:
+        reason = why_not(error)
+        raise CheckpointError(f"{whose} has settings that cannot be read: {reason}") from error
 
 
 def _plain(found: Any) -> dict[str, Any]:

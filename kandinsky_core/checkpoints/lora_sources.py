@@ -81,7 +81,7 @@ class LoraSource:
             CheckpointError: The file is damaged, or lies outside of its folder.
         """
         if isinstance(source, Mapping):
-            return cls(_DictTensors(source), "the dict")
+            return cls(_DictTensors(source), "a dict of arrays")
         wanted = _Wanted.check(weight_name, subfolder, use_safetensors)
         file, label = _found(source, wanted, hub or HubOptions())
         tensors: Any = TorchFile(file) if file.suffix == ".bin" else SafetensorsFiles([file])
@@ -211,16 +211,18 @@ def _found(source: Any, wanted: _Wanted, hub: HubOptions) -> tuple[Path, str]:
     path = user_path(source)
     repo = None if path.exists() or isinstance(source, Path) else _on_hub(str(source), path)
     if repo is None:
-        in_folder = wanted.weight_name is not None and path.is_dir()
-        label = str(path / wanted.within(str(wanted.weight_name))) if in_folder else str(source)
+        label = str(source)
+        if path.is_dir() and (wanted.weight_name or wanted.subfolder):
+            label = str(path / wanted.within(wanted.weight_name or ""))
         return _in_place(path, wanted), label
     name, inner = repo
     if inner is not None:
         folder, _, file = inner.rpartition("/")
         wanted = _Wanted(file, folder or None)
-    file_path = _fetched(name, wanted, hub)
-    named = "" if wanted.weight_name is None else f"/{wanted.within(wanted.weight_name)}"
-    return file_path, f"{name}{named}"
+    place = _fetched(name, wanted, hub)
+    if wanted.weight_name is None and wanted.subfolder is None:
+        return place, name
+    return place, f"{name}/{wanted.within(place.name)}"
 
 
 def _on_hub(name: str, path: Path) -> tuple[str, str | None] | None:

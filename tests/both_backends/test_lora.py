@@ -13,6 +13,7 @@ from kandinsky_core import KandinskyV22Pipeline
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import EMBEDDED
+from kandinsky_core.checkpoints.lora import read_lora
 from tests.support.backends import BACKENDS
 
 DECODER = EMBEDDED["shapes"] / "decoder"
@@ -62,10 +63,12 @@ def test_merged_and_taken_out(tmp_path: Path, backend: str, dtype: str) -> None:
     pipeline.load_lora_weights(path, weight=0.5)
     changed = picture(pipeline)
     assert np.abs(changed - before).max() > 0.02
-    assert pipeline.origin["lora"] == f"{path}:0.5"
-    pipeline.load_lora_weights(path, 0.25)
+    assert pipeline.lora_facts == {"lora": f"{path}:0.5"}
+    pipeline.load_lora_weights(path, weight=0.25, adapter_name="second")
+    pipeline.set_adapters(["default_0", "second"], [0.5, 0.0])
+    np.testing.assert_array_equal(picture(pipeline), changed)
     pipeline.unload_lora_weights()
-    assert "lora" not in pipeline.origin
+    assert pipeline.lora_facts == {}
     for name, array in pipeline.unet.read_weights(names).items():
         assert array.tobytes() == weights[name].tobytes()
     np.testing.assert_array_equal(picture(pipeline), before)
@@ -99,3 +102,41 @@ def test_weights_are_read_and_replaced_in_pytorch_layout(backend: str) -> None:
     unet.restore_weights()
     for name, array in unet.read_weights(names).items():
         np.testing.assert_array_equal(array, stored.read(name))
+
+
+@pytest.mark.slow(seconds=8)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_adapters_are_sums_of_the_first_weights(tmp_path: Path, backend: str) -> None:
+    """Chosen forth and back, cast to half precision, unloaded: the bits are those of the choice."""
+    from kandinsky_core import get_backend
+
+    path = lora(tmp_path / "a.safetensors")
+    component = Checkpoint.open(DECODER).components["unet"]
+    unet: Any = get_backend(backend).load(component, "float32")
+    stored = component.tensors()
+    adapters = read_lora(path)
+
+    def bits() -> dict[str, bytes]:
+        return {name: array.tobytes() for name, array in unet.read_weights(adapters).items()}
+
+    first = bits()
+    found, _ = KandinskyV22Pipeline.lora_state_dict(path)
+    unet.load_attn_procs(path, adapter_name="a")
+    unet.load_lora_adapter(
+        {f"unet.{name}": array for name, array in found.items()}, "unet", adapter_name="b"
+    )
+    unet.set_adapters(["a", "b"], [0.5, 0.25])
+    chosen = bits()
+    for name, array in unet.read_weights(adapters).items():
+        change = adapters[name].change(array.shape)
+        assert change is not None
+        np.testing.assert_allclose(array, stored.read(name) + 0.75 * change, rtol=1e-4, atol=1e-5)
+    unet.set_adapters("b", -3)
+    unet.set_adapters(["b", "a"], [0.25, 0.5])
+    assert bits() == chosen != first
+    unet.fuse_lora()
+    unet.to(dtype="float16")
+    unet.unfuse_lora()
+    unet.set_adapters("a", 0)
+    for name, array in unet.read_weights(adapters).items():
+        np.testing.assert_array_equal(array, stored.read(name).astype(np.float16))

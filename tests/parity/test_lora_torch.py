@@ -53,7 +53,7 @@ def merge(model: Any, path: Path) -> None:
     def read(names: Any) -> dict[str, Any]:
         return {name: state[name].numpy() for name in names}
 
-    for name, values in merged_weights(read_lora(path), WEIGHT, read).items():
+    for name, values in merged_weights([(read_lora(path), WEIGHT)], read).items():
         state[name].copy_(torch.from_numpy(values))
 
 

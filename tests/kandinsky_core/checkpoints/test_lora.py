@@ -3,97 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from kandinsky_core.pipelines.shared.adapters import load_lora, unload_lora
-from safetensors.numpy import save_file
 
-from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
-from kandinsky_cli.lora_option import lora_words
-from kandinsky_core.checkpoints.lora import merged_weights, read_lora
+from kandinsky_core.checkpoints.lora import Adapter, merged_weights, read_lora
+from kandinsky_core.checkpoints.lora_names import LoraNames
 from kandinsky_core.errors import CheckpointError, InvalidInputError
+from tests.support.lora_arrays import (
+    DOWN,
+    FORMS,
+    LAYERS,
+    RANK,
+    RNG,
+    UP,
+    Arrays,
+    Network,
+    Pipe,
+    arrays,
+    network,
+    save,
+)
 from tests.support.torch_archive import pickled_state, write_archive, write_torch_file
-
-Arrays = dict[str, np.ndarray]
-RNG = np.random.default_rng(11)
-# Widths of a layer's input and output.
-LAYERS = {
-    "mid_block.attentions.0.to_q": (12, 12),
-    "mid_block.attentions.0.to_out.0": (12, 12),
-    "down_blocks.1.attentions.2.add_k_proj": (7, 12),
-    "up_blocks.0.attentions.1.to_v": (12, 12),
-}
-RANK = 3
-DOWN = {name: RNG.standard_normal((RANK, n), np.float32) for name, (n, _) in LAYERS.items()}
-UP = {name: RNG.standard_normal((n, RANK), np.float32) for name, (_, n) in LAYERS.items()}
-
-
-class Network(ReplaceableWeights):
-    """Weights in a dict, in one dtype."""
-
-    def __init__(self, weights: Arrays) -> None:
-        super().__init__()
-        self.weights = dict(weights)
-
-    def read_weights(self, names: Any) -> Arrays:
-        absent = [name for name in names if name not in self.weights]
-        if absent:
-            raise KeyError(*absent)
-        return {name: self.weights[name].copy() for name in names}
-
-    def _write_weights(self, values: Any) -> None:
-        for name, array in values.items():
-            self.weights[name] = np.asarray(array, self.weights[name].dtype)
-
-
-def network(dtype: Any = np.float32) -> Network:
-    rng = np.random.default_rng(5)
-    weights = {
-        f"{name}.weight": rng.standard_normal((n_out, n_in)).astype(dtype)
-        for name, (n_in, n_out) in LAYERS.items()
-    }
-    return Network({**weights, "conv_in.weight": rng.standard_normal((4, 3, 3, 3)).astype(dtype)})
-
-
-def processor(name: str) -> tuple[str, str]:
-    block, _, layer = name.removesuffix(".0").rpartition(".")
-    return (
-        f"{block}.processor.{layer}_lora.down.weight",
-        f"{block}.processor.{layer}_lora.up.weight",
-    )
-
-
-FORMS: dict[str, Callable[[str], tuple[str, str]]] = {
-    "processor": processor,
-    "layer": lambda name: (f"{name}.lora.down.weight", f"{name}.lora.up.weight"),
-    "old layer": lambda name: (
-        f"{name.removesuffix('.0')}.lora_linear_layer.down.weight",
-        f"{name.removesuffix('.0')}.lora_linear_layer.up.weight",
-    ),
-    "peft": lambda name: (f"{name}.lora_A.weight", f"{name}.lora_B.weight"),
-    "peft default": lambda name: (
-        f"{name}.lora_A.default.weight",
-        f"{name}.lora_B.default.weight",
-    ),
-}
-
-
-def arrays(form: str = "processor", prefix: str = "") -> Arrays:
-    made = {}
-    for name in LAYERS:
-        down, up = FORMS[form](name)
-        made[prefix + down], made[prefix + up] = DOWN[name], UP[name]
-    return made
-
-
-def save(path: Path, content: Arrays, metadata: dict[str, str] | None = None) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    save_file(content, path, metadata)
-    return path
 
 
 def expected(weights: Arrays, weight: float) -> Arrays:
@@ -111,36 +44,10 @@ def test_every_form_gives_the_same_weights(tmp_path: Path, form: str, prefix: st
     net = network()
     before = dict(net.weights)
     path = save(tmp_path / "a.safetensors", arrays(form, prefix))
-    load_lora({"movq": network(), "unet": net}, path, 0.7)
+    Pipe(movq=network(), unet=net).load_lora_weights(path, weight=0.7)
     for name, array in expected(before, 0.7).items():
         np.testing.assert_allclose(net.weights[name], array, rtol=1e-5, atol=1e-5)
     assert np.array_equal(net.weights["conv_in.weight"], before["conv_in.weight"])
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_taken_out_bit_for_bit_even_several(tmp_path: Path, dtype: Any) -> None:
-    net = network(dtype)
-    before = {name: array.tobytes() for name, array in net.weights.items()}
-    path = save(tmp_path / "a.safetensors", arrays())
-    for weight in (1.0, 1e3, -0.3):
-        load_lora({"unet": net}, path, weight)
-    assert {name: array.tobytes() for name, array in net.weights.items()} != before
-    unload_lora({"unet": net})
-    assert {name: array.tobytes() for name, array in net.weights.items()} == before
-    unload_lora({"unet": net})  # there is nothing left to take out
-    load_lora({"unet": net}, path, 1)
-    unload_lora({"unet": net})
-    assert {name: array.tobytes() for name, array in net.weights.items()} == before
-
-
-def test_several_add_up(tmp_path: Path) -> None:
-    net, twice = network(), network()
-    path = save(tmp_path / "a.safetensors", arrays())
-    load_lora({"unet": net}, path, 0.5)
-    load_lora({"unet": net}, path, 0.25)
-    load_lora({"unet": twice}, path, 0.75)
-    for name, array in twice.weights.items():
-        np.testing.assert_allclose(net.weights[name], array, rtol=1e-5, atol=1e-5)
 
 
 def test_files_without_the_text_projections_and_folders(tmp_path: Path) -> None:
@@ -174,10 +81,6 @@ def test_settings_of_peft_and_diffusers_scale(tmp_path: Path) -> None:
     inside = {"lora_adapter_metadata": json.dumps({f"unet.{k}": v for k, v in settings.items()})}
     path = save(tmp_path / "b.safetensors", arrays("peft", "unet."), inside)
     assert {adapter.scale for adapter in read_lora(path).values()} == {4}
-    settings["rank_pattern"] = {"to_q": 8}
-    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
-    with pytest.raises(CheckpointError, match="of its own for each layer"):
-        read_lora(tmp_path / "adapter_model.safetensors")
     (tmp_path / "adapter_config.json").write_text("[]")
     with pytest.raises(CheckpointError, match="settings that cannot be read"):
         read_lora(tmp_path / "adapter_model.safetensors")
@@ -190,13 +93,18 @@ def test_settings_of_peft_and_diffusers_scale(tmp_path: Path) -> None:
         ({"r": -1}, "r is -1"),
         ({"r": 3.0}, r"r is 3\.0"),
         ({"r": True}, "r is True"),
+        ({"use_dora": True}, "that it is a DoRA"),
+        ({"lora_bias": True}, "an adapter with biases"),
+        ({"rank_pattern": {"(a+)+$": 3}}, "not by regular expressions"),
+        ({"rank_pattern": [1]}, "is list, and is an object"),
+        ({"alpha_pattern": {"to_q": "x"}}, "is a finite number"),
         ({"r": 4}, "has rank 3, and the file's settings say 4"),
         ({"r": None}, "r is None"),
         ({"lora_alpha": "12"}, "lora_alpha is '12'"),
         ({"lora_alpha": True}, "lora_alpha is True"),
-        ({"lora_alpha": float("nan")}, "lora_alpha is nan"),
+        ({"lora_alpha": float("nan")}, "NaN, which is no finite number"),
         ({"lora_alpha": 1e300}, r"lora_alpha is 1e\+300"),
-        ({"lora_alpha": 10**400}, "lora_alpha is 1000"),
+        ({"lora_alpha": 10**400}, "a number of 401 digits"),
         ({"use_rslora": "no"}, "use_rslora is 'no'"),
         ({"unet.r": 2}, "two values of r"),
     ],
@@ -253,7 +161,7 @@ def test_infinite_weights_are_refused(tmp_path: Path) -> None:
     content = {name: array * np.float32(1e30) for name, array in arrays().items()}
     found = read_lora(save(tmp_path / "a.safetensors", content))
     with pytest.raises(CheckpointError, match="gives infinity in "):
-        merged_weights(found, 1, network().read_weights)
+        merged_weights([(found, 1)], network().read_weights)
 
 
 def test_a_lora_of_the_prior_goes_there(tmp_path: Path) -> None:
@@ -264,18 +172,18 @@ def test_a_lora_of_the_prior_goes_there(tmp_path: Path) -> None:
         "transformer_blocks.3.attn1.processor.to_out_lora.up.weight": np.ones((4, 1), np.float32),
     }
     path = save(tmp_path / "a.safetensors", content)
-    load_lora({"unet": network(), "prior_prior": prior}, path, 2)
+    Pipe(unet=network(), prior_prior=prior).load_lora_weights(path, weight=2)
     assert np.array_equal(prior.weights[f"{name}.weight"], np.full((4, 4), 2))
     with pytest.raises(
         CheckpointError, match="is a LoRA for the prior, and this pipeline has unet"
     ):
-        load_lora({"unet": network()}, path, 1)
+        Pipe(unet=network()).load_lora_weights(path)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"text_model.x.weight": np.ones((2, 2))}, r"1 tensors do not belong .*text_model.x"),
+        ({"x.weight": np.ones((2, 2))}, r"1 tensors do not belong .*x.weight"),
         (
             {"mid_block.attentions.0.to_q.lora.down.weight": np.ones((3, 12))},
             "a second mid_block.attentions.0.to_q down",
@@ -299,11 +207,7 @@ def test_a_lora_of_the_prior_goes_there(tmp_path: Path) -> None:
                 "other.processor.to_q_lora.up.weight": np.ones((2, 1)),
                 "other.processor.to_q_lora.down.weight": np.ones((1, 2)),
             },
-            r"changes 1 weights that the unet does not have \(other.to_q.weight\)",
-        ),
-        (
-            {"mid_block.attentions.0.to_q.lora_magnitude_vector": np.ones(12)},
-            "do not belong",
+            r"changes 1 weights that this network does not have \(other.to_q.weight\)",
         ),
     ],
 )
@@ -318,43 +222,96 @@ def test_files_that_do_not_fit_change_nothing(
         if array is not None
     }
     with pytest.raises(CheckpointError, match=said) as caught:
-        load_lora({"unet": net}, save(tmp_path / "a.safetensors", content), 1)
+        Pipe(unet=net).load_lora_weights(save(tmp_path / "a.safetensors", content))
     assert "\n" not in str(caught.value)
     assert all(net.weights[name] is array for name, array in before.items())
 
 
 def test_missing_files_and_wrong_weights(tmp_path: Path) -> None:
-    nets: Any = {"unet": network()}
+    pipe = Pipe(unet=network())
     with pytest.raises(InvalidInputError, match="there is no such file"):
-        load_lora(nets, tmp_path / "none.safetensors", 1)
+        pipe.load_lora_weights(tmp_path / "none.safetensors")
     with pytest.raises(InvalidInputError, match="holds no LoRA"):
-        load_lora(nets, tmp_path, 1)
+        pipe.load_lora_weights(tmp_path)
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(InvalidInputError, match=r"is a .safetensors or .bin file"):
-        load_lora(nets, tmp_path / "a.txt", 1)
+        pipe.load_lora_weights(tmp_path / "a.txt")
     path = save(tmp_path / "a.safetensors", arrays())
     for weight in ("1", None, float("nan")):
         with pytest.raises(InvalidInputError, match="weight"):
-            load_lora(nets, path, weight)
+            pipe.load_lora_weights(path, weight=weight)  # type: ignore[arg-type]
+
+
+def test_ranks_and_alphas_of_single_layers(tmp_path: Path) -> None:
+    """As PEFT stores them: by names, by their ends, with `^` before whole names."""
+    settings = {
+        "r": 2,
+        "lora_alpha": 8,
+        "rank_pattern": {"to_q": RANK, "^mid_block.attentions.0.to_out.0": RANK, r"to_v$": RANK},
+        "alpha_pattern": {"^up_blocks\\.0\\.attentions\\.1\\.to_v": 6},
+    }
+    content = arrays("peft")
+    name = "down_blocks.1.attentions.2.add_k_proj"
+    content[f"{name}.lora_A.weight"] = content[f"{name}.lora_A.weight"][:2]
+    content[f"{name}.lora_B.weight"] = content[f"{name}.lora_B.weight"][:, :2].copy()
+    inside = {"lora_adapter_metadata": json.dumps(settings)}
+    found = read_lora(save(tmp_path / "a.safetensors", content, inside))
+    scales = [found[f"{layer}.weight"].scale for layer in LAYERS]
+    assert scales == [8 / RANK, 8 / RANK, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("lora_unet_down_blocks_1_attentions_0_to_q", "down_blocks.1.attentions.0.to_q"),
+        ("lora_unet_mid_block_attentions_0_to_out_0", "mid_block.attentions.0.to_out.0"),
+        ("lora_unet_up_blocks_2_attentions_1_add_v_proj", "up_blocks.2.attentions.1.add_v_proj"),
+        ("lora_prior_transformer_blocks_7_attn1_to_k", "transformer_blocks.7.attn1.to_k"),
+        (
+            "lora_unet_down_blocks_1_attentions_2_attention_to_out",
+            "down_blocks.1.attentions.2.attention.to_out.0",
+        ),
+        ("lora_unet_add_time_condition_attention_to_v", "add_time_condition.attention.to_v"),
+    ],
+)
+def test_names_of_kohya(name: str, layer: str) -> None:
+    parts = {
+        "down": f"{name}.lora_down.weight",
+        "up": f"{name}.lora_up.weight",
+        "alpha": f"{name}.alpha",
+    }
+    assert LoraNames.sort(parts.values()).layers == {layer: parts}
+
+
+def test_unknown_names_of_kohya() -> None:
+    names = ["lora_unet_conv_in.lora_down.weight", "lora_unet_x_attentions_0_to_q.alpha"]
+    assert LoraNames.sort(names).unknown == names
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mid_block.attentions.0.to_q.lora_magnitude_vector", "is a DoRA"),
+        ("mid_block.attentions.0.to_q.lora_magnitude_vector.default.weight", "is a DoRA"),
+        ("mid_block.attentions.0.to_q.dora_scale", "is a DoRA"),
+        ("mid_block.attentions.0.to_q.lora_B.bias", "has biases"),
+        ("mid_block.attentions.0.to_q.lora_B.default_0.bias", "has biases"),
+        ("mid_block.attentions.0.to_q.lora.up.bias", "has biases"),
+        ("text_encoder.layers.0.q_proj.lora_A.weight", "changes the text encoder too"),
+        ("lora_te1_text_model_encoder_layers_0.lora_down.weight", "changes the text encoder"),
+        ("mid_block.attentions.0.to_q.hada_w1_a", "is a LoHa"),
+        ("mid.processor.to_k_custom_diffusion.weight", "is Custom Diffusion"),
+    ],
+)
+def test_what_no_product_of_two_matrices_can_hold(tmp_path: Path, name: str, said: str) -> None:
+    content = arrays("peft") | {name: np.ones((2, 2), np.float32)}
+    with pytest.raises(CheckpointError, match=f"{said}.*{name}"):
+        read_lora(save(tmp_path / "a.safetensors", content))
 
 
 def test_convolutions_merge_too() -> None:
-    from kandinsky_core.checkpoints.lora import Adapter
-
     weight = np.zeros((5, 4, 3, 3), np.float32)
     down = RNG.standard_normal((2, 4, 3, 3), np.float32)
     up = RNG.standard_normal((5, 2, 1, 1), np.float32)
-    merged = merged_weights({"w": Adapter(down, up, 0.5)}, 2, lambda _: {"w": weight})["w"]
+    merged = merged_weights([({"w": Adapter(down, up, 0.5)}, 2)], lambda _: {"w": weight})["w"]
     np.testing.assert_allclose(merged, np.einsum("or,rihw->oihw", up[..., 0, 0], down), rtol=1e-5)
-
-
-def test_words_of_the_command_line(tmp_path: Path) -> None:
-    odd = tmp_path / "a:3"
-    odd.touch()
-    assert lora_words(None) == []
-    assert lora_words("a.safetensors") == [("a.safetensors", 1)]
-    assert lora_words("a:0.5,b , c:-2") == [("a", 0.5), ("b", 1), ("c", -2)]
-    assert lora_words(str(odd)) == [(str(odd), 1)]
-    for text in ("a:b", "", ":1", "a,,b"):
-        with pytest.raises(InvalidInputError, match="--lora"):
-            lora_words(text)

@@ -148,7 +148,7 @@ def test_loras(tmp_path: Path, damaged: str) -> None:
             name: np.zeros((len(adapter.up), *adapter.down.shape[1:]), np.float32)
             for name, adapter in found.items()
         }
-        merged = merged_weights(found, 1, lambda _: zeros)
+        merged = merged_weights([(found, 1)], lambda _: zeros)
         assert all(np.isfinite(values).all() for values in merged.values())
 
     read_or_refused(read, range(200))
