@@ -11,7 +11,11 @@ from dataclasses import replace
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.pipelines.kandinsky2_2.two_halves import find_prior
+from kandinsky_core.pipelines.kandinsky2_2.two_halves import (
+    PRIOR_PREFIX,
+    find_prior,
+    holds_prior,
+)
 from kandinsky_core.schedulers import Scheduler, scheduler_by_name, scheduler_from_config
 
 __all__ = ["check_prior_steps", "check_steps"]
@@ -51,13 +55,16 @@ def check_prior_steps(options: argparse.Namespace, decoder: OpenedModel, part: s
     steps = getattr(options, "prior_steps", None)
     if steps is None:
         return
+    if options.prior is None and holds_prior(decoder.checkpoint):
+        _check("--prior-steps", steps, _scheduler_of(decoder, f"{PRIOR_PREFIX}scheduler"))
+        return
     hub = replace(HubOptions.among(vars(options)), revision=options.prior_revision)
     prior = options.prior or find_prior(decoder.checkpoint, part)
     _check("--prior-steps", steps, _scheduler_of(decoder.beside(prior, "prior", hub)))
 
 
-def _scheduler_of(model: OpenedModel) -> Scheduler:
-    return scheduler_from_config(model.components(["scheduler"])["scheduler"].config)
+def _scheduler_of(model: OpenedModel, name: str = "scheduler") -> Scheduler:
+    return scheduler_from_config(model.components([name])[name].config)
 
 
 def _check(flag: str, steps: int, scheduler: Scheduler) -> None:

@@ -178,7 +178,8 @@ class _Reader:
 
     def __call__(self, name: str) -> Array:
         if name not in self._held:
-            names, size = [], 0
+            names: list[str] = []
+            size = 0
             while self._left and (not names or size < _BATCH):
                 names.append(self._left.pop())
                 size += spec_size(self._specs[names[-1]])

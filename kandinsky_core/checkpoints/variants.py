@@ -43,9 +43,9 @@ def without_variant(
     if found:
         variant = next(iter(wanted.values())).variant
         logger.warning(
-            "%s without weights for variant %r: the weights for no variant are loaded (%s has them)",
-            " and ".join(found),
+            "no weights for variant %r in %s: those for no variant are loaded (%s has the variant)",
             variant,
+            " and ".join(found),
             " and ".join(sorted(having)),
         )
     return found

@@ -91,7 +91,7 @@ def write_shards(
         order = file_order(specs)
         write_safetensors(folder / f"{stem}{infix}.safetensors", specs, read(order), _METADATA)
         return
-    homes = {}
+    homes: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
         file = f"{stem}{infix}-{number:05}-of-{len(shards):05}.safetensors"
         part = {name: specs[name] for name in names}

@@ -53,7 +53,8 @@ class ClipTokenizer(SavedTokenizer, TokenizerCalls):
         model_max_length: Length L of every row, 77 in the published models.
     """
 
-    class_name: ClassVar[str] = "CLIPTokenizer"
+    slow_class: ClassVar[str] = "CLIPTokenizer"
+    slow_file: ClassVar[str] = "vocab.json"
     part: ClassVar[str] = "prior"
 
     def __init__(

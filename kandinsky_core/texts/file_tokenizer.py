@@ -120,7 +120,8 @@ class XLMRobertaTokenizer(FileTokenizer):
 
     # The decoder was trained with rows of this length; the tokenizer's own limit is 512.
     LENGTH = 77
-    class_name: ClassVar[str] = "XLMRobertaTokenizerFast"
+    slow_class: ClassVar[str] = "XLMRobertaTokenizer"
+    slow_file: ClassVar[str] = "sentencepiece.bpe.model"
 
     @classmethod
     def _read_folder(cls, folder: Path) -> Self:

@@ -33,13 +33,21 @@ class SavedTokenizer:
     """Base of the tokenizers that are read from transformers' files.
 
     Attributes:
-        class_name: The class that `model_index.json` names.
+        slow_class: transformers' class without `Fast`.
+        slow_file: The file that this class reads, where `tokenizer.json` is the other one's.
         part: The half of an embedded model that has the tokenizer.
     """
 
-    class_name: ClassVar[str]
+    slow_class: ClassVar[str]
+    slow_file: ClassVar[str]
     part: ClassVar[str] = "decoder"
     _source: Mapping[Path, FileIdentity | None] | None = None
+
+    @property
+    def class_name(self) -> str:
+        """The class that `model_index.json` names: one that can read the files that there are."""
+        slow = any(path.name == self.slow_file for path in self._source or ())
+        return self.slow_class if slow else f"{self.slow_class}Fast"
 
     @classmethod
     @abstractmethod
@@ -61,7 +69,17 @@ class SavedTokenizer:
             ModelNotFoundError: There is no such folder, or the hub cannot deliver it.
             CheckpointError: Files are missing or damaged.
         """
-        folder = resolve_component(model, subfolder, cls.part, HubOptions.among(options))
+        return cls.in_folder(
+            resolve_component(model, subfolder, cls.part, HubOptions.among(options))
+        )
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Self:
+        """Read a tokenizer from a folder that has been found.
+
+        Raises:
+            CheckpointError: Files are missing or damaged.
+        """
         made = cls._read_folder(folder)
         files = [path for name in _FILES if (path := inside(folder, name)).exists()]
         made._source = {path: file_identity(path) for path in files}

@@ -36,7 +36,8 @@ _PADDING = "<pad>"
 class T5Tokenizer(FileTokenizer):
     """The tokenizer of Kandinsky 3; source: transformers' T5Tokenizer and T5TokenizerFast."""
 
-    class_name: ClassVar[str] = "T5Tokenizer"
+    slow_class: ClassVar[str] = "T5Tokenizer"
+    slow_file: ClassVar[str] = "spiece.model"
     LENGTH = 128  # every Kandinsky 3 reads rows of this length; T5's own limit is 512
 
     @classmethod

@@ -45,7 +45,16 @@ ALLOWED = {
 }
 # The rooms of core from the ground up; what lies beside them is listed by file.
 FLOORS = (
-    ("errors", "terminal", "budgets", "files", "arrays", "public_names", "foreign_names"),
+    (
+        "errors",
+        "terminal",
+        "budgets",
+        "files",
+        "staging",
+        "arrays",
+        "public_names",
+        "foreign_names",
+    ),
     ("models",),
     ("validation", "configs"),
     ("seam",),

@@ -27,9 +27,10 @@ from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.prompts import Prompts
 
-__all__ = ["CombinedPipeline", "CombinedRequest", "find_prior"]
+__all__ = ["PRIOR_PREFIX", "CombinedPipeline", "CombinedRequest", "find_prior", "holds_prior"]
 
-_PRIOR_PREFIX = "prior_"
+PRIOR_PREFIX = "prior_"
+"""How the names of the prior's components begin in a combined pipeline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +66,16 @@ class CombinedPipeline(DiffusionPipeline):
         super().__init_subclass__()
         cls.component_names = (
             *cls.decoder_class.component_names,
-            *(_PRIOR_PREFIX + name for name in KandinskyV22PriorPipeline.component_names),
+            *(PRIOR_PREFIX + name for name in KandinskyV22PriorPipeline.component_names),
         )
 
     def __init__(self, **components: Any) -> None:
-        of_prior = {name for name in components if name.startswith(_PRIOR_PREFIX)}
+        of_prior = {name for name in components if name.startswith(PRIOR_PREFIX)}
         self.decoder_pipe = self.decoder_class(
             **{name: components[name] for name in components if name not in of_prior}
         )
         self.prior_pipe = KandinskyV22PriorPipeline(
-            **{name.removeprefix(_PRIOR_PREFIX): components[name] for name in of_prior}
+            **{name.removeprefix(PRIOR_PREFIX): components[name] for name in of_prior}
         )
         super().__init__()
         self._check_halves()
@@ -113,15 +114,15 @@ class CombinedPipeline(DiffusionPipeline):
             super().__setattr__(name, value)
 
     def _home(self, name: str) -> tuple[DiffusionPipeline, str]:
-        if name.startswith(_PRIOR_PREFIX):
-            return self.prior_pipe, name.removeprefix(_PRIOR_PREFIX)
+        if name.startswith(PRIOR_PREFIX):
+            return self.prior_pipe, name.removeprefix(PRIOR_PREFIX)
         return self.decoder_pipe, name
 
     @classmethod
     def check_configs(cls, configs: Mapping[str, Any]) -> None:
         """Refuse networks that do not fit the task; see `DiffusionPipeline.check_configs`."""
         cls.decoder_class.check_configs(
-            {name: config for name, config in configs.items() if not name.startswith(_PRIOR_PREFIX)}
+            {name: config for name, config in configs.items() if not name.startswith(PRIOR_PREFIX)}
         )
 
     @classmethod
@@ -183,13 +184,13 @@ class CombinedPipeline(DiffusionPipeline):
         """
         options = known_options(options)
         of_decoder = OpenedModel.of(model, cls.decoder_class.part, HubOptions.among(options))
-        if prior is None and _PRIOR_PREFIX + "prior" in of_decoder.checkpoint.components:
+        if prior is None and holds_prior(of_decoder.checkpoint):
             return super().from_pretrained(of_decoder, backend=backend, mesh=mesh, **options)
         ready = {name: options.pop(name) for name in cls.component_names if name in options}
         prior_ready = {
-            name.removeprefix(_PRIOR_PREFIX): component
+            name.removeprefix(PRIOR_PREFIX): component
             for name, component in ready.items()
-            if name.startswith(_PRIOR_PREFIX)
+            if name.startswith(PRIOR_PREFIX)
         }
         decoder_ready = {
             name: ready[name] for name in cls.decoder_class.component_names if name in ready
@@ -209,13 +210,13 @@ class CombinedPipeline(DiffusionPipeline):
         require_room_for_halves(
             chosen,
             Half(cls.decoder_class, of_decoder, options, decoder_ready),
-            Half(KandinskyV22PriorPipeline, of_prior, shared, prior_ready, _PRIOR_PREFIX),
+            Half(KandinskyV22PriorPipeline, of_prior, shared, prior_ready, PRIOR_PREFIX),
         )
         decoder = cls.decoder_class.from_pretrained(of_decoder, **options, **decoder_ready)
         first = KandinskyV22PriorPipeline.from_pretrained(of_prior, **shared, **prior_ready)
         pipeline = cls(
             **decoder.components,
-            **{_PRIOR_PREFIX + name: value for name, value in first.components.items()},
+            **{PRIOR_PREFIX + name: value for name, value in first.components.items()},
         )
         named = {"prior": prior and of_prior.name, "prior_revision": prior_revision}
         names = {name: str(value) for name, value in named.items() if value is not None}
@@ -333,6 +334,11 @@ def _texts(request: CombinedRequest) -> list[dict[str, str | None]]:
     ]
 
 
+def holds_prior(model: Checkpoint) -> bool:
+    """Tell whether one folder has both halves, as a combined pipeline is saved."""
+    return f"{PRIOR_PREFIX}prior" in model.components
+
+
 def find_prior(decoder: Checkpoint, part: str) -> str:
     """Return the name of the prior that belongs to a decoder.
 
@@ -348,6 +354,11 @@ def find_prior(decoder: Checkpoint, part: str) -> str:
     found = connected_prior(folder)
     if found is None and folder.name == part and both.is_file():
         found = str(both.parent)
+    if found is None and holds_prior(decoder):
+        raise ModelNotFoundError(
+            f"{decoder.name} holds both halves in one folder, and they are wanted apart here: "
+            "give the folder of a prior with prior="
+        )
     if found is None:
         raise ModelNotFoundError(
             f"{decoder.name} names no prior (a `prior:` entry in its README.md): "

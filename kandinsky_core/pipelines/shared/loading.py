@@ -146,7 +146,7 @@ def _on_demand(
 def _light(source: Component) -> Any:
     """Load a component that has no weights."""
     if source.class_name in _TOKENIZERS:
-        return _TOKENIZERS[source.class_name].from_pretrained(source.folder)
+        return _TOKENIZERS[source.class_name].in_folder(source.folder)
     if source.class_name.endswith("Scheduler"):
         return scheduler_from_config(source.config)
     if source.name.endswith("image_processor"):

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class SavesPipelines:
-    """Base of pipelines that can be saved: each component saves itself into a folder of its name."""
+    """Base of pipelines that can be saved: each component saves itself in a folder of its name."""
 
     if TYPE_CHECKING:
         origin: dict[str, str]
@@ -106,7 +106,7 @@ def _library_and_class(name: str, part: Any) -> list[str | None]:
         raise InvalidInputError(
             f"the component {name!r} is a {type(part).__name__}, which cannot be saved{hint}"
         )
-    if class_name in NETWORKS:
+    if isinstance(class_name, str) and class_name in NETWORKS:
         return [NETWORKS[class_name].library, class_name]
     return ["transformers", getattr(part, "class_name", type(part).__name__)]
 
