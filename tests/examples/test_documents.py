@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -102,7 +103,7 @@ def test_samples_run(
     picture, mask = Image.new("RGB", (SIDE, SIDE), "red"), Image.new("L", (SIDE, SIDE))
     mask.paste(255, (8, 8, 40, 40))
     names: dict[str, Any] = {"__name__": "__main__", "DEPTH_MODEL": str(depth_model)}
-    names |= {"IMAGE": picture, "MASK": mask, "mask": mask}
+    names |= {"IMAGE": picture, "MASK": mask, "MASK_ARRAY": np.asarray(mask) / 255, "mask": mask}
     for sample in thread.samples:
         code = changed(document, sample, thread.tab, {"pictures": pictures})
         where = f"{document}:{sample.line}"

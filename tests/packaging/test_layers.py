@@ -56,7 +56,7 @@ FLOORS = (
         "foreign_names",
     ),
     ("models",),
-    ("validation", "configs"),
+    ("validation", "configs", "callbacks"),
     ("seam",),
     ("checkpoints", "pictures"),
     ("image_processor", "schedulers", "texts", "memory"),

@@ -108,7 +108,7 @@ class KandinskyImg2ImgCombinedPipeline(_ReadsPrompt, KandinskyV22Img2ImgCombined
             seed=seed,
         )
 
-    __call__ = prepared_call(prepare)
+    __call__ = prepared_call(prepare)  # type: ignore[assignment]
 
 
 class KandinskyInpaintCombinedPipeline(_ReadsPrompt, KandinskyV22InpaintCombinedPipeline):
@@ -175,4 +175,4 @@ class KandinskyInpaintCombinedPipeline(_ReadsPrompt, KandinskyV22InpaintCombined
             seed=seed,
         )
 
-    __call__ = prepared_call(prepare)
+    __call__ = prepared_call(prepare)  # type: ignore[assignment]

@@ -144,7 +144,8 @@ class CombinedPipeline(DiffusionPipeline):
     @property
     def _loop_owner(self) -> CallState:
         """See `CallState`; diffusers' combined pipelines show no state."""
-        return self.decoder_pipe
+        decoder: CallState = self.decoder_pipe
+        return decoder
 
     @property
     def origin(self) -> dict[str, str]:

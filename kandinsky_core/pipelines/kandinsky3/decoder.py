@@ -152,8 +152,9 @@ class Kandinsky3Decoder(DecoderPipeline):
     @property
     def _text_width(self) -> int:
         """Width of the text encoder's states, also where the UNet that reads them is left out."""
-        if self.unet is not None:
-            return int(self.unet.config.encoder_hid_dim)
+        unet: Denoiser | None = self.unet
+        if unet is not None:
+            return int(unet.config.encoder_hid_dim)
         if self.text_encoder is None:
             raise InvalidInputError(
                 "this pipeline has neither UNet nor text encoder: load it with one of them"

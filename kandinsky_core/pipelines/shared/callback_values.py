@@ -114,17 +114,18 @@ class LoopValues:
                 lacks the unconditional rows that guidance needs.
         """
         fitted = {name: self._fitted(name, guided) for name in self.arrays}
-        after = dict(fitted)
+        after: dict[str, Array | None] = dict(fitted)
         for name, value in changed.items():
             if name in self._unconditional:
                 self._keep_unconditional(who, name, value)
                 continue
             view, array = self._view(name), self._checked(who, name, value, guided)
-            before = after[view.array]
-            if before is None or not np.array_equal(view.of(before), array):
-                after[view.array] = array if before is None else view.put(before, array)
-        for name, array in after.items():
-            if array is None:
+            before, now = fitted[view.array], after[view.array]
+            if before is not None and np.array_equal(view.of(before), array):
+                continue  # one array has several names: only those that were changed count
+            after[view.array] = array if now is None else view.put(now, array)
+        for name, rows in after.items():
+            if rows is None:
                 shape = self._shape(self.arrays[name].shape, guided)
                 raise InvalidInputError(
                     f"{who} switched guidance on: return {name} of shape {shape} too, the "

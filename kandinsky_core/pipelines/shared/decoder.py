@@ -109,9 +109,15 @@ class DecoderPipeline(DiffusionPipeline):
         """Check the part of a request that needs neither embeddings nor pictures.
 
         Raises:
-            InvalidInputError: An argument is of the wrong kind or range.
+            InvalidInputError: An argument is of the wrong kind or range, or a network was left out.
             DeviceMemoryError: One picture of this size is too large for the device.
         """
+        left_out = [name for name in ("unet", "movq") if getattr(self, name) is None]
+        if left_out:
+            raise InvalidInputError(
+                f"this pipeline has no {' and no '.join(left_out)}, so it makes no pictures: load "
+                "it without leaving them out"
+            )
         height = positive_int("height", self.default_size if height is None else height)
         width = positive_int("width", self.default_size if width is None else width)
         steps = positive_int("num_inference_steps", num_inference_steps)
