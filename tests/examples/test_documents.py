@@ -19,12 +19,12 @@ from PIL import Image
 pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-from tests.examples.document_changes import GUIDE, MENDED, PAGES, changed  # noqa: E402
-from tests.examples.small_hub import publish, save_depth_model, save_models  # noqa: E402
-from tests.support.backends import BACKENDS  # noqa: E402
-from tests.support.documents import Thread, samples, threads  # noqa: E402
-from tests.support.fake_hub import FakeHub  # noqa: E402
-from tests.support.picture_server import PictureServer  # noqa: E402
+from tests.examples.document_changes import MENDED, PAGES, changed
+from tests.examples.small_hub import publish, save_depth_model, save_models
+from tests.support.backends import BACKENDS
+from tests.support.documents import Thread, samples, threads
+from tests.support.fake_hub import FakeHub
+from tests.support.picture_server import PictureServer
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("KANDINSKY_SEED_DOCUMENTS") or ROOT.parent / "shared" / "seeds")

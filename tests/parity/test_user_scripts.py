@@ -61,7 +61,7 @@ def test_script(
 ) -> None:
     monkeypatch.setenv("KANDINSKY_BACKEND", backend)
     words = [str(random_root), str(tmp_path / "{}")]
-    compare(script, words, monkeypatch, allowed("picture"))
+    compare(script, words, monkeypatch, allowed("user script"))
 
 
 def save_lora(path: Path, unet: Any, seed: int) -> None:
@@ -89,4 +89,4 @@ def test_lora_script(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "loras").mkdir()
     for seed, name in enumerate(("first", "second")):
         save_lora(tmp_path / "loras" / f"{name}.safetensors", unet, seed)
-    compare("lora", [str(tmp_path), str(tmp_path / "loras")], monkeypatch, allowed("3 picture"))
+    compare("lora", [str(tmp_path), str(tmp_path / "loras")], monkeypatch, allowed("user script"))

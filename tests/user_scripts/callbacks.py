@@ -106,9 +106,7 @@ pictures = {
     "other embeds": picture(
         callback_on_step_end=other_embeds, callback_on_step_end_tensor_inputs=["image_embeds"]
     ),
-    "nudged": picture(
-        callback_on_step_end=nudge, callback_on_step_end_tensor_inputs=["latents"]
-    ),
+    "nudged": picture(callback_on_step_end=nudge, callback_on_step_end_tensor_inputs=["latents"]),
     "previewed": picture(callback_on_step_end=preview),
     "old": picture(callback=old, callback_steps=2),
 }

@@ -6,6 +6,7 @@ LIBRARY=diffusers python memory.py MODELS FOLDER
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import torch
 
@@ -52,7 +53,7 @@ start = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
 pictures["from a picture"] = picture(second, image=start, strength=0.5)
 
 pipe.save_pretrained(folder, safe_serialization=True)
-facts["saved"] = sorted(name for name in os.listdir(folder) if "." not in name)
+facts["saved"] = sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
 again = library.KandinskyV22Pipeline.from_pretrained(folder)
 pictures["saved and loaded"] = picture(again)
 named = library.DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)

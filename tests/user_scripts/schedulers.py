@@ -56,7 +56,7 @@ for name in ("DDPMScheduler", "DDIMScheduler"):
     pipe.scheduler = made
     pictures[name] = picture()
 
-settings = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="linear")
+settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
 for name, more in {
     "DDIMScheduler": {"clip_sample": False},
     "DPMSolverMultistepScheduler": {"use_karras_sigmas": True},

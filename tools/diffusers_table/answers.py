@@ -9,14 +9,10 @@ from itertools import groupby
 from kandinsky_core.foreign_names import accepted_names, refused_names
 from tools.diffusers_table.libraries import public_names
 
-__all__ = ["HERE", "NO_OP", "REFUSED", "Answer", "Row", "StaleReasonError", "answers_of", "grouped"]
+__all__ = ["HERE", "NO_OP", "REFUSED", "Answer", "Row", "answers_of", "grouped"]
 
 HERE, NO_OP, REFUSED = "here", "no-op", "refused"
 _ORDER = (HERE, NO_OP, REFUSED)
-
-
-class StaleReasonError(ValueError):
-    """A reason is given for what this library has by now."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +50,8 @@ def answers_of(kind: type, names: Set[str], reasons: Mapping[str, str]) -> dict[
         kind: The class.
         names: The names that diffusers' class has.
         reasons: Why names are refused of which no table of the library speaks.
-
-    Raises:
-        StaleReasonError: A reason is given for a name that the class has.
     """
     own, accepted, refused = public_names(kind), accepted_names(kind), refused_names(kind)
-    stale = sorted(set(reasons) & (own | set(accepted) | set(refused)))
-    if stale:
-        raise StaleReasonError(f"{kind.__name__} answers {', '.join(stale)} itself by now")
     found = {}
     for name in names:
         if name in accepted:

@@ -47,12 +47,8 @@ def named(owners: Set[str], everyone: Set[str]) -> str:
 
 
 def scheduler_names() -> list[str]:
-    """Return diffusers' scheduler classes but for those of Flax, which it removes itself."""
-    return [
-        name
-        for name in dir(diffusers)
-        if name.endswith("Scheduler") and not name.startswith(("Flax", "OnnxStable"))
-    ]
+    """Return the names of diffusers' scheduler classes."""
+    return [name for name in dir(diffusers) if name.endswith("Scheduler")]
 
 
 def network_class(name: str) -> tuple[type, ...]:
@@ -62,5 +58,5 @@ def network_class(name: str) -> tuple[type, ...]:
     """
     from kandinsky_jax.backend import CLASSES
 
-    loaded: Any = next(made for config, (_, made) in CLASSES.items() if config.CLASS_NAME == name)
+    loaded: Any = next(made for config, (_, made) in CLASSES.items() if name == config.CLASS_NAME)
     return getattr(kandinsky_core, name), loaded

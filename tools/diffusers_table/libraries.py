@@ -12,8 +12,8 @@ from typing import Any
 
 __all__ = ["keyword_names", "parameters", "public_names"]
 
-# An argument that is taken out of `**kwargs`.
-_POPPED = re.compile(r"kwargs\.(?:pop|get)\(\s*\"(\w+)\"")
+# An argument that is taken out of `**kwargs`, which this library calls options.
+_POPPED = re.compile(r"(?:kwargs|options)\.(?:pop|get)\(\s*\"(\w+)\"")
 
 
 def public_names(kind: type) -> set[str]:

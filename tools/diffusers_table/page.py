@@ -15,7 +15,7 @@ _HEADER = ("diffusers' name", "of", "here", "why, and what to do instead")
 
 def page(made: Iterable[Section]) -> str:
     """Return all tables; names that nothing accounts for are marked with `?`."""
-    return "\n".join(f"\n### {each.title}\n\n{_table(each.rows)}" for each in made) + "\n"
+    return "".join(f"\n### {each.title}\n\n{_table(each.rows)}" for each in made) + "\n"
 
 
 def unaccounted(made: Iterable[Section]) -> list[str]:

@@ -12,7 +12,12 @@ import diffusers
 import torch
 
 import kandinsky_core
-from kandinsky_core.pipelines.shared.foreign_options import ACCEPTED_OPTIONS, REFUSED_OPTIONS
+from kandinsky_core.pipelines.shared.foreign_options import (
+    ACCEPTED_OPTIONS,
+    REFUSED_OPTIONS,
+    known_options,
+)
+from kandinsky_core.schedulers.refused import REFUSED_SCHEDULERS
 from tools.diffusers_table import reasons
 from tools.diffusers_table.answers import HERE, NO_OP, REFUSED, Answer, Row, answers_of, grouped
 from tools.diffusers_table.classes import (
@@ -96,7 +101,8 @@ def _call_arguments() -> Answers:
     for kind in PIPELINES:
         theirs = getattr(diffusers, kind).__call__
         there, here = parameters(theirs), parameters(getattr(kandinsky_core, kind).__call__)
-        answers = {name: Answer(HERE, _differs(there[name], here[name])) for name in there if name in here}
+        both = [name for name in there if name in here]
+        answers = {name: Answer(HERE, _differs(there[name], here[name])) for name in both}
         old = keyword_names(theirs) - set(there)
         answers |= {name: Answer(HERE) for name in old & set(here)}
         missing = (set(there) | old) - set(here)
@@ -131,14 +137,19 @@ def _loading_arguments() -> Answers:
         "pipelines": _loading(kandinsky_core.DiffusionPipeline, pipelines | auto, REFUSED_OPTIONS),
         "networks": _loading(kandinsky_core.UNet2DConditionModel, networks, {}),
         "schedulers": _loading(
-            kandinsky_core.DDPMScheduler, set(parameters(diffusers.SchedulerMixin.from_pretrained)), {}
+            kandinsky_core.DDPMScheduler,
+            parameters(diffusers.SchedulerMixin.from_pretrained),
+            {},
         ),
     }
 
 
-def _loading(kind: type[Any], names: Iterable[str], refused: Mapping[str, str]) -> dict[str, Answer]:
-    here = parameters(kind.from_pretrained)
-    found = {}
+def _loading(
+    kind: type[Any], names: Iterable[str], refused: Mapping[str, str]
+) -> dict[str, Answer]:
+    here = set(parameters(kind.from_pretrained))
+    here |= keyword_names(known_options) if refused else set()
+    found: dict[str, Answer] = {}
     for name in set(names) - {"pretrained_model_name_or_path", "pretrained_model_or_path"}:
         if name in refused:
             found[name] = Answer(REFUSED, refused[name])
@@ -151,7 +162,7 @@ def _loading(kind: type[Any], names: Iterable[str], refused: Mapping[str, str]) 
 
 def _schedulers() -> dict[str, Answer]:
     return {
-        name: Answer(HERE) if hasattr(kandinsky_core, name) else _refused(reasons.SCHEDULERS, name)
+        name: Answer(HERE) if hasattr(kandinsky_core, name) else _refused(REFUSED_SCHEDULERS, name)
         for name in scheduler_names()
     }
 
