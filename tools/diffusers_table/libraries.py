@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 __all__ = ["keyword_names", "parameters", "public_names"]
@@ -41,12 +42,13 @@ def keyword_names(*functions: Any) -> set[str]:
     return {name for each in functions for name in _POPPED.findall(inspect.getsource(each))}
 
 
-def _assigned(kind: type) -> set[str]:
+@cache
+def _assigned(kind: type) -> frozenset[str]:
     """Return what the methods of a class assign to `self`."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     except (OSError, TypeError):  # a class that is built in
-        return set()
+        return frozenset()
     stored = (
         node.attr
         for node in ast.walk(tree)
@@ -55,7 +57,7 @@ def _assigned(kind: type) -> set[str]:
         and isinstance(node.value, ast.Name)
         and node.value.id == "self"
     )
-    return set(_public(stored))
+    return frozenset(_public(stored))
 
 
 def _public(names: Iterable[str]) -> Iterable[str]:
