@@ -10,6 +10,7 @@ import numpy as np
 
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.foreign_names import NoOp
 from kandinsky_core.seam.networks import Tiling
 
 __all__ = ["TiledAutoencoder"]
@@ -22,6 +23,8 @@ class TiledAutoencoder:
         tiling: How pictures larger than a tile are divided; None converts them whole.
     """
 
+    enable_slicing = NoOp("pictures are converted together; enable_tiling saves memory")
+    disable_slicing = NoOp("slicing is never on")
     config: Any
     tiling: Tiling | None = None
 

@@ -27,6 +27,7 @@ from kandinsky_core.pipelines.kandinsky3.image_to_image import Kandinsky3Img2Img
 from kandinsky_core.pipelines.kandinsky3.inpainting import Kandinsky3InpaintPipeline
 from kandinsky_core.pipelines.kandinsky3.text_to_image import Kandinsky3Pipeline
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
+from kandinsky_core.pipelines.shared.foreign_options import model_by_name
 
 __all__ = [
     "AutoPipelineForImage2Image",
@@ -67,6 +68,7 @@ class _AutoPipeline:
         )
 
     @classmethod
+    @model_by_name
     def from_pretrained(cls, model: str | Path | OpenedModel, **options: Any) -> Any:
         """Load the pipeline that does this task with a checkpoint.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,8 +28,13 @@ class NetworkCalls(NetworkNames):
     Attributes:
         training: Always False, as networks are not trained here.
         is_gradient_checkpointing: Always False.
+        config_name: The file that holds a network's config.
+        has_compatibles: Always False, as in diffusers.
     """
 
+    config: Any
+    config_name = "config.json"
+    has_compatibles = False
     training = False
     is_gradient_checkpointing = False
 
@@ -45,6 +51,10 @@ class NetworkCalls(NetworkNames):
     @abstractmethod
     def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights in place."""
+
+    @abstractmethod
+    def offload(self) -> None:
+        """See `kandinsky_core.seam.networks.Network.offload`."""
 
     @abstractmethod
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -127,6 +137,21 @@ class NetworkCalls(NetworkNames):
                 f"here; allowed, without an effect: {', '.join(PROCESSORS)}"
             )
         logger.info("set_attn_processor changes nothing: the backend chooses how it is computed")
+
+    def enable_group_offload(self, onload_device: Any, *args: Any, **options: Any) -> None:
+        """Keep the weights on the host, and on the device only while the network runs.
+
+        Args:
+            onload_device: The device that the network runs on.
+            *args: Further arguments of diffusers' method, which change nothing here.
+            **options: Further arguments of diffusers' method, which change nothing here.
+        """
+        logger.info("enable_group_offload: the whole network is moved, not groups of layers")
+        self.to(onload_device).offload()
+
+    def to_json_string(self) -> str:
+        """Return the config as the text of a `config.json`."""
+        return json.dumps(self.config.to_dict(), indent=2, sort_keys=True) + "\n"
 
     def named_parameters(self) -> Iterator[tuple[str, Weight]]:
         """Yield PyTorch's name of each weight, and the weight; no values are read."""

@@ -35,7 +35,8 @@ _NO_TRAINING = "networks are not trained here"
 @refuses(
     "diffusers builds its objects with this from a config file",
     "read `config`, or load the folder with from_pretrained",
-    "extract_init_dict from_config get_config_dict ignore_for_config register_for_auto_class",
+    "extract_init_dict from_config get_config_dict ignore_for_config load_config "
+    "register_for_auto_class register_to_config save_config to_json_file",
 )
 class NetworkNames(ForeignNames):
     """Names that scripts written for diffusers use on networks."""
@@ -80,9 +81,13 @@ class NetworkNames(ForeignNames):
     from_single_file = Refused(
         "diffusers reads no Kandinsky from one file", "load a folder or a hub id: from_pretrained"
     )
+    forward = Refused("a network here is called, or a pipeline calls it", "call the pipeline")
     load_state_dict = Refused(
         "weights come from files, or for a while from a LoRA",
         "call from_pretrained, or update_weights with arrays by PyTorch's names",
+    )
+    post_process_latents = Refused(
+        "what a prior pipeline returns is scaled already", "call the prior pipeline"
     )
     push_to_hub = Refused(
         "this library writes nothing to a hub",

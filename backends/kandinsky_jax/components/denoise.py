@@ -13,6 +13,7 @@ from flax import nnx
 from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_core.seam.denoiser_calls import DenoiserCalls
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_jax.components.network import JaxNetwork, to_channels_last
 from kandinsky_jax.components.tiled_form import tiled_form, tiles_gain_in, tiling_program
@@ -30,7 +31,7 @@ _FUNCTIONS = ArrayFunctions(
 )
 
 
-class JaxDenoiser(JaxNetwork):
+class JaxDenoiser(DenoiserCalls, JaxNetwork):
     """A network that runs in a denoising loop, by compiled programs.
 
     Its `prepare` takes the conditioning; a call takes sample and timestep.
@@ -80,6 +81,12 @@ class JaxDenoiser(JaxNetwork):
     ) -> JaxRun:
         """See `kandinsky_core.seam.networks.Denoiser.begin`."""
         return JaxRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def output(
+        self, sample: FloatArray, timestep: float, conditioning: Mapping[str, Array]
+    ) -> FloatArray:
+        """See `kandinsky_core.seam.denoiser_calls.DenoiserCalls.output`."""
+        return self.begin(sample, conditioning, 1.0).output(timestep)
 
     def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:
         """Return conditioning as arrays, in shapes that need as few programs as possible."""
@@ -142,6 +149,21 @@ class JaxDenoiser(JaxNetwork):
 
             label = self._label("guided step" if guided else "step")
             self._programs[key] = Program(label, run, self._log, donate=(1, 2), shared=(4, 5, 6))
+        return self._programs[key]
+
+    def output_program(self) -> Program:
+        """Return the program of the network alone; its output is float32, channels last."""
+        form = self.tiled()
+        key = ("output", form is None)
+        if key not in self._programs:
+            graph, dtype = self._graph if form is None else form[0], jax_dtype(self.dtype)
+
+            def run(weights: Any, sample: Any, timestep: Any, prepared: Any) -> Any:
+                network: Any = nnx.merge(graph, weights)
+                times = jnp.broadcast_to(timestep, sample.shape[:1])
+                return network(sample.astype(dtype), times, prepared).astype(jnp.float32)
+
+            self._programs[key] = Program(self._label("output"), run, self._log, shared=(2,))
         return self._programs[key]
 
     def _label(self, name: str) -> str:
@@ -229,6 +251,14 @@ class JaxRun:
         with at_work(self._denoiser.device):
             sample = self._batch.read(self._sample)
         return np.array(np.moveaxis(sample, -1, 1), order="C")
+
+    def output(self, timestep: float) -> FloatArray:
+        """Return what the network gives for the sample; no step is taken."""
+        program = self._denoiser.output_program()
+        with at_work(self._denoiser.device):
+            weights, time = self._step_weights(), np.float32(timestep)
+            found = program(self._batch, weights, self._sample, time, self._prepared)
+            return np.array(np.moveaxis(self._batch.read(found), -1, 1), order="C")
 
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""

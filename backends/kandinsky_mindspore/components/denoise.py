@@ -13,6 +13,7 @@ from mindspore import mint, ops
 from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.seam.denoiser_calls import DenoiserCalls
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_mindspore.components.network import MindSporeNetwork, to_numpy
 from kandinsky_mindspore.cpu.cpu_graph_ops import Compiling
@@ -31,7 +32,7 @@ _FUNCTIONS = ArrayFunctions(
 )
 
 
-class _Denoiser(MindSporeNetwork):
+class _Denoiser(DenoiserCalls, MindSporeNetwork):
     """Base of the networks that run once a step; only these are worth compiling."""
 
     _compiles_on_cpu: ClassVar[bool]
@@ -54,6 +55,12 @@ class _Denoiser(MindSporeNetwork):
         """
         self._check(sample)
         return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)
+
+    def output(
+        self, sample: FloatArray, timestep: float, conditioning: Mapping[str, Array]
+    ) -> FloatArray:
+        """See `kandinsky_core.seam.denoiser_calls.DenoiserCalls.output`."""
+        return self.begin(sample, conditioning, 1.0).output(timestep)
 
     def _check(self, sample: FloatArray) -> None:
         """Refuse a sample that the network cannot take."""
@@ -203,6 +210,11 @@ class MindSporeRun:
         """Replace the sample."""
         with LOCK:
             self._sample = _float32(sample)
+
+    def output(self, timestep: float) -> FloatArray:
+        """Return what the network gives for the sample; no step is taken."""
+        with LOCK:
+            return to_numpy(self._predict(self._sample, timestep))
 
     def _predict(self, rows: Any, timestep: float) -> Any:
         """Return the network's output for each row, in float32."""

@@ -19,7 +19,7 @@ from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipelin
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_state import CallState
-from kandinsky_core.pipelines.shared.foreign_options import known_options
+from kandinsky_core.pipelines.shared.foreign_options import known_options, model_by_name
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
@@ -128,15 +128,13 @@ class CombinedPipeline(DiffusionPipeline):
     @classmethod
     def _optional_components(cls) -> set[str]:
         of_prior = KandinskyV22PriorPipeline._optional_components()
-        return cls.decoder_class._optional_components() | {
-            _PRIOR_PREFIX + name for name in of_prior
-        }
+        return cls.decoder_class._optional_components() | {PRIOR_PREFIX + name for name in of_prior}
 
     def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
         super()._take_over(other, had, taken)
         if isinstance(other, CombinedPipeline):
             replaced = any(
-                taken[_PRIOR_PREFIX + name] is not value
+                taken[PRIOR_PREFIX + name] is not value
                 for name, value in other.prior_pipe.networks.items()
             )
             self.prior_pipe.origin = {} if replaced else other.prior_pipe.origin
@@ -158,6 +156,7 @@ class CombinedPipeline(DiffusionPipeline):
         self.decoder_pipe.origin = value
 
     @classmethod
+    @model_by_name
     def from_pretrained(
         cls,
         model: str | Path | OpenedModel,
@@ -232,7 +231,7 @@ class CombinedPipeline(DiffusionPipeline):
         checkpoint = OpenedModel.of(
             folder, cls.decoder_class.part, HubOptions.among(known_options(options))
         ).checkpoint
-        if _PRIOR_PREFIX + "prior" not in checkpoint.components:
+        if PRIOR_PREFIX + "prior" not in checkpoint.components:
             prior = find_prior(checkpoint, cls.decoder_class.part)
             KandinskyV22PriorPipeline.download(prior, **options | {"revision": None})
         return folder

@@ -17,7 +17,7 @@ from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.call_state import CallState
 from kandinsky_core.pipelines.shared.callback_values import LoopValues, View
 from kandinsky_core.pipelines.shared.component_values import without_wrappers
-from kandinsky_core.pipelines.shared.foreign_options import known_options
+from kandinsky_core.pipelines.shared.foreign_options import known_options, model_by_name
 from kandinsky_core.pipelines.shared.from_pipe import FromPipe
 from kandinsky_core.pipelines.shared.loading import load_components
 from kandinsky_core.pipelines.shared.lora_calls import LoraCalls
@@ -95,6 +95,7 @@ class DiffusionPipeline(
         super().__setattr__(name, value)
 
     @classmethod
+    @model_by_name
     def from_pretrained(
         cls,
         model: str | Path | OpenedModel,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 from kandinsky_core.errors import InvalidInputError
 
-__all__ = ["ACCEPTED_OPTIONS", "REFUSED_OPTIONS", "known_options"]
+__all__ = ["ACCEPTED_OPTIONS", "REFUSED_OPTIONS", "known_options", "model_by_name"]
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MODEL_NAMES = ("pretrained_model_name_or_path", "pretrained_model_or_path")
 _STREAMED = "weights are always streamed"
 _NO_CODE = "no code of a model is run"
 _SESSION = "it is for ONNX"
@@ -51,6 +56,21 @@ REFUSED_OPTIONS: Mapping[str, str] = {
     "use_onnx": "ONNX files are not read: leave it out",
 }
 """Arguments that are refused, each with what to do instead; None and False change nothing."""
+
+
+def model_by_name(load: Callable[P, R]) -> Callable[P, R]:
+    """Let a `from_pretrained` take its first argument by the names that diffusers has for it."""
+
+    @functools.wraps(load)
+    def with_names(*args: P.args, **options: P.kwargs) -> R:
+        for name in _MODEL_NAMES:
+            if name in options:
+                if len(args) > 1 or "model" in options:
+                    raise InvalidInputError(f"from_pretrained: give either model or {name}")
+                options["model"] = options.pop(name)
+        return load(*args, **options)
+
+    return with_names
 
 
 def known_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kandinsky_core.errors import InvalidInputError
+from kandinsky_core import AutoPipelineForText2Image, DiffusionPipeline
+from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 from kandinsky_core.pipelines.shared.foreign_options import (
     ACCEPTED_OPTIONS,
     REFUSED_OPTIONS,
@@ -74,6 +75,15 @@ def test_arguments_that_would_change_results_are_refused(name: str) -> None:
     with pytest.raises(InvalidInputError, match=rf"\({name}=\.\.\.\): ") as caught:
         known_options({name: "x"})
     assert REFUSED_OPTIONS[name] in str(caught.value)
+
+
+@pytest.mark.parametrize("made", [AutoPipelineForText2Image, DiffusionPipeline])
+@pytest.mark.parametrize("name", ["pretrained_model_name_or_path", "pretrained_model_or_path"])
+def test_the_model_is_named_as_in_diffusers(made: Any, name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model '/nowhere'"):
+        made.from_pretrained(**{name: "/nowhere"})
+    with pytest.raises(InvalidInputError, match="give either model"):
+        made.from_pretrained("shapes", **{name: "/nowhere"})
 
 
 @pytest.mark.parametrize(

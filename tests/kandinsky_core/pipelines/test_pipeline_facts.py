@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -60,6 +61,16 @@ def test_progress_bar_and_pictures(capsys: pytest.CaptureFixture[str]) -> None:
     assert pipe.numpy_to_pil(np.zeros((2, 4, 6, 1)))[1].mode == "L"
     with pytest.raises(InvalidInputError, match="of shape"):
         pipe.numpy_to_pil(np.zeros((4, 6)))
+
+
+def test_a_pickled_pipeline_has_halves_of_its_own() -> None:
+    pipe = combined_pipeline()
+    pipe.origin = {"model": "shapes", "lora": "a:1"}
+    made = pickle.loads(pickle.dumps(pipe))
+    assert made.config == pipe.config
+    assert made.origin == made.decoder_pipe.origin == pipe.origin
+    assert made.unet is made.decoder_pipe.unet is not pipe.unet
+    assert made._calls is made.prior_pipe._calls is made.decoder_pipe._calls is not pipe._calls
 
 
 def test_a_copy_shares_components_and_no_calls() -> None:
