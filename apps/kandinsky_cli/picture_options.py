@@ -58,7 +58,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler",
         metavar="NAME",
-        help="scheduler of the decoder: ddim, dpm++, unipc, euler and others (default: the model's)",
+        help="scheduler of the decoder: ddim, dpm++, unipc and others (default: the model's)",
     )
     parser.add_argument("--prior-steps", type=int, metavar="N", help="steps of the prior (25)")
     parser.add_argument(

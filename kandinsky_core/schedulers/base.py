@@ -219,7 +219,9 @@ class Scheduler(ConfigFiles, HandLoop, SchedulerNames, ABC):
     @property
     def compatibles(self) -> list[type[Scheduler]]:
         """The classes that the same network can be sampled with, its own class among them."""
-        others = _concrete(Scheduler) if self.interchangeable else []
+        others: list[type[Scheduler]] = []
+        if self.interchangeable:
+            others = _concrete(Scheduler)  # type: ignore[type-abstract]
         return sorted({type(self), *others}, key=lambda cls: cls.__name__)
 
     @classmethod

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 
 from kandinsky_core.arrays import FloatArray
+from kandinsky_core.schedulers.quadrature import interpolation_weights
 from kandinsky_core.schedulers.registers import Forms, arrays
 from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.schedulers.solver_scheduler import (
@@ -105,11 +105,9 @@ def _form(
     noises = ((a.sample - shares[0] * a.x0) / shares[1], *a.registers)
     known = np.log(sigmas[index - order + 1 : index + 1][::-1] / now)
     sample = a.sample / signal[index]
-    moments = _moments(np.log(following / now), order) * now
-    for place, noise in zip(range(order), noises, strict=False):
-        others = np.delete(known, place)
-        basis = polynomial.polyfromroots(others) / np.prod(known[place] - others)
-        sample = sample + (basis @ moments[: len(basis)]) * noise
+    weights = interpolation_weights(known, _moments(float(np.log(following / now)), order))
+    for weight, noise in zip(weights, noises, strict=False):
+        sample = sample + weight * now * noise
     return Forms(signal[index + 1] * sample, noises[:2])
 
 

@@ -287,7 +287,7 @@ class HandLoop:
     def _times(self, timesteps: Any) -> NDArray[Any]:
         """Check timesteps of samples, and return them as an array [B] or [1]."""
         given = timesteps.detach().cpu().numpy() if is_torch(timesteps) else timesteps
-        times = np.atleast_1d(np.asarray(given))
+        times: NDArray[Any] = np.atleast_1d(np.asarray(given))
         last = len(self) - 1
         kinds, numbers = ("iuf", "numbers") if self.fractional else ("iu", "integers")
         good = times.dtype.kind in kinds and times.ndim == 1 and times.size > 0

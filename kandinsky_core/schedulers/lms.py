@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.schedulers.quadrature import interpolation_weights
 from kandinsky_core.schedulers.registers import Forms, arrays, rows_with_registers
 from kandinsky_core.schedulers.schedule import Schedule, make_rows
 from kandinsky_core.schedulers.sigma_scheduler import (
@@ -109,11 +109,10 @@ def _form(sigmas: NDArray[np.float64], index: int) -> Forms:
     slopes = ((a.sample - a.x0) / sigmas[index], *a.registers)
     order = min(index + 1, _ORDER)
     following = a.sample
-    # measured from this sigma on, which keeps digits that differences of large powers would lose
-    known = sigmas[index - order + 1 : index + 1][::-1] - sigmas[index]
+    # measured from this sigma on, in units of the step, so that powers keep their digits
     end = sigmas[index + 1] - sigmas[index]
-    for place, slope in zip(range(order), slopes, strict=False):
-        others = np.delete(known, place)
-        basis = polynomial.polyfromroots(others) / np.prod(known[place] - others)
-        following = following + polynomial.polyval(end, polynomial.polyint(basis)) * slope
+    known = (sigmas[index - order + 1 : index + 1][::-1] - sigmas[index]) / end
+    weights = interpolation_weights(known, 1 / np.arange(1.0, order + 1))
+    for weight, slope in zip(weights, slopes, strict=False):
+        following = following + weight * end * slope
     return Forms(following, slopes[: _ORDER - 1])

@@ -56,7 +56,8 @@ class Row(NamedTuple):
         own, rest = numbers[: len(ROW_FIELDS)], numbers[len(ROW_FIELDS) :]
         width = SOURCES + count
         starts = range(count, len(rest), width) if count else ()
-        return cls(*own, rest[:count], [rest[start : start + width] for start in starts])
+        registers = [rest[start : start + width] for start in starts]
+        return cls._make([*own, rest[:count], registers])
 
 
 ROW_FIELDS = Row._fields[:-2]

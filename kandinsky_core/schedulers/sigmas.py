@@ -91,7 +91,8 @@ def chosen_sigmas(
     # Lu et al. 2022 name half of log(signal / noise) lambda; it falls evenly where log(sigma) does.
     evenly = ("use_exponential_sigmas", "use_lu_lambdas")
     if any(getattr(scheduler, name, False) for name in evenly):
-        return np.exp(np.linspace(np.log(largest), np.log(smallest), steps))
+        falling: NDArray[np.float64] = np.exp(np.linspace(np.log(largest), np.log(smallest), steps))
+        return falling
     return None
 
 

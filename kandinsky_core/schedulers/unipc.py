@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kandinsky_core.arrays import FloatArray
+from kandinsky_core.schedulers.quadrature import interpolation_weights
 from kandinsky_core.schedulers.registers import Forms, Weights, arrays
 from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.schedulers.sigmas import require_ends
@@ -152,7 +153,8 @@ class _Solver:
             return a.x0
         if self._config.prediction_type == "epsilon":
             return a.output
-        return (a.sample - self._signal[index] * a.x0) / self._noise[index]
+        noise: Weights = (a.sample - self._signal[index] * a.x0) / self._noise[index]
+        return noise
 
     def _moved(
         self,
@@ -192,8 +194,10 @@ class _Solver:
         )
         ratio = near[index + 1] / near[index]
         # far * expm1(signed) without the infinity of a step to a clean sample
-        moved = ratio * sample - (ratio * far[index] - far[index + 1]) * values[0]
-        return moved - far[index + 1] * base * bend if points else moved
+        moved: Weights = ratio * sample - (ratio * far[index] - far[index + 1]) * values[0]
+        if points:
+            moved = moved - far[index + 1] * base * bend
+        return moved
 
 
 def _weights(
@@ -212,7 +216,4 @@ def _weights(
         wanted[power] = moment * factorial / base
         factorial *= power + 2
         moment = moment / h - 1 / factorial
-    solved: NDArray[np.float64] = np.linalg.solve(
-        np.vander(places, count, increasing=True).T, wanted
-    )
-    return solved
+    return interpolation_weights(places, wanted)

@@ -13,7 +13,7 @@ from kandinsky_mindspore.runtime import load_mindspore
 
 ms = load_mindspore()
 
-from kandinsky_core.schedulers import DDPMScheduler, step  # noqa: E402
+from kandinsky_core.schedulers import DDPMScheduler, UniPCMultistepScheduler, step  # noqa: E402
 from kandinsky_core.seam.step_rules import Kept, Threshold  # noqa: E402
 from tests.kandinsky_core.schedulers.test_schedule import EVERYTHING, arrays, everything, row_of  # noqa: E402
 
@@ -38,6 +38,16 @@ def test_every_part_equals_numpy(threshold: Threshold | None) -> None:
     for ours, theirs in zip(expected, got, strict=True):
         assert theirs.dtype == ms.float32
         np.testing.assert_allclose(theirs.asnumpy(), ours, rtol=2e-6, atol=2e-6)
+
+
+def test_rows_with_registers_equal_numpy() -> None:
+    sample, output = arrays(2)
+    got, mine, theirs = ms.Tensor(sample), None, None
+    for row in UniPCMultistepScheduler().schedule(6).rows:
+        numbers = [float(value) for value in row]  # as a run of the backend does
+        sample, mine = step(row, sample, output, mine, None)
+        got, theirs = step(numbers, got, ms.Tensor(output), theirs, None)
+        np.testing.assert_allclose(got.asnumpy(), sample, rtol=0, atol=1e-5)
 
 
 def test_rows_of_a_schedule_equal_numpy() -> None:

@@ -7,8 +7,7 @@ to image takes height for width there, and no Kandinsky pipeline scales its inpu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ diffusers = pytest.importorskip("diffusers")
 import kandinsky_core as kandinsky  # noqa: E402
 from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
+from tests.parity.any_scheduler import reference_scheduler, scaled_input  # noqa: E402
 from tests.support.backends import BACKENDS, needs  # noqa: E402
 from tests.support.tolerances import allowed  # noqa: E402
 
@@ -230,21 +230,6 @@ def test_same_seed_same_picture_in_more_cases(load: Any, case: str) -> None:
     compare(load, *MORE[case])
 
 
-@contextmanager
-def _scaled_input(pipe: Any) -> Iterator[None]:
-    """Have the reference scale what its UNet reads, which it forgets."""
-
-    def scale(_: Any, args: tuple[Any, ...], values: dict[str, Any]) -> Any:
-        # of an inpainting UNet's nine channels the last five are not the sample's
-        sample, rest = values["sample"][:, :4], values["sample"][:, 4:]
-        sample = pipe.scheduler.scale_model_input(sample, values["timestep"])
-        return args, values | {"sample": torch.cat([sample, rest], dim=1)}
-
-    handle = pipe.unet.register_forward_pre_hook(scale, with_kwargs=True)
-    yield
-    handle.remove()
-
-
 class _Euler(diffusers.EulerDiscreteScheduler):  # type: ignore[misc]
     """Inpainting hands over noise that has been scaled already."""
 
@@ -253,9 +238,13 @@ class _Euler(diffusers.EulerDiscreteScheduler):  # type: ignore[misc]
 
 
 SWAPPED = [
-    (task, scheduler)
-    for task in (INPAINT, IMG2IMG)
-    for scheduler in ("DPMSolverMultistepScheduler", "EulerDiscreteScheduler")
+    *(
+        (task, scheduler)
+        for scheduler in ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler")
+        for task in (INPAINT, IMG2IMG)
+    ),
+    (INPAINT, "EulerDiscreteScheduler"),
+    (IMG2IMG, "EulerDiscreteScheduler"),
 ]
 
 
@@ -283,13 +272,13 @@ def swap_scheduler(load: Any, task: str, name: str, size: int) -> None:
     theirs, ours = load(task, "shapes")
     before = theirs.scheduler, ours.scheduler
     euler = name.startswith("Euler") and task == INPAINT
-    scheduler = _Euler if euler else getattr(diffusers, name)
+    scheduler = _Euler if euler else reference_scheduler(name)
     request: dict[str, Any] = {"height": size, "width": size, "image": picture(64, 64)}
     request |= {"strength": 0.8} if task == IMG2IMG else {"mask_image": half_mask(64, 64)}
     theirs.scheduler = scheduler.from_config(theirs.scheduler.config)
     ours.scheduler = getattr(kandinsky, name).from_config(ours.scheduler.config)
     try:
-        with _scaled_input(theirs):
+        with scaled_input(theirs):
             compare(load, task, "shapes", 1, request)
     finally:
         theirs.scheduler, ours.scheduler = before

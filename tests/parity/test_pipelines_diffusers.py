@@ -7,6 +7,7 @@ turns a change of its inputs by 1e-6 into one of 2e-4 after nine steps, so nothi
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ import torch
 import kandinsky_core as kandinsky
 from kandinsky_core.checkpoints.hub import EMBEDDED
 from tests.parity import tiny
+from tests.parity.any_scheduler import reference_scheduler, scaled_input
 from tests.support.tolerances import allowed
 
 PICTURE_TOLERANCE = allowed("picture")
@@ -153,23 +155,48 @@ def test_one_generator_for_each_picture(pairs: dict[str, tuple[Any, Any]]) -> No
     assert np.abs(ours(**request, generator=seeds).images - expected).max() <= PICTURE_TOLERANCE
 
 
-@pytest.mark.parametrize("scheduler", ["DDIMScheduler", "DDPMScheduler"])
+@pytest.mark.parametrize("scheduler", ["DDIMScheduler", "DDPMScheduler", "UniPCMultistepScheduler"])
 def test_swapped_scheduler(pairs: dict[str, tuple[Any, Any]], scheduler: str) -> None:
+    swap_scheduler(pairs, scheduler)
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        "DPMSolverSinglestepScheduler",
+        "HeunDiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler",
+        "LCMScheduler",
+        "LMSDiscreteScheduler",
+        "PNDMScheduler",
+    ],
+)
+def test_swapped_scheduler_that_remembers(
+    pairs: dict[str, tuple[Any, Any]], scheduler: str
+) -> None:
+    """One of each number of registers, and of each way to use them."""
+    swap_scheduler(pairs, scheduler)
+
+
+def swap_scheduler(pairs: dict[str, tuple[Any, Any]], scheduler: str) -> None:
     theirs, ours = (pair.decoder_pipe for pair in pairs["random"])
     embeds = np.random.default_rng(0).standard_normal((2, 1, 24), np.float32)
-    settings = {"clip_sample": False, "timestep_spacing": "trailing"}
+    wanted = {"clip_sample": False, "timestep_spacing": "trailing"}
+    known = inspect.signature(getattr(diffusers, scheduler)).parameters
+    settings = {name: wanted[name] for name in wanted if name in known}
     before = theirs.scheduler, ours.scheduler
-    theirs.scheduler = getattr(diffusers, scheduler).from_config(
-        theirs.scheduler.config, **settings
-    )
+    reference = reference_scheduler(scheduler)
+    theirs.scheduler = reference.from_config(theirs.scheduler.config, **settings)
     ours.scheduler = getattr(kandinsky, scheduler).from_config(ours.scheduler.config, **settings)
     request: dict[str, Any] = RANDOM | {"height": 32, "width": 32, "num_inference_steps": 6}
-    expected = theirs(
-        *torch.from_numpy(embeds),
-        **request,
-        generator=torch.Generator().manual_seed(8),
-        output_type="latent",
-    ).images
+    with scaled_input(theirs):
+        expected = theirs(
+            *torch.from_numpy(embeds),
+            **request,
+            generator=torch.Generator().manual_seed(8),
+            output_type="latent",
+        ).images
     got = ours(*embeds, **request, seed=8, output_type="latent").images
     theirs.scheduler, ours.scheduler = before
     assert tiny.relative_error(got, expected) < LATENT_TOLERANCE

@@ -91,4 +91,5 @@ class KandinskyImg2ImgPipeline(Kandinsky21Decoder, Img2ImgDecoder):
         noising = DDPMScheduler(num_train_timesteps=trained)  # linear from 1e-4 to 0.02
         timestep = max(int(trained * request.plan.strength) - 2, 0)
         noise = draw_normal(request.source.generators, latents.shape)
-        return noising.add_noise(latents, noise, timestep)
+        noised: FloatArray = noising.add_noise(latents, noise, timestep)
+        return noised

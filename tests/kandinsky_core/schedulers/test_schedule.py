@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from kandinsky_core.arrays import FloatArray
-from kandinsky_core.schedulers import ROW_FIELDS, DDPMScheduler, Schedule, step
+from kandinsky_core.schedulers import (
+    ROW_FIELDS,
+    DDPMScheduler,
+    HeunDiscreteScheduler,
+    Schedule,
+    Scheduler,
+    UniPCMultistepScheduler,
+    step,
+)
 from kandinsky_core.schedulers.schedule import make_rows
 from kandinsky_core.seam.step_rules import Kept, Threshold
 
@@ -141,6 +149,36 @@ def test_jax_compiled_equals_numpy(clip_sample: bool) -> None:
         for ours, theirs in zip(expected, got, strict=True):
             assert theirs.dtype == np.float32
             np.testing.assert_allclose(theirs, ours, rtol=2e-6, atol=2e-6)
+    assert compiled._cache_size() == 1
+
+
+def test_registers_by_hand() -> None:
+    """One register: its weight in the mean, then what its new value is made of."""
+    row = np.append(row_of(x0_from_output=2, mean_from_x0=1), [10, 1, 0, 0, 0.5, 0.25])
+    row[ROW_FIELDS.index("x0_clip")] = np.inf
+    one = np.float32([1, 4])
+    first, left = step(row, one, one, None, None)
+    np.testing.assert_array_equal(first, [2, 8])
+    np.testing.assert_array_equal(left, [[2, 8], [1, 4]])  # x0, and the register: the sample
+    second, left = step(row, one, one, left, None)
+    np.testing.assert_array_equal(second, [2 + 10, 8 + 40])
+    np.testing.assert_array_equal(left[1], [1 + 1 + 0.25, 4 + 4 + 1])
+
+
+@pytest.mark.parametrize("scheduler", [UniPCMultistepScheduler(), HeunDiscreteScheduler()])
+def test_jax_compiled_equals_numpy_with_registers(scheduler: Scheduler) -> None:
+    jax = pytest.importorskip("jax")
+    schedule = scheduler.schedule(6)
+    compiled = jax.jit(lambda *arguments: step(*arguments, None))
+    sample, output = arrays(2)
+    zeros = jax.numpy.zeros_like(sample)
+    mine, theirs = None, (zeros,) * (1 + schedule.rule.registers)
+    got = jax.numpy.asarray(sample)
+    for row in schedule.rows:
+        sample, mine = step(row, sample, output, mine, None)
+        got, theirs = compiled(row, got, output, theirs)
+        scale = np.abs(sample).max()
+        np.testing.assert_allclose(got, sample, rtol=0, atol=1e-5 * scale)
     assert compiled._cache_size() == 1
 
 

@@ -57,15 +57,17 @@ CLASSES: tuple[tuple[type[Scheduler], dict[str, Any]], ...] = (
     (EulerDiscreteScheduler, {}),
     (Kandinsky3Scheduler, {}),
     (Kandinsky3FlashScheduler, {}),
-    (DEISMultistepScheduler, {}),
-    (DPMSolverSinglestepScheduler, {}),
-    (HeunDiscreteScheduler, {}),
-    (KDPM2AncestralDiscreteScheduler, {}),
-    (KDPM2DiscreteScheduler, {}),
-    (LCMScheduler, {}),
-    (LMSDiscreteScheduler, {}),
-    (PNDMScheduler, {}),
-    (UniPCMultistepScheduler, {}),
+)
+MORE_CLASSES: tuple[type[Scheduler], ...] = (
+    DEISMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    HeunDiscreteScheduler,
+    KDPM2AncestralDiscreteScheduler,
+    KDPM2DiscreteScheduler,
+    LCMScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
+    UniPCMultistepScheduler,
 )
 
 
@@ -86,6 +88,16 @@ def check(config: dict[str, Any], steps: int) -> None:
 
 @pytest.mark.parametrize(("cls", "published"), CLASSES)
 def test_every_field_with_every_value(cls: type[Scheduler], published: dict[str, Any]) -> None:
+    every_field_with_every_value(cls, published)
+
+
+@pytest.mark.slow(seconds=10)
+@pytest.mark.parametrize("cls", MORE_CLASSES)
+def test_every_field_of_more_classes(cls: type[Scheduler]) -> None:
+    every_field_with_every_value(cls, {})
+
+
+def every_field_with_every_value(cls: type[Scheduler], published: dict[str, Any]) -> None:
     own = {entry.name for entry in fields(cls)} - {"carried"}
     forms = [form for form in FORMS if set(form) <= own]
     names = own | set(published) | {"_class_name", "_use_default_values"}
