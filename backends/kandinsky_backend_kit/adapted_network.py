@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kandinsky_backend_kit.adapter_set import AdapterSet, LoadedAdapter
 from kandinsky_backend_kit.replaceable_weights import ReplaceableWeights
@@ -32,7 +32,14 @@ class AdaptedNetwork(ReplaceableWeights):
     The weights are always the first ones plus what the adapters in effect add, so that a step costs
     what it did, and `unload_lora` gives the first weights back bit for bit.
     `kandinsky_backend_kit.adapter_set` says what fusing means.
+
+    Attributes:
+        unet_name: diffusers' prefix of the UNet in the names of tensors.
+        text_encoder_name: The prefix of the text encoder.
     """
+
+    unet_name: ClassVar[str] = "unet"
+    text_encoder_name: ClassVar[str] = "text_encoder"
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,12 +182,53 @@ class AdaptedNetwork(ReplaceableWeights):
         if not safe_serialization:
             raise InvalidInputError("safe_serialization=False asks for a pickle: leave it out")
         loaded = self._adapters.loaded
-        name = next(iter(loaded)) if adapter_name is None and len(loaded) == 1 else adapter_name
+        only = next(iter(loaded)) if len(loaded) == 1 else "default"
+        name = only if adapter_name is None else adapter_name
         if name not in loaded:
             raise InvalidInputError(
                 f"adapter_name={adapter_name!r}: loaded are {', '.join(loaded) or 'none'}"
             )
         write_lora(save_directory, *adapter_tensors(loaded[name].layers), weight_name)
+
+    def save_attn_procs(
+        self,
+        save_directory: str | Path,
+        is_main_process: bool = True,
+        weight_name: str | None = None,
+        save_function: Any = None,
+        safe_serialization: bool = True,
+        **options: Any,
+    ) -> None:
+        """Write the only adapter under diffusers' older name of the call.
+
+        Args:
+            save_directory: See `save_lora_adapter`.
+            is_main_process: Has no effect.
+            weight_name: See `save_lora_adapter`.
+            save_function: Refused: the file is always safetensors.
+            safe_serialization: See `save_lora_adapter`.
+            **options: Have no effect, as in diffusers.
+
+        Raises:
+            InvalidInputError: There is no adapter, or several are loaded; `save_lora_adapter`
+                says more.
+        """
+        if save_function is not None:
+            raise InvalidInputError("save_function: the file is always safetensors: leave it out")
+        self.save_lora_adapter(
+            save_directory, None, safe_serialization=safe_serialization, weight_name=weight_name
+        )
+
+    def add_adapter(self, adapter_config: Any, adapter_name: str = "default") -> None:
+        """Refuse an adapter without weights, which is the start of training.
+
+        Raises:
+            InvalidInputError: Always.
+        """
+        raise InvalidInputError(
+            "add_adapter starts the training of a LoRA, and networks are not trained here: load a "
+            "trained one by load_lora_adapter"
+        )
 
     def set_adapters(self, adapter_names: str | Sequence[str], weights: Any = None) -> None:
         """Choose the active adapters and their weights.

@@ -93,7 +93,7 @@ def resolve_model(
         components: Names of the components to fetch; others stay on the hub.
 
     Raises:
-        InvalidInputError: The name is neither text nor a path, or names a user without a home.
+        InvalidInputError: The name is neither text nor a path, or no path can be so.
         ModelNotFoundError: The name stands for no model, or the hub cannot deliver the model.
         CheckpointError: The index in the hub's cache is a link whose target is gone.
     """
@@ -149,7 +149,7 @@ def local_folder(name: str | Path) -> Path | None:
         None where there is no such folder, so that the name can only be a hub id.
 
     Raises:
-        InvalidInputError: The name starts with a user who has no home here.
+        InvalidInputError: No path can be so; see `user_path`.
     """
     text = str(name)
     folder = EMBEDDED.get(text) or user_path(text)

@@ -34,8 +34,8 @@ def adapter_tensors(layers: Mapping[str, Adapter]) -> tuple[dict[str, Array], di
     tensors, ranks, alphas = {}, {}, {}
     for weight, adapter in layers.items():
         layer = weight.removesuffix(".weight")
-        tensors[f"{layer}.lora_A.weight"] = np.ascontiguousarray(adapter.down)
-        tensors[f"{layer}.lora_B.weight"] = np.ascontiguousarray(adapter.up)
+        tensors[f"{layer}.lora_A.weight"] = adapter.down
+        tensors[f"{layer}.lora_B.weight"] = adapter.up
         ranks[layer] = len(adapter.down)
         alphas[layer] = adapter.scale * len(adapter.down)
     rank, alpha = (Counter(values.values()).most_common(1)[0][0] for values in (ranks, alphas))
@@ -79,11 +79,19 @@ def write_lora(
         raise InvalidInputError("there is no adapter to write: give tensors by their names")
     metadata = {"format": "pt"}
     if settings is not None:
-        metadata["lora_adapter_metadata"] = json.dumps(dict(settings), indent=2, sort_keys=True)
+        text = json.dumps(dict(settings), indent=2, sort_keys=True, default=_as_json)
+        metadata["lora_adapter_metadata"] = text
     path = user_path(folder) / name
     try:
         with replace_file(path) as temporary:
-            save_file(dict(tensors), temporary, metadata)
+            # safetensors writes the bytes of an array in the order that they have in memory.
+            rows = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+            save_file(rows, temporary, metadata)
     except (OSError, TypeError, ValueError) as error:
         raise InvalidInputError(f"{path} cannot be written: {why_not(error)}") from error
     return path
+
+
+def _as_json(value: Any) -> Any:
+    """Return what JSON can hold: PEFT's settings have sets of names, and members of enums."""
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)

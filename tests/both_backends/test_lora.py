@@ -64,9 +64,7 @@ def test_merged_and_taken_out(tmp_path: Path, backend: str, dtype: str) -> None:
     changed = picture(pipeline)
     assert np.abs(changed - before).max() > 0.02
     assert pipeline.lora_facts == {"lora": f"{path}:0.5"}
-    pipeline.load_lora_weights(path, weight=0.25, adapter_name="second")
-    pipeline.set_adapters(["default_0", "second"], [0.5, 0.0])
-    np.testing.assert_array_equal(picture(pipeline), changed)
+    pipeline.load_lora_weights(path, weight=0.25)
     pipeline.unload_lora_weights()
     assert pipeline.lora_facts == {}
     for name, array in pipeline.unet.read_weights(names).items():

@@ -254,7 +254,10 @@ def test_swapped_in_place() -> None:
             "b is fused",
         ),
         (lambda net: net.load_lora_adapter(FIRST), "starts with 'transformer"),
-        (lambda net: net.load_lora_adapter(FIRST, None, revison="x"), "revison: no such option"),
+        (lambda net: net.load_lora_adapter(FIRST, None, versions="x"), "versions: no such option"),
+        (lambda net: net.add_adapter(None), "networks are not trained here"),
+        (lambda net: net.save_attn_procs("x"), "adapter_name=None: loaded are a, b"),
+        (lambda net: net.save_attn_procs("x", save_function=print), "always safetensors"),
         (lambda net: net.save_lora_adapter("x"), "adapter_name='default': loaded are a, b"),
         (lambda net: net.save_lora_adapter("x", "a", safe_serialization=False), "for a pickle"),
         (lambda net: net.save_lora_adapter("x", "a", weight_name="../x.safetensors"), "plain name"),
@@ -308,7 +311,7 @@ def test_a_saved_adapter_is_the_same(tmp_path: Path) -> None:
     again = network()
     again.load_lora_adapter(tmp_path / "out", prefix=None)
     assert bits(again) == bits(net) != FRESH
-    net.save_lora_adapter(tmp_path / "out", None, weight_name="x.safetensors")
+    net.save_attn_procs(tmp_path / "out", weight_name="x.safetensors")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "pytorch_lora_weights.safetensors",
         "x.safetensors",

@@ -93,9 +93,15 @@ class LoraCalls(LoraFileCalls):
         adapted = self._adapted
         network = next((adapted[name] for name in names if name in adapted), None)
         if network is None:
+            there = self.networks
+            if any(name in there for name in names):
+                raise InvalidInputError(
+                    f"{source.label} is a LoRA for the {names[0]}, whose backend takes none: load "
+                    "the pipeline with backend='jax' or backend='mindspore'"
+                )
             raise CheckpointError(
                 f"{source.label} is a LoRA for the {names[0]}, and this pipeline has "
-                f"{', '.join(self.networks)}: load it into the pipeline that has one"
+                f"{', '.join(there)}: load it into the pipeline that has one"
             )
         network.attach_adapter(
             layers, label=source.label, name=adapter_name, weight=weight, swap=hotswap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.hub import HubOptions
@@ -16,7 +16,15 @@ __all__ = ["LoraFileCalls"]
 
 
 class LoraFileCalls:
-    """Class methods of every pipeline, which need no loaded pipeline."""
+    """Class methods of every pipeline, which need no loaded pipeline.
+
+    Attributes:
+        unet_name: diffusers' prefix of the UNet in the names of tensors.
+        text_encoder_name: The prefix of the text encoder.
+    """
+
+    unet_name: ClassVar[str] = "unet"
+    text_encoder_name: ClassVar[str] = "text_encoder"
 
     @classmethod
     def lora_state_dict(
@@ -90,14 +98,59 @@ class LoraFileCalls:
         """
         if text_encoder_lora_layers or text_encoder_lora_adapter_metadata:
             raise InvalidInputError("text_encoder_lora_layers: the text encoder takes no LoRA here")
+        said = cls.pack_weights(unet_lora_adapter_metadata or {}, cls.unet_name)
+        cls.write_lora_layers(
+            cls.pack_weights(unet_lora_layers or {}, cls.unet_name),
+            save_directory,
+            is_main_process,
+            weight_name,
+            save_function,
+            safe_serialization,
+            said or None,
+        )
+
+    @staticmethod
+    def pack_weights(layers: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        """Return the entries of a dict with `PREFIX.` before their names.
+
+        Args:
+            layers: A dict, or a module of PyTorch, which counts as its state dict.
+            prefix: The prefix.
+        """
+        found: Any = layers if isinstance(layers, Mapping) else layers.state_dict()
+        return {f"{prefix}.{name}": value for name, value in found.items()}
+
+    @staticmethod
+    def write_lora_layers(
+        state_dict: Mapping[str, Any],
+        save_directory: str | Path,
+        is_main_process: bool = True,
+        weight_name: str | None = None,
+        save_function: Any = None,
+        safe_serialization: bool = True,
+        lora_adapter_metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the tensors of a LoRA under the names that they have.
+
+        Args:
+            state_dict: Arrays of any framework by names.
+            save_directory: Folder of `pytorch_lora_weights.safetensors`.
+            is_main_process: Has no effect.
+            weight_name: Another name of the file.
+            save_function: Refused: the file is always safetensors.
+            safe_serialization: False, which asks for a pickle, is refused.
+            lora_adapter_metadata: Ranks and alphas, for the file's header.
+
+        Raises:
+            InvalidInputError: Something is refused, or the folder cannot be written.
+        """
         if save_function is not None or not safe_serialization:
             raise InvalidInputError(
                 "the file is always safetensors: leave save_function and safe_serialization out"
             )
-        source = LoraSource.open(dict(unet_lora_layers or {}))
-        tensors = {f"unet.{name}": source.tensors.read(name) for name in source.tensors.names()}
-        said = {f"unet.{key}": value for key, value in (unet_lora_adapter_metadata or {}).items()}
-        write_lora(save_directory, tensors, said or None, weight_name)
+        tensors = LoraSource.open(dict(state_dict)).tensors
+        arrays = {name: tensors.read(name) for name in tensors.names()}
+        write_lora(save_directory, arrays, lora_adapter_metadata, weight_name)
 
     @classmethod
     def load_lora_into_unet(

@@ -114,7 +114,7 @@ def test_fused_switched_off_and_unloaded() -> None:
         (lambda pipe: (pipe.fuse_lora(), pipe.delete_adapters(["a", "c"])), "c: fused adapters"),
         (lambda pipe: pipe.load_lora_weights(PRIOR, 0.5), "weight="),
         (lambda pipe: pipe.load_lora_weights(PRIOR, "b"), "adapter_name='b' is in use"),
-        (lambda pipe: pipe.load_lora_weights(PRIOR, weihgt=1), "weihgt: no such option"),
+        (lambda pipe: pipe.load_lora_weights(PRIOR, scale=1), "scale: no such option"),
         (lambda pipe: pipe.save_lora_weights("x"), "there is no adapter to write"),
         (lambda pipe: pipe.save_lora_weights("x", PRIOR, PRIOR), "takes no LoRA"),
         (lambda pipe: pipe.save_lora_weights("x", PRIOR, save_function=print), "always safetens"),
@@ -155,16 +155,20 @@ def test_calls_that_change_nothing_are_logged(caplog: pytest.LogCaptureFixture) 
 def test_a_network_without_adapters_has_no_lora() -> None:
     with pytest.raises(CheckpointError, match="is a LoRA for the unet, and this pipeline has movq"):
         Pipe(movq=network()).load_lora_weights(arrays())
+    with pytest.raises(InvalidInputError, match="LoRA for the unet, whose backend takes none"):
+        combined_pipeline().load_lora_weights(arrays())
 
 
 def test_written_and_read_as_in_diffusers(tmp_path: Path) -> None:
-    settings = {"r": 3, "lora_alpha": 6}
-    Pipe.save_lora_weights(tmp_path, arrays("peft"), unet_lora_adapter_metadata=settings)
+    settings: Any = {"r": 3, "lora_alpha": 6, "target_modules": {"to_q", "to_k"}}
+    columns = {name: np.asfortranarray(array) for name, array in arrays("peft").items()}
+    Pipe.save_lora_weights(tmp_path, columns, unet_lora_adapter_metadata=settings)
     assert {adapter.scale for adapter in read_lora(tmp_path).values()} == {2}
     found, alphas, header = Pipe.lora_state_dict(tmp_path, return_lora_metadata=True)
     assert alphas is None
     assert '"unet.lora_alpha": 6' in header["lora_adapter_metadata"]
-    assert set(found) == set(arrays("peft", "unet."))
+    for name, array in arrays("peft", "unet.").items():
+        assert np.array_equal(found[name], array)
     unet, other = network(), Pipe(unet=network())
     Pipe.load_lora_into_unet(found, alphas, unet, adapter_name="a", metadata=settings)
     other.load_lora_weights(tmp_path)

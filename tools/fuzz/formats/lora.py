@@ -23,8 +23,15 @@ _FORMS = (
     "mid.attn.processor.to_q_lora.{}.weight",
     "unet.mid.attn.to_q.lora.{}.weight",
     "base_model.model.unet.mid.attn.to_out.lora_{}.weight",
+    "unet.mid.attn.to_q.lora_{}.default_0.weight",
+    "lora_unet_mid_block_attentions_0_to_k.lora_{}.weight",
 )
-_SETTINGS: dict[str, Any] = {"r": 2, "lora_alpha": 4.0, "use_rslora": False, "rank_pattern": {}}
+_SETTINGS: dict[str, Any] = {
+    "r": 2,
+    "lora_alpha": 4.0,
+    "use_rslora": False,
+    "rank_pattern": {"to_q": 2},
+}
 _ODD_NUMBERS = (0.0, -0.0, math.nan, math.inf, 1e-45, 3e38, -1.0)
 
 
@@ -93,7 +100,8 @@ class Lora(Format):
 
 def _tensors(random: Random) -> tuple[dict[str, Tensor], list[str]]:
     form = random.choice(_FORMS)
-    down, up = ("A", "B") if "lora_{}" in form else ("down", "up")
+    peft = "lora_{}" in form and not form.startswith("lora_unet")
+    down, up = ("A", "B") if peft else ("down", "up")
     arrays = {
         form.format(down): np.ones((2, 3), "<f4"),
         form.format(up): np.full((4, 2), 0.5, "<f4"),
