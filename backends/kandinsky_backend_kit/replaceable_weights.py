@@ -7,9 +7,14 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.saved_network import SavedNetwork
+<<<<<<< HEAD
 from kandinsky_core.seam.network_calls import NetworkCalls
+=======
+from kandinsky_core.seam.tensors import ComponentSource
+>>>>>>> saving
 
 __all__ = ["ReplaceableWeights"]
 
@@ -27,6 +32,10 @@ class ReplaceableWeights(SavedNetwork, NetworkCalls):
         Raises:
             KeyError: The network has no such weights; the error holds all their names.
         """
+
+    def remember(self, source: ComponentSource) -> None:
+        """Keep what the files of the network hold besides its weights, to save it later."""
+        self.keep(source.config, with_layout(source.tensors(), "diffusers"))
 
     def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
         """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.weights_now`."""

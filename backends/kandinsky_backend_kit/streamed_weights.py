@@ -8,6 +8,7 @@ from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.saved_network import SavedNetwork
 from kandinsky_core.seam.stored_dtypes import BY_NAME
+from kandinsky_core.seam.tensors import ComponentSource
 from kandinsky_core.seam.without_weights import WithoutWeights
 
 __all__ = ["StreamedWeights"]
@@ -22,6 +23,10 @@ class StreamedWeights(WithoutWeights, SavedNetwork):
 
     dtype: str = "float32"
     _parts: T5Parts
+
+    def remember(self, source: ComponentSource) -> None:
+        """Keep what the files of the encoder hold besides its weights, to save it later."""
+        self.keep(source.config, self._parts.tensors)
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """See `kandinsky_core.checkpoints.saved_network.SavedNetwork.weight_shapes`."""

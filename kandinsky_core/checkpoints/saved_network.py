@@ -20,10 +20,11 @@ from kandinsky_core.checkpoints.weight_shards import (
     shard_size,
     write_shards,
 )
-from kandinsky_core.configs.networks import NETWORKS
+from kandinsky_core.configs.diffusion import VQModelConfig
+from kandinsky_core.configs.networks import CODEBOOK, NETWORKS
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
-from kandinsky_core.seam.tensors import ComponentSource
+from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["DIFFUSERS_VERSION", "SavedNetwork"]
 
@@ -59,17 +60,23 @@ class SavedNetwork:
     def weights_now(self, names: Iterable[str]) -> Mapping[str, Array]:
         """Return copies of weights as they are at this moment, a merged LoRA included."""
 
-    def remember(self, source: ComponentSource) -> None:
+    def keep(self, config: Mapping[str, Any], tensors: Tensors) -> None:
         """Keep what the network does not hold and its files need.
 
         Args:
-            source: What the network was loaded from.
+            config: The content of the config.json that the network was loaded from.
+            tensors: Its files, in PyTorch's names and layout.
         """
-        tensors = source.tensors()
-        unused = NETWORKS[source.class_name].unused.keys() & set(tensors.names())
+        unused = NETWORKS[self.config.CLASS_NAME].unused.keys() & set(tensors.names())
         # Copies, as the files may go; they take 4 MB at most.
         self._unused = {name: np.array(tensors.read(name)) for name in sorted(unused)}
-        self._config_file = dict(source.config)
+        self._config_file = dict(config)
+        if isinstance(self.config, VQModelConfig) and not unused:
+            # The authors' files of Kandinsky 3 have no codebook. diffusers cannot move a network to
+            # a device that lacks a tensor; no pipeline reads this one.
+            width = self.config.vq_embed_dim or self.config.latent_channels
+            shape = self.config.num_vq_embeddings, width
+            self._unused = {CODEBOOK: np.zeros(shape, np.float32)}
 
     def save_pretrained(
         self,

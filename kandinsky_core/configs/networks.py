@@ -22,7 +22,7 @@ from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 from kandinsky_core.configs.t5 import T5Config
 
-__all__ = ["NETWORKS", "NetworkClass", "tied_tensors", "unused_tensors"]
+__all__ = ["CODEBOOK", "NETWORKS", "NetworkClass", "tied_tensors", "unused_tensors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,9 @@ class NetworkClass:
         """The name of the class in `model_index.json`."""
         return self.config.CLASS_NAME
 
+
+CODEBOOK = "quantize.embedding.weight"
+"""The tensor of MoVQ that no pipeline reads."""
 
 _POSITIONS = "the numbers 0, 1, 2, ..., which the network makes itself"
 _MEAN = "the text embedding is a mean of all states"
@@ -105,7 +108,7 @@ NETWORKS: Mapping[str, NetworkClass] = {
             folder="movq",
             # It overflows and bands in half precision, and takes little of the time.
             dtype="float32",
-            unused={"quantize.embedding.weight": "no pipeline quantises its latents"},
+            unused={CODEBOOK: "no pipeline quantises its latents"},
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""diffusers loads what is saved here, and what it saves itself loads here: all tensors are equal."""
+"""diffusers loads what is saved here, and what it saves loads here: all tensors are equal."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kandinsky_core import (
     Kandinsky3Pipeline,
 )
 from tests.support.backends import needs
+from tests.support.tolerances import allowed
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
@@ -79,7 +80,8 @@ def test_both_halves_of_2_2(random_root: Path, backend: Any, tmp_path: Path) -> 
     prior = diffusers.DiffusionPipeline.from_pretrained(random_root / "prior")
     assert states(reference) == states(decoder) | states(prior, "prior_")
     expected = picture(reference, torch.Generator())
-    np.testing.assert_allclose(picture(pipe, Generator()), expected, atol=1e-3, rtol=0)
+    error = np.abs(picture(pipe, Generator()) - expected).max()
+    assert error <= allowed("picture")
 
     reference.save_pretrained(tmp_path / "theirs", variant="fp16", max_shard_size="100KB")
     for loaded in (DiffusionPipeline, AutoPipelineForText2Image):

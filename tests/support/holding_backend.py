@@ -20,7 +20,7 @@ __all__ = ["HoldingBackend", "HoldingNetwork"]
 
 
 class HoldingNetwork(ReplaceableWeights):
-    """Weights by PyTorch's names; `batches` counts the tensors that were asked for at once."""
+    """Weights by PyTorch's names; `batches` has the bytes that were asked for at once."""
 
     backend_name = "fake"
     compilations = None
@@ -40,7 +40,7 @@ class HoldingNetwork(ReplaceableWeights):
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         found = {name: self.weights[name].copy() for name in names}
-        self.batches.append(len(found))
+        self.batches.append(sum(array.nbytes for array in found.values()))
         return found
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -41,10 +42,20 @@ def read_weights(state: Any, names: Iterable[str], get: Callable[[Any], Any]) ->
     for path, variable in nnx.to_flat_state(state):
         rule, name = rule_and_name(path, variable)
         if name in wanted:
-            found[name] = np.array(rule.to_torch(np.asarray(get(variable[...]))))
+            found[name] = np.array(rule.to_torch(np.asarray(get(_apart(variable[...])))))
     if len(found) < len(wanted):
         raise KeyError(*sorted(wanted - set(found)))
     return found
+
+
+def _apart(value: Any) -> Any:
+    """Return another object for the same values on a device.
+
+    JAX keeps the host's copy of values with the object that was copied. With the network's own
+    objects, reading all weights would leave a second copy of them on the host.
+    """
+    single = isinstance(value, jax.Array) and len(value.devices()) == 1
+    return value.addressable_data(0) if single else value
 
 
 def with_weights(state: Any, values: Mapping[str, Array], place: Callable[[str, Any], Any]) -> Any:
