@@ -50,8 +50,8 @@ CASES: dict[str, tuple[str, set[str], dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def folders(random_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    third = tmp_path_factory.mktemp("kandinsky3")
-    return lambda name: save_kandinsky3(third) if name == "kandinsky3" else random_root / name
+    third = save_kandinsky3(tmp_path_factory.mktemp("kandinsky3"))
+    return lambda name: third if name == "kandinsky3" else random_root / name
 
 
 class Guide:

@@ -66,17 +66,17 @@ def test_a_new_mask_counts_for_the_network_and_for_what_is_put_back(inpaint: Any
     np.testing.assert_array_equal(whole.images, np.zeros_like(whole.images), "GREY is 0 in latents")
 
 
-def test_of_two_names_of_an_array_the_changed_one_counts(inpaint: Any) -> None:
+@pytest.mark.parametrize("changed", ["mask_image", "image_latents"])
+def test_of_two_names_of_an_array_the_changed_one_counts(inpaint: Any, changed: str) -> None:
     run, pipe = inpaint
 
     def callback(pipe: Any, index: int, timestep: int, values: Any) -> Any:
         return values | {changed: values[changed] + 1} if index == 0 else None
 
-    for changed in ("mask_image", "image_latents"):
-        names = ["mask_image", "image_latents", "masked_image"]
-        run(callback_on_step_end=callback, callback_on_step_end_tensor_inputs=names)
-        mask = pipe.unet.runs[-1].conditioning["image_latents"][:, -1]
-        assert set(np.unique(mask)) == {1, 2}
+    names = ["mask_image", "image_latents", "masked_image"]
+    run(callback_on_step_end=callback, callback_on_step_end_tensor_inputs=names)
+    mask = pipe.unet.runs[-1].conditioning["image_latents"][:, -1]
+    assert set(np.unique(mask)) == {1, 2}
 
 
 def test_the_kept_part_stays_whatever_is_done_to_the_last_latents(inpaint: Any) -> None:

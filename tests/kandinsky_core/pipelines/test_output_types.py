@@ -124,3 +124,20 @@ def test_prompts_of_a_batch_make_the_pictures_that_they_make_alone(family: str, 
         alone = pipe(text, **one, **shared, **request, seed=[seeds[row]]).images
         np.testing.assert_allclose(batch[row], alone[0], rtol=1e-5, atol=1e-5)
     assert np.abs(batch[0] - batch[1]).max() > 1e-3, "they are different pictures"
+
+
+@pytest.mark.parametrize("task", ["img2img", "controlnet img2img"])
+def test_one_picture_for_several_embeddings_is_noised_once(task: str) -> None:
+    """As in diffusers; not where each picture has its own generator, or several of an embedding."""
+    pipe = image_pipeline(task)
+    rows = {name: np.repeat(value, 2, axis=0) for name, value in EMBEDS.items()}
+    request = {**rows, **INPUTS[task], "num_inference_steps": 2, "output_type": "latent"}
+    equal = []
+    for others in ({"generator": 5}, {"generator": [5, 6]}, {"num_images_per_prompt": 2}):
+        pipe(**request, **others)
+        first = pipe.unet.runs[-1].first
+        equal.append(all(np.array_equal(row, first[0]) for row in first))
+    assert equal == [True, False, False]
+    pipe(**request | {"image": [GREY, GREY]}, generator=5)
+    first = pipe.unet.runs[-1].first
+    assert not np.array_equal(first[0], first[1])
