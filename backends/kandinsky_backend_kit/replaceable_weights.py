@@ -10,11 +10,8 @@ import numpy as np
 from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.saved_network import SavedNetwork
-<<<<<<< HEAD
 from kandinsky_core.seam.network_calls import NetworkCalls
-=======
 from kandinsky_core.seam.tensors import ComponentSource
->>>>>>> saving
 
 __all__ = ["ReplaceableWeights"]
 
