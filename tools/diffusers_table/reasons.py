@@ -92,7 +92,8 @@ NETWORKS: Mapping[str, str] = _each(
         "disable_slicing enable_slicing": "pictures are decoded together: call"
         " `enable_vae_tiling` of the pipeline",
         "enable_group_offload": "call `enable_model_cpu_offload` of the pipeline, or `offload()`",
-        "forward": "call the network itself, `unet(...)`; MoVQ and the text encoders run within a pipeline",
+        "forward": "call the network itself, `unet(...)`; MoVQ and the text"
+        " encoders run within a pipeline",
         "post_process_latents": "it is a step of the prior pipeline: call the pipeline",
         "text_encoder_name unet_name": _CONSTANT,
     }
