@@ -120,6 +120,8 @@ MENDED = (
     Mending(GUIDE, _TWO_WAYS, "mask = 1 - mask", "mask = 1 - MASK_ARRAY"),
     Mending(_CARD_2_1, _TWO_WAYS, "mask = 1 - mask", "mask = 1 - MASK_ARRAY"),
     Mending(_CARD_2_2, _TWO_WAYS, "mask = 1 - mask", "mask = 1 - MASK_ARRAY"),
+    Mending(_CARD_2_1, "by then the mask is an array", "invert(mask)", "invert(MASK)"),
+    Mending(_CARD_2_2, "by then the mask is an array", "invert(mask)", "invert(MASK)"),
     Mending(_CARD_2_1, "nothing is called out", "out.images[0].save", "image.save"),
     Mending(_CARD_2_2, "nothing is called out", "out.images[0].save", "image.save"),
     Mending(
