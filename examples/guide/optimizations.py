@@ -1,6 +1,6 @@
 """Text to image with the calls that diffusers' guide shows for speed and memory.
 
-Most of them tune PyTorch, so they change nothing here; `torch.compile` returns the network as it is.
+Most of them tune PyTorch, so they change nothing here; `torch.compile` returns the network itself.
 
     python examples/guide/optimizations.py
     python examples/guide/optimizations.py \\
