@@ -107,6 +107,15 @@ SAMPLES = {
         "pipe(prompt=prompt, image=init_image, mask_image=mask)",
         _MASK_GRID,
     ],
+    "guide/optimizations": [
+        "DDPMScheduler.from_pretrained()",
+        "pipe.enable_xformers_memory_efficient_attention()",
+        "pipe.unet.to(memory_format=torch.channels_last)",
+        "torch.compile(pipe.unet, mode='reduce-overhead', fullgraph=True)",
+        "AttnAddedKVProcessor2_0()",
+        "pipe.unet.set_attn_processor(AttnAddedKVProcessor2_0())",
+        "pipe.enable_model_cpu_offload()",
+    ],
 }
 # A run compiles its networks; these two share theirs.
 QUICK = ("model_card/text_to_image", "model_card/image_to_image")

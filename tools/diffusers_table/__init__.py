@@ -1,0 +1,1 @@
+"""The table of every name of diffusers' Kandinsky, and what it is here."""
