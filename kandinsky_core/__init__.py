@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
         CLIPImageProcessor as CLIPImageProcessor,
     )
     from kandinsky_core.pictures.hints import depth_hint as depth_hint
-    from kandinsky_core.pictures.inputs import load_image as load_image
     from kandinsky_core.pictures.metadata import read_metadata as read_metadata
     from kandinsky_core.pictures.metadata import save_image as save_image
+    from kandinsky_core.pictures.opening import load_image as load_image
     from kandinsky_core.pictures.outputs import make_image_grid as make_image_grid
     from kandinsky_core.pipelines.auto import (
         AutoPipelineForImage2Image as AutoPipelineForImage2Image,
@@ -107,6 +107,9 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
         CLIPVisionModelWithProjection as CLIPVisionModelWithProjection,
     )
     from kandinsky_core.pipelines.shared.network_classes import Kandinsky3UNet as Kandinsky3UNet
+    from kandinsky_core.pipelines.shared.network_classes import (
+        KandinskySuperResUNet as KandinskySuperResUNet,
+    )
     from kandinsky_core.pipelines.shared.network_classes import MultilingualCLIP as MultilingualCLIP
     from kandinsky_core.pipelines.shared.network_classes import PriorTransformer as PriorTransformer
     from kandinsky_core.pipelines.shared.network_classes import T5EncoderModel as T5EncoderModel

@@ -24,7 +24,8 @@ from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, Multilingual
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.seam.stored_dtypes import STORED
-from tools.published import PUBLISHED, Published
+from tools.published import PUBLISHED
+from tools.published_component import Published
 
 FOLDER = Path(__file__).parents[1] / "converters/kandinsky_converters/manifests"
 # safetensors writes larger types first, and of one type in the order of names.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.files import why_not
-from kandinsky_core.pictures.inputs import load_image, load_mask
 from kandinsky_core.pictures.metadata import file_record, is_file_record
+from kandinsky_core.pictures.opening import load_image, load_mask
 from kandinsky_core.texts.prompts import Prompts
 
 if TYPE_CHECKING:

@@ -110,7 +110,8 @@ def make(
     has_prompt = hasattr(options, "prompt")
     texts = prompts_of(options) if has_prompt else [""]
     prompts = [Prompts.check(text, options.negative_prompt, name="PROMPT") for text in texts]
-    seeds = list(as_generators(None, seeds, len(seeds)).seeds)
+    source = as_generators(None, seeds, len(seeds))
+    seeds = list(source.seeds)
     _check_numbers_and_names(options)
     loras = lora_words(options.lora)
     require_loras(loras)
@@ -131,8 +132,9 @@ def make(
     written: list[dict[str, Any]] = []
     for index, prompt in enumerate(prompts):
         begun = time.perf_counter()
-        # Each prompt has fresh generators, so that its pictures are those that it would get alone.
-        words = CheckedWords(prompt, as_generators(None, seeds, len(seeds)), previews.watch)
+        if index:  # with fresh generators its pictures are those that it would get alone
+            source = as_generators(None, seeds, len(seeds))
+        words = CheckedWords(prompt, source, previews.watch)
         output = draw(pipeline, words)
         seconds = time.perf_counter() - begun
         own = {**facts, "prompt": words.prompt} if has_prompt else facts

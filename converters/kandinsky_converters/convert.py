@@ -129,7 +129,7 @@ def convert(
         components: Names of the only components to convert; all when empty.
         options: How to fetch from the hub.
         part: Which of several models a folder of originals becomes, as a whole model; see
-            `kandinsky_converters.originals.model.PARTS`.
+            `kandinsky_converters.originals.whole_models.PARTS`.
         on_tensor: Called after each tensor, with the component and the number of bytes.
 
     Returns:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.files import open_originals
-from kandinsky_converters.originals.model import open_original_source
+from kandinsky_converters.originals.whole_models import open_original_source
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, local_folder
@@ -40,7 +40,7 @@ def open_source(
         options: How to fetch from the hub.
         components: Names of the only components wanted; all when empty.
         part: Which of several models to take from a folder or repository of originals, as
-            `originals.model.PARTS` names them. Without it each file is taken as a single network.
+            `originals.whole_models.PARTS` names them. Without it each file is a single network.
 
     Returns:
         One source, or one for each folder of several models.

@@ -160,7 +160,7 @@ class SavedNetwork:
         """Return the content of config.json: that of the source, with what other libraries need."""
         name = self.config.CLASS_NAME
         raw = dict(self._config_file or {})
-        if library == "diffusers":
+        if library in ("diffusers", "kandinsky_core"):  # the second follows the first
             return {"_diffusers_version": DIFFUSERS_VERSION, **raw, "_class_name": name}
         field = "dtype" if "dtype" in raw else "torch_dtype"
         return {"architectures": [name], **raw, field: self.dtype}

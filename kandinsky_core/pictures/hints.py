@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
-from kandinsky_core.pictures.inputs import as_hints, load_image
+from kandinsky_core.pictures.inputs import as_hints
+from kandinsky_core.pictures.opening import load_image
 
 if TYPE_CHECKING:
     from PIL import Image

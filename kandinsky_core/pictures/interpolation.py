@@ -1,4 +1,4 @@
-"""Resizes a plane of numbers as scikit-image does, which ai-forever's code resizes masks with."""
+"""Resizes arrays without smoothing them first, as PyTorch and scikit-image do."""
 
 from __future__ import annotations
 
@@ -10,23 +10,32 @@ from kandinsky_core.arrays import Array, FloatArray
 __all__ = ["linear", "nearest"]
 
 
-def linear(plane: Array, height: int, width: int) -> FloatArray:
-    """Return [height, width]: each value lies on the line between the two next to it.
+def linear(planes: Array, height: int, width: int, *, align_corners: bool = False) -> FloatArray:
+    """Resize planes: each value lies on the line between the two next to it.
 
-    Nothing is smoothed first, so a much smaller plane skips values. This is
-    `skimage.transform.resize(plane, (height, width), preserve_range=True, anti_aliasing=False)`.
+    A much smaller plane skips values. This is `torch.nn.functional.interpolate(mode="bilinear")`,
+    and `skimage.transform.resize(preserve_range=True, anti_aliasing=False)`.
 
     Args:
-        plane: Numbers [H, W].
+        planes: Numbers [..., H, W]; what is no float32 is computed in float64.
         height: Rows of the result.
         width: Columns of the result.
+        align_corners: Whether the outermost values of both lie on each other; else the outer edges
+            of their cells do.
+
+    Returns:
+        float32 [..., height, width].
     """
-    found = plane.astype(np.float64)
-    for axis, size in enumerate((height, width)):
-        places = np.clip(_centres(found.shape[axis], size) - 0.5, 0, found.shape[axis] - 1)
-        low = places.astype(np.intp)
-        high = np.minimum(low + 1, found.shape[axis] - 1)
-        share = np.expand_dims(places - low, 1 - axis)
+    found = planes if planes.dtype == np.float32 else planes.astype(np.float64)
+    for axis, size in ((-2, height), (-1, width)):
+        own = found.shape[axis]
+        if align_corners:
+            places = np.arange(size) * ((own - 1) / max(size - 1, 1))
+        else:
+            places = np.clip(_centres(own, size) - 0.5, 0, own - 1)
+        low = np.minimum(places.astype(np.intp), own - 1)
+        high = np.minimum(low + 1, own - 1)
+        share = np.expand_dims((places - low).astype(found.dtype), 1 if axis == -2 else 0)
         found = found.take(low, axis) * (1 - share) + found.take(high, axis) * share
     return found.astype(np.float32)
 

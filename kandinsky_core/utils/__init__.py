@@ -5,7 +5,7 @@ Only names live here, so that a script's imports change by the name of the packa
 
 from __future__ import annotations
 
-from kandinsky_core.pictures.inputs import load_image
+from kandinsky_core.pictures.opening import load_image
 from kandinsky_core.pictures.outputs import make_image_grid, numpy_to_pil
 from kandinsky_core.utils import logging, torch_utils
 

@@ -43,6 +43,7 @@ FACTS = {
     "kandinsky-3/movq": (431, 270_603_567 + 16384 * 4),
     "kandinsky-3/text_encoder": (291, 8_721_797_632),
     # 1068 and three of the projection, which the original has in a file of its own
+    "KandiSuperRes/unet": (496, 413_205_251),
     "Kandinsky3.1/kandinsky3_inpainting": (1068 + 3, 3_038_571_460 + 16_785_408),
 }
 

@@ -66,6 +66,11 @@ SMALL = {
         "encoder_hid_dim": 20,
         "time_embedding_dim": 16,
     },
+    "KandinskySuperResUNet": {
+        "block_out_channels": [32, 32, 64, 32],
+        "init_channels": 32,
+        "time_embedding_dim": 16,
+    },
     "MultilingualCLIP": {
         "hidden_size": 32,
         "intermediate_size": 40,

@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from kandinsky_jax.layers import attention
-from kandinsky_jax.layers.layers import Layers
+from kandinsky_jax.layers.layers import Layers, timestep_sinusoid_of_sines
 from kandinsky_jax.networks.kandinsky3_blocks import UpConv
-from kandinsky_jax.networks.kandinsky3_unet import _sinusoid
 from kandinsky_jax.networks.t5_encoder import score_bias
 
 LAYERS = Layers(dtype="float32", param_dtype="float32", attend=attention.attend)
@@ -27,7 +26,7 @@ def normal(*shape: int) -> Any:
 
 
 def test_the_sinusoid_has_the_published_values() -> None:
-    row = _sinusoid(jnp.asarray([999]), 192)[0]
+    row = timestep_sinusoid_of_sines(jnp.asarray([999]), 192)[0]
     assert row.shape == (192,)
     expected = {
         0: -0.026460753,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from kandinsky_converters.convert import convert
+from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_converters.originals import kandinsky3, super_resolution
 from kandinsky_core import DPMSolverMultistepScheduler, Kandinsky3FlashScheduler
 from kandinsky_core.arrays import Array
+from kandinsky_core.configs import VQModelConfig
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.super_resolution import flash, refining
 from kandinsky_core.pipelines.super_resolution.flash import KandinskySuperResFlashPipeline
 from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
@@ -35,6 +40,15 @@ UNET = {
     "layers_per_block": [2, 3, 2, 4],
     "time_embedding_dim": 16,
     "groups": 4,
+}
+# The files say nothing of the number of groups, which is 32 as published.
+PUBLISHED_LIKE = {
+    "in_channels": 6,
+    "out_channels": 3,
+    "init_channels": 32,
+    "block_out_channels": [32, 64, 32, 96],
+    "layers_per_block": [2, 2, 3, 2],
+    "time_embedding_dim": 16,
 }
 MOVQ = {
     "_class_name": "VQModel",
@@ -63,6 +77,18 @@ def weights(name: str, rule: Callable[[str], Iterator[Any]]) -> dict[str, Array]
         for source in stored
         for target, piece in rule(source)
     }
+
+
+def original_name(name: str) -> str:
+    """The original's name of a tensor."""
+    outer = {new: old for old, new in super_resolution.LAYERS.items()}
+    inner = {new: old for old, new in super_resolution.BLOCK_LAYERS.items()}
+    layer, _, leaf = name.rpartition(".")
+    if layer in outer:
+        return f"{outer[layer]}.{leaf}"
+    side, level, _, number, within = layer.split(".")
+    place = f"{side.removesuffix('_blocks')}_samples.{level}.resnet_attn_blocks.{number}.0"
+    return f"{place}.{inner[within]}.{leaf}"
 
 
 def source(config: dict[str, Any], tensors: dict[str, Array]) -> Any:
@@ -142,6 +168,40 @@ def check_picture(pipeline: KandinskySuperResPipeline, name: str) -> None:
     assert difference <= allowed("super resolution picture")
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("part", "file", "scale"),
+    [("upscaler", "KandiSuperRes.ckpt", 4), ("upscaler_x2", "KandiSuperRes_x2.ckpt", 2)],
+)
+def test_the_original_files_load_as_they_are(
+    tmp_path: Path, backend: str, part: str, file: str, scale: int
+) -> None:
+    """The file of scale 4 keeps its UNet under a name; converted and saved, all is the same."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    shapes = expected_tensors("KandinskySuperResUNet", PUBLISHED_LIKE)
+    tensors = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    state = {original_name(name): torch.from_numpy(array) for name, array in tensors.items()}
+    torch.save({"unet": state} if scale == 4 else state, tmp_path / file)
+    load = functools.partial(
+        KandinskySuperResPipeline.from_pretrained, backend=backend, scale=scale
+    )
+    pipe = load(tmp_path)
+    assert pipe.unet.config.scale == scale
+    assert pipe.unet.config.layers_per_block == (2, 2, 3, 2)
+    convert(tmp_path, backend, tmp_path / "converted", part=part)
+    pipe.save_pretrained(tmp_path / "saved")
+    for folder in ("converted", "saved"):
+        again = load(tmp_path / folder)
+        assert again.unet.config == pipe.unet.config
+        assert type(again.scheduler) is DPMSolverMultistepScheduler
+        assert again.scheduler.prediction_type == "sample"
+        for name, array in again.unet.read_weights(tensors).items():
+            np.testing.assert_array_equal(array, tensors[name])
+    with pytest.raises(InvalidInputError, match=f"enlarges {scale} times"):
+        load(tmp_path / "saved", scale=6 - scale)
+
+
 @needs("jax")
 def test_windows_in_larger_batches(upscaler: Callable[..., Any]) -> None:
     """Five of nine windows at once: the second batch is filled up."""
@@ -190,8 +250,22 @@ def refiner(backend_of: Callable[[str], Any]) -> Iterator[Any]:
         unet = JaxKandinsky3Denoiser(
             module, config, place=place, log=jax.compilations, turns=jax._turns
         )
-        movq = jax.load(source(MOVQ, weights("movq", kandinsky3.movq)), "float32")
-        yield SimpleNamespace(unet=unet, movq=movq, scheduler=Kandinsky3FlashScheduler())
+        yield SimpleNamespace(unet=unet, movq=small_movq(), scheduler=Kandinsky3FlashScheduler())
+
+
+def small_movq() -> Any:
+    """The original's small MoVQ, by PyTorch: its tiles have many shapes, and core cuts them."""
+    import diffusers
+    import torch
+
+    from kandinsky_reference.components import TorchAutoencoder
+
+    network = diffusers.VQModel.from_config(MOVQ).eval()
+    tensors = weights("movq", kandinsky3.movq)
+    state = {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()}
+    lacking = network.load_state_dict(state, strict=False)
+    assert lacking == (["quantize.embedding.weight"], [])
+    return TorchAutoencoder(network, VQModelConfig.from_dict(MOVQ))
 
 
 def empty_text() -> dict[str, Array]:
@@ -202,18 +276,17 @@ def empty_text() -> dict[str, Array]:
     }
 
 
-@pytest.mark.slow(seconds=15)
-def test_autoencoder_in_tiles(refiner: Any) -> None:
-    wanted = golden("movq_tiles")
-    latent = refining._encoded(refiner.movq, wanted["pixels"], 64)
-    decoded = refining._decoded(refiner.movq, wanted["latent"], 8)
+def test_autoencoder_in_tiles() -> None:
+    wanted, movq = golden("movq_tiles"), small_movq()
+    latent = refining._encoded(movq, wanted["pixels"], 64)
+    decoded = refining._decoded(movq, wanted["latent"], 8)
     assert np.abs(latent - wanted["latent"]).max() <= allowed("super resolution movq")
     assert np.abs(decoded - wanted["decoded"]).max() <= allowed("super resolution movq")
-    whole = refiner.movq.decode(wanted["latent"])[..., ::4, ::4]
+    whole = movq.decode(wanted["latent"])[..., ::4, ::4]
     assert np.abs(whole - wanted["decoded_whole"]).max() <= allowed("super resolution movq")
 
 
-@pytest.mark.slow(seconds=15)
+@pytest.mark.slow(seconds=55)
 def test_refining_in_tiles(refiner: Any) -> None:
     """Each tile draws its own noise, also where tiles overlap; the last ones are narrow."""
     wanted = golden("refine_tiles")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from kandinsky_converters.originals.piece import Piece
 
-__all__ = ["unet"]
+__all__ = ["BLOCK_LAYERS", "LAYERS", "unet"]
 
-_LAYERS = {
+LAYERS = {
     "init_conv": "conv_in",
     "norm": "conv_norm_out",
     "out_conv": "conv_out",
@@ -20,7 +20,7 @@ _LAYERS = {
     "to_time_embed.3": "time_embedding.linear_2",
 }
 _BLOCK = re.compile(r"(down|up)_samples\.(\d+)\.resnet_attn_blocks\.(\d+)\.0\.(.+)")
-_IN_BLOCK = {
+BLOCK_LAYERS = {
     "change_resolution.change_resolution": "shortcut_sampler",
     "in_block.change_resolution.change_resolution": "sampler",
     "in_block.group_norm": "norm1",
@@ -35,8 +35,8 @@ _IN_BLOCK = {
 def unet(name: str) -> Iterator[tuple[str, Piece]]:
     """Map the tensors of the UNet; none is reshaped or transposed."""
     layer, _, leaf = name.removeprefix("unet.").rpartition(".")
-    if layer in _LAYERS:
-        yield f"{_LAYERS[layer]}.{leaf}", Piece(name)
-    elif (match := _BLOCK.fullmatch(layer)) and match[4] in _IN_BLOCK:
+    if layer in LAYERS:
+        yield f"{LAYERS[layer]}.{leaf}", Piece(name)
+    elif (match := _BLOCK.fullmatch(layer)) and match[4] in BLOCK_LAYERS:
         side, level, number, inner = match.groups()
-        yield f"{side}_blocks.{level}.resnets.{number}.{_IN_BLOCK[inner]}.{leaf}", Piece(name)
+        yield f"{side}_blocks.{level}.resnets.{number}.{BLOCK_LAYERS[inner]}.{leaf}", Piece(name)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kandinsky_converters.originals.component import OriginalComponent
 from kandinsky_converters.originals.files import open_originals
-from kandinsky_converters.originals.model import OriginalComponent
 from kandinsky_converters.parts import Part
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, ConfiguredComponent
 from kandinsky_core.checkpoints.inside import inside

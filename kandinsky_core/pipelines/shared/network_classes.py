@@ -23,6 +23,7 @@ __all__ = [
     "CLIPTextModelWithProjection",
     "CLIPVisionModelWithProjection",
     "Kandinsky3UNet",
+    "KandinskySuperResUNet",
     "MultilingualCLIP",
     "PriorTransformer",
     "T5EncoderModel",
@@ -149,6 +150,10 @@ class CLIPVisionModelWithProjection(_NamedNetwork):
 
 class Kandinsky3UNet(_NamedNetwork):
     """The UNet of Kandinsky 3."""
+
+
+class KandinskySuperResUNet(_NamedNetwork):
+    """The UNet of KandiSuperRes."""
 
 
 class MultilingualCLIP(_NamedNetwork):

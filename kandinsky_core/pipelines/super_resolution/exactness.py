@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kandinsky_core.arrays import FloatArray
-from kandinsky_core.pictures.resampling import resize_bilinear
+from kandinsky_core.pictures.interpolation import linear
 
 __all__ = ["with_exact_means"]
 
@@ -34,7 +34,7 @@ def with_exact_means(large: FloatArray, small: FloatArray, scale: int) -> FloatA
         means = found.reshape(3, height, scale, width, scale).mean(axis=(2, 4))
         lacking = wanted - means
         if number < _SMOOTH_ROUNDS:
-            more = resize_bilinear(lacking, scale * height, scale * width)
+            more = linear(lacking, scale * height, scale * width)
         else:
             more = lacking.repeat(scale, axis=1).repeat(scale, axis=2)
         found = np.clip(found + more, 0, 1)

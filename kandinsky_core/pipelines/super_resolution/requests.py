@@ -10,7 +10,7 @@ import numpy as np
 
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.denoising.noise import SeededGenerators
-from kandinsky_core.pictures.resampling import resize_bilinear
+from kandinsky_core.pictures.interpolation import linear
 from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import CallRequest
@@ -49,7 +49,7 @@ class SmallPicture:
 
     def enlarged(self) -> FloatArray:
         """Return the small picture at the size of the UNet's sample, [1, 3, H, W]."""
-        large = resize_bilinear(self.pixels, self.height, self.width)
+        large = linear(self.pixels, self.height, self.width)
         more = self.filled[0] - self.height, self.filled[1] - self.width
         return np.pad(large, ((0, 0), (0, 0), (0, more[0]), (0, more[1])), mode="edge")
 
@@ -57,7 +57,7 @@ class SmallPicture:
         """Turn the UNet's sample [1, 3, H, W] into the picture, [height, width, 3] in [0, 1]."""
         pixels = np.clip((sample[0, :, : self.height, : self.width] + 1) / 2, 0, 1)
         if pixels.shape[1:] != self.result:
-            pixels = resize_bilinear(pixels, *self.result, align_corners=True)
+            pixels = linear(pixels, *self.result, align_corners=True)
         return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
 

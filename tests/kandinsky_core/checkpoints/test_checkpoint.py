@@ -127,9 +127,9 @@ def test_unknown_scheduler_field_and_class_are_named(decoder: Path) -> None:
     edit_json(config, colour_of_the_sky="blue")
     said = refused(ConfigError, lambda: KandinskyV22Pipeline.from_pretrained(decoder))
     assert "colour_of_the_sky" in said
-    edit_json(config, _class_name="PNDMScheduler")
+    edit_json(config, _class_name="ScoreSdeVeScheduler")
     said = refused(ConfigError, lambda: KandinskyV22Pipeline.from_pretrained(decoder))
-    assert "'PNDMScheduler' is not supported" in said
+    assert "'ScoreSdeVeScheduler' is not supported" in said
 
 
 def test_truncated_weights_are_named(decoder: Path) -> None:

@@ -10,8 +10,9 @@ from PIL import Image
 
 from kandinsky_core import load_image
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.pictures.inputs import as_hints, as_images, as_masks, has_white, load_mask
+from kandinsky_core.pictures.inputs import as_hints, as_images, as_masks, has_white
 from kandinsky_core.pictures.modes import eight_bit, to_grey, to_rgb
+from kandinsky_core.pictures.opening import load_mask
 
 COLOURS = Image.new("RGB", (3, 2), (200, 100, 50))
 CLEAR = Image.new("RGBA", (3, 2), (200, 100, 50, 0))

@@ -72,7 +72,8 @@ class Pictures(Format):
 
     def read(self, case: Case, folder: Path) -> Any:
         """See `Format.read`."""
-        from kandinsky_core.pictures.inputs import as_images, as_masks, load_image
+        from kandinsky_core.pictures.inputs import as_images, as_masks
+        from kandinsky_core.pictures.opening import load_image
 
         image = load_image(folder / case.settings["name"])
         _check(as_images("image", image, _SIDE, _SIDE), 3, -1)
