@@ -74,7 +74,6 @@ def test_the_page_is_up_to_date_and_no_name_is_unaccounted_for() -> None:
 @pytest.mark.slow(seconds=8)
 def test_no_reason_is_given_for_what_the_library_answers_itself() -> None:
     tables: list[tuple[Mapping[str, str], list[type]]] = [
-        (reasons.PIPELINES, [getattr(kandinsky_core, name) for name in PIPELINES]),
         (reasons.AUTO, [getattr(kandinsky_core, name) for name in AUTO]),
         (reasons.NETWORKS, [kind for name in NETWORKS for kind in network_class(name)]),
     ]

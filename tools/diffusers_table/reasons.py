@@ -15,7 +15,6 @@ __all__ = [
     "FIELDS",
     "LOADING",
     "NETWORKS",
-    "PIPELINES",
     "SCHEDULER_NAMES",
 ]
 
@@ -27,14 +26,6 @@ def _each(reasons: Mapping[str, str]) -> dict[str, str]:
 
 _CONFIG = "diffusers keeps its configs with this: read `config`"
 _CONSTANT = "it is a constant of diffusers' code: leave it out"
-_TRAINING = "adapters are not trained here: train with diffusers or PEFT, and load the result"
-
-PIPELINES: Mapping[str, str] = _each(
-    {
-        "text_encoder_name unet_name": _CONSTANT,
-        "pack_weights write_lora_layers": _TRAINING,
-    }
-)
 AUTO: Mapping[str, str] = _each(
     {
         "config config_name extract_init_dict from_config get_config_dict has_compatibles "
@@ -86,15 +77,9 @@ SCHEDULER_NAMES: Mapping[str, str] = _each(
 FIELDS: Mapping[str, str] = {}
 NETWORKS: Mapping[str, str] = _each(
     {
-        "add_adapter save_attn_procs": _TRAINING,
-        "config_name has_compatibles load_config register_to_config save_config to_json_file "
-        "to_json_string": _CONFIG,
-        "disable_slicing enable_slicing": "pictures are decoded together: call"
-        " `enable_vae_tiling` of the pipeline",
-        "enable_group_offload": "call `enable_model_cpu_offload` of the pipeline, or `offload()`",
+        "load_config register_to_config save_config to_json_file": _CONFIG,
         "forward": "call the network itself, `unet(...)`; MoVQ and the text"
         " encoders run within a pipeline",
         "post_process_latents": "it is a step of the prior pipeline: call the pipeline",
-        "text_encoder_name unet_name": _CONSTANT,
     }
 )

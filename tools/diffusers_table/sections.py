@@ -49,6 +49,10 @@ class Section:
     rows: list[Row]
 
 
+# transformers gives it to `torch.nn.Module` when it makes a model.
+_ADDED_LATER = frozenset({"smart_apply"})
+
+
 def sections() -> Iterable[Section]:
     """Yield every table of the page."""
     yield Section("Methods and attributes of pipelines", _rows(_attributes(_ALL)))
@@ -60,7 +64,7 @@ def sections() -> Iterable[Section]:
     yield Section("Methods and attributes of schedulers", _rows(_scheduler_attributes(common)))
     yield Section("Fields of a scheduler's config", _rows(_fields(common)))
     networks = {name: _network(name) for name in NETWORKS}
-    module = {name for name in dir(torch.nn.Module) if not name.startswith("_")}
+    module = {name for name in dir(torch.nn.Module) if not name.startswith("_")} - _ADDED_LATER
     yield Section("Networks", _rows(_only(networks, lambda name: name not in module)))
     shared = _rows(_only(networks, lambda name: name in module))
     yield Section("What networks have from `torch.nn.Module`", shared)
@@ -90,7 +94,7 @@ def _attributes(kinds: Iterable[str]) -> Answers:
         kind: answers_of(
             getattr(kandinsky_core, kind),
             public_names(getattr(diffusers, kind)),
-            reasons.AUTO if kind in AUTO else reasons.PIPELINES,
+            reasons.AUTO if kind in AUTO else {},
         )
         for kind in kinds
     }
@@ -209,7 +213,11 @@ def _refused(given: Mapping[str, str], name: str) -> Answer:
 def _network(name: str) -> Mapping[str, Answer]:
     """Return the answers of a network's object, or else of the class that loads it."""
     theirs = getattr(diffusers, name)
-    names = {key for key in dir(theirs) if not key.startswith("_") and hasattr(theirs, key)}
+    names = {
+        key
+        for key in dir(theirs)
+        if not key.startswith("_") and hasattr(theirs, key) and key not in _ADDED_LATER
+    }
     loader, loaded = network_class(name)
     first = answers_of(loader, names, {})
     second = answers_of(loaded, names, {})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -157,7 +158,8 @@ class Preprocessors(Format):
         from kandinsky_core.pictures.clip_images import clip_pixels
         from kandinsky_core.pipelines.shared.loading import load_components
 
-        nobody: Any = object()  # no network is loaded, so the backend is not asked
+        # No network is loaded, so the backend is not asked for anything but its name.
+        nobody: Any = SimpleNamespace(name="nobody")
         loaded = load_components(
             folder,
             part="decoder",
