@@ -20,6 +20,7 @@ from kandinsky_cli.commands import (
     inpaint,
     interpolate,
     models,
+    upscale,
     verify,
     warmup,
 )
@@ -37,6 +38,7 @@ _COMMANDS: Mapping[str, Any] = {
     "inpaint": inpaint,
     "interpolate": interpolate,
     "controlnet": controlnet,
+    "upscale": upscale,
     "beautify": beautify,
     "info": info,
     "models": models,

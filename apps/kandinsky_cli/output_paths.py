@@ -11,7 +11,7 @@ from typing import Self
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.formats import PictureFormat, picture_format
 
-__all__ = ["OutputPaths", "refuse_existing"]
+__all__ = ["OutputPaths", "refuse_existing", "try_folder"]
 
 _SUFFIX = ".png"  # of a picture in a folder
 
@@ -62,7 +62,7 @@ class OutputPaths:
                 refuse_existing("--output", named)
         found = cls(folder, named, prompts)
         found._names(seeds, 0)[0].exists()  # raises where the name is too long
-        _try_folder(folder)
+        try_folder(folder)
         return found
 
     @property
@@ -113,8 +113,12 @@ def refuse_existing(flag: str, path: Path) -> None:
         )
 
 
-def _try_folder(folder: Path) -> None:
-    """Refuse a folder in which no file can be made; permissions alone do not tell (`/proc`)."""
+def try_folder(folder: Path) -> None:
+    """Refuse a folder in which no file can be made; permissions alone do not tell (`/proc`).
+
+    Raises:
+        InvalidInputError: There is such a folder.
+    """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     problem = None if existing.is_dir() else "it is a file"
     if problem is None:

@@ -49,6 +49,10 @@ _OPTIONS = {
     "prior_guidance_scale": ("--prior-guidance-scale", _NUMBER),
     "backend": ("--backend", _TEXT),
     "dtype": ("--dtype", _TEXT),
+    "scale": ("--scale", _WHOLE),
+    "window_size": ("--window-size", _WHOLE),
+    "window_stride": ("--window-stride", _WHOLE),
+    "paste_exact": ("--paste-exact", _SWITCH),
 }
 
 # Command -> what its metadata cannot lack.
@@ -58,6 +62,7 @@ _NEEDED = {
     "inpaint": ("prompt", "image", "mask_image"),
     "controlnet": ("prompt", "hint"),
     "interpolate": ("items", "weights"),
+    "upscale": ("image", "scale"),
 }
 
 
@@ -81,7 +86,10 @@ def command_for(metadata: Mapping[str, Any]) -> str | None:
     for name in _NEEDED[command]:
         if metadata.get(name) is None:
             raise InvalidInputError(f"{PROGRAM} {command} stores {name}, which is missing")
-    if command == "interpolate":
+    if command == "upscale":
+        subjects = [_checked("image", metadata["image"], _FILE)["path"]]
+        metadata = {name: value for name, value in metadata.items() if name != "image"}
+    elif command == "interpolate":
         subjects = _items(metadata["items"], metadata["weights"])
     else:
         subjects = [_checked("prompt", metadata["prompt"], _TEXT)]

@@ -1,0 +1,90 @@
+"""`kandinsky upscale`: larger pictures, and what their files say."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from kandinsky_core.pictures.metadata import read_metadata, save_image
+from tests.kandinsky_cli.run import Runner
+from tests.support.backends import needs
+from tests.support.upscaler_folder import write_upscaler
+
+FACTS = {"program": "kandinsky generate", "prompt": "a red circle", "seed": 7}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_upscaler(tmp_path / "upscaler")
+
+
+def draw(path: Path, size: tuple[int, int] = (9, 7), mode: str = "RGB") -> Path:
+    rng = np.random.default_rng(1)
+    colours = rng.integers(0, 256, (size[1], size[0], len(mode)), np.uint8)
+    save_image(Image.fromarray(colours, mode), path, FACTS)
+    return path
+
+
+def pixels(path: str) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@needs("jax")
+def test_pictures_of_several_sizes_and_the_command_that_remakes_one(
+    kandinsky: Runner, workplace: Path, model: Path
+) -> None:
+    draw(workplace / "a.png")
+    draw(workplace / "b.png", (30, 12), "RGBA")
+    words = ("upscale", "a.png", "b.png", "--model", model, "--steps", 2)
+    code, said, error = kandinsky(*words, "--window-size", 32, "--window-stride", 24)
+    assert (code, error) == (0, "")
+    assert [line.split("  ")[0] for line in said.splitlines()] == ["a-x4.png", "b-x4.png"]
+    assert pixels("a-x4.png").shape == (28, 36, 3)
+    assert pixels("b-x4.png").shape == (48, 120, 4)
+    found = read_metadata("a-x4.png")
+    assert found["original"] == FACTS
+    assert (found["program"], found["scale"], found["seed"]) == ("kandinsky upscale", 4, 0)
+    code, said, _ = kandinsky("info", "b-x4.png", "--json")
+    command = shlex.split(json.loads(said)["command"])
+    assert code == 0
+    assert command[:3] == ["kandinsky", "upscale", "b.png"]
+    assert kandinsky(*command[1:], "--output", "again.png")[0] == 0
+    np.testing.assert_array_equal(pixels("again.png"), pixels("b-x4.png"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nothere.png",), "IMAGE: image 'nothere.png' cannot be read"),
+        (("a.png", "--scale", "3"), "--scale 3: give 2 or 4"),
+        (("a.png", "--steps", "0"), "--steps=0"),
+        (("a.png", "a.png", "--output", "b.png"), "2 pictures need a folder"),
+        (("a.png", "./a.png"), "two pictures have one name"),
+        (("a.png", "--output", "a.png"), "there is such a file"),
+        (("a.png", "--quality", "50"), "--quality"),
+        (("a.png", "--output", "a.gif"), "pictures are written as"),
+        (("a.png", "--dtype", "int8"), "dtype"),
+    ],
+)
+def test_mistakes_are_told_before_the_model_is_loaded(
+    kandinsky: Runner, workplace: Path, words: tuple[str, ...], said: str
+) -> None:
+    draw(workplace / "a.png")
+    code, output, error = kandinsky("upscale", *words, "--model", "nowhere/nothing")
+    assert (code, output) == (2, "")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_model_of_another_kind_is_named(kandinsky: Runner, workplace: Path) -> None:
+    draw(workplace / "a.png")
+    code, _, error = kandinsky("upscale", "a.png", "--model", "shapes")
+    assert code == 2
+    assert "no model folder" in error
