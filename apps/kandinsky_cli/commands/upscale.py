@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
     written = []
     for (image, record), file in zip(pictures, files, strict=True):
         start = time.perf_counter()
-        output = pipeline(image, **call)
+        output: Any = pipeline(image, **call)
         metadata = _metadata(output.metadata[0], record)
         save_image(output.images[0], file, metadata, quality=options.quality)
         written.append({"path": str(file), **metadata})
