@@ -265,7 +265,16 @@ def test_reader_that_goes_away_is_no_error() -> None:
     + [
         [command, "--help"]
         for command in (
-            *("generate", "img2img", "inpaint", "interpolate", "controlnet", "beautify", "warmup"),
+            *(
+                "generate",
+                "img2img",
+                "inpaint",
+                "interpolate",
+                "controlnet",
+                "beautify",
+                "upscale",
+                "warmup",
+            ),
             *("info", "models", "env", "completion", "convert", "verify"),
         )
     ],
