@@ -11,11 +11,13 @@ import torch
 
 from tools.shapes.data import Dataset, make_dataset, make_vocabulary
 from tools.shapes.export import export
+from tools.shapes.export_upscaler import export_upscaler
 from tools.shapes.loop import Run
 from tools.shapes.train_clip import train_clip, train_pictures
 from tools.shapes.train_movq import train_movq
 from tools.shapes.train_prior import train_prior
 from tools.shapes.train_unet import refine_unet, train_unet
+from tools.shapes.train_upscaler import train_upscaler
 from tools.shapes.train_variants import train_controlnet, train_inpaint
 
 __all__ = ["main"]
@@ -32,6 +34,7 @@ _STAGES: dict[str, tuple[str, Callable[[Run, Dataset], None]]] = {
 _VARIANTS: dict[str, tuple[str, Callable[[Run], None]]] = {  # these draw their own scenes
     "inpaint": ("unet_inpaint.pt", train_inpaint),
     "controlnet": ("unet_controlnet.pt", train_controlnet),
+    "upscaler": ("upscaler.pt", train_upscaler),
 }
 
 
@@ -48,7 +51,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train the stages whose weights are not there yet, then write the four folders."""
+    """Train the stages whose weights are not there yet, then write the folders."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     folder = arguments.work or arguments.output / "work"
@@ -71,6 +74,8 @@ def main() -> None:
         run.record(stage=name, done=True, wall_seconds=round(time.monotonic() - started, 1))
     if arguments.stage in ("export", "all"):
         export(folder, arguments.output)
+        if (folder / "upscaler.pt").exists():
+            export_upscaler(folder, arguments.output / "upscaler")
 
 
 if __name__ == "__main__":
