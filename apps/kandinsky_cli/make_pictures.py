@@ -22,6 +22,7 @@ from kandinsky_cli.previews import Previews
 from kandinsky_cli.prompt_words import prompts_of
 from kandinsky_cli.size_options import check_size
 from kandinsky_cli.steps_options import check_prior_steps, check_steps
+from kandinsky_cli.upscaling import Upscaling
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.noise import (
@@ -118,10 +119,12 @@ def make(
     paths = OutputPaths.choose(options.output, seeds, len(prompts), overwrite=options.overwrite)
     _check_format(options, paths, texts, facts)
     previews = Previews.choose(options, paths)
+    upscaling = Upscaling.choose(options)
     start = time.perf_counter()
     pipeline = load(options)
     pipeline.set_progress_bar_config(disable=quiet(options))
     load_loras(pipeline, loras)
+    upscaler = None if upscaling is None else upscaling.load(options, pipeline.backend)
     if options.scheduler is not None:
         pipeline.scheduler = scheduler_by_name(options.scheduler, pipeline.scheduler.config)
         facts = {**facts, "scheduler_name": options.scheduler}
@@ -136,6 +139,8 @@ def make(
             source = as_generators(None, seeds, len(seeds))
         words = CheckedWords(prompt, source, previews.watch)
         output = draw(pipeline, words)
+        if upscaling is not None:
+            output = upscaling.enlarge(upscaler, output)
         seconds = time.perf_counter() - begun
         own = {**facts, "prompt": words.prompt} if has_prompt else facts
         files = paths.of_prompt(index, seeds)
@@ -334,8 +339,10 @@ def _print(
 ) -> None:
     for picture in written:
         path = picture["path"]
+        scale = picture.get("upscale", 1)
         line = (
-            f"{path}  seed {picture['seed']}, {picture['width']}x{picture['height']}, "
+            f"{path}  seed {picture['seed']}, "
+            f"{scale * picture['width']}x{scale * picture['height']}, "
             f"{picture['backend']} on {picture['device']}, {seconds:.1f} s"
         )
         write_line(path if options.quiet else line)

@@ -7,6 +7,7 @@ from typing import Any
 
 from kandinsky_cli.loudness import add_loudness_options
 from kandinsky_cli.option_types import path, seed
+from kandinsky_cli.upscaling import add_upscale_options
 
 __all__ = [
     "PROGRAM",
@@ -86,6 +87,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="pictures of each prompt (default: one for each seed)",
     )
+    add_upscale_options(parser)
     _add_output_options(parser)
 
 

@@ -49,6 +49,8 @@ _OPTIONS = {
     "prior_guidance_scale": ("--prior-guidance-scale", _NUMBER),
     "backend": ("--backend", _TEXT),
     "dtype": ("--dtype", _TEXT),
+    "upscale": ("--upscale", _WHOLE),
+    "upscaler": ("--upscaler", _TEXT),
     "scale": ("--scale", _WHOLE),
     "window_size": ("--window-size", _WHOLE),
     "window_stride": ("--window-stride", _WHOLE),

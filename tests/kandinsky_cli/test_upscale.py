@@ -59,6 +59,36 @@ def test_pictures_of_several_sizes_and_the_command_that_remakes_one(
     np.testing.assert_array_equal(pixels("again.png"), pixels("b-x4.png"))
 
 
+@needs("jax")
+def test_pictures_are_enlarged_as_they_are_made(kandinsky: Runner, model: Path) -> None:
+    """What `info` prints makes the large picture again."""
+    words = ("generate", "a red circle", "--steps", 2, "--prior-steps", 2, "--seed", 3)
+    large = ("--upscale", 4, "--upscaler", model, "--output", "a.png")
+    code, said, error = kandinsky(*words, *large)
+    assert (code, error) == (0, "")
+    assert "256x256" in said
+    code, said, _ = kandinsky("info", "a.png", "--json")
+    command = shlex.split(json.loads(said)["command"])
+    assert command[:3] == ["kandinsky", "generate", "a red circle"]
+    assert kandinsky(*command[1:], "--output", "again.png")[0] == 0
+    np.testing.assert_array_equal(pixels("again.png"), pixels("a.png"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--upscale", "3"), "--upscale 3: give 2 or 4"),
+        (("--upscaler", "x/y"), "without --upscale"),
+    ],
+)
+def test_wrong_options_of_making_pictures(
+    kandinsky: Runner, words: tuple[str, ...], said: str
+) -> None:
+    code, _, error = kandinsky("generate", "a", *words, "--model", "nowhere/nothing")
+    assert code == 2
+    assert said in error
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
