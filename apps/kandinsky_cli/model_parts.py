@@ -14,7 +14,7 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["Absent", "open_parts", "open_prior", "open_weights"]
 
-_OTHER_DECODERS = ("inpaint", "controlnet")
+_OTHER_PARTS = ("inpaint", "controlnet", "upscaler")
 _OTHER_UNETS = ("flash", "inpaint")  # ai-forever's folders hold these beside the decoder's
 _WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor")
 _FILES = ("*.safetensors*", "*.ckpt", "*.pt", "*.bin*")
@@ -33,7 +33,7 @@ def open_parts(subject: str, hub: HubOptions) -> list[Checkpoint]:
         CheckpointError: The model's index is damaged.
     """
     root = EMBEDDED.get(subject) or Path(subject)
-    others = [part for part in _OTHER_DECODERS if (root / part / "model_index.json").is_file()]
+    others = [part for part in _OTHER_PARTS if (root / part / "model_index.json").is_file()]
     decoder = OpenedModel.of(subject, "decoder", hub)
     if decoder.checkpoint.has_index:
         parts = [OpenedModel.of(decoder, part, hub) for part in ("prior", "decoder", *others)]

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def add_upscale_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--upscaler",
         metavar="MODEL",
-        help="the model that enlarges them (default: ai-forever/KandiSuperRes)",
+        help="the model that enlarges them (default: `shapes` for its own pictures, "
+        "ai-forever/KandiSuperRes for others)",
     )
 
 
@@ -56,7 +58,8 @@ class Upscaling:
             return None
         if options.upscale not in (2, 4):
             raise InvalidInputError(f"--upscale {options.upscale}: give 2 or 4")
-        return cls(options.upscale, options.upscaler or _PUBLISHED)
+        usual = options.model if options.model in EMBEDDED else _PUBLISHED
+        return cls(options.upscale, options.upscaler or usual)
 
     def load(self, options: argparse.Namespace, backend: str) -> Any:
         """Load the upscaler, on the backend that makes the pictures.

@@ -91,7 +91,8 @@ def resolve_model(
         name: An embedded model's name, a folder, or a hub id such as
             `kandinsky-community/kandinsky-2-2-decoder`. A folder that holds the two halves of a
             model as `prior` and `decoder` stands for the half that is asked for.
-        part: `prior`, `decoder`, `inpaint`, `controlnet` or `flash`.
+        part: `prior`, `decoder`, `inpaint`, `controlnet`, `flash`, `upscaler`, or its variants
+            `upscaler_x2` and `upscaler_flash`.
         options: Hub options; the environment variable `HF_HUB_OFFLINE` is honoured too.
         components: Names of the components to fetch; others stay on the hub.
 
@@ -108,7 +109,8 @@ def resolve_model(
     text = str(name)
     folder = local_folder(name)
     if folder is not None:
-        return folder / part if (folder / part / "model_index.json").is_file() else folder
+        inner = (folder / name for name in (part, part.partition("_")[0]))  # or the plain variant
+        return next((one for one in inner if (one / "model_index.json").is_file()), folder)
     if text and user_path(text).is_file():
         raise ModelNotFoundError(f"no model {text!r}: it is a file, give the model's folder")
     if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") != 1:

@@ -47,7 +47,8 @@ class OpenedModel:
 
         Args:
             model: An embedded model's name, a folder, a hub id, or an opened model.
-            part: `prior`, `decoder`, `inpaint`, `controlnet` or `flash`.
+            part: `prior`, `decoder`, `inpaint`, `controlnet`, `flash`, `upscaler`, or its variants
+                `upscaler_x2` and `upscaler_flash`.
             options: How to fetch from the hub; an opened model has its own.
 
         Raises:

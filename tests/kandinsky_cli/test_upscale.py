@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 from pathlib import Path
@@ -11,7 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from kandinsky_cli.upscaling import Upscaling
+from kandinsky_core.checkpoints.hub import EMBEDDED
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.metadata import read_metadata, save_image
+from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
 from tests.kandinsky_cli.run import Runner
 from tests.support.backends import needs
 from tests.support.upscaler_folder import write_upscaler
@@ -60,9 +65,28 @@ def test_pictures_of_several_sizes_and_the_command_that_remakes_one(
 
 
 @needs("jax")
-def test_pictures_are_enlarged_as_they_are_made(kandinsky: Runner, model: Path) -> None:
+def test_what_was_compiled_before_the_first_picture_serves_all(model: Path) -> None:
+    upscaler = KandinskySuperResPipeline.from_pretrained(model, backend="jax")
+    upscaler.set_progress_bar_config(disable=True)
+    made = upscaler.compile(batch_sizes=(1, 2))
+    assert [entry.shape for entry in made if entry.program == "SuperResUNet step"] == [
+        "(1, 64, 64, 3)",
+        "(2, 64, 64, 3)",
+    ]
+    for size, count in (((16, 16), 1), ((17, 40), 1), ((20, 33), 2)):
+        upscaler(np.zeros((*size, 3)), num_inference_steps=2, view_batch_size=count)
+    assert len(upscaler.unet.compilations) == len(made)
+    with pytest.raises(InvalidInputError, match="guidance: a KandinskySuperResPipeline has none"):
+        upscaler.compile(guidance=True)
+
+
+@needs("jax")
+def test_pictures_are_enlarged_as_they_are_made(
+    kandinsky: Runner, model: Path, shallow: Path
+) -> None:
     """What `info` prints makes the large picture again."""
-    words = ("generate", "a red circle", "--steps", 2, "--prior-steps", 2, "--seed", 3)
+    steps = ("--steps", 2, "--prior-steps", 2, "--model", shallow)
+    words = ("generate", "a red circle", "--seed", 3, *steps)
     large = ("--upscale", 4, "--upscaler", model, "--output", "a.png")
     code, said, error = kandinsky(*words, *large)
     assert (code, error) == (0, "")
@@ -72,6 +96,14 @@ def test_pictures_are_enlarged_as_they_are_made(kandinsky: Runner, model: Path) 
     assert command[:3] == ["kandinsky", "generate", "a red circle"]
     assert kandinsky(*command[1:], "--output", "again.png")[0] == 0
     np.testing.assert_array_equal(pixels("again.png"), pixels("a.png"))
+
+
+@pytest.mark.parametrize(
+    ("model", "upscaler"), [("shapes", "shapes"), ("a/b", "ai-forever/KandiSuperRes")]
+)
+def test_the_usual_upscaler_of_a_model(model: str, upscaler: str) -> None:
+    options = argparse.Namespace(model=model, upscale=4, upscaler=None)
+    assert Upscaling.choose(options) == Upscaling(4, upscaler)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +145,11 @@ def test_mistakes_are_told_before_the_model_is_loaded(
     assert error.count("\n") == 1
 
 
-def test_a_model_of_another_kind_is_named(kandinsky: Runner, workplace: Path) -> None:
+def test_a_model_of_another_kind_or_scale_is_named(kandinsky: Runner, workplace: Path) -> None:
     draw(workplace / "a.png")
-    code, _, error = kandinsky("upscale", "a.png", "--model", "shapes")
+    code, _, error = kandinsky("upscale", "a.png", "--model", EMBEDDED["shapes"] / "prior")
     assert code == 2
-    assert "no model folder" in error
+    assert "KandinskyV22PriorPipeline without unet" in error
+    code, _, error = kandinsky("upscale", "a.png", "--scale", 2)
+    assert code == 2
+    assert "shapes enlarges 4 times" in error

@@ -99,6 +99,8 @@ def test_other_tasks(kandinsky: Runner, task: str) -> None:
         (("--num-images", "-1"), "--num-images=-1: give a whole number of at least 1"),
         (("--scheduler", "none"), "'none'"),
         (("--task", "inpaint", "--flash"), "--flash: there is none of --task inpaint"),
+        (("--task", "upscale", "--num-images", "2"), "--num-images: there is none of --task"),
+        (("--task", "upscale", "--guidance", "on"), "--guidance: there is none of --task upscale"),
         (("--text-encoder-loading", "late"), "--text-encoder-loading='late': choose one of"),
         (("--dtype", "int8"), "dtype 'int8' is not supported"),
         (("--model", "./nowhere"), "no model './nowhere'"),

@@ -86,7 +86,7 @@ def test_wheel_holds_the_packages_and_the_model(wheel: Path) -> None:
     assert tops == INSTALLED
     model = {name: size for name, size in sizes.items() if "/models/shapes/" in name}
     assert 1e6 < sum(model.values()) <= MODEL_LIMIT
-    parts = ("prior", "decoder", "inpaint", "controlnet")
+    parts = ("prior", "decoder", "inpaint", "controlnet", "upscaler")
     for part in (*(f"{name}/model_index.json" for name in parts), "decoder/README.md"):
         assert f"kandinsky_core/models/shapes/{part}" in model
     assert {f"{name}/py.typed" for name in INSTALLED} <= set(sizes)

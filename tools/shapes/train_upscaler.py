@@ -14,40 +14,35 @@ from tools.shapes.loop import Average, Run, optimise
 from tools.shapes.scenes import Scene, draw, random_scene
 from tools.shapes.upscaler_network import UPSCALER, SuperResUNet
 
-__all__ = ["train_upscaler"]
+__all__ = ["STEPS", "train_upscaler"]
 
-_SCENES = 6000
+_SCENES = 3000
 _BATCH = 8
-_STEPS = 8000
+STEPS = 8000
 _NOISE = 0.1  # on the latents of pictures that go through MoVQ, as in its own training
 _LARGE, _SMALL = 256, 64
 # The five timesteps of the sampler; the first one, pure noise, decides where edges lie.
-_TIMESTEPS = torch.tensor([999, 999, 799, 599, 400, 200])
+_TIMESTEPS = torch.tensor([999, 999, 999, 799, 599, 400, 200])
+_ROUND_EDGES = 0.8  # share of the crops that are laid around an edge
+_THROUGH_MOVQ = 4  # one picture of so many
 
 
 def train_upscaler(run: Run) -> None:
     """Train on crops, and save the averaged weights.
 
-    The small picture of a crop is the mean of each 4 x 4 pixels, or what MoVQ makes of it: a third
-    of the pictures went through the autoencoder, as the pictures of the model itself do.
+    The small picture of a crop is the mean of each 4 x 4 pixels, or what MoVQ makes of it: a fourth
+    of the pictures went through the autoencoder, as the pictures of the model itself do. Most crops
+    are laid around an edge, as flat colour is learnt soon.
     """
     random = run.generator(9)
     rng = np.random.default_rng([run.seed, 9])
     network = SuperResUNet(UPSCALER).to(run.device).train()
     average = Average(network, run.folder / "upscaler.partial.pt", 0.999)
-    large, small = _pictures([random_scene(rng) for _ in range(_SCENES)], run)
+    crops = _Crops(*_pictures([random_scene(rng) for _ in range(_SCENES)], run))
     alphas = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0).float()
-    side = UPSCALER.sample_size // UPSCALER.scale
 
     def loss() -> tuple[Tensor, dict[str, float]]:
-        rows = torch.randint(len(large), (_BATCH,), generator=random)
-        top, left = torch.randint(_SMALL - side + 1, (2,), generator=random).tolist()
-        shown = _floats(small[rows][:, :, top : top + side, left : left + side])
-        wanted = _floats(large[rows][:, :, 4 * top :, 4 * left :])[
-            :, :, : UPSCALER.sample_size, : UPSCALER.sample_size
-        ]
-        if torch.rand((), generator=random) < 0.5:
-            shown, wanted = shown.flip(-1), wanted.flip(-1)
+        shown, wanted = crops.batch(random)
         time = _TIMESTEPS[torch.randint(len(_TIMESTEPS), (_BATCH,), generator=random)]
         share = alphas[time][:, None, None, None]
         noise = torch.randn(wanted.shape, generator=random)
@@ -61,8 +56,46 @@ def train_upscaler(run: Run) -> None:
     def after_step() -> None:
         average.update(network)
 
-    optimise(run, "upscaler", network.parameters(), loss, _STEPS, 1e-3, after_step)
+    optimise(run, "upscaler", network.parameters(), loss, STEPS, 1e-3, after_step)
     torch.save(average.weights, run.folder / "upscaler.pt")
+
+
+class _Crops:
+    """Draws small crops with the large ones that they show."""
+
+    def __init__(self, large: Tensor, small: Tensor) -> None:
+        self.large, self.small = large, small
+        self.edges = [_edges(picture) for picture in large]
+
+    def batch(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return pixels [batch, 3, side, side] and [batch, 3, 4 * side, 4 * side]."""
+        pairs = [self._one(random) for _ in range(_BATCH)]
+        return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
+
+    def _one(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        def below(end: int) -> int:
+            return int(torch.randint(end, (), generator=random))
+
+        row = below(len(self.large))
+        side, edges = UPSCALER.sample_size // UPSCALER.scale, self.edges[row]
+        corner = [below(_SMALL - side + 1), below(_SMALL - side + 1)]
+        if len(edges) and torch.rand((), generator=random) < _ROUND_EDGES:
+            edge = edges[below(len(edges))].tolist()
+            corner = [min(max(at - below(side), 0), _SMALL - side) for at in edge]
+        top, left = corner
+        shown = self.small[row, :, top : top + side, left : left + side]
+        rows, columns = (slice(4 * start, 4 * (start + side)) for start in corner)
+        wanted = self.large[row, :, rows, columns]
+        turns, flips = below(4), below(2)
+        both = (torch.rot90(each, turns, (1, 2)) for each in (shown, wanted))
+        shown, wanted = (each.flip(2) if flips else each for each in both)
+        return _floats(shown), _floats(wanted)
+
+
+def _edges(large: Tensor) -> Tensor:
+    """Return the places [n, 2] of small pixels over which the large picture changes."""
+    grey = large.float().mean(0, keepdim=True)
+    return (F.max_pool2d(grey, 4) + F.max_pool2d(-grey, 4) > 16)[0].nonzero()
 
 
 def _floats(pictures: Tensor) -> Tensor:
@@ -78,7 +111,7 @@ def _pictures(scenes: list[Scene], run: Run) -> tuple[Tensor, Tensor]:
     movq = networks.movq().to(run.device).eval()
     movq.load_state_dict(torch.load(_movq_file(run.folder), weights_only=True))
     noise = run.generator(10)
-    for start in range(0, len(small), 3 * 16):
+    for start in range(0, len(small), _THROUGH_MOVQ * 16):
         rows = slice(start, start + 16)
         with torch.no_grad():
             latents = movq.encode(_floats(small[rows])).latents.clamp(-1, 1)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kandinsky_cli.loudness import add_loudness_options
 from kandinsky_cli.option_types import path, seed
 from kandinsky_cli.picture_options import PROGRAM, add_command
 
-__all__ = ["add_parser", "run"]
+if TYPE_CHECKING:
+    from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
+
+__all__ = ["add_parser", "load", "run"]
 
 
 def add_parser(commands: Any) -> None:
@@ -27,8 +30,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures' paths or URLs")
     parser.add_argument(
         "--model",
-        required=True,
-        help="a folder or hub id of an upscaler, ai-forever/KandiSuperRes for example",
+        default="shapes",
+        help="`shapes` (embedded, the default, for its own pictures), or an upscaler's folder or "
+        "hub id, ai-forever/KandiSuperRes for example",
     )
     parser.add_argument(
         "--scale", type=int, metavar="N", help="2 or 4, where the model has both (default: 4)"
@@ -75,6 +79,17 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def load(options: argparse.Namespace) -> KandinskySuperResPipeline:
+    """Load the upscaler that the options name.
+
+    Raises:
+        KandinskyError: See `KandinskySuperResPipeline.from_pretrained`.
+    """
+    from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
+
+    return KandinskySuperResPipeline.from_pretrained(options.model, **_given(options, _LOADING))
+
+
 def run(options: argparse.Namespace) -> None:
     """Enlarge the pictures, write them, and print where they are.
 
@@ -85,13 +100,12 @@ def run(options: argparse.Namespace) -> None:
 
     from kandinsky_cli.console import write_json, write_line
     from kandinsky_cli.make_pictures import quiet
-    from kandinsky_core import KandinskySuperResPipeline
     from kandinsky_core.pictures.metadata import save_image
 
     _check_numbers(options)
     pictures = _open(options.images)
     files = _files(options)
-    pipeline = KandinskySuperResPipeline.from_pretrained(options.model, **_given(options, _LOADING))
+    pipeline = load(options)
     pipeline.set_progress_bar_config(disable=quiet(options))
     call = _given(options, _CALL) | {"paste_exact": options.paste_exact}
     if "steps" in call:
@@ -130,7 +144,7 @@ _CALL = ("steps", "seed", "window_size", "window_stride")
 
 
 def _given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
-    values = {name: getattr(options, name) for name in names}
+    values = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TASKS", "add_parser", "run"]
 
-TASKS = ("generate", "img2img", "inpaint", "interpolate", "controlnet")
+TASKS = ("generate", "img2img", "inpaint", "interpolate", "controlnet", "upscale")
 
 
 def add_parser(commands: Any) -> None:
@@ -125,6 +125,11 @@ def _check(options: argparse.Namespace) -> None:
         for value in getattr(options, name) or ():
             positive_int(f"--{name.replace('_', '-')}", value)
     check_tile_size(options)
+    if options.task == "upscale":
+        given = options.num_images != [1], options.guidance, options.prior_guidance
+        for name, found in zip(("num-images", "guidance", "prior-guidance"), given, strict=True):
+            if found:
+                raise InvalidInputError(f"--{name}: there is none of --task upscale")
     if options.flash and options.task != "generate":
         raise InvalidInputError(f"--flash: there is none of --task {options.task}")
     if options.text_encoder_loading is not None:
@@ -157,6 +162,9 @@ def _compile(options: argparse.Namespace, pipeline: Any) -> Iterator[list[Compil
     from kandinsky_core.pipelines.kandinsky2_2.prior_emb2emb import KandinskyV22PriorEmb2EmbPipeline
 
     size = {"heights": options.height, "widths": options.width}
+    if options.task == "upscale":
+        yield pipeline.compile(**size)
+        return
     count = {"batch_sizes": options.num_images}
     guidance = _FLAGS[options.guidance]
     of_prior = _FLAGS[options.prior_guidance]

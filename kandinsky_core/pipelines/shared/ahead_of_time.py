@@ -18,7 +18,7 @@ from kandinsky_core.seam.compilations import Compilation, CompilationLog
 from kandinsky_core.seam.compile_only import compile_only
 from kandinsky_core.validation import positive_int
 
-__all__ = ["CompilesAhead"]
+__all__ = ["CompilesAhead", "sizes"]
 
 _SIDE = 8  # of the placeholder pictures, in pixels; a call resizes them
 _GUIDED, _UNGUIDED = 2.0, 1.0
@@ -72,9 +72,9 @@ class CompilesAhead:
         both = (False, True) if self.negative_prompt_compiles else None
         negative = both if negative_prompt is None else negative_prompt
         axes = {  # the argument here, and its name and values in a call
-            "heights": ("height", _sizes("heights", heights)),
-            "widths": ("width", _sizes("widths", widths)),
-            "batch_sizes": ("num_images_per_prompt", _sizes("batch_sizes", batch_sizes)),
+            "heights": ("height", sizes("heights", heights)),
+            "widths": ("width", sizes("widths", widths)),
+            "batch_sizes": ("num_images_per_prompt", sizes("batch_sizes", batch_sizes)),
             "guidance": ("guidance_scale", _scales("guidance", guidance)),
             "prior_guidance": ("prior_guidance_scale", _scales("prior_guidance", prior_guidance)),
             "negative_prompt": ("negative_prompt", _flags("negative_prompt", negative, "", None)),
@@ -131,7 +131,12 @@ def _items(name: str, value: Any) -> list[Any]:
     return items
 
 
-def _sizes(name: str, value: Any) -> list[Any]:
+def sizes(name: str, value: Any) -> list[Any]:
+    """Return positive numbers, each once; None stands for the call's default.
+
+    Raises:
+        InvalidInputError: One of them is no positive whole number, or there is none.
+    """
     if value is None:
         return [None]
     return list(dict.fromkeys(positive_int(name, item) for item in _items(name, value)))

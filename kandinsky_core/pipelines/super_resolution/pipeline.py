@@ -22,6 +22,7 @@ from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.super_resolution.ahead_of_time import CompilesWindows
 from kandinsky_core.pipelines.super_resolution.exactness import with_exact_means
 from kandinsky_core.pipelines.super_resolution.requests import EnlargeRequest, SmallPicture
 from kandinsky_core.pipelines.super_resolution.transparency import alpha_of, with_alpha
@@ -35,7 +36,7 @@ __all__ = ["KandinskySuperResPipeline"]
 _OUTPUT_TYPES = ("pil", "np")
 
 
-class KandinskySuperResPipeline(DiffusionPipeline):
+class KandinskySuperResPipeline(CompilesWindows, DiffusionPipeline):
     """Enlarges pictures by a UNet in pixel space, which is shown windows of a large picture.
 
     Source: ai-forever/KandiSuperRes; diffusers has no such pipeline. The published models are for
