@@ -177,4 +177,4 @@ def test_first_command_on_a_clean_clone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     picture = clone / done.stdout.split()[0]
     with Image.open(picture) as image:
-        assert image.size == (64, 64)
+        assert image.size == (256, 256)
