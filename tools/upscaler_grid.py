@@ -20,7 +20,7 @@ from kandinsky_core import (
 from tools.shapes.evaluate_upscaler import shrunk
 from tools.shapes.scenes import draw, random_scene
 
-PROMPTS = ("a large yellow star on a blue background", "a green triangle on a black background")
+PROMPTS = ("a large red circle on a blue background", "a yellow star on a black background")
 SIDE, DRAWN = 256, 2
 
 
