@@ -168,3 +168,20 @@ def shallow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.shallow_shapes import write_shallow_shapes
 
     return write_shallow_shapes(tmp_path_factory.mktemp("shallow") / "shapes")
+
+
+@pytest.fixture(scope="module")
+def shallow_shapes(shallow: Path) -> Iterator[None]:
+    """Let `shapes` name that model, where a command or a sample names it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(EMBEDDED, "shapes", shallow)
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_backend() -> Iterator[None]:
+    """Give a file one backend of each name."""
+    from tests.support.backends import one_backend_of_each_name
+
+    with one_backend_of_each_name():
+        yield

@@ -119,8 +119,6 @@ def given(tmp_path: Path) -> dict[str, list[str]]:
                 ("img2img", "jax"),
                 ("inpaint", "jax"),
                 ("generate", "mindspore"),
-                ("img2img", "mindspore"),
-                ("inpaint", "mindspore"),
             )
         ),
     ],
