@@ -117,8 +117,6 @@ SAMPLES = {
         "pipe.enable_model_cpu_offload()",
     ],
 }
-# A run compiles its networks; these two share theirs.
-QUICK = ("model_card/text_to_image", "model_card/image_to_image")
 # Samples differ in what core does. So MindSpore, which is slow on a CPU, runs one of each model.
 RUNS = [("jax", name) for name in SAMPLES]
 RUNS += [
@@ -164,14 +162,7 @@ def test_example_makes_the_calls_of_the_sample(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "backend"),
     [
-        pytest.param(
-            name,
-            backend,
-            marks=[
-                needs(backend),
-                *([] if backend == "jax" and name in QUICK else [pytest.mark.slow]),
-            ],
-        )
+        pytest.param(name, backend, marks=[needs(backend), pytest.mark.slow])
         for backend, name in RUNS
     ],
 )

@@ -311,6 +311,7 @@ def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> 
         assert image.size == (64, 64)
 
 
+@pytest.mark.slow
 def test_the_memory_of_original_files(
     run: Callable[..., Any], hub: FakeHub, repository: Path, tmp_path: Path
 ) -> None:
