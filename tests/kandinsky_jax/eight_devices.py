@@ -232,13 +232,9 @@ def test_a_task_that_takes_pictures() -> None:
     assert difference <= 2 * ROUNDING  # random embeddings are nothing that the model knows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "mesh"),
-    [
-        ("UNet2DConditionModel", "data=8"),
-        pytest.param("UNet2DConditionModel", "data=2,model=4", marks=pytest.mark.slow),
-        pytest.param("Kandinsky3UNet", "data=2,model=4", marks=pytest.mark.slow),
-    ],
+    ("name", "mesh"), [("UNet2DConditionModel", "data=8"), ("Kandinsky3UNet", "data=2,model=4")]
 )
 def test_runs_of_other_networks(name: str, mesh: str) -> None:
     """Guided, for five pictures: written to, conditioned anew, and read."""

@@ -235,6 +235,7 @@ def text_to_image(pipe: Any, parts: Any, negative: str | None, steps: int) -> An
     return output.images
 
 
+@pytest.mark.slow
 @every_form
 def test_flash(load: Any, parts: Any) -> None:
     unet = parts.unets["kandinsky3_flash"]
@@ -258,6 +259,7 @@ def picture_and_mask() -> tuple[Any, Any]:
     return rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), mask
 
 
+@pytest.mark.slow
 @every_form
 def test_inpainting(load: Any, parts: Any) -> None:
     inpainting(load, parts, None)
