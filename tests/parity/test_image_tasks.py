@@ -199,7 +199,10 @@ MORE: dict[str, tuple[str, str, int, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.slow] * ("controlnet" in case)) for case in CASES],
+)
 def test_same_seed_same_picture(load: Any, case: str) -> None:
     compare(load, *CASES[case])
 

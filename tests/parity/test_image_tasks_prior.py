@@ -159,15 +159,12 @@ COMBINED: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
 }
-SLOW = ("img2img, two each, negative", "inpaint, negative")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "case"),
-    [
-        *all_on_jax(("img2img", "inpaint"), "img2img", "inpaint"),
-        *(pytest.param("jax", case, marks=[needs("jax"), pytest.mark.slow]) for case in SLOW),
-    ],
+    all_on_jax(COMBINED, "img2img", "inpaint"),
     indirect=["backend"],
     scope="module",
 )

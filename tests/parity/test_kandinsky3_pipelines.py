@@ -121,6 +121,7 @@ def test_several_prompts_keep_their_masks(pair: Any) -> None:
     assert seen["mask"].sum(axis=1).tolist() == [0] * 4 + [lengths[0]] * 2 + [lengths[1]] * 2
 
 
+@pytest.mark.slow
 def test_image_to_image(pair: Any) -> None:
     theirs, ours = pair("Kandinsky3Img2ImgPipeline")
     pixels = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)

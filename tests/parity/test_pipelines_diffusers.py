@@ -68,7 +68,6 @@ def pairs(folders: dict[str, Path], backend_of: Callable[[str], Any]) -> dict[st
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "shapes": ("shapes", {"prompt": PROMPTS[0], "height": 64, "width": 64}),
-    "random": ("random", RANDOM | {"prompt": PROMPTS[1]}),
     "batch of 3": ("random", RANDOM | {"prompt": list(PROMPTS), "height": 24, "width": 40}),
     "negative, 2 each": (
         "random",
@@ -89,7 +88,12 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("guidance off", "prior guidance off")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in CASES]
+)
 def test_same_seed_same_picture(pairs: dict[str, tuple[Any, Any]], case: str) -> None:
     model, request = CASES[case]
     theirs, ours = pairs[model]
