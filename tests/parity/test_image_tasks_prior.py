@@ -15,7 +15,7 @@ diffusers = pytest.importorskip("diffusers")
 import kandinsky_core as kandinsky  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.test_image_tasks import half_mask, picture, pixels_of  # noqa: E402
-from tests.support.backends import BACKENDS, all_on_jax, needs, on_jax  # noqa: E402
+from tests.support.backends import BACKENDS, all_on_jax, on_jax  # noqa: E402
 from tests.support.tolerances import allowed  # noqa: E402
 
 EMBEDDING_TOLERANCE = allowed("embeddings")
