@@ -110,7 +110,7 @@ def test_weights_are_read_and_replaced_in_pytorch_layout(decoder: Path, backend:
         np.testing.assert_array_equal(array, stored.read(name))
 
 
-@pytest.mark.slow(seconds=8)
+@pytest.mark.slow(seconds=4)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_adapters_are_sums_of_the_first_weights(
     tmp_path: Path, decoder: Path, backend: str

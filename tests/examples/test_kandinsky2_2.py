@@ -162,7 +162,7 @@ def test_example_makes_the_calls_of_the_sample(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "backend"),
     [
-        pytest.param(name, backend, marks=[needs(backend), pytest.mark.slow])
+        pytest.param(name, backend, marks=[needs(backend), pytest.mark.slow(seconds=5)])
         for backend, name in RUNS
     ],
 )

@@ -129,7 +129,7 @@ def test_the_design_has_every_floor() -> None:
     assert list(floors.values()) == names
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=4)
 @pytest.mark.usefixtures("shallow_shapes", "one_backend")
 @pytest.mark.parametrize(("name", "number"), SAMPLES)
 def test_samples_run(
@@ -145,7 +145,7 @@ def test_samples_run(
         assert isinstance(names["image"], Image.Image)
 
 
-@pytest.mark.slow(seconds=25)
+@pytest.mark.slow(seconds=50)
 @pytest.mark.usefixtures("shallow_shapes", "one_backend")
 def test_commands_run_in_order(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -138,7 +138,7 @@ QUICK = ("-m", "pytest", "-q", "-m", "not slow")
 EXAMPLE = "mindone_kandinsky_2_2.py"
 
 
-@pytest.mark.slow(seconds=90)
+@pytest.mark.slow(seconds=60)
 @pytest.mark.parametrize("versions", ["oldest", "newest"])
 def test_jax_alone(wheel: Path, versions: str, tmp_path: Path) -> None:
     """The tests that need no PyTorch pass against the installed wheel."""
@@ -151,7 +151,7 @@ def test_jax_alone(wheel: Path, versions: str, tmp_path: Path) -> None:
     there.check_example()
 
 
-@pytest.mark.slow(seconds=80)
+@pytest.mark.slow(seconds=50)
 def test_mindspore_alone(wheel: Path, tmp_path: Path) -> None:
     """Neither JAX nor PyTorch; before that no backend at all."""
     there = Environment(tmp_path)

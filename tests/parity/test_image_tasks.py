@@ -207,7 +207,7 @@ def test_same_seed_same_picture(load: Any, case: str) -> None:
     compare(load, *CASES[case])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=4)
 @pytest.mark.parametrize(
     ("backend", "case"), all_on_jax(MORE), indirect=["backend"], scope="module"
 )
