@@ -30,7 +30,7 @@ from tests.support.fakes import combined_pipeline
 
 pytest.importorskip("jax")
 
-pytestmark = pytest.mark.usefixtures("one_backend", "shallow_shapes")
+pytestmark = pytest.mark.usefixtures("one_backend")
 
 FEW = ("--steps", "2", "--prior-steps", "2")
 HEAVY = (
@@ -100,8 +100,9 @@ def test_picture_holds_the_command_that_remakes_it(kandinsky: Runner, workplace:
     assert "height: 50" in output
 
 
-def test_several_seeds_as_json(kandinsky: Runner, workplace: Path) -> None:
+def test_several_seeds_as_json(kandinsky: Runner, workplace: Path, shallow: Path) -> None:
     words = ["a blue star", "--seed", 3, 2**40, *FEW, "--output", "new/folder", "--json"]
+    words += ["--model", shallow]
     code, output, error = kandinsky("generate", *words)
     assert (code, error) == (0, "")
     result = json.loads(output)
