@@ -30,6 +30,8 @@ from tests.support.fakes import combined_pipeline
 
 pytest.importorskip("jax")
 
+pytestmark = pytest.mark.usefixtures("one_backend")
+
 FEW = ("--steps", "2", "--prior-steps", "2")
 HEAVY = (
     *("PIL", "flax", "huggingface_hub", "jax", "mindspore", "numpy", "safetensors", "tokenizers"),
@@ -118,12 +120,10 @@ def test_several_seeds_as_json(kandinsky: Runner, workplace: Path, shallow: Path
     assert np.abs(pixels(workplace / "kandinsky-3.png") - together).max() <= 1
 
 
-@pytest.mark.parametrize("negative", [None, pytest.param("blurred", marks=pytest.mark.slow)])
-def test_picture_of_a_batch_equals_the_picture_alone(negative: str | None) -> None:
+def test_picture_of_a_batch_equals_the_picture_alone() -> None:
     pipe: Any = AutoPipelineForText2Image.from_pretrained("shapes")
     pipe.set_progress_bar_config(disable=True)
     options = {
-        "negative_prompt": negative,
         "num_inference_steps": 2,
         "prior_num_inference_steps": 2,
         "output_type": "np",
