@@ -164,10 +164,9 @@ class DenoiserCalls:
         config = self.config
         if not hasattr(config, "in_channels"):
             return "prompt_embeds", "text_encoder_hidden_states", "text_mask"
-        if not hasattr(config, "takes_text"):  # Kandinsky 3
+        if not hasattr(config, "conditioning_names"):  # Kandinsky 3
             return "text_encoder_hidden_states", "attention_mask"
-        of_text = ("text_embeds", "text_encoder_hidden_states") if config.takes_text else ()
-        return "image_embeds", *of_text, *(("hint",) if config.takes_hint else ())
+        return tuple(config.conditioning_names)
 
 
 def _array(name: str, value: Any) -> Array:
