@@ -77,6 +77,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "user script": Tolerance("pictures of users' scripts", "largest", 5e-4, 2.1e-4),
     "2.1 picture": Tolerance("2.1's pictures, all tasks", "largest", 5e-5, 2e-5),
     # Random weights multiply the last bits, which depend on the number of threads too.
+    "2.0 latents": Tolerance("2.0's latents, over their largest", "largest", 1e-4, None),
     "3 picture": Tolerance("Kandinsky 3's pictures, all tasks", "largest", 2e-4, 1e-4),
     "3 embeddings": Tolerance("Kandinsky 3's encoded prompts", "largest", 1e-5, None),
     "3 flash latents": Tolerance("Flash's latents, whose values grow", "relative", 1e-5, None),

@@ -150,7 +150,7 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
         assert request.masks is not None
         rows = max(len(request.pixels), len(request.masks))
         pixels, keep = one_for_each(request.pixels, rows), one_for_each(1 - request.masks, rows)
-        latents = self._latents(pixels * (keep == 1), request.plan)
+        latents = self._encode(pixels * (keep == 1))
         factor = self.movq_scale_factor
         cells = keep[..., ::factor, ::factor]  # those that nearest interpolation takes
         return one_for_each(np.concatenate([cells, latents], axis=1), request.count)

@@ -48,7 +48,7 @@ class Img2ImgDecoder(DecoderPipeline):
         generators, schedule = request.source.generators, request.plan.schedule
         assert request.pixels is not None
         if request.one_start and len(request.pixels) == 1 and isinstance(generators, Generator):
-            latents = self._latents(request.pixels, request.plan)
+            latents = self._latents(request)
             started = schedule.noised(latents, draw_normal(generators, latents.shape))
             return np.repeat(started, request.count, axis=0)
         latents = self._image_latents(request)
@@ -56,6 +56,5 @@ class Img2ImgDecoder(DecoderPipeline):
 
     def _image_latents(self, request: DecoderRequest) -> FloatArray:
         """Return the latents of the picture that each of the B pictures starts from."""
-        assert request.pixels is not None
-        latents = self._latents(request.pixels, request.plan)
+        latents = self._latents(request)
         return one_for_each(latents, request.count)
