@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kandinsky_core import (
+    Kandinsky20Img2ImgPipeline,
     Kandinsky20InpaintPipeline,
     Kandinsky20Pipeline,
     Kandinsky20Scheduler,
@@ -196,3 +197,46 @@ def test_other_samplers(pipeline: Make, draws: Make, backend: str, sampler: str,
     found, _, times = run(pipe, 4, latents=wanted["x_T"][:1])
     assert times == list(wanted["timestep_map"][::-1])
     check(found, wanted["t2i_x"], f"{backend}, {sampler}")
+
+
+@pytest.mark.slow(seconds=6)
+@LOADED
+@pytest.mark.parametrize("sampler", ["current", "first-release"])
+def test_image_to_image(pipeline: Make, draws: Make, backend: str, sampler: str) -> None:
+    """The present code noises to timestep 299 and begins at 201, the first release at 201."""
+    ddim, vae = golden("ddim_img2img"), golden("vae")
+    first = golden("ddim_first_release")
+    wanted, noise = ddim["x"], ddim["noise"]
+    if sampler == "first-release":
+        wanted, noise = first["img2img_x"], first["noise"][:3]
+    draws(vae["noise"], ddim["start_noise"], *noise[:, :1])
+    pipe = pipeline(Kandinsky20Img2ImgPipeline, backend, sampler=sampler, eta=0.05)
+    picture, strength = vae["image_uint8"], 1 - float(ddim["strength"])
+    found, _, times = run(pipe, int(ddim["num_steps"]), image=picture, strength=strength)
+    assert times == list(ddim["timesteps"])
+    check(found, wanted, f"{backend}, image to image, {sampler}")
+
+
+@pytest.mark.slow(seconds=12)
+@LOADED
+@pytest.mark.parametrize(
+    ("sampler", "file", "array"),
+    [
+        ("current", "ddim_inpainting", "x"),
+        ("first-release", "ddim_first_release", "inpainting_x"),
+        ("ddpm", "p_sampler", "inpainting_x"),
+    ],
+)
+def test_inpainting(
+    pipeline: Make, draws: Make, backend: str, sampler: str, file: str, array: str
+) -> None:
+    """The original's mask is 1 where the picture is kept."""
+    wanted, given = golden(file), golden("unet_inpainting")
+    draws(*wanted["noise"][:, :1])
+    eta = {"eta": 0.05} if sampler == "current" else {}
+    pipe = pipeline(Kandinsky20InpaintPipeline, backend, sampler=sampler, **eta)
+    pipe._latents = lambda request: given["image_latent"][:1]  # those of no picture
+    picture, mask = np.zeros((64, 64, 3), np.uint8), 1 - given["mask_pixels"]
+    inputs = {"image": picture, "mask_image": mask, "latents": wanted["x_T"][:1]}
+    found, _, _ = run(pipe, 4, **inputs)
+    check(found, wanted[array], f"{backend}, inpainting, {sampler}")
