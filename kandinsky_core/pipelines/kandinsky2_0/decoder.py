@@ -16,9 +16,10 @@ from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.errors import ConfigError
 from kandinsky_core.pipelines.shared.callback_values import View
-from kandinsky_core.pipelines.shared.decoder import DecoderPipeline, first_step, one_for_each
+from kandinsky_core.pipelines.shared.decoder import DecoderPipeline, first_step
 from kandinsky_core.pipelines.shared.encoded_texts import encoded_texts
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.pipelines.shared.rows import one_for_each
 from kandinsky_core.schedulers import Kandinsky20Scheduler, Schedule, Scheduler
 from kandinsky_core.seam.networks import (
     Autoencoder,
@@ -160,7 +161,7 @@ class Kandinsky20Decoder(DecoderPipeline):
         assert image is not None
         if image.shape[1] == request.plan.latent_shape[0]:
             return image
-        moments = self._encode(image)
+        moments = self._encode_pixels(image)
         if not isinstance(generators, Generator):
             moments = one_for_each(moments, request.count)
         mean, log_variance = np.split(moments, 2, axis=1)

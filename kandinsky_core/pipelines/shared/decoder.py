@@ -28,6 +28,7 @@ from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.pipelines.shared.room import require_room_for_pictures
+from kandinsky_core.pipelines.shared.rows import require_even_shares
 from kandinsky_core.schedulers import Schedule, Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, Network
 from kandinsky_core.seam.step_rules import Kept
@@ -36,10 +37,7 @@ from kandinsky_core.validation import as_batch, one_of, positive_int, real_numbe
 __all__ = [
     "DecoderInputs",
     "DecoderPipeline",
-    "doubled",
     "first_step",
-    "one_for_each",
-    "require_even_shares",
 ]
 
 
@@ -187,9 +185,9 @@ class DecoderPipeline(DiffusionPipeline):
         """Encode the pixels that `check_image` returned; latents pass unchanged."""
         image = request.pixels
         assert image is not None
-        return image if image.shape[1] == request.plan.latent_shape[0] else self._encode(image)
+        return image if image.shape[1] == request.plan.latent_shape[0] else self._encode_pixels(image)
 
-    def _encode(self, pixels: FloatArray) -> FloatArray:
+    def _encode_pixels(self, pixels: FloatArray) -> FloatArray:
         """Return what the autoencoder makes of pixels."""
         encoded = self.movq.encode(pixels)
         require_finite(encoded, "MoVQ", self.movq.dtype)
@@ -383,29 +381,3 @@ def first_step(strength: Any, steps: int) -> int:
             f"num_inference_steps={math.ceil(1 / max(share, 1e-9))}, or more strength"
         )
     return steps - taken
-
-
-def require_even_shares(name: str, rows: FloatArray, count: int) -> None:
-    """Refuse a number of rows that cannot be shared out evenly among the pictures.
-
-    Raises:
-        InvalidInputError: `count` is no multiple of the number of rows.
-    """
-    if count % len(rows):
-        raise InvalidInputError(
-            f"{name} holds {len(rows)} pictures for {count} to make: give one for all, or one for "
-            "each prompt or embedding"
-        )
-
-
-def one_for_each(rows: FloatArray, count: int) -> FloatArray:
-    """Repeat rows until each picture has one; the pictures of a row stand together.
-
-    The number of rows has passed `require_even_shares`.
-    """
-    return np.repeat(rows, count // len(rows), axis=0)
-
-
-def doubled(rows: FloatArray, guided: bool) -> FloatArray:
-    """Return conditioning once, or under guidance twice: the unconditional rows share it."""
-    return np.concatenate([rows, rows]) if guided else rows

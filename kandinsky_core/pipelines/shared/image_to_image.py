@@ -10,8 +10,9 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.image_processor import VaeImageProcessor
-from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline, one_for_each
+from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.rows import one_for_each
 from kandinsky_core.validation import real_number
 
 __all__ = ["Img2ImgDecoder"]

@@ -12,13 +12,9 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_masks, padded
 from kandinsky_core.pictures.outputs import to_unit_range
 from kandinsky_core.pipelines.shared.callback_values import View
-from kandinsky_core.pipelines.shared.decoder import (
-    DecoderInputs,
-    DecoderPipeline,
-    doubled,
-    one_for_each,
-)
+from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.rows import doubled, one_for_each
 from kandinsky_core.seam.step_rules import Kept
 
 __all__ = ["InpaintDecoder", "keep_mask", "pasting"]
