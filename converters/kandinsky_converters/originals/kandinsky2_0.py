@@ -12,7 +12,7 @@ from dataclasses import replace
 from kandinsky_converters.originals import kandinsky2_1 as original_kandinsky2_1
 from kandinsky_converters.originals.piece import Piece
 
-__all__ = ["autoencoder", "text_encoder", "text_encoder_2", "unet"]
+__all__ = ["autoencoder", "left_out", "unet"]
 
 _CONDITIONING = {
     "ln_model1": "encoder_hid_proj.norm",
@@ -40,23 +40,16 @@ def unet(name: str, resnets: int = 3) -> Iterator[tuple[str, Piece]]:
 
 
 def autoencoder(name: str) -> Iterator[tuple[str, Piece]]:
-    """Map the tensors of `vae.ckpt`, which stand in its training's state; all others are left."""
+    """Map the autoencoder's tensors in `vae.ckpt`; see `left_out`."""
+    for target, piece in original_kandinsky2_1.movq(name.removeprefix(_WRAPPER)):
+        yield target.replace(".spatial_norm.", ".group_norm."), replace(piece, source=name)
+
+
+def left_out(name: str) -> str | None:
+    """Return why a tensor of `vae.ckpt` is left out; None for those of the autoencoder.
+
+    The file is the state of a training by PyTorch Lightning, whose losses are networks too.
+    """
     inner = name.removeprefix(_WRAPPER)
-    if inner.split(".")[0] in _OF_AUTOENCODER:
-        for target, piece in original_kandinsky2_1.movq(inner):
-            target = target.replace("decoder.mid_block.attentions.0.spatial_norm", _DECODER_NORM)
-            yield target, replace(piece, source=name)
-
-
-_DECODER_NORM = "decoder.mid_block.attentions.0.group_norm"
-
-
-def text_encoder(name: str) -> Iterator[tuple[str, Piece]]:
-    """Keep the names of XLM-RoBERTa and its linear layer, which are ours."""
-    yield name, Piece(name)
-
-
-def text_encoder_2(name: str) -> Iterator[tuple[str, Piece]]:
-    """Keep the encoder of mT5, whose decoder no picture needs."""
-    if name == "shared.weight" or name.startswith("encoder."):
-        yield name, Piece(name)
+    own = name != inner and inner.split(".")[0] in _OF_AUTOENCODER
+    return None if own else "the state of the training"

@@ -185,7 +185,9 @@ class DecoderPipeline(DiffusionPipeline):
         """Encode the pixels that `check_image` returned; latents pass unchanged."""
         image = request.pixels
         assert image is not None
-        return image if image.shape[1] == request.plan.latent_shape[0] else self._encode_pixels(image)
+        return (
+            image if image.shape[1] == request.plan.latent_shape[0] else self._encode_pixels(image)
+        )
 
     def _encode_pixels(self, pixels: FloatArray) -> FloatArray:
         """Return what the autoencoder makes of pixels."""
