@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     )
     from kandinsky_core.pipelines.auto import AutoPipelineForInpainting as AutoPipelineForInpainting
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image as AutoPipelineForText2Image
+    from kandinsky_core.pipelines.entry_points import get_kandinsky2 as get_kandinsky2
     from kandinsky_core.pipelines.kandinsky2_0.image_to_image import (
         Kandinsky20Img2ImgPipeline as Kandinsky20Img2ImgPipeline,
     )

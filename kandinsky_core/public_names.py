@@ -85,6 +85,7 @@ HOMES = {
     "get_T2I_pipeline": "pipelines.kandinsky3.entry_points",
     "get_backend": "seam.registry",
     "get_inpainting_pipeline": "pipelines.kandinsky3.entry_points",
+    "get_kandinsky2": "pipelines.entry_points",
     "load_image": "pictures.opening",
     "make_image_grid": "pictures.outputs",
     "read_metadata": "pictures.metadata",
