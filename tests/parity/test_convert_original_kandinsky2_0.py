@@ -78,25 +78,18 @@ def test_another_task_is_refused(original: Original) -> None:
         Kandinsky20InpaintPipeline(**pipe.components)
 
 
-@pytest.mark.slow(seconds=8)
-def test_converted_and_back(original: Original, tmp_path: Path) -> None:
+def test_converted(original: Original, tmp_path: Path) -> None:
     folder, wanted = original
-    source: Path = folder
-    for step, target in enumerate(("diffusers", "jax", "diffusers")):
-        made = tmp_path / str(step)
-        part = "decoder" if step == 0 else None
-        (conversion,) = convert(source, target, made, part=part, dtype="float32").values()
-        if step == 0:
-            record = conversion.components["vae"]
-            assert (record.tensors, len(record.ignored)) == (248, 11)
-        source = made
+    source = tmp_path / "made"
+    (conversion,) = convert(folder, "diffusers", source, part="decoder").values()
+    record = conversion.components["vae"]
+    assert (record.tensors, len(record.ignored)) == (248, 11)
+    assert conversion.components["unet"].dtypes == ["F16", "F32"]
     check(source, "decoder", wanted, exact=False)
     for tokenizer in ("tokenizer", "tokenizer_2"):
         assert list((source / tokenizer).iterdir())
     pipe = AutoPipelineForText2Image.from_pretrained(source, backend=FakeBackend())
     assert type(pipe) is Kandinsky20Pipeline
-    pipe.save_pretrained(tmp_path / "saved")
-    check(tmp_path / "saved", "decoder", wanted, exact=False)
 
 
 @pytest.mark.parametrize(

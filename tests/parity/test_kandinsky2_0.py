@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from kandinsky_core import (
     Kandinsky20Img2ImgPipeline,
@@ -20,8 +22,8 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_0 import decoder as kandinsky2_0_decoder
 from kandinsky_core.pipelines.shared import decoder as shared_decoder
 from kandinsky_core.pipelines.shared import image_to_image
-from tests.support.backends import BACKENDS
-from tests.support.kandinsky2_0 import golden, source
+from tests.support.backends import BACKENDS, needs
+from tests.support.kandinsky2_0 import NETWORKS, golden, source, tensors_of
 from tests.support.tolerances import allowed
 
 LOG = logging.getLogger(__name__)
@@ -88,6 +90,17 @@ def test_autoencoder(network: Callable[..., Any], backend: str) -> None:
         error = relative(found, wanted[name])
         LOG.info("%s, %s: %.2g", backend, name, error)
         assert error <= allowed("2.0 vae")
+
+
+@needs("jax")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_saved_as_loaded(network: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    network("jax", name).save_pretrained(tmp_path)
+    (file,) = tmp_path.glob("*.safetensors")
+    saved, wanted = load_file(file), tensors_of(name)
+    assert set(saved) == set(wanted)
+    for tensor, array in wanted.items():
+        np.testing.assert_array_equal(saved[tensor], array)
 
 
 class GoldenTokenizer:

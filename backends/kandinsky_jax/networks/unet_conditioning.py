@@ -150,12 +150,12 @@ class TwoTextEmbedding(nnx.Module):
         return self.text_norm(self.text_proj(text_embeds)) + self.pool_norm(self.pool(states))
 
 
-TOKEN_HEADS = {
+TOKEN_HEADS: dict[str, Any] = {
     "image_proj": ImageTokens,
     "text_image_proj": TextImageTokens,
     "two_texts_proj": TwoTextTokens,
 }
-EMBEDDING_HEADS = {
+EMBEDDING_HEADS: dict[str, Any] = {
     "image": ImageEmbedding,
     "image_hint": ImageHintEmbedding,
     "text_image": TextImageEmbedding,

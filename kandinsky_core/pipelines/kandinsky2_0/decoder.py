@@ -5,7 +5,7 @@ Guidance, plan, masks and the loop are those of all families; the prompt is read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,7 +85,7 @@ class Kandinsky20Decoder(DecoderPipeline):
         self.tokenizer_2: MT5Tokenizer
 
     @property
-    def movq(self) -> Autoencoder:  # type: ignore[override]
+    def movq(self) -> Autoencoder:
         """The autoencoder under the name that it has in other families."""
         return self.vae
 
@@ -144,7 +144,7 @@ class Kandinsky20Decoder(DecoderPipeline):
 
     def _texts_of_pictures(self, request: DecoderRequest) -> list[dict[str, Any]]:
         prompts: Prompts = request.texts
-        negatives = prompts.negatives or [None] * len(prompts)
+        negatives: Sequence[str | None] = prompts.negatives or [None] * len(prompts)
         return [
             {"prompt": prompt, "negative_prompt": negative}
             for prompt, negative in zip(prompts.texts, negatives, strict=True)
