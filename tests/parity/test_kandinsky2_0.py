@@ -28,6 +28,14 @@ from tests.support.tolerances import allowed
 
 LOG = logging.getLogger(__name__)
 LOADED = pytest.mark.parametrize("backend", BACKENDS)
+FILES = {"first-release": "ddim_first_release", "ddpm": "p_sampler"}
+
+
+def on(*pairs: tuple[str, Any]) -> list[Any]:
+    """Backends with what runs on them. All numbers were seen on both; here each runs on one."""
+    return [
+        pytest.param(*pair, marks=needs(pair[0]), id="-".join(map(str, pair))) for pair in pairs
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +60,7 @@ def conditioning(**others: Array) -> dict[str, Array]:
     }
 
 
+@pytest.mark.slow(seconds=4)
 @LOADED
 def test_text_encoders(network: Callable[..., Any], backend: str) -> None:
     wanted = golden("text")
@@ -64,8 +73,10 @@ def test_text_encoders(network: Callable[..., Any], backend: str) -> None:
         assert error <= allowed("2.0 text")
 
 
-@LOADED
-@pytest.mark.parametrize("name", ["unet", "inpaint"])
+@pytest.mark.slow(seconds=4)
+@pytest.mark.parametrize(
+    ("backend", "name"), on(("jax", "unet"), ("mindspore", "unet"), ("mindspore", "inpaint"))
+)
 def test_unet(network: Callable[..., Any], backend: str, name: str) -> None:
     """Noise and variance; both rows have one timestep."""
     wanted = golden("unet" if name == "unet" else "unet_inpainting")
@@ -80,6 +91,7 @@ def test_unet(network: Callable[..., Any], backend: str, name: str) -> None:
     assert error <= allowed("2.0 unet")
 
 
+@pytest.mark.slow(seconds=4)
 @LOADED
 def test_autoencoder(network: Callable[..., Any], backend: str) -> None:
     wanted, vae = golden("vae"), network(backend, "vae")
@@ -181,9 +193,10 @@ def check(steps: list[Array], wanted: Array, name: str) -> None:
 TEXT = Kandinsky20Pipeline
 
 
-@pytest.mark.slow(seconds=8)
-@LOADED
-@pytest.mark.parametrize("eta", [0.0, 0.05, 1.0])
+@pytest.mark.slow(seconds=4)
+@pytest.mark.parametrize(
+    ("backend", "eta"), on(("jax", 0.0), ("jax", 0.05), ("jax", 1.0), ("mindspore", 0.05))
+)
 def test_text_to_image(pipeline: Make, draws: Make, backend: str, eta: float) -> None:
     wanted, tag = golden("ddim_t2i"), f"eta{eta}".replace(".", "p")
     if eta:
@@ -198,12 +211,11 @@ def test_text_to_image(pipeline: Make, draws: Make, backend: str, eta: float) ->
         assert np.abs((pixels + 1) / 2 - picture / 255).max() <= 0.5 / 255 + 1e-3
 
 
-@pytest.mark.slow(seconds=8)
-@LOADED
-@pytest.mark.parametrize(
-    ("sampler", "file"), [("first-release", "ddim_first_release"), ("ddpm", "p_sampler")]
-)
-def test_other_samplers(pipeline: Make, draws: Make, backend: str, sampler: str, file: str) -> None:
+@needs("jax")
+@pytest.mark.slow(seconds=5)
+@pytest.mark.parametrize("sampler", ["first-release", "ddpm"])
+def test_other_samplers(pipeline: Make, draws: Make, sampler: str) -> None:
+    file, backend = FILES[sampler], "jax"
     wanted = golden(file)
     draws(*wanted["noise"][:, :1])
     pipe = pipeline(TEXT, backend, sampler=sampler)
@@ -212,9 +224,11 @@ def test_other_samplers(pipeline: Make, draws: Make, backend: str, sampler: str,
     check(found, wanted["t2i_x"], f"{backend}, {sampler}")
 
 
-@pytest.mark.slow(seconds=6)
-@LOADED
-@pytest.mark.parametrize("sampler", ["current", "first-release"])
+@pytest.mark.slow(seconds=4)
+@pytest.mark.parametrize(
+    ("backend", "sampler"),
+    on(("jax", "current"), ("jax", "first-release"), ("mindspore", "current")),
+)
 def test_image_to_image(pipeline: Make, draws: Make, backend: str, sampler: str) -> None:
     """The present code noises to timestep 299 and begins at 201, the first release at 201."""
     ddim, vae = golden("ddim_img2img"), golden("vae")
@@ -230,23 +244,18 @@ def test_image_to_image(pipeline: Make, draws: Make, backend: str, sampler: str)
     check(found, wanted, f"{backend}, image to image, {sampler}")
 
 
-@pytest.mark.slow(seconds=12)
-@LOADED
+@pytest.mark.slow(seconds=6)
 @pytest.mark.parametrize(
-    ("sampler", "file", "array"),
-    [
-        ("current", "ddim_inpainting", "x"),
-        ("first-release", "ddim_first_release", "inpainting_x"),
-        ("ddpm", "p_sampler", "inpainting_x"),
-    ],
+    ("backend", "sampler"),
+    on(("jax", "ddpm"), *(("mindspore", name) for name in ("current", "first-release", "ddpm"))),
 )
-def test_inpainting(
-    pipeline: Make, draws: Make, backend: str, sampler: str, file: str, array: str
-) -> None:
+def test_inpainting(pipeline: Make, draws: Make, backend: str, sampler: str) -> None:
     """The original's mask is 1 where the picture is kept."""
-    wanted, given = golden(file), golden("unet_inpainting")
+    current = sampler == "current"
+    wanted = golden("ddim_inpainting" if current else FILES[sampler])
+    given, array = golden("unet_inpainting"), "x" if current else "inpainting_x"
     draws(*wanted["noise"][:, :1])
-    eta = {"eta": 0.05} if sampler == "current" else {}
+    eta = {"eta": 0.05} if current else {}
     pipe = pipeline(Kandinsky20InpaintPipeline, backend, sampler=sampler, **eta)
     pipe._latents = lambda request: given["image_latent"][:1]  # those of no picture
     picture, mask = np.zeros((64, 64, 3), np.uint8), 1 - given["mask_pixels"]
