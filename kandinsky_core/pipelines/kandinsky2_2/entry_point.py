@@ -60,7 +60,8 @@ class PriorCalls:
         As in the text to image there, an empty negative prompt of the decoder stands for the zero
         image. The original's other tasks take the prior's negative prompt for it.
         """
-        prior, (of_prior, of_decoder) = self.pipe.prior_pipe, negatives
+        prior: Any = self.pipe.prior_pipe
+        of_prior, of_decoder = negatives
         options: dict[str, Any] = {
             "num_images_per_prompt": positive_int("batch_size", count),
             "num_inference_steps": _whole("prior_steps", steps),
