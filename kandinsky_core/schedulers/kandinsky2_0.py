@@ -7,7 +7,7 @@ Source: ai-forever/Kandinsky-2, `kandinsky2/model/samplers.py`, `gaussian_diffus
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,9 +40,9 @@ class Kandinsky20Scheduler(Scheduler):
 
     Attributes:
         sampler: `current`, `first-release` or `ddpm`.
+        dynamic_thresholding_ratio: Share of a sample's magnitudes that thresholding leaves.
         eta: Share of fresh noise in DDIM, from 0 to 1. None is 0 for `current`, as the original
             never reads its `ddim_eta` of 0.05, and 0.05 for `first-release`.
-        dynamic_thresholding_ratio: Share of a sample's magnitudes that thresholding leaves.
     """
 
     num_train_timesteps: int = 1000
@@ -52,8 +52,8 @@ class Kandinsky20Scheduler(Scheduler):
     trained_betas: Sequence[float] | None = None
     prediction_type: str = "epsilon"
     sampler: str = "current"
-    eta: float | None = None
     dynamic_thresholding_ratio: float = 0.995
+    eta: float | None = field(default=None, kw_only=True)  # DDIM's, in whose config None is none
 
     choices: ClassVar = {
         "beta_schedule": BETA_SCHEDULES,

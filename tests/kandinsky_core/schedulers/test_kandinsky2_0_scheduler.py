@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from kandinsky_core import DDIMScheduler, Kandinsky20Scheduler
+from kandinsky_core import (
+    DDIMScheduler,
+    DDPMScheduler,
+    Kandinsky20Scheduler,
+    UniPCMultistepScheduler,
+)
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.schedulers.schedule import make_rows, step
 from kandinsky_core.seam.step_rules import Kept, Threshold
@@ -59,6 +67,18 @@ def test_the_last_steps_of_a_loop() -> None:
 def test_wrong_values(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="Kandinsky20Scheduler"):
         Kandinsky20Scheduler(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("eta", [None, 0.1])
+@pytest.mark.parametrize("cls", [DDIMScheduler, DDPMScheduler, UniPCMultistepScheduler])
+def test_configs_go_to_other_schedulers_and_back(tmp_path: Path, cls: Any, eta: Any) -> None:
+    ours = Kandinsky20Scheduler(sampler="first-release", eta=eta)
+    ours.save_pretrained(tmp_path)
+    read = Kandinsky20Scheduler.from_pretrained(tmp_path)
+    assert read == ours
+    other = cls.from_config(read.config)
+    assert (other.beta_end, len(other.schedule(5).timesteps)) == (0.02, 5)
+    assert Kandinsky20Scheduler.from_config(other.config).sampler == "first-release"
 
 
 def test_every_sample_has_its_own_threshold_and_the_kept_part_is_mixed_in() -> None:
