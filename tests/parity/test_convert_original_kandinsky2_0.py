@@ -78,6 +78,7 @@ def test_another_task_is_refused(original: Original) -> None:
         Kandinsky20InpaintPipeline(**pipe.components)
 
 
+@pytest.mark.slow(seconds=3)
 def test_converted(original: Original, tmp_path: Path) -> None:
     folder, wanted = original
     source = tmp_path / "made"
