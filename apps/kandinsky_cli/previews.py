@@ -79,7 +79,7 @@ class Previews:
     def _after_step(self, pipeline: Any, index: int, _: int, values: Mapping[str, Any]) -> None:
         if self.every is None or (index + 1) % self.every:
             return
-        pixels = np.nan_to_num(pipeline.movq.decode(values["latents"]))
+        pixels = np.nan_to_num(pipeline.decode_latents(values["latents"]))
         height, width = self.size
         pictures = to_pil(
             to_unit_range(pixels, height or pixels.shape[2], width or pixels.shape[3])

@@ -34,6 +34,13 @@ _FP16 = "give --variant fp16"
 
 PUBLISHED = (
     PublishedModel(
+        model=f"{_AUTHORS}/Kandinsky_2.0",
+        version="2.0",
+        does="text to image, image to image, inpainting, each UNet of 2.7 GB",
+        gigabytes=9.9,
+        licence="Apache-2.0 (the code's)",
+    ),
+    PublishedModel(
         model=f"{_COMMUNITY}/kandinsky-2-1",
         version="2.1",
         does="text to image, image to image, interpolation",

@@ -31,7 +31,8 @@ def check_size(options: argparse.Namespace, decoder: OpenedModel, backend: Backe
         return
     memory = backend.memory(options.device and (device_name(options.device) or options.device))
     networks: dict[str, Any] = {}
-    for name, source in decoder.components(["unet", "movq"]).items():
+    autoencoder = "vae" if "vae" in decoder.checkpoint.components else "movq"  # 2.0's other name
+    for name, source in decoder.components(["unet", autoencoder]).items():
         if source.class_name not in NETWORKS:
             return  # loading says what is wrong with it
         networks[name] = SimpleNamespace(
@@ -39,7 +40,7 @@ def check_size(options: argparse.Namespace, decoder: OpenedModel, backend: Backe
             dtype=pinned_dtype(source.class_name, options.dtype),
             memory=lambda: memory,
         )
-    unet, movq = networks["unet"], networks["movq"]
+    unet, movq = networks["unet"], networks[autoencoder]
     factor = movq.scale_factor = 2 ** (len(movq.config.block_out_channels) - 1)
     tile = options.movq_tile_size
     movq.tiling = None if tile is None else Tiling(tile // factor, 0, factor)

@@ -49,6 +49,7 @@ SIBLING_FIELDS = frozenset(
         "prediction_type",
         "rescale_betas_zero_snr",
         "sample_max_value",
+        "sampler",
         "set_alpha_to_one",
         "shift_terminal",
         "sigma_max",

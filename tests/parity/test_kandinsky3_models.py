@@ -295,7 +295,7 @@ def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> 
     assert "has no prior, leave them out" in err
     status, out, err = run("verify", "--model", repository, "--backends", "jax")
     assert (status, out) == (2, "")
-    assert "is of Kandinsky 3, and verify compares those of" in err
+    assert "has no prior, and verify compares models of" in err
     status, out, err = run("info", repository)
     assert status == 0, err
     assert "Kandinsky3Pipeline" in out

@@ -58,8 +58,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--part",
-        help="the model to make from original files: decoder, flash or inpaint of Kandinsky 3; "
-        "upscaler, upscaler_x2 or upscaler_flash of KandiSuperRes",
+        help="the model to make from original files: decoder or inpaint of Kandinsky 2.0; "
+        "decoder, flash or inpaint of Kandinsky 3; upscaler, upscaler_x2 or upscaler_flash of "
+        "KandiSuperRes",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")

@@ -149,8 +149,8 @@ def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
     """Open both halves of the model, once for all backends, and check the options of the picture.
 
     Raises:
-        InvalidInputError: The model is of Kandinsky 3, which has no prior; or an option is of the
-            wrong range.
+        InvalidInputError: The model is of Kandinsky 2.0 or 3, which have no prior; or an option is
+            of the wrong range.
         KandinskyError: A half cannot be found, or its index is damaged.
     """
     from kandinsky_cli.steps_options import check_steps
@@ -165,7 +165,7 @@ def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
     decoder = OpenedModel.of(options.model, part, hub)
     if not issubclass(AutoPipelineForText2Image.pipeline_class(decoder), CombinedPipeline):
         raise InvalidInputError(
-            f"{options.model} is of Kandinsky 3, and verify compares those of Kandinsky 2.1 and 2.2"
+            f"{options.model} has no prior, and verify compares models of Kandinsky 2.1 and 2.2"
         )
     check_steps(options, decoder)
     prior = options.prior or find_prior(decoder.checkpoint, part)

@@ -65,6 +65,17 @@ def kandinsky3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_kandinsky3(tmp_path_factory.mktemp("models") / "kandinsky-3")
 
 
+def test_the_published_kandinsky_2_0() -> None:
+    """One UNet of the two; what no pipeline reads of XLM-RoBERTa is left out."""
+    for dtype, gigabytes in (("float32", 7.50), ("bfloat16", 3.91)):
+        parts = by_name(published("Kandinsky_2.0", dtype))
+        del parts["unet_inpainting"]
+        assert parts["vae"].dtype == "float32"
+        plan = MemoryPlan(tuple(parts.values()))
+        assert plan.ever / 2**30 == pytest.approx(gigabytes, abs=0.01)
+    assert by_name(published("Kandinsky_2.0", "float16"))["text_encoder2"].dtype == "bfloat16"
+
+
 def test_the_published_kandinsky_3() -> None:
     """As many parameters as the networks have; the embedding has two names and is kept once."""
     plan = published("kandinsky-3", "float16")
