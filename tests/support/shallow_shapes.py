@@ -35,6 +35,8 @@ def write_shallow_shapes(root: Path) -> Path:
 def _fewer_layers(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     if class_name == "UNet2DConditionModel":
         return {name: [config[name][0], config[name][-1]] for name in _LEVELS}
+    if class_name == "KandinskySuperResUNet":
+        return {"block_out_channels": [24, 48], "layers_per_block": [2, 2]}
     layers = {"PriorTransformer": "num_layers", "VQModel": "layers_per_block"}
     return {layers.get(class_name, "num_hidden_layers"): 1}
 
