@@ -22,6 +22,8 @@ class SuperResUNetConfig(NetworkConfig):
     Attributes:
         scale: The enlargement that the network was trained for.
         sample_size: Side in pixels of the largest picture that it is shown at once.
+        window_stride: Distance of two such windows of a larger picture; 0 is 25/32 of their side,
+            which is 800 as published.
     """
 
     CLASS_NAME: ClassVar[str] = "KandinskySuperResUNet"
@@ -29,6 +31,7 @@ class SuperResUNetConfig(NetworkConfig):
 
     scale: int = spec(whole_number(2, 16), 4)
     sample_size: int = spec(SIZE, 1024)
+    window_stride: int = spec(whole_number(0, 2**20), 0)
     in_channels: int = spec(SIZE, 6)
     out_channels: int = spec(SIZE, 3)
     init_channels: int = spec(SIZE, 128)
@@ -40,6 +43,8 @@ class SuperResUNetConfig(NetworkConfig):
     def _check_together(self) -> None:
         if self.sample_size % self.size_multiple:
             raise self._refuse("sample_size", f"a multiple of {self.size_multiple}")
+        if self.window_stride > self.sample_size:
+            raise self._refuse("window_stride", f"at most sample_size={self.sample_size}")
         if len(self.layers_per_block) != len(self.block_out_channels):
             raise self._refuse("layers_per_block", "one number for each of block_out_channels")
         if self.in_channels <= self.out_channels:

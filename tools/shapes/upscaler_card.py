@@ -28,7 +28,7 @@ A KandiSuperRes in miniature: it makes the pictures of `shapes` four times as la
 ## What it is
 
 The UNet of KandiSuperRes with small widths: the same network, files and sampling as the published
-model of scale 4. It sees windows of 64 x 64 pixels of the large picture, 50 apart.
+model of scale 4. It sees windows of 64 x 64 pixels of the large picture, 32 apart.
 
 ## How it was trained
 

@@ -20,6 +20,7 @@ __all__ = ["UPSCALER", "SuperResUNet"]
 UPSCALER = SuperResUNetConfig(
     scale=4,
     sample_size=64,
+    window_stride=32,  # more overlap than as published: the windows are small, and so are the costs
     init_channels=16,
     block_out_channels=(24, 48, 64, 80),
     layers_per_block=(2, 2, 2, 2),

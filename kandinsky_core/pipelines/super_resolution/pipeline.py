@@ -122,7 +122,8 @@ class KandinskySuperResPipeline(CompilesWindows, DiffusionPipeline):
             window_size: Side in pixels of the windows that the UNet sees; None takes the side that
                 it was trained at, 1024 for the published models. Larger pictures need no more of
                 the device's memory, and no program of their own.
-            window_stride: Distance of two neighbouring windows; None is 25/32 of the size.
+            window_stride: Distance of two neighbouring windows; None is what the model's config
+                says, or 25/32 of the size, 800 for the published models.
             paste_exact: Correct each picture so that its blocks have the small picture's pixels as
                 their means.
             output_type: `pil`, or `np` (a list of float32 [height, width, 3] in [0, 1]).
@@ -189,12 +190,16 @@ class KandinskySuperResPipeline(CompilesWindows, DiffusionPipeline):
 
     def _window(self, size: Any, stride: Any) -> tuple[int, int]:
         multiple = self.unet.config.size_multiple
-        size = self.unet.config.sample_size if size is None else size
+        trained = self.unet.config.sample_size, self.unet.config.window_stride
+        size = trained[0] if size is None else size
         if positive_int("window_size", size) % multiple:
             raise InvalidInputError(
                 f"window_size={size}: give a multiple of {multiple} pixels, 1024 for example"
             )
-        stride = size * 25 // 32 if stride is None else positive_int("window_stride", stride)
+        if stride is None:
+            usual = trained[1] if size == trained[0] else 0
+            stride = usual or max(1, size * 25 // 32)
+        stride = positive_int("window_stride", stride)
         if stride > size:
             raise InvalidInputError(
                 f"window_stride={stride}: give at most window_size={size}, or pixels are left out"

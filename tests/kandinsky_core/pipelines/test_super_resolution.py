@@ -30,7 +30,9 @@ class UNet(FakeNetwork):
     """Every step gives the small picture, enlarged; keeps the shapes of the windows."""
 
     def __init__(self, scale: int = 2) -> None:
-        super().__init__(scale=scale, sample_size=64, size_multiple=8, init_channels=8)
+        super().__init__(
+            scale=scale, sample_size=64, window_stride=0, size_multiple=8, init_channels=8
+        )
         self.shapes: list[tuple[int, ...]] = []
         self.first: Any = None
 
