@@ -23,6 +23,8 @@ from tests.support.damage import edit_json, edit_tensors
 PRIOR = "prior/diffusion_pytorch_model.safetensors"
 PROMPT = "a red circle"
 
+pytestmark = pytest.mark.usefixtures("shallow_shapes")
+
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from kandinsky_core import (
     KandinskyV22PriorPipeline,
 )
 from kandinsky_core.arrays import Array
-from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.models.attention_processor import AttnAddedKVProcessor2_0
 from tests.support.backends import BACKENDS
@@ -27,9 +27,9 @@ CONV = "conv_in.weight"
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def pipe(request: pytest.FixtureRequest) -> Any:
+def pipe(request: pytest.FixtureRequest, shallow: Path) -> Any:
     """A decoder on each backend."""
-    return KandinskyV22Pipeline.from_pretrained("shapes", backend=request.param)
+    return KandinskyV22Pipeline.from_pretrained(shallow, backend=request.param)
 
 
 def assert_same_weights(one: Any, other: Any) -> None:
@@ -107,19 +107,18 @@ def test_a_copy_has_weights_of_its_own_and_the_originals(pipe: Any, way: Any) ->
 
 @pytest.mark.slow(seconds=8)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_networks_are_called_as_diffusers_networks(backend: str) -> None:
+def test_networks_are_called_as_diffusers_networks(backend: str, shallow: Path) -> None:
     diffusers = pytest.importorskip("diffusers")
-    root = EMBEDDED["shapes"]
-    pipe: Any = AutoPipelineForText2Image.from_pretrained("shapes", backend=backend)
+    pipe: Any = AutoPipelineForText2Image.from_pretrained(shallow, backend=backend)
     draw = torch.Generator().manual_seed(1)
     added = {"image_embeds": torch.randn(2, 96, generator=draw)}
     sample = torch.randn(2, 4, 16, 16, generator=draw)
-    theirs = diffusers.UNet2DConditionModel.from_pretrained(root / "decoder" / "unet")
+    theirs = diffusers.UNet2DConditionModel.from_pretrained(shallow / "decoder" / "unet").float()
     with torch.no_grad():
         expected = theirs(sample, 500, None, added_cond_kwargs=added).sample
     made = pipe.unet(sample, torch.tensor(500), None, added_cond_kwargs=added).sample
     assert float((made - expected).norm() / expected.norm()) < allowed(f"{backend} unet")
-    prior = diffusers.PriorTransformer.from_pretrained(root / "prior" / "prior")
+    prior = diffusers.PriorTransformer.from_pretrained(shallow / "prior" / "prior").float()
     sample, embeds = torch.randn(2, 2, prior.config.embedding_dim, generator=draw)
     states = torch.randn(2, prior.config.num_embeddings, len(embeds[0]), generator=draw)
     mask = torch.arange(prior.config.num_embeddings)[None] < torch.tensor([[3], [9]])
@@ -138,9 +137,11 @@ def embedding(pipeline: Any) -> Array:
 
 @pytest.mark.slow(seconds=12)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_offloaded_brought_back_and_pickled_pipelines_give_the_same(backend: str) -> None:
+def test_offloaded_brought_back_and_pickled_pipelines_give_the_same(
+    backend: str, shallow: Path
+) -> None:
     pipe: Any = KandinskyV22PriorPipeline.from_pretrained(
-        "shapes", backend=backend, device_map="balanced", torch_dtype="auto", safety_checker=None
+        shallow, backend=backend, device_map="balanced", torch_dtype="auto", safety_checker=None
     )
     pipe.set_progress_bar_config(disable=True)
     expected = embedding(pipe)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.parity.conftest import _one_thread, multilingual_root, one_backend
+from tests.parity.conftest import _one_thread, multilingual_root
 
-__all__ = ["_one_thread", "multilingual_root", "one_backend"]  # fixtures, which pytest finds here
+__all__ = ["_one_thread", "multilingual_root"]  # fixtures, which pytest finds here
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -21,7 +21,7 @@ pytest.importorskip("diffusers")
 
 from tests.examples.document_changes import MENDED, PAGES, changed
 from tests.examples.small_hub import publish, save_depth_model, save_models
-from tests.support.backends import BACKENDS
+from tests.support.backends import needs
 from tests.support.documents import Thread, samples, threads
 from tests.support.fake_hub import FakeHub
 from tests.support.picture_server import PictureServer
@@ -30,6 +30,12 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("KANDINSKY_SEED_DOCUMENTS") or ROOT.parent / "shared" / "seeds")
 FOUND = [name for name in PAGES if (FOLDER / name).is_file()]
 THREADS = [(name, thread) for name in FOUND for thread in threads(FOLDER / name)]
+# One of each family, as core decides in what they differ.
+ALSO_ON_MINDSPORE = (
+    "kandinsky-2-1-model-card.md",
+    "kandinsky-3-readme.md",
+    "mindone-kandinsky-2-2.md",
+)
 SIDE = 64
 
 pytestmark = pytest.mark.skipif(
@@ -80,16 +86,24 @@ def pictures() -> Iterator[str]:
 
 
 @pytest.mark.slow(seconds=20)
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
-    ("document", "thread"),
-    THREADS,
-    ids=[f"{name[:-3]}-{thread.section[:16]}-{thread.tab or 'all'}" for name, thread in THREADS],
+    ("backend", "document", "thread"),
+    [
+        pytest.param(
+            backend,
+            name,
+            thread,
+            marks=needs(backend),
+            id=f"{backend}-{name[:-3]}-{thread.section[:16]}-{thread.tab or 'all'}",
+        )
+        for name, thread in THREADS
+        for backend in ("jax", *(["mindspore"] if name in ALSO_ON_MINDSPORE else []))
+    ],
 )
 def test_samples_run(
+    backend: str,
     document: str,
     thread: Thread,
-    backend: str,
     models: Path,
     depth_model: Path,
     pictures: str,

@@ -74,10 +74,6 @@ SAMPLES = {
         "pipe(prompt, **prior_out, height=768, width=768)",
     ],
 }
-QUICK: tuple[str, ...] = ()
-# The combined pipelines run on both backends below, as the model card calls them.
-RUNS = [("jax", name) for name in SAMPLES]
-RUNS += [("mindspore", name) for name in SAMPLES if not name.endswith("_combined")]
 
 
 @pytest.fixture
@@ -99,23 +95,11 @@ def test_example_makes_the_calls_of_the_sample(name: str) -> None:
         assert calls(sample) <= made, sample
 
 
-@pytest.mark.parametrize(
-    ("name", "backend"),
-    [
-        pytest.param(
-            name,
-            backend,
-            marks=[
-                needs(backend),
-                *([] if backend == "jax" and name in QUICK else [pytest.mark.slow]),
-            ],
-        )
-        for backend, name in RUNS
-    ],
-)
+@pytest.mark.slow
+@needs("jax")
+@pytest.mark.parametrize("name", SAMPLES)
 def test_example_runs(
     name: str,
-    backend: str,
     multilingual_root: Path,
     tmp_path: Path,
     picture: Path,
@@ -127,7 +111,7 @@ def test_example_runs(
     half = multilingual_root / ("inpaint" if "inpainting" in name else "decoder")
     model = "--decoder" if '"--decoder"' in source else "--model"
     words = [model, str(half), "--prior", str(multilingual_root / "prior"), "--size", str(SIDE)]
-    words += ["--backend", backend, "--steps", "4", "--output", "picture.png"]
+    words += ["--backend", "jax", "--steps", "4", "--output", "picture.png"]
     if '"--image"' in source:
         words += ["--image", str(picture)]
     monkeypatch.setattr(sys, "argv", [name, *words])

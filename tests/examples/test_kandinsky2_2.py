@@ -117,12 +117,11 @@ SAMPLES = {
         "pipe.enable_model_cpu_offload()",
     ],
 }
-# A run compiles its networks; these two share theirs.
-QUICK = ("model_card/text_to_image", "model_card/image_to_image")
-# The guide's differ from the model card's in what core does: halves that are called one by one, and
-# other arguments. So MindSpore, which is slow on a CPU, runs the card's, of every task.
+# Samples differ in what core does. So MindSpore, which is slow on a CPU, runs one of each model.
 RUNS = [("jax", name) for name in SAMPLES]
-RUNS += [("mindspore", name) for name in SAMPLES if name.startswith("model_card/")]
+RUNS += [
+    ("mindspore", f"model_card/{name}") for name in ("image_to_image", "inpainting", "controlnet")
+]
 
 
 def test_every_sample_is_an_example() -> None:
@@ -159,17 +158,11 @@ def test_example_makes_the_calls_of_the_sample(name: str) -> None:
         assert calls(sample) <= made, sample
 
 
+@pytest.mark.usefixtures("shallow_shapes")
 @pytest.mark.parametrize(
     ("name", "backend"),
     [
-        pytest.param(
-            name,
-            backend,
-            marks=[
-                needs(backend),
-                *([] if backend == "jax" and name in QUICK else [pytest.mark.slow]),
-            ],
-        )
+        pytest.param(name, backend, marks=[needs(backend), pytest.mark.slow(seconds=5)])
         for backend, name in RUNS
     ],
 )

@@ -20,7 +20,7 @@ from tests.examples.test_kandinsky2_2 import FOLDER, calls  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.original_kandinsky3 import MOVQ, UNET, save_repository  # noqa: E402
 from tests.parity.random_models_3 import save_kandinsky3, tokenizer  # noqa: E402
-from tests.support.backends import needs  # noqa: E402
+from tests.support.backends import all_on_jax  # noqa: E402
 
 SIDE = 64
 _CORGI = "'A cute corgi lives in a house made out of sushi.'"
@@ -81,17 +81,13 @@ def test_example_makes_the_calls_of_the_sample(name: str) -> None:
         assert calls(sample) <= made, sample
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "backend"),
-    [
-        pytest.param(name, backend, marks=[needs(backend), pytest.mark.slow])
-        for backend in ("jax", "mindspore")
-        for name in SAMPLES
-    ],
+    ("backend", "name"), all_on_jax(SAMPLES, "text_to_image", "readme_inpainting")
 )
 def test_example_runs(
-    name: str,
     backend: str,
+    name: str,
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -30,6 +30,8 @@ from tests.support.fakes import combined_pipeline
 
 pytest.importorskip("jax")
 
+pytestmark = pytest.mark.usefixtures("one_backend", "shallow_shapes")
+
 FEW = ("--steps", "2", "--prior-steps", "2")
 HEAVY = (
     *("PIL", "flax", "huggingface_hub", "jax", "mindspore", "numpy", "safetensors", "tokenizers"),
@@ -98,9 +100,8 @@ def test_picture_holds_the_command_that_remakes_it(kandinsky: Runner, workplace:
     assert "height: 50" in output
 
 
-def test_several_seeds_as_json(kandinsky: Runner, workplace: Path, shallow: Path) -> None:
+def test_several_seeds_as_json(kandinsky: Runner, workplace: Path) -> None:
     words = ["a blue star", "--seed", 3, 2**40, *FEW, "--output", "new/folder", "--json"]
-    words += ["--model", shallow]
     code, output, error = kandinsky("generate", *words)
     assert (code, error) == (0, "")
     result = json.loads(output)
@@ -118,12 +119,10 @@ def test_several_seeds_as_json(kandinsky: Runner, workplace: Path, shallow: Path
     assert np.abs(pixels(workplace / "kandinsky-3.png") - together).max() <= 1
 
 
-@pytest.mark.parametrize("negative", [None, pytest.param("blurred", marks=pytest.mark.slow)])
-def test_picture_of_a_batch_equals_the_picture_alone(negative: str | None) -> None:
+def test_picture_of_a_batch_equals_the_picture_alone() -> None:
     pipe: Any = AutoPipelineForText2Image.from_pretrained("shapes")
     pipe.set_progress_bar_config(disable=True)
     options = {
-        "negative_prompt": negative,
         "num_inference_steps": 2,
         "prior_num_inference_steps": 2,
         "output_type": "np",

@@ -31,6 +31,8 @@ from tests.kandinsky_cli.test_bad_input import said
 
 pytest.importorskip("jax")
 
+pytestmark = pytest.mark.usefixtures("one_backend")
+
 COMMANDS = ("img2img", "inpaint", "interpolate", "controlnet")
 FEW = ("--steps", "2", "--prior-steps", "2")
 SIZE = 64
@@ -125,20 +127,21 @@ def test_picture_holds_the_command_that_remakes_it(
         assert np.abs(pixels(Path("a.png")) - original.astype(int)).max() > 20
 
 
-def loaded(kind: type[Any], **options: Any) -> Any:
-    pipeline = kind.from_pretrained("shapes", **options)
+def loaded(kind: type[Any], model: Path, **options: Any) -> Any:
+    pipeline = kind.from_pretrained(model, **options)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 @pytest.mark.slow
 def test_interpolation_is_that_of_the_pipelines(
-    kandinsky: Runner, workplace: Path, pictures: Path
+    kandinsky: Runner, workplace: Path, pictures: Path, shallow: Path
 ) -> None:
     words = [*words_for("interpolate", pictures), *FEW, "--negative-prompt", "a red square"]
+    words += ["--model", str(shallow)]
     assert kandinsky("interpolate", *words, "--seed", 3, 4)[0] == 0
     generators = [Generator(3), Generator(4)]
-    embeds = loaded(KandinskyV22PriorPipeline).interpolate(
+    embeds = loaded(KandinskyV22PriorPipeline, shallow).interpolate(
         ["image: a star", load_image(pictures / "image.png")],
         [0.75, 0.25],
         num_images_per_prompt=2,
@@ -146,7 +149,7 @@ def test_interpolation_is_that_of_the_pipelines(
         generator=generators,
         negative_prior_prompt="a red square",
     )
-    decoder = loaded(KandinskyV22Pipeline)
+    decoder = loaded(KandinskyV22Pipeline, shallow)
     images = decoder(**embeds, num_inference_steps=2, generator=generators).images
     for seed, image in zip((3, 4), images, strict=True):
         path = workplace / f"kandinsky-{seed}.png"
@@ -156,18 +159,19 @@ def test_interpolation_is_that_of_the_pipelines(
 
 @pytest.mark.slow
 def test_controlnet_with_a_picture_is_the_sample_of_the_model_card(
-    kandinsky: Runner, workplace: Path, pictures: Path
+    kandinsky: Runner, workplace: Path, pictures: Path, shallow: Path
 ) -> None:
-    words = [*words_for("controlnet", pictures), "--image", str(pictures / "image.png"), *FEW]
+    words = [*words_for("controlnet", pictures), "--model", str(shallow)]
+    words += ["--image", str(pictures / "image.png"), *FEW]
     words += ["--negative-prompt", "a red square", "--prior-strength", "0.5", "--seed", "43"]
     assert kandinsky("controlnet", *words, "--output", "a.png")[0] == 0
     generator = Generator().manual_seed(43)
     image = load_image(pictures / "image.png")
-    prior = loaded(KandinskyV22PriorEmb2EmbPipeline)
+    prior = loaded(KandinskyV22PriorEmb2EmbPipeline, shallow)
     shared = {"image": image, "num_inference_steps": 2, "generator": [generator]}
     positive = prior("a green circle", strength=0.5, **shared)
     negative = prior("a red square", strength=1, **shared)
-    decoder = loaded(KandinskyV22ControlnetImg2ImgPipeline)
+    decoder = loaded(KandinskyV22ControlnetImg2ImgPipeline, shallow)
     expected = decoder(
         image=image,
         strength=0.5,

@@ -43,18 +43,20 @@ def compilations(words: list[str], cache: Path, folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_later_command_compiles_nothing(tmp_path: Path) -> None:
+def test_a_later_command_compiles_nothing(tmp_path: Path, shallow: Path) -> None:
     """Guided and not, with a negative prompt and without; the cache starts empty, and is moved."""
-    first = compilations(["warmup", *SIZE, "--guidance", "both"], tmp_path / "first", tmp_path)
+    model = ("--model", str(shallow))
+    words = ["warmup", *SIZE, *model, "--guidance", "both"]
+    first = compilations(words, tmp_path / "first", tmp_path)
     cache = (tmp_path / "first").rename(tmp_path / "moved")
     assert len(first) == 11
     assert all(line.startswith("compiled ") for line in first), first
-    few = ("--steps", "3", "--prior-steps", "2", "--seed", "7", *SIZE)
+    few = ("--steps", "3", "--prior-steps", "2", "--seed", "7", *SIZE, *model)
     for words in ((), ("--negative-prompt", "b", "--guidance-scale", "1", "--scheduler", "dpm++")):
         later = compilations(["generate", "a", *few, *words], cache, tmp_path)
         assert later
         assert all(line.startswith("took from the cache ") for line in later), later
-    again = compilations(["warmup", *SIZE, "--task", "interpolate"], cache, tmp_path)
+    again = compilations(["warmup", *SIZE, *model, "--task", "interpolate"], cache, tmp_path)
     assert all(line.startswith("took from the cache ") for line in again), again
 
 
@@ -83,8 +85,8 @@ def test_it_prints_each_program_and_where_they_are_kept(kandinsky: Runner, shall
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["inpaint", "controlnet"])
-def test_other_tasks(kandinsky: Runner, task: str) -> None:
-    code, output, error = kandinsky("warmup", *SIZE, "--task", task, "--json")
+def test_other_tasks(kandinsky: Runner, shallow: Path, task: str) -> None:
+    code, output, error = kandinsky("warmup", *SIZE, "--model", shallow, "--task", task, "--json")
     assert (code, error) == (0, "")
     names = [program["program"] for program in json.loads(output)["programs"]]
     assert {"Autoencoder.encode", "PriorTransformer guided step"} <= set(names)

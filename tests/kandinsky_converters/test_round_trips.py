@@ -179,8 +179,7 @@ def test_full_size_names_and_shapes_go_round() -> None:
 
 
 @pytest.mark.slow  # two compilations
-@pytest.mark.parametrize("backend", ["jax", "mindspore"])
-@pytest.mark.parametrize("layout", ["jax", "mindspore"])
+@pytest.mark.parametrize(("backend", "layout"), [("jax", "mindspore"), ("mindspore", "jax")])
 def test_pipelines_load_what_was_converted(converted: Path, backend: str, layout: str) -> None:
     pytest.importorskip(backend)
     pictures = [

@@ -13,8 +13,12 @@ import pytest
 
 jax = pytest.importorskip("jax")
 
-import kandinsky_core as kandinsky  # noqa: E402
-from kandinsky_core import AutoPipelineForText2Image, get_backend, scheduler_by_name  # noqa: E402
+from kandinsky_core import (  # noqa: E402
+    AutoPipelineForText2Image,
+    KandinskyV22InpaintPipeline,
+    get_backend,
+    scheduler_by_name,
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,19 +120,14 @@ def test_a_new_shape_compiles_and_an_old_one_does_not_again(pipe: Any) -> None:
     assert [compiled(16, 1), compiled(16, 0), compiled(16, 2)] == [1, 0, 0]
 
 
-def varied_picture_requests(task: str) -> list[dict[str, Any]]:
-    """Twenty requests with other pictures, masks or hints, strengths, embeddings and seeds."""
+def varied_picture_requests() -> list[dict[str, Any]]:
+    """Twenty requests with other pictures, masks, embeddings and seeds."""
     rng = np.random.default_rng(0)
     requests = []
     for number in range(20):
         mask = np.zeros((48, 32), np.float32)
         mask[: 3 + 2 * number, number:] = 1
         picture = rng.integers(0, 256, (20 + number, 50 - number, 3), np.uint8)
-        own = {
-            "KandinskyV22InpaintPipeline": {"image": picture, "mask_image": mask},
-            "KandinskyV22Img2ImgPipeline": {"image": picture, "strength": 1 - number / 30},
-            "KandinskyV22ControlnetPipeline": {"hint": picture},
-        }[task]
         embeds, negative = rng.standard_normal((2, 1, 96), np.float32)
         requests.append(
             {
@@ -137,26 +136,19 @@ def varied_picture_requests(task: str) -> list[dict[str, Any]]:
                 "num_inference_steps": 5 - number % 2,
                 "guidance_scale": 1.5 + number,
                 "seed": number,
-                **own,
+                "image": picture,
+                "mask_image": mask,
             }
         )
     return requests
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        "KandinskyV22InpaintPipeline",
-        pytest.param("KandinskyV22Img2ImgPipeline", marks=pytest.mark.slow),
-        pytest.param("KandinskyV22ControlnetPipeline", marks=pytest.mark.slow),
-    ],
-)
 def test_twenty_varied_requests_with_pictures_compile_one_step(
-    task: str, compiled_by_jax: list[str], shallow: Path
+    compiled_by_jax: list[str], shallow: Path
 ) -> None:
-    pipe = getattr(kandinsky, task).from_pretrained(shallow, backend="jax")
+    pipe = KandinskyV22InpaintPipeline.from_pretrained(shallow, backend="jax")
     pipe.set_progress_bar_config(disable=True)
-    log, requests = pipe.unet.compilations, varied_picture_requests(task)
+    log, requests = pipe.unet.compilations, varied_picture_requests()
     pipe(**requests[0], height=48, width=32)
     first = [(entry.program, entry.shape) for entry in log]
     assert len(set(first)) == len(first)

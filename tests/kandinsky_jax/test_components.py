@@ -12,6 +12,8 @@ jax = pytest.importorskip("jax")
 from kandinsky_core import KandinskyV22PriorPipeline, get_backend  # noqa: E402
 from kandinsky_core.errors import BackendUnavailableError, DeviceMemoryError  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("shallow_shapes")
+
 
 def load(dtype: str = "float32") -> Any:
     pipeline = KandinskyV22PriorPipeline.from_pretrained("shapes", backend="jax", dtype=dtype)

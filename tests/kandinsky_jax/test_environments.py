@@ -95,14 +95,6 @@ def test_settings_for_other_code_change_no_picture(shallow: Path, expected: list
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.slow(seconds=4)
-@pytest.mark.parametrize("name", SETTINGS)
-def test_each_setting_changes_nothing(name: str, shallow: Path, expected: list[Any]) -> None:
-    with SETTINGS[name]():
-        found = pictures(shallow)
-    np.testing.assert_array_equal(found, expected)
-
-
 def test_the_caller_s_default_device_is_ours() -> None:
     device = jax.local_devices()[-1]
     with jax.default_device(device):

@@ -36,7 +36,7 @@ def relative_error(given: jax.Array, reference: np.ndarray) -> float:
     return float(np.linalg.norm(np.asarray(given) - reference) / np.linalg.norm(reference))
 
 
-@pytest.mark.parametrize("most", [2**26, 1000, 1])
+@pytest.mark.parametrize("most", [2**26, 100, 1])
 @pytest.mark.parametrize("one_head_at_a_time", [False, True])
 def test_attention_in_pieces_is_attention(
     monkeypatch: pytest.MonkeyPatch, most: int, one_head_at_a_time: bool
@@ -45,7 +45,7 @@ def test_attention_in_pieces_is_attention(
     monkeypatch.setattr(attention, "MAX_CPU_SCORES", most)
     monkeypatch.setattr(attention, "HEAD_SCORES", 0 if one_head_at_a_time else 2**26)
     generator = np.random.default_rng(2)
-    query, key, value = (generator.standard_normal((2, n, 3, 8)) for n in (37, 41, 41))
+    query, key, value = (generator.standard_normal((2, n, 3, 8)) for n in (7, 11, 11))
     inputs = [jnp.asarray(x, jnp.float32) for x in (query, key, value)]
     out = attention.attend(*inputs)
     np.testing.assert_allclose(out, plain_attention(query, key, value), atol=2e-6)

@@ -74,7 +74,7 @@ def test_meshes_on_eight_devices() -> None:
     on_eight_devices("not slow")
 
 
-@pytest.mark.slow(seconds=240)
+@pytest.mark.slow(seconds=90)
 def test_networks_on_eight_devices() -> None:
     on_eight_devices("slow")
 

@@ -69,24 +69,23 @@ def test_dropped_programs_free_their_mappings(monkeypatch: pytest.MonkeyPatch) -
     assert taken[-1] - taken[1] < max(20, 3 * each), taken
 
 
-@pytest.mark.slow(seconds=20)
-def test_pictures_of_six_sizes_with_room_for_three_programs(
+@pytest.mark.slow
+def test_pictures_of_two_sizes_with_room_for_one_program(
     shallow: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embeds = np.ones((1, 96), np.float32)
-    sizes = [(height, width) for height in (16, 32) for width in (16, 32, 48)]
 
     def pictures() -> list[Any]:
         pipe = KandinskyV22Pipeline.from_pretrained(shallow, backend=get_backend("jax"))
         pipe.set_progress_bar_config(disable=True)
         words = {"num_inference_steps": 2, "output_type": "np", "seed": 0}
         made = []
-        for height, width in sizes * 2:
+        for height, width in [(16, 16), (16, 32)] * 2:
             made.append(pipe(embeds, embeds, height=height, width=width, **words).images)
             assert len(kept_programs()) <= bounded_programs.program_limit()
         return made
 
     everything = pictures()
-    monkeypatch.setenv(PROGRAMS_VARIABLE, "3")
+    monkeypatch.setenv(PROGRAMS_VARIABLE, "1")
     for one, other in zip(everything, pictures(), strict=True):
         np.testing.assert_array_equal(one, other)

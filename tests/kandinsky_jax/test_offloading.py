@@ -74,6 +74,7 @@ def loads(found: dict[str, Any]) -> list[tuple[int, int]]:
     return [(own, other) for when, _, own, other in found["samples"] if when == "load"]
 
 
+@pytest.mark.slow
 def test_prior_and_decoder() -> None:
     halves = [EMBEDDED["shapes"] / half for half in ("prior", "decoder")]
     expected = sizes(*halves)

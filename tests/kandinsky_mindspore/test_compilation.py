@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,20 @@ from kandinsky_mindspore import create
 PROMPT = "a large red circle on a blue background"
 
 
-def load(backend: Any) -> Any:
-    pipe = AutoPipelineForText2Image.from_pretrained("shapes", backend=backend)
+def load(model: Path, backend: Any) -> Any:
+    pipe = AutoPipelineForText2Image.from_pretrained(model, backend=backend)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 @pytest.fixture(scope="module")
-def eager() -> Any:
-    return load(create())
+def eager(shallow: Path) -> Any:
+    return load(shallow, create())
 
 
 @pytest.fixture(scope="module")
-def compiled(eager: Any) -> Any:
-    return load(get_backend("mindspore", compile=True))
+def compiled(eager: Any, shallow: Path) -> Any:
+    return load(shallow, get_backend("mindspore", compile=True))
 
 
 def picture(pipe: Any, **options: Any) -> Any:

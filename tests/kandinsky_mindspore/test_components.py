@@ -41,6 +41,8 @@ from tests.support.damage import raw_safetensors  # noqa: E402
 from tests.support.dict_tensors import DictTensors  # noqa: E402
 from tests.support.fake_npu import MOVQ  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("shallow_shapes")
+
 PRIOR = {
     "num_attention_heads": 2,
     "attention_head_dim": 4,

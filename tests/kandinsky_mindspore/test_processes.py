@@ -27,26 +27,26 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def words(folder: Path) -> list[str]:
+def words(model: Path, folder: Path) -> list[str]:
     few = ["--dtype", "float32", "--num-images", str(COUNT), "--steps", "2"]
-    return [str(EXAMPLE), *few, "--output", str(folder)]
+    return [str(EXAMPLE), *few, "--model", str(model), "--output", str(folder)]
 
 
 @pytest.mark.slow
 def test_two_processes_make_the_pictures_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shallow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one is this process."""
     binaries = Path(sys.executable).parent
     # msrun starts the `python` it finds
     monkeypatch.setenv("PATH", f"{binaries}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("KANDINSKY_MINDSPORE_DEVICE", "cpu")
-    monkeypatch.setattr(sys, "argv", words(tmp_path / "together"))
+    monkeypatch.setattr(sys, "argv", words(shallow, tmp_path / "together"))
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     msrun = [str(binaries / "msrun"), "--worker_num=2", "--local_worker_num=2", "--join=True"]
     msrun += [f"--master_port={free_port()}", f"--log_dir={tmp_path / 'logs'}"]
     done = subprocess.run(
-        [*msrun, *words(tmp_path / "apart")],
+        [*msrun, *words(shallow, tmp_path / "apart")],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -24,7 +24,10 @@ def check(command: list[str]) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "mypy")) for name in MODULES],
+)
 def test_the_checkout_is_clean(name: str) -> None:
     check([sys.executable, "-m", *MODULES[name]])
 

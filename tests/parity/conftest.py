@@ -5,15 +5,12 @@ The reference runs on one thread: small networks gain nothing from more, and wai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.support.backends import BACKENDS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,16 +47,3 @@ def multilingual_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("multilingual")
     save_kandinsky2_1(root)
     return root
-
-
-@pytest.fixture(scope="module")
-def one_backend() -> Iterator[None]:
-    """Give a file one object for each backend: `from_pretrained(backend="jax")` finds it again.
-
-    A network that differs from an earlier one in its weights alone is then traced only once.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (str(parameter.id) for parameter in BACKENDS):
-            module = import_module(f"kandinsky_{name}")
-            patch.setattr(module, "create", cache(module.create))
-        yield

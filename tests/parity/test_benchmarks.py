@@ -59,8 +59,8 @@ def test_a_compiler_that_does_not_work_is_told_and_left_out(tmp_path: Path) -> N
 
 @pytest.mark.slow
 @needs("jax")
-def test_a_restart_compiles_nothing() -> None:
-    command = [sys.executable, "-m", "benchmarks.restart", "--model", "shapes", "--json"]
+def test_a_restart_compiles_nothing(shallow: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.restart", "--model", str(shallow), "--json"]
     done = subprocess.run([*command, "--turns", "1"], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert set(found["cold"]["cached"]) == {False}
@@ -72,9 +72,9 @@ def test_a_restart_compiles_nothing() -> None:
 
 @pytest.mark.slow
 @needs("jax")
-def test_from_prompt_to_picture(tmp_path: Path) -> None:
+def test_from_prompt_to_picture(shallow: Path, tmp_path: Path) -> None:
     path = tmp_path / "found.json"
-    command = [sys.executable, "-m", "benchmarks.end_to_end", "--model", "shapes"]
+    command = [sys.executable, "-m", "benchmarks.end_to_end", "--model", str(shallow)]
     few = ["--steps", "2", "--prior-steps", "2", "--turns", "1", "--json", str(path)]
     done = subprocess.run([*command, *few], capture_output=True, text=True, check=True)
     assert "prompt to picture, float32\n  jax " in done.stdout

@@ -13,10 +13,9 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
 import kandinsky_core as kandinsky  # noqa: E402
-from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from tests.parity import tiny  # noqa: E402
 from tests.parity.test_image_tasks import half_mask, picture, pixels_of  # noqa: E402
-from tests.support.backends import BACKENDS  # noqa: E402
+from tests.support.backends import BACKENDS, all_on_jax, on_jax  # noqa: E402
 from tests.support.tolerances import allowed  # noqa: E402
 
 EMBEDDING_TOLERANCE = allowed("embeddings")
@@ -30,26 +29,21 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def roots(random_root: Path) -> dict[str, Path]:
-    return {"random": random_root, "shapes": EMBEDDED["shapes"]}
-
-
-@pytest.fixture(scope="module")
-def priors(backend: str, roots: dict[str, Path], backend_of: Callable[[str], Any]) -> Any:
+def priors(backend: str, random_root: Path, backend_of: Callable[[str], Any]) -> Any:
     """Load both priors of the reference and ours, which share their networks."""
-    loaded: dict[str, Any] = {}
+    loaded: list[Any] = []
 
-    def load(model: str, name: str) -> tuple[Any, Any]:
-        if model not in loaded:
-            theirs = diffusers.KandinskyV22PriorPipeline.from_pretrained(roots[model] / "prior")
+    def load(name: str) -> tuple[Any, Any]:
+        if not loaded:
+            theirs = diffusers.KandinskyV22PriorPipeline.from_pretrained(random_root / "prior")
             theirs.to(dtype=torch.float32)
             ours = kandinsky.KandinskyV22PriorPipeline.from_pretrained(
-                roots[model], backend=backend_of(backend)
+                random_root, backend=backend_of(backend)
             )
-            loaded[model] = theirs, ours
+            loaded.extend((theirs, ours))
         pair = tuple(
             getattr(library, name)(**pipe.components)
-            for library, pipe in zip((diffusers, kandinsky), loaded[model], strict=True)
+            for library, pipe in zip((diffusers, kandinsky), loaded, strict=True)
         )
         for pipe in pair:
             pipe.set_progress_bar_config(disable=True)
@@ -65,70 +59,63 @@ def check(case: str, have: Any, want: Any) -> None:
         assert error < EMBEDDING_TOLERANCE, name
 
 
-EMB2EMB: dict[str, tuple[str, dict[str, Any]]] = {
-    "picture": ("random", {"prompt": PROMPTS[0], "image": picture(80, 50)}),
-    "negative prompt, two each": (
-        "random",
-        {
-            "prompt": PROMPTS,
-            "image": [picture(30, 60), picture(60, 30, 1)],
-            "negative_prompt": ["green", "low quality"],
-            "num_images_per_prompt": 2,
-            "strength": 0.8,
-        },
-    ),
-    "embedding, guidance off": (
-        "random",
-        {
-            "prompt": PROMPTS[1],
-            "image": torch.randn((1, 24), generator=torch.Generator().manual_seed(1)),
-            "guidance_scale": 1.0,
-            "strength": 1.0,
-        },
-    ),
-    "shapes": ("shapes", {"prompt": PROMPTS[0], "image": picture(64, 64), "strength": 0.6}),
+EMB2EMB: dict[str, dict[str, Any]] = {
+    "picture": {"prompt": PROMPTS[0], "image": picture(80, 50)},
+    "negative prompt, two each": {
+        "prompt": PROMPTS,
+        "image": [picture(30, 60), picture(60, 30, 1)],
+        "negative_prompt": ["green", "low quality"],
+        "num_images_per_prompt": 2,
+        "strength": 0.8,
+    },
+    "embedding, guidance off": {
+        "prompt": PROMPTS[1],
+        "image": torch.randn((1, 24), generator=torch.Generator().manual_seed(1)),
+        "guidance_scale": 1.0,
+        "strength": 1.0,
+    },
 }
 
 
-def slow_on_shapes(cases: dict[str, Any]) -> list[Any]:
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name == "shapes")) for name in cases]
-
-
-@pytest.mark.parametrize("case", slow_on_shapes(EMB2EMB))
+@pytest.mark.parametrize(
+    ("backend", "case"), all_on_jax(EMB2EMB, "picture"), indirect=["backend"], scope="module"
+)
 def test_emb2emb(priors: Any, case: str) -> None:
-    model, request = EMB2EMB[case]
-    theirs, ours = priors(model, "KandinskyV22PriorEmb2EmbPipeline")
-    request = {"num_inference_steps": 10, "strength": 0.5} | request
+    theirs, ours = priors("KandinskyV22PriorEmb2EmbPipeline")
+    request = {"num_inference_steps": 10, "strength": 0.5} | EMB2EMB[case]
     want = theirs(**request, generator=torch.Generator().manual_seed(7))
     check(case, ours(**request, seed=7), want)
 
 
-INTERPOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "pictures and texts": ("random", {}),
-    "two rows": ("random", {"num_images_per_prompt": 2, "negative_prompt": "green"}),
-    "negative of the items": ("random", {"negative_prior_prompt": "low quality"}),
-    "shapes": ("shapes", {}),
+INTERPOLATIONS: dict[str, dict[str, Any]] = {
+    "pictures and texts": {},
+    "two rows": {"num_images_per_prompt": 2, "negative_prompt": "green"},
+    "negative of the items": {"negative_prior_prompt": "low quality"},
 }
 
 
-@pytest.mark.parametrize("case", slow_on_shapes(INTERPOLATIONS))
+@pytest.mark.parametrize(
+    ("backend", "case"),
+    all_on_jax(INTERPOLATIONS, "pictures and texts"),
+    indirect=["backend"],
+    scope="module",
+)
 def test_interpolation(priors: Any, case: str) -> None:
-    model, options = INTERPOLATIONS[case]
-    theirs, ours = priors(model, "KandinskyV22PriorPipeline")
+    theirs, ours = priors("KandinskyV22PriorPipeline")
     items = [PROMPTS[0], picture(90, 40), PROMPTS[1], picture(31, 60, 1)]
     weights = [0.3, 0.3, 0.2, 0.5]
-    options = {"num_inference_steps": 3} | options
+    options = {"num_inference_steps": 3} | INTERPOLATIONS[case]
     want = theirs.interpolate(items, weights, **options, generator=torch.Generator().manual_seed(2))
     check(case, ours.interpolate(items, weights, **options, seed=2), want)
 
 
+@on_jax("backend")
 def test_pixels_of_clips_processor_pass(priors: Any) -> None:
     """What diffusers takes beside PIL: pixels [1, 3, S, S]."""
-    _, ours = priors("random", "KandinskyV22PriorPipeline")
+    theirs, ours = priors("KandinskyV22PriorPipeline")
     processor = ours.image_processor
     assert processor["crop_size"]["height"] == 42
     pixels = pixels_of(picture(42, 42))
-    theirs, _ = priors("random", "KandinskyV22PriorPipeline")
     options: dict[str, Any] = {"num_inference_steps": 2}
     want = theirs.interpolate(
         [pixels], [0.5], **options, generator=torch.Generator().manual_seed(2)
@@ -172,26 +159,26 @@ COMBINED: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
 }
-QUICK = ("img2img", "inpaint")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in COMBINED],
+    ("backend", "case"),
+    all_on_jax(COMBINED, "img2img", "inpaint"),
+    indirect=["backend"],
+    scope="module",
 )
 def test_combined_tasks(
-    backend: str, roots: dict[str, Path], backend_of: Callable[[str], Any], case: str
+    backend: str, random_root: Path, backend_of: Callable[[str], Any], case: str
 ) -> None:
     task, half, request = COMBINED[case]
-    prior = diffusers.KandinskyV22PriorPipeline.from_pretrained(roots["random"] / "prior")
-    decoder = getattr(diffusers, f"KandinskyV22{task}Pipeline").from_pretrained(
-        roots["random"] / half
-    )
+    prior = diffusers.KandinskyV22PriorPipeline.from_pretrained(random_root / "prior")
+    decoder = getattr(diffusers, f"KandinskyV22{task}Pipeline").from_pretrained(random_root / half)
     theirs = getattr(diffusers, f"KandinskyV22{task}CombinedPipeline")(
         **decoder.components, **{f"prior_{k}": v for k, v in prior.components.items()}
     )
     auto = {"Img2Img": "AutoPipelineForImage2Image", "Inpaint": "AutoPipelineForInpainting"}[task]
-    ours = getattr(kandinsky, auto).from_pretrained(roots["random"], backend=backend_of(backend))
+    ours = getattr(kandinsky, auto).from_pretrained(random_root, backend=backend_of(backend))
     for pipe in (theirs, ours):
         pipe.set_progress_bar_config(disable=True)
     options = {"height": 32, "width": 32, "num_inference_steps": 8, "prior_num_inference_steps": 3}

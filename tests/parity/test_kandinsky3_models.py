@@ -157,6 +157,7 @@ def test_what_is_missing_is_said(repository: Path, tmp_path: Path) -> None:
         kandinsky.Kandinsky3Pipeline.from_pretrained(repository, dtype={"vae": "float32"})
 
 
+@pytest.mark.slow(seconds=12)
 def test_each_way_of_loading_the_text_encoder_gives_the_same_picture(guide_model: Path) -> None:
     """What is compiled ahead serves texts of any length, and a text encoder that comes and goes."""
     pictures = []
@@ -310,6 +311,7 @@ def test_commands(run: Callable[..., Any], repository: Path, tmp_path: Path) -> 
         assert image.size == (64, 64)
 
 
+@pytest.mark.slow
 def test_the_memory_of_original_files(
     run: Callable[..., Any], hub: FakeHub, repository: Path, tmp_path: Path
 ) -> None:

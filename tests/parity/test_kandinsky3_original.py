@@ -30,7 +30,7 @@ from tests.parity.original_kandinsky3 import (  # noqa: E402
 )
 from tests.parity.random_models_3 import TEXTS  # noqa: E402
 from tests.support import kandinsky3_reference as reference  # noqa: E402
-from tests.support.backends import BACKENDS, needs  # noqa: E402
+from tests.support.backends import BACKENDS, needs, on_jax  # noqa: E402
 from tests.support.tolerances import allowed  # noqa: E402
 
 PICTURE_TOLERANCE = allowed("3 picture")
@@ -40,12 +40,9 @@ HEIGHT, WIDTH = 64, 128
 SHAPE = (4, HEIGHT // 8, WIDTH // 8)
 
 
-FILES = [
-    pytest.param(f"{name}, files", marks=[needs(name), pytest.mark.slow])
-    for name in ("jax", "mindspore")
-]
 # Put together from small networks, and loaded from files, which tell the published depth alone.
-every_form = pytest.mark.parametrize("form", [*BACKENDS, *FILES], indirect=True, scope="module")
+FILES = pytest.param("jax, files", marks=[needs("jax"), pytest.mark.slow])
+every_form = pytest.mark.parametrize("form", [*BACKENDS, FILES], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -211,6 +208,7 @@ def test_text_to_image(load: Any, parts: Any) -> None:
 
 # The first one is cut at its prompt's number of tokens, the second one is shorter.
 @pytest.mark.slow
+@on_jax("form")
 @pytest.mark.parametrize("negative", [None, f"{TEXTS[3]} and {TEXTS[0]}", "low"])
 def test_text_to_image_in_both_conventions(load: Any, parts: Any, negative: str | None) -> None:
     """At five steps float32 keeps 1.7 times the predicted noise."""
@@ -237,6 +235,7 @@ def text_to_image(pipe: Any, parts: Any, negative: str | None, steps: int) -> An
     return output.images
 
 
+@pytest.mark.slow
 @every_form
 def test_flash(load: Any, parts: Any) -> None:
     unet = parts.unets["kandinsky3_flash"]
@@ -260,17 +259,20 @@ def picture_and_mask() -> tuple[Any, Any]:
     return rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), mask
 
 
+@pytest.mark.slow
 @every_form
 def test_inpainting(load: Any, parts: Any) -> None:
     inpainting(load, parts, None)
 
 
 @pytest.mark.slow
+@on_jax("form")
 def test_inpainting_with_a_negative_prompt(load: Any, parts: Any) -> None:
     inpainting(load, parts, "low quality")
 
 
 @pytest.mark.slow
+@on_jax("form")
 def test_inpainting_with_a_soft_mask_as_the_authors(load: Any, parts: Any) -> None:
     """What a soft mask touches is blanked; the mask itself reaches the UNet as it is."""
     image, mask = picture_and_mask()
@@ -313,6 +315,7 @@ def inpainting(load: Any, parts: Any, negative: str | None) -> None:
 
 
 @pytest.mark.slow
+@on_jax("form")
 def test_inpainting_of_any_size_and_several_prompts(load: Any) -> None:
     """A picture of no multiple of 64 keeps its size; each prompt has its picture and mask."""
     image, mask = picture_and_mask()
@@ -335,6 +338,7 @@ def test_inpainting_of_any_size_and_several_prompts(load: Any) -> None:
 
 
 @pytest.mark.slow
+@on_jax("form")
 def test_prompts_of_one_length_are_pictures_of_their_own(load: Any, parts: Any) -> None:
     """Each prompt's picture is the one that it gives alone, with its own negative prompt."""
     texts = ["a red", "a square"]
@@ -348,6 +352,7 @@ def test_prompts_of_one_length_are_pictures_of_their_own(load: Any, parts: Any) 
 
 
 @pytest.mark.slow
+@on_jax("form")
 def test_either_convention_and_sampler_may_be_chosen(load: Any) -> None:
     pipe = load("Kandinsky3Pipeline")
     assert isinstance(pipe.scheduler, kandinsky.Kandinsky3Scheduler)

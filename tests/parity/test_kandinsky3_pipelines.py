@@ -17,7 +17,7 @@ from PIL import Image
 
 import kandinsky_core as kandinsky
 from tests.parity.random_models_3 import TEXTS, save_kandinsky3
-from tests.support.backends import BACKENDS
+from tests.support.backends import BACKENDS, on_jax
 from tests.support.tolerances import allowed
 
 PICTURE_TOLERANCE = allowed("3 picture")
@@ -52,8 +52,17 @@ def check(got: Any, expected: Any) -> None:
     assert expected.std() > 0.01, "a flat picture proves nothing"
 
 
-@pytest.mark.parametrize("negative", [None, pytest.param(TEXTS[2], marks=pytest.mark.slow)])
-def test_text_to_image(pair: Any, negative: str | None) -> None:
+def test_text_to_image(pair: Any) -> None:
+    text_to_image(pair, None)
+
+
+@pytest.mark.slow
+@on_jax("pair")
+def test_text_to_image_with_a_negative_prompt(pair: Any) -> None:
+    text_to_image(pair, TEXTS[2])
+
+
+def text_to_image(pair: Any, negative: str | None) -> None:
     theirs, ours = pair("Kandinsky3Pipeline")
     request = REQUEST | SIZE | {"negative_prompt": negative}
     expected = theirs(TEXTS[0], **request, generator=torch.Generator().manual_seed(7)).images
@@ -61,6 +70,7 @@ def test_text_to_image(pair: Any, negative: str | None) -> None:
 
 
 @pytest.mark.slow
+@on_jax("pair")
 def test_two_prompts_without_guidance(pair: Any) -> None:
     theirs, ours = pair("Kandinsky3Pipeline")
     request = REQUEST | SIZE | {"guidance_scale": 1.0}
@@ -70,6 +80,7 @@ def test_two_prompts_without_guidance(pair: Any) -> None:
 
 
 @pytest.mark.slow
+@on_jax("pair")
 def test_prompts_with_several_pictures_of_an_odd_size(pair: Any) -> None:
     """The reference tiles the masks of several pictures: prompts of one length do not show it.
 
@@ -87,6 +98,7 @@ def test_prompts_with_several_pictures_of_an_odd_size(pair: Any) -> None:
 
 
 @pytest.mark.slow
+@on_jax("pair")
 def test_several_prompts_keep_their_masks(pair: Any) -> None:
     """Where the reference mixes them up: each prompt's pictures see its own tokens."""
     _, ours = pair("Kandinsky3Pipeline")
@@ -109,6 +121,7 @@ def test_several_prompts_keep_their_masks(pair: Any) -> None:
     assert seen["mask"].sum(axis=1).tolist() == [0] * 4 + [lengths[0]] * 2 + [lengths[1]] * 2
 
 
+@pytest.mark.slow
 def test_image_to_image(pair: Any) -> None:
     theirs, ours = pair("Kandinsky3Img2ImgPipeline")
     pixels = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
@@ -119,6 +132,7 @@ def test_image_to_image(pair: Any) -> None:
 
 
 @pytest.mark.slow
+@on_jax("pair")
 def test_saved_embeddings_stand_for_their_prompt(folder: Path, pair: Any, tmp_path: Path) -> None:
     """Without a text encoder, and with the negative prompt's among them."""
     theirs, ours = pair("Kandinsky3Pipeline")

@@ -106,10 +106,9 @@ def test_unet_that_reads_text(backend: Any, channels: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channels", [4, 9])
-def test_unet_of_the_published_proportions(backend: Any, channels: int) -> None:
+def test_unet_of_the_published_proportions(backend: Any) -> None:
     text = {name: UNET[name] for name in ("addition_embed_type", "encoder_hid_dim_type")}
-    config = tiny.UNET_DEEP | text | {"encoder_hid_dim": 48, "in_channels": channels}
+    config = tiny.UNET_DEEP | text | {"encoder_hid_dim": 48, "in_channels": 9}
     predictions(backend, config, (1, 16, 8), 1.0)
 
 
@@ -154,12 +153,11 @@ def predicted(model: Any, sample: Any, timestep: int, conditioning: dict[str, An
     return model(rows, timestep, states, added_cond_kwargs=given).sample[:, :4].numpy()
 
 
-@pytest.mark.parametrize("act", ["quick_gelu", "gelu"])
 def test_bug_30_kept_clip_takes_its_activation_and_its_pooling_from_the_config(
-    backend: Any, act: str
+    backend: Any,
 ) -> None:
-    """2.1 has quick_gelu and 2.2 gelu; an `eos_token_id` of 2 pools at the greatest id."""
-    text = tiny.clip_text(tiny.CLIP_TEXT | {"hidden_act": act})
+    """2.1 has quick_gelu, 2.2 gelu (tested there); an `eos_token_id` of 2 pools at the greatest."""
+    text = tiny.clip_text(tiny.CLIP_TEXT | {"hidden_act": "quick_gelu"})
     ids = np.random.default_rng(0).integers(3, 100, (2, LENGTH)).astype(np.int32)
     ids[0, 5:], ids[1, 70:] = 119, 119
     expected = text(torch.from_numpy(ids.astype(np.int64)))
@@ -167,7 +165,7 @@ def test_bug_30_kept_clip_takes_its_activation_and_its_pooling_from_the_config(
         got = loaded(backend, text).encode(ids[row : row + 1])
         require("clip", got[0], expected.text_embeds[row : row + 1])
         require("clip", got[1], expected.last_hidden_state[row : row + 1])
-    vision = tiny.clip_vision(tiny.CLIP_VISION | {"hidden_act": act})
+    vision = tiny.clip_vision(tiny.CLIP_VISION | {"hidden_act": "quick_gelu"})
     pixels = normal(1, 3, 42, 42)
     got = loaded(backend, vision).encode(pixels)
     require("clip", got, vision(torch.from_numpy(pixels)).image_embeds)

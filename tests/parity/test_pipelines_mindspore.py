@@ -1,14 +1,10 @@
 """Whole pipelines on MindSpore: the pictures of JAX and of PyTorch diffusers for the same seed.
 
-All on a CPU in float32, with the embedded model; the three run in one process. Measured: 2e-5, and
-6e-6 with the default settings.
+All on a CPU in float32, with the embedded model; the three run in one process. Measured: 2e-5.
 """
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,29 +55,12 @@ def pipes(backend_of: Callable[[str], Any]) -> dict[str, Any]:
     return loaded
 
 
-CASES: dict[str, dict[str, Any]] = {
-    "plain": {"prompt": PROMPT},
-    "negative prompt, odd size": {
-        "prompt": PROMPT,
-        "negative_prompt": "green square",
-        "height": 61,
-        "width": 90,
-    },
-    "two prompts, two each": {"prompt": [PROMPT, "two stars"], "num_images_per_prompt": 2},
-    "guidance off": {"prompt": PROMPT, "guidance_scale": 1.0, "prior_guidance_scale": 1.0},
-}
-
-
-# Sizes, batches and guidance are core's, and tested with JAX.
-@pytest.mark.parametrize(
-    "case", ["plain", *(pytest.param(case, marks=pytest.mark.slow) for case in [*CASES][1:])]
-)
-def test_same_seed_same_picture(pipes: dict[str, Any], case: str) -> None:
-    request = {"height": 64, "width": 64} | CASES[case]
-    request |= {"num_inference_steps": 4, "prior_num_inference_steps": 3, "output_type": "np"}
-    height, width = request["height"], request["width"]
+# Sizes, batches and guidance are core's, and tested with JAX; so are the default settings.
+def test_same_seed_same_picture(pipes: dict[str, Any]) -> None:
+    request = {"height": 64, "width": 64, "output_type": "np"}
+    request |= {"num_inference_steps": 4, "prior_num_inference_steps": 3}
     pictures = {
-        name: pipes[name](**request, generator=generator).images[:, :height, :width]
+        name: pipes[name](PROMPT, **request, generator=generator).images
         for name, generator in {
             "jax": 43,
             "mindspore": 43,
@@ -91,22 +70,9 @@ def test_same_seed_same_picture(pipes: dict[str, Any], case: str) -> None:
     for other in ("jax", "diffusers"):
         assert pictures["mindspore"].shape == pictures[other].shape
         difference = np.abs(pictures["mindspore"] - pictures[other]).max()
-        print(f"{case}, {other}: max abs {difference:.1e}")  # noqa: T201 - shown by pytest -rP
+        print(f"{other}: max abs {difference:.1e}")  # noqa: T201 - shown by pytest -rP
         assert difference <= PICTURE_TOLERANCE
     assert pictures["mindspore"].std() > 0.01, "a flat picture proves nothing"
-
-
-@pytest.mark.slow
-def test_full_length_run(pipes: dict[str, Any]) -> None:
-    """All defaults: 25 steps of the prior, 100 of the decoder."""
-    generator = torch.Generator().manual_seed(0)
-    options = {"height": 64, "width": 64, "output_type": "np"}
-    expected = pipes["diffusers"](PROMPT, generator=generator, **options).images
-    for name in ("mindspore", "jax"):
-        got = pipes[name](PROMPT, seed=0, **options).images
-        difference = np.abs(got - expected).max()
-        print(f"{name}: max abs {difference:.1e}")  # noqa: T201
-        assert difference <= PICTURE_TOLERANCE
 
 
 def test_embeddings_and_latents_of_the_halves(pipes: dict[str, Any]) -> None:
@@ -141,11 +107,11 @@ def test_components_of_two_backends_make_one_pipeline(pipes: dict[str, Any]) -> 
 
 
 @pytest.mark.slow
-def test_bfloat16_on_jax_beside_mindspore() -> None:
+def test_bfloat16_on_jax_beside_mindspore(shallow: Path) -> None:
     """MindSpore, imported above, has NumPy call a type of its own `bfloat16`."""
     request: dict[str, Any] = {"num_inference_steps": 2, "prior_num_inference_steps": 2, "seed": 1}
     pipe = kandinsky.AutoPipelineForText2Image.from_pretrained(
-        "shapes", backend="jax", dtype="bfloat16"
+        shallow, backend="jax", dtype="bfloat16"
     )
     pipe.set_progress_bar_config(disable=True)
     expected = pipe(PROMPT, **request, output_type="np").images
@@ -161,14 +127,3 @@ def test_keyword_of_mindones_page(backend: str) -> None:
     assert load("shapes", backend=backend, mindspore=ms.float16).dtype == "float16"
     with pytest.raises(InvalidInputError, match="several dtypes were given: float16, float32"):
         load("shapes", backend=backend, mindspore=ms.float16, mindspore_dtype=ms.float32)
-
-
-@pytest.mark.slow
-def test_libraries_print_nothing(tmp_path: Path) -> None:
-    """In a new process, where MindSpore and mindone are imported for the first time."""
-    command = [sys.executable, "-m", "kandinsky_cli.main", "generate", PROMPT]
-    command += ["--backend", "mindspore", "--seed", "1", "--steps", "2", "--prior-steps", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    line = r"kandinsky-1\.png  seed 1, 64x64, mindspore on cpu, [\d.]+ s\n"
-    assert re.fullmatch(line, done.stdout)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tests.support.backends import BACKENDS
+from tests.support.backends import BACKENDS, all_on_jax
 from tests.support.tolerances import allowed
 
 torch = pytest.importorskip("torch")
@@ -50,11 +50,12 @@ def compare(script: str, words: list[str], patch: pytest.MonkeyPatch, tolerance:
 
 
 @pytest.mark.slow(seconds=10)
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("script", ["callbacks", "schedulers", "memory"])
+@pytest.mark.parametrize(
+    ("backend", "script"), all_on_jax(["callbacks", "schedulers", "memory"], "callbacks")
+)
 def test_script(
-    script: str,
     backend: str,
+    script: str,
     random_root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -51,6 +51,7 @@ class Damaged:
         return report
 
 
+@pytest.mark.slow
 def test_both_backends_agree_with_diffusers_in_one_process(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

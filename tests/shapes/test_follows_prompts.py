@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +16,9 @@ from tools.shapes.prompts import ATTRIBUTES, Prompt, check, evaluation_prompts
 # many more may be wrong by chance.
 PROMISED = {"colour": 0.97, "ground": 0.97, "kind": 0.92, "position": 0.92}
 SAMPLE_ERRORS = 3
-OPTIMISED = "--xla_backend_optimization_level=1"
+# Words that the small model has never read disturb it. diffusers with other prompts: 0.90, 0.97,
+# 0.82, 0.98 (`tools/shapes/results/negative.json`).
+UNKNOWN_WORDS = {"colour": 0.90, "ground": 0.96, "kind": 0.80, "position": 0.96}
 BATCH = 8
 
 
@@ -44,6 +42,7 @@ def shares(pipe: Any, prompts: Sequence[Prompt], **options: Any) -> dict[str, fl
     return {name: float(np.mean(values)) for name, values in right.items()}
 
 
+@pytest.mark.slow(seconds=15)
 def test_sample_of_prompts(pipe: Any) -> None:
     prompts = evaluation_prompts(2 * BATCH, seed=1)
     found = shares(pipe, prompts, num_inference_steps=25)
@@ -51,16 +50,21 @@ def test_sample_of_prompts(pipe: Any) -> None:
     assert all(found[name] >= share - chance for name, share in PROMISED.items()), found
 
 
-@pytest.mark.slow(seconds=260)
-def test_many_prompts() -> None:
-    """With default settings, as the model cards do it, and by a faster scheduler."""
-    file = "tests/shapes/many_prompts.py"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rP", file],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"XLA_FLAGS": OPTIMISED},
-        capture_output=True,
-        text=True,
-    )
-    print(done.stdout)  # noqa: T201 - shown by pytest -rP; the README quotes it
-    assert done.returncode == 0, done.stdout + done.stderr
+def check_other_settings(pipe: Any, count: int) -> None:
+    """As the model cards do it: a negative prompt, a prior without guidance, fewer steps."""
+    prompts = evaluation_prompts(count, seed=2)
+    negative = "low quality, bad quality"
+    for floors, options in (
+        (UNKNOWN_WORDS, {"negative_prompt": negative, "num_inference_steps": 50}),
+        (PROMISED, {"prior_guidance_scale": 1.0, "num_inference_steps": 30}),
+    ):
+        found = shares(pipe, prompts, **options)
+        print(options, found)  # noqa: T201
+        chance = SAMPLE_ERRORS / len(prompts)
+        assert all(found[name] >= share - chance for name, share in floors.items()), found
+
+
+@pytest.mark.slow(seconds=15)
+def test_other_settings(pipe: Any) -> None:
+    """Of a few pictures; many_prompts.py asks the same of many."""
+    check_other_settings(pipe, BATCH)

@@ -145,10 +145,10 @@ def test_the_table_counts_each_outcome() -> None:
         assert shown in printed
 
 
-@pytest.mark.slow(seconds=60)
-def test_a_minute_of_the_fuzzer_finds_nothing() -> None:
-    words = [sys.executable, "-m", "tools.fuzz", "--seed", "1", "--cases", "1000", "--minutes", "9"]
+@pytest.mark.slow(seconds=20)
+def test_some_seconds_of_the_fuzzer_finds_nothing() -> None:
+    words = [sys.executable, "-m", "tools.fuzz", "--seed", "1", "--cases", "250", "--minutes", "9"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     counts = [int(row.split()[1].replace(",", "")) for row in done.stdout.splitlines()[1:14]]
-    assert counts == [1000] * len(FORMATS)
+    assert counts == [250] * len(FORMATS)

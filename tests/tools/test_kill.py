@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +11,35 @@ from PIL import Image
 
 from tools.kill import COMMANDS, finish, kill
 
-MOMENTS = 4
+MOMENTS = 2
 
 
-@pytest.mark.slow(seconds=60)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all commands run, so that they share what is compiled."""
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.mark.slow(seconds=20)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_killed_command_leaves_nothing_half(name: str, tmp_path: Path) -> None:
-    assert list(kill(name, MOMENTS, tmp_path)) == []
+def test_a_killed_command_leaves_nothing_half(name: str, place: Path) -> None:
+    shutil.rmtree(place / "out", ignore_errors=True)
+    assert list(kill(name, MOMENTS, place)) == []
 
 
-@pytest.mark.slow(seconds=30)
-def test_cut_programs_of_the_cache_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.slow(seconds=10)
+def test_cut_programs_of_the_cache_change_nothing(place: Path) -> None:
     """A kill may cut a program while JAX writes it."""
-    command, made = COMMANDS["generate"], tmp_path / "out" / "a.png"
+    command, made = COMMANDS["generate"], place / "out" / "a.png"
     for folder in ("out", "cache"):
-        (tmp_path / folder).mkdir()
-    finish(command, tmp_path)
+        (place / folder).mkdir(exist_ok=True)
+    finish(command, place)
     whole = np.asarray(Image.open(made))
-    programs = sorted((tmp_path / "cache").glob("*-cache"))
+    programs = sorted((place / "cache").glob("*-cache"))
     assert programs
     for number, path in enumerate(programs):
         content = path.read_bytes()
         path.write_bytes(content[: (0, 10, len(content) // 2, -1)[number % 4]])
     made.unlink()
-    finish(command, tmp_path)
+    finish(command, place)
     np.testing.assert_array_equal(np.asarray(Image.open(made)), whole)
