@@ -26,6 +26,16 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     )
     from kandinsky_core.pipelines.auto import AutoPipelineForInpainting as AutoPipelineForInpainting
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image as AutoPipelineForText2Image
+    from kandinsky_core.pipelines.entry_points import get_kandinsky2 as get_kandinsky2
+    from kandinsky_core.pipelines.kandinsky2_0.image_to_image import (
+        Kandinsky20Img2ImgPipeline as Kandinsky20Img2ImgPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_0.inpainting import (
+        Kandinsky20InpaintPipeline as Kandinsky20InpaintPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky2_0.text_to_image import (
+        Kandinsky20Pipeline as Kandinsky20Pipeline,
+    )
     from kandinsky_core.pipelines.kandinsky2_1.combined import (
         KandinskyCombinedPipeline as KandinskyCombinedPipeline,
     )
@@ -100,6 +110,7 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
         Kandinsky3Pipeline as Kandinsky3Pipeline,
     )
     from kandinsky_core.pipelines.shared.base import DiffusionPipeline as DiffusionPipeline
+    from kandinsky_core.pipelines.shared.network_classes import AutoencoderKL as AutoencoderKL
     from kandinsky_core.pipelines.shared.network_classes import (
         CLIPTextModelWithProjection as CLIPTextModelWithProjection,
     )
@@ -107,9 +118,11 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
         CLIPVisionModelWithProjection as CLIPVisionModelWithProjection,
     )
     from kandinsky_core.pipelines.shared.network_classes import Kandinsky3UNet as Kandinsky3UNet
+    from kandinsky_core.pipelines.shared.network_classes import Kandinsky20UNet as Kandinsky20UNet
     from kandinsky_core.pipelines.shared.network_classes import (
         KandinskySuperResUNet as KandinskySuperResUNet,
     )
+    from kandinsky_core.pipelines.shared.network_classes import MT5EncoderModel as MT5EncoderModel
     from kandinsky_core.pipelines.shared.network_classes import MultilingualCLIP as MultilingualCLIP
     from kandinsky_core.pipelines.shared.network_classes import PriorTransformer as PriorTransformer
     from kandinsky_core.pipelines.shared.network_classes import T5EncoderModel as T5EncoderModel
@@ -141,6 +154,7 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.schedulers import HeunDiscreteScheduler as HeunDiscreteScheduler
     from kandinsky_core.schedulers import Kandinsky3FlashScheduler as Kandinsky3FlashScheduler
     from kandinsky_core.schedulers import Kandinsky3Scheduler as Kandinsky3Scheduler
+    from kandinsky_core.schedulers import Kandinsky20Scheduler as Kandinsky20Scheduler
     from kandinsky_core.schedulers import (
         KDPM2AncestralDiscreteScheduler as KDPM2AncestralDiscreteScheduler,
     )
@@ -156,6 +170,7 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.texts.beautify import PromptBeautifier as PromptBeautifier
     from kandinsky_core.texts.clip_tokenizer import CLIPTokenizer as CLIPTokenizer
     from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer as XLMRobertaTokenizer
+    from kandinsky_core.texts.t5_tokenizer import MT5Tokenizer as MT5Tokenizer
     from kandinsky_core.texts.t5_tokenizer import T5Tokenizer as T5Tokenizer
 
 __all__ = [*HOMES, "__version__"]

@@ -62,8 +62,8 @@ PICKLE_INSTRUCTIONS: int = 400_000
 PICKLE_ITEMS: int = 1 << 17
 """Dicts, lists, tuples and what they hold, counted each time that one is reached in a pickle."""
 
-PICKLE_DEPTH: int = 4
-"""Dicts, lists or tuples within each other in a pickle; the originals of Kandinsky 3 have two."""
+PICKLE_DEPTH: int = 8
+"""Dicts, lists or tuples within each other in a pickle; the state of a training has five."""
 
 ZIP_DIRECTORY_BYTES: int = 16 << 20
 """Bytes of a zip archive's list of members; PyTorch takes 100 for each tensor."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tools.published_2_0 import PUBLISHED_2_0
 from tools.published_component import Published
 
 __all__ = ["PUBLISHED"]
@@ -151,6 +152,7 @@ def _movq(version: str, **facts: Any) -> Published:
 
 
 PUBLISHED: Mapping[str, Published] = {
+    **PUBLISHED_2_0,
     "kandinsky-2-1/unet": _unet(
         "2.1",
         _UNET_21,

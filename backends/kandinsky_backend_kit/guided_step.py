@@ -91,4 +91,5 @@ def guided_step(
         threshold=rule.threshold,
         sort=functions.sort,
         kept=kept,
+        blends_x0=rule.blends_x0,
     )

@@ -11,9 +11,12 @@ from kandinsky_backend_kit.bounded_programs import program_limit
 from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
+    AutoencoderKLConfig,
     CLIPTextConfig,
     CLIPVisionConfig,
     Kandinsky3UNetConfig,
+    Kandinsky20UNetConfig,
+    MT5Config,
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
@@ -45,12 +48,12 @@ from kandinsky_jax.components.turns import Turns
 from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
 from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
 from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
-from kandinsky_jax.networks.movq import VQModel
+from kandinsky_jax.networks.movq import AutoencoderKL, VQModel
 from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
 from kandinsky_jax.networks.prior import PriorTransformer
 from kandinsky_jax.networks.super_resolution import KandinskySuperResUNet
 from kandinsky_jax.networks.t5_encoder import T5EncoderModel
-from kandinsky_jax.networks.unet import UNet2DConditionModel
+from kandinsky_jax.networks.unet import Kandinsky20UNet, UNet2DConditionModel
 from kandinsky_jax.placement.devices import (
     default_device,
     device_name,
@@ -69,9 +72,12 @@ from kandinsky_jax.weights.load import abstract_network, load_network
 __all__ = ["CLASSES", "JaxBackend"]
 
 CLASSES: Mapping[type[NetworkConfig], tuple[type[nnx.Module], type[JaxNetwork]]] = {
+    AutoencoderKLConfig: (AutoencoderKL, JaxAutoencoder),
     CLIPTextConfig: (CLIPTextModelWithProjection, JaxTextEncoder),
     CLIPVisionConfig: (CLIPVisionModelWithProjection, JaxImageEncoder),
+    Kandinsky20UNetConfig: (Kandinsky20UNet, JaxDenoiser),
     Kandinsky3UNetConfig: (Kandinsky3UNet, JaxKandinsky3Denoiser),
+    MT5Config: (T5EncoderModel, JaxT5TextEncoder),
     MultilingualCLIPConfig: (MultilingualCLIP, JaxMultilingualTextEncoder),
     PriorTransformerConfig: (PriorTransformer, JaxPrior),
     SuperResUNetConfig: (KandinskySuperResUNet, JaxDenoiser),

@@ -10,9 +10,12 @@ from kandinsky_backend_kit.bounded_programs import program_limit
 from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
+    AutoencoderKLConfig,
     CLIPTextConfig,
     CLIPVisionConfig,
     Kandinsky3UNetConfig,
+    Kandinsky20UNetConfig,
+    MT5Config,
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
@@ -27,6 +30,7 @@ from kandinsky_core.seam.registry import require_packages
 from kandinsky_core.seam.tensors import ComponentSource
 from kandinsky_mindspore.components.denoise import (
     MindSporeKandinsky3UNet,
+    MindSporeKandinsky20UNet,
     MindSporePrior,
     MindSporeSuperResUNet,
     MindSporeUNet,
@@ -34,6 +38,7 @@ from kandinsky_mindspore.components.denoise import (
 from kandinsky_mindspore.components.encoders import (
     MindSporeAutoencoder,
     MindSporeImageEncoder,
+    MindSporeKLAutoencoder,
     MindSporeMultilingualTextEncoder,
     MindSporeT5TextEncoder,
     MindSporeTextEncoder,
@@ -58,9 +63,12 @@ COMPILE_VARIABLE = "KANDINSKY_MINDSPORE_COMPILE"
 _TURN = Turn()
 
 CLASSES: Mapping[type[NetworkConfig], type[MindSporeNetwork]] = {
+    AutoencoderKLConfig: MindSporeKLAutoencoder,
     CLIPTextConfig: MindSporeTextEncoder,
     CLIPVisionConfig: MindSporeImageEncoder,
+    Kandinsky20UNetConfig: MindSporeKandinsky20UNet,
     Kandinsky3UNetConfig: MindSporeKandinsky3UNet,
+    MT5Config: MindSporeT5TextEncoder,
     MultilingualCLIPConfig: MindSporeMultilingualTextEncoder,
     PriorTransformerConfig: MindSporePrior,
     SuperResUNetConfig: MindSporeSuperResUNet,

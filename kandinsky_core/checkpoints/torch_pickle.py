@@ -23,8 +23,13 @@ __all__ = ["ALLOWED", "Storage", "StridedTensor", "read_pickle"]
 
 _STORAGE_DTYPES = {entry.torch: entry.code for entry in STORED.values()}
 
+# The state of a training by PyTorch Lightning names the class of what wrote it, as a key beside
+# the weights. Here the name is a text like other keys: it is neither looked up nor called.
+_KEYS = frozenset({"pytorch_lightning.callbacks.model_checkpoint ModelCheckpoint"})
+
 ALLOWED = frozenset(
     {
+        *_KEYS,
         "collections OrderedDict",
         "torch._utils _rebuild_parameter",
         "torch._utils _rebuild_tensor_v2",
@@ -199,6 +204,8 @@ class _Machine:
         """
         target = self.top(dict)
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            if isinstance(key, _Name) and key.text in _KEYS:
+                key = key.text.replace(" ", ".")
             name = str(_count(key)) if isinstance(key, int) else checked_name(key)
             if name in target:
                 raise ValueError(f"two entries are named {name!r}")

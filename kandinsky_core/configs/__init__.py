@@ -9,17 +9,21 @@ from kandinsky_core.configs.diffusion import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_core.configs.kandinsky2_0 import AutoencoderKLConfig, Kandinsky20UNetConfig
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 from kandinsky_core.configs.networks import NETWORKS, NetworkClass
 from kandinsky_core.configs.super_resolution import SuperResUNetConfig
-from kandinsky_core.configs.t5 import T5Config
+from kandinsky_core.configs.t5 import MT5Config, T5Config
 
 __all__ = [
     "NETWORKS",
+    "AutoencoderKLConfig",
     "CLIPTextConfig",
     "CLIPVisionConfig",
     "Kandinsky3UNetConfig",
+    "Kandinsky20UNetConfig",
+    "MT5Config",
     "MultilingualCLIPConfig",
     "NetworkClass",
     "NetworkConfig",

@@ -35,6 +35,7 @@ class UNet2DConditionConfig(NetworkConfig):
     """The decoder's denoiser. Widths are channels; `attention_head_dim` is a head's width."""
 
     CLASS_NAME: ClassVar[str] = "UNet2DConditionModel"
+    TOKENS_OF_EMBEDDING: ClassVar[Mapping[str, str]] = _TOKENS_OF_EMBEDDING
     FIXED: ClassVar[Mapping[str, object]] = {
         "act_fn": "silu",
         "addition_embed_type_num_heads": 64,
@@ -125,6 +126,12 @@ class UNet2DConditionConfig(NetworkConfig):
         return self.addition_embed_type == "image_hint"
 
     @property
+    def conditioning_names(self) -> tuple[str, ...]:
+        """The conditioning that the network reads, besides `image_latents`."""
+        of_text = ("text_embeds", "text_encoder_hidden_states") if self.takes_text else ()
+        return "image_embeds", *of_text, *(("hint",) if self.takes_hint else ())
+
+    @property
     def image_latents(self) -> int:
         """Channels that inpainting appends to the sample: masked latents and the mask; else 0."""
         return 0 if self.takes_hint else self.in_channels - self.latent_channels
@@ -161,11 +168,11 @@ class UNet2DConditionConfig(NetworkConfig):
             raise self._refuse(
                 "attention_head_dim", "a divisor of the width of each level that has attention"
             )
-        if self.encoder_hid_dim_type != _TOKENS_OF_EMBEDDING[self.addition_embed_type]:
+        tokens = self.TOKENS_OF_EMBEDDING[self.addition_embed_type]
+        if self.encoder_hid_dim_type != tokens:
             raise self._refuse(
                 "encoder_hid_dim_type",
-                f"{_TOKENS_OF_EMBEDDING[self.addition_embed_type]!r}, as"
-                f" addition_embed_type is {self.addition_embed_type!r}",
+                f"{tokens!r}, as addition_embed_type is {self.addition_embed_type!r}",
             )
 
     def _attention_widths(self) -> set[int]:

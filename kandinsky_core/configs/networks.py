@@ -18,10 +18,11 @@ from kandinsky_core.configs.diffusion import (
     UNet2DConditionConfig,
     VQModelConfig,
 )
+from kandinsky_core.configs.kandinsky2_0 import AutoencoderKLConfig, Kandinsky20UNetConfig
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 from kandinsky_core.configs.super_resolution import SuperResUNetConfig
-from kandinsky_core.configs.t5 import T5Config
+from kandinsky_core.configs.t5 import MT5Config, T5Config
 
 __all__ = ["CODEBOOK", "NETWORKS", "NetworkClass", "tied_tensors", "unused_tensors"]
 
@@ -67,9 +68,16 @@ CODEBOOK = "quantize.embedding.weight"
 _POSITIONS = "the numbers 0, 1, 2, ..., which the network makes itself"
 _MEAN = "the text embedding is a mean of all states"
 
+# The sums of T5's family overflow float16, in which it was never trained.
+_T5 = {"float16": "bfloat16"}
+_TABLE = {"encoder.embed_tokens.weight": "shared.weight"}
+
 NETWORKS: Mapping[str, NetworkClass] = {
     entry.class_name: entry
     for entry in (
+        NetworkClass(
+            config=AutoencoderKLConfig, library="diffusers", folder="vae", dtype="float32"
+        ),
         NetworkClass(
             config=CLIPTextConfig,
             library="transformers",
@@ -82,7 +90,15 @@ NETWORKS: Mapping[str, NetworkClass] = {
             folder="image_encoder",
             unused={"vision_model.embeddings.position_ids": _POSITIONS},
         ),
+        NetworkClass(config=Kandinsky20UNetConfig, library="kandinsky_core", folder="unet"),
         NetworkClass(config=Kandinsky3UNetConfig, library="diffusers", folder="unet"),
+        NetworkClass(
+            config=MT5Config,
+            library="transformers",
+            folder="text_encoder_2",
+            instead=_T5,
+            tied=_TABLE,
+        ),
         NetworkClass(
             config=MultilingualCLIPConfig,
             library="kandinsky",
@@ -99,10 +115,9 @@ NETWORKS: Mapping[str, NetworkClass] = {
             config=T5Config,
             library="transformers",
             folder="text_encoder",
-            # Its sums overflow float16, in which it was never trained.
-            instead={"float16": "bfloat16"},
+            instead=_T5,
             blocks=re.compile(r"encoder\.block\.(\d+)\.(?!.*relative_attention_bias)"),
-            tied={"encoder.embed_tokens.weight": "shared.weight"},
+            tied=_TABLE,
         ),
         NetworkClass(config=UNet2DConditionConfig, library="diffusers", folder="unet"),
         NetworkClass(

@@ -1,4 +1,4 @@
-"""Config of the text encoder of Kandinsky 3: the encoder of Flan-UL2, a network of T5's family."""
+"""Configs of T5's encoders: Flan-UL2's in Kandinsky 3, and mT5's in Kandinsky 2.0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kandinsky_core.configs.base import NetworkConfig, spec
 from kandinsky_core.configs.clip import GENERIC_FIELDS
 from kandinsky_core.configs.rules import COUNT, EPSILON, SIZE, one_of
 
-__all__ = ["T5Config"]
+__all__ = ["MT5Config", "T5Config"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,3 +64,11 @@ class T5Config(NetworkConfig):
                 "relative_attention_max_distance",
                 f"more than {buckets // 4}, the distances that have a bucket of their own",
             )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MT5Config(T5Config):
+    """The second text encoder of Kandinsky 2.0: the same network, trained in 101 languages."""
+
+    CLASS_NAME: ClassVar[str] = "MT5EncoderModel"
+    FIXED: ClassVar[Mapping[str, object]] = {**T5Config.FIXED, "model_type": "mt5"}

@@ -9,6 +9,10 @@ from typing import Any, ClassVar
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import CheckpointError, InvalidInputError
+from kandinsky_core.pipelines.kandinsky2_0.decoder import Kandinsky20Decoder
+from kandinsky_core.pipelines.kandinsky2_0.image_to_image import Kandinsky20Img2ImgPipeline
+from kandinsky_core.pipelines.kandinsky2_0.inpainting import Kandinsky20InpaintPipeline
+from kandinsky_core.pipelines.kandinsky2_0.text_to_image import Kandinsky20Pipeline
 from kandinsky_core.pipelines.kandinsky2_1.combined import (
     KandinskyCombinedPipeline,
     KandinskyImg2ImgCombinedPipeline,
@@ -37,8 +41,8 @@ __all__ = [
 
 
 # How the pipelines are called whose networks do a task; any of them may have been saved.
-_THIRD = ("", "Img2Img")
-_WITHOUT_MASK = (*_THIRD, "Combined", "Img2ImgCombined")
+_WHOLE = ("", "Img2Img")
+_WITHOUT_MASK = (*_WHOLE, "Combined", "Img2ImgCombined")
 _MASKED = ("Inpaint", "InpaintCombined")
 
 
@@ -73,7 +77,7 @@ class _AutoPipeline:
         """Load the pipeline that does this task with a checkpoint.
 
         Args:
-            model: `shapes`, the folder of a decoder or of Kandinsky 3, or a hub id.
+            model: `shapes`, the folder of a decoder or of Kandinsky 2.0 or 3, or a hub id.
             **options: Further arguments of the pipeline's own `from_pretrained`.
 
         Raises:
@@ -103,8 +107,8 @@ class _AutoPipeline:
         """Make the pipeline of this task from a loaded one of another; they share the networks.
 
         Args:
-            pipeline: A pipeline of any task of Kandinsky 2.1, 2.2 or 3. A decoder of 2 alone lacks
-                the prior: give its components as `prior_prior=` and so on.
+            pipeline: A pipeline of any task of Kandinsky 2 or 3. A decoder of 2.1 or 2.2 alone
+                lacks the prior: give its components as `prior_prior=` and so on.
             **options: As for the pipeline's own `from_pipe`: components to take in place of those
                 of `pipeline`, and `torch_dtype`.
 
@@ -118,9 +122,10 @@ class _AutoPipeline:
     def _class_for(cls, pipeline: Any) -> type[DiffusionPipeline]:
         """Return the class of this task in the family of a pipeline."""
         made = cls.pipelines.values()
-        if isinstance(pipeline, Kandinsky3Decoder):
-            third = [one for one in made if issubclass(one, Kandinsky3Decoder)]
-            return type(pipeline) if type(pipeline) in third else third[0]
+        for family in (Kandinsky20Decoder, Kandinsky3Decoder):
+            if isinstance(pipeline, family):
+                own = [one for one in made if issubclass(one, family)]
+                return type(pipeline) if type(pipeline) in own else own[0]
         if isinstance(pipeline, CombinedPipeline):
             decoder: type[Any] = pipeline.decoder_class
         elif isinstance(pipeline, EmbeddingDecoder):
@@ -131,8 +136,8 @@ class _AutoPipeline:
                 f"{type(pipeline).__name__}"
             )
         combined = [one for one in made if issubclass(one, CombinedPipeline)]
-        family = {one.decoder_class.reads_text: one for one in combined}
-        return family[decoder.reads_text]
+        readers = {one.decoder_class.reads_text: one for one in combined}
+        return readers[decoder.reads_text]
 
 
 class AutoPipelineForText2Image(_AutoPipeline):
@@ -142,7 +147,8 @@ class AutoPipelineForText2Image(_AutoPipeline):
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         **_named_by("KandinskyV22", _WITHOUT_MASK, KandinskyV22CombinedPipeline),
         **_named_by("Kandinsky", _WITHOUT_MASK, KandinskyCombinedPipeline),
-        **_named_by("Kandinsky3", _THIRD, Kandinsky3Pipeline),
+        **_named_by("Kandinsky20", _WHOLE, Kandinsky20Pipeline),
+        **_named_by("Kandinsky3", _WHOLE, Kandinsky3Pipeline),
         "Kandinsky3FlashPipeline": Kandinsky3FlashPipeline,
     }
 
@@ -154,7 +160,8 @@ class AutoPipelineForImage2Image(_AutoPipeline):
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         **_named_by("KandinskyV22", _WITHOUT_MASK, KandinskyV22Img2ImgCombinedPipeline),
         **_named_by("Kandinsky", _WITHOUT_MASK, KandinskyImg2ImgCombinedPipeline),
-        **_named_by("Kandinsky3", _THIRD, Kandinsky3Img2ImgPipeline),
+        **_named_by("Kandinsky20", _WHOLE, Kandinsky20Img2ImgPipeline),
+        **_named_by("Kandinsky3", _WHOLE, Kandinsky3Img2ImgPipeline),
     }
 
 
@@ -166,5 +173,6 @@ class AutoPipelineForInpainting(_AutoPipeline):
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         **_named_by("KandinskyV22", _MASKED, KandinskyV22InpaintCombinedPipeline),
         **_named_by("Kandinsky", _MASKED, KandinskyInpaintCombinedPipeline),
+        "Kandinsky20InpaintPipeline": Kandinsky20InpaintPipeline,
         "Kandinsky3InpaintPipeline": Kandinsky3InpaintPipeline,
     }

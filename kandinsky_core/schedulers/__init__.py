@@ -11,6 +11,7 @@ from kandinsky_core.schedulers.dpmsolver import DPMSolverMultistepScheduler
 from kandinsky_core.schedulers.dpmsolver_singlestep import DPMSolverSinglestepScheduler
 from kandinsky_core.schedulers.euler import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 from kandinsky_core.schedulers.heun import HeunDiscreteScheduler
+from kandinsky_core.schedulers.kandinsky2_0 import Kandinsky20Scheduler
 from kandinsky_core.schedulers.kandinsky3 import Kandinsky3FlashScheduler, Kandinsky3Scheduler
 from kandinsky_core.schedulers.kdpm2 import (
     KDPM2AncestralDiscreteScheduler,
@@ -46,6 +47,7 @@ __all__ = [
     "KDPM2DiscreteScheduler",
     "Kandinsky3FlashScheduler",
     "Kandinsky3Scheduler",
+    "Kandinsky20Scheduler",
     "LCMScheduler",
     "LMSDiscreteScheduler",
     "PNDMScheduler",

@@ -71,9 +71,9 @@ class DDIMScheduler(TimestepLoop, Scheduler):
         count = self.num_train_timesteps
         steps, start = check_steps(num_inference_steps, start, count)
         timesteps = spaced_timesteps(self.timestep_spacing, steps, count, self.steps_offset)[start:]
-        return self._steps(timesteps, timesteps - count // steps, self.eta)
+        return self.between(timesteps, timesteps - count // steps, self.eta)
 
-    def _steps(
+    def between(
         self, timesteps: NDArray[Any], following: NDArray[Any], eta: float, clipped: bool = False
     ) -> Schedule:
         """Return steps between pairs of timesteps.
@@ -144,7 +144,7 @@ class DDIMScheduler(TimestepLoop, Scheduler):
     def _single(self, timestep: int, eta: float | None = None, clipped: bool = False) -> Schedule:
         pace = self.num_train_timesteps // self._running().steps
         share = self.eta if eta is None else eta
-        return self._steps(np.array([timestep]), np.array([timestep - pace]), share, clipped)
+        return self.between(np.array([timestep]), np.array([timestep - pace]), share, clipped)
 
 
 def _renewed_noise_columns(

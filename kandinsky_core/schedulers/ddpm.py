@@ -74,9 +74,9 @@ class DDPMScheduler(TimestepLoop, Scheduler):
         count = self.num_train_timesteps
         steps, start = check_steps(num_inference_steps, start, count)
         timesteps = spaced_timesteps(self.timestep_spacing, steps, count, self.steps_offset)[start:]
-        return self._steps(timesteps, np.append(timesteps[1:], -1))
+        return self.between(timesteps, np.append(timesteps[1:], -1))
 
-    def _steps(self, timesteps: NDArray[Any], following: NDArray[Any]) -> Schedule:
+    def between(self, timesteps: NDArray[Any], following: NDArray[Any]) -> Schedule:
         """Return steps between pairs of timesteps; below 0 is the clean sample."""
         alpha = self.alphas_cumprod[timesteps]
         alpha_next = np.where(following >= 0, self.alphas_cumprod[following], ONE)
@@ -95,7 +95,7 @@ class DDPMScheduler(TimestepLoop, Scheduler):
 
     def _single(self, timestep: int) -> Schedule:
         following = int(self.previous_timestep(timestep))
-        return self._steps(np.array([timestep]), np.array([following]))
+        return self.between(np.array([timestep]), np.array([following]))
 
     def _deviation_columns(
         self,

@@ -15,6 +15,7 @@ from kandinsky_core.schedulers.dpmsolver import DPMSolverMultistepScheduler
 from kandinsky_core.schedulers.dpmsolver_singlestep import DPMSolverSinglestepScheduler
 from kandinsky_core.schedulers.euler import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 from kandinsky_core.schedulers.heun import HeunDiscreteScheduler
+from kandinsky_core.schedulers.kandinsky2_0 import Kandinsky20Scheduler
 from kandinsky_core.schedulers.kandinsky3 import Kandinsky3FlashScheduler, Kandinsky3Scheduler
 from kandinsky_core.schedulers.kdpm2 import (
     KDPM2AncestralDiscreteScheduler,
@@ -41,6 +42,7 @@ _CLASSES: tuple[type[Scheduler], ...] = (
     KDPM2AncestralDiscreteScheduler,
     KDPM2DiscreteScheduler,
     Kandinsky3FlashScheduler,
+    Kandinsky20Scheduler,
     Kandinsky3Scheduler,
     LCMScheduler,
     LMSDiscreteScheduler,
@@ -66,6 +68,7 @@ _SHORT: dict[str, tuple[type[Scheduler], dict[str, Any]]] = {
     "lms": (LMSDiscreteScheduler, {}),
     "pndm": (PNDMScheduler, {}),
     "lcm": (LCMScheduler, {}),
+    "kandinsky2.0": (Kandinsky20Scheduler, {}),
     "kandinsky3": (Kandinsky3Scheduler, {}),
 }
 SCHEDULER_NAMES = tuple(_SHORT)

@@ -145,6 +145,7 @@ def step(
     threshold: Threshold | None = None,
     sort: Callable[[Any], Any] | None = None,
     kept: Kept | None = None,
+    blends_x0: bool = False,
 ) -> tuple[Any, Any]:
     """Take one step: predict the clean sample, then the sample of the next timestep.
 
@@ -172,6 +173,7 @@ def step(
         threshold: Dynamic thresholding in place of clipping.
         sort: Sorts along the last axis, for `threshold`; the frameworks' functions differ.
         kept: The part to put back afterwards; its arrays are laid out as `sample`.
+        blends_x0: Put it into x0 instead, which is then thresholded once more.
 
     Returns:
         The next sample, and what the step after must be given as `remembered`; all in the dtype of
@@ -184,10 +186,10 @@ def step(
     named = Row.of(row)
     previous_x0, *registers = remembered if isinstance(remembered, tuple) else (remembered,)
     x0 = named.x0_from_sample * sample + named.x0_from_output * output
-    if threshold is None:
-        x0 = x0.clip(-named.x0_clip, named.x0_clip)
-    else:
-        x0 = _thresholded(x0, threshold, sort)
+    x0 = _limited(x0, named.x0_clip, threshold, sort)
+    if kept is not None and blends_x0:
+        x0 = kept.mask * kept.original + (1 - kept.mask) * x0
+        x0 = _limited(x0, named.x0_clip, threshold, sort)
     result = (
         named.mean_from_x0 * x0 + named.mean_from_sample * sample + named.mean_from_output * output
     )
@@ -200,7 +202,7 @@ def step(
         if variance is not None:
             scale = scale * _deviation(named, variance)
         result = result + scale * noise
-    if kept is not None:
+    if kept is not None and not blends_x0:
         original = named.kept_from_original * kept.original + named.kept_from_noise * kept.noise
         result = kept.mask * original + (1 - kept.mask) * result
     clean = x0.astype(sample.dtype)
@@ -221,6 +223,10 @@ def _deviation(row: Row, variance: Any) -> Any:
     """Return the deviation that a learned variance in [-1, 1] stands for."""
     share = (variance + 1) / 2
     return 2.0 ** (share * row.log2_deviation_high + (1 - share) * row.log2_deviation_low)
+
+
+def _limited(x0: Any, clip: Any, threshold: Threshold | None, sort: Any) -> Any:
+    return x0.clip(-clip, clip) if threshold is None else _thresholded(x0, threshold, sort)
 
 
 def _thresholded(x0: Any, threshold: Threshold, sort: Any) -> Any:

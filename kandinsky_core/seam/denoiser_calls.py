@@ -23,7 +23,7 @@ _UNET = {
     "encoder_hidden_states": "text_encoder_hidden_states",
     "encoder_attention_mask": "attention_mask",
 }
-_ADDED = ("image_embeds", "text_embeds", "hint")
+_ADDED = ("image_embeds", "text_embeds", "hint", "text_encoder_hidden_states_2")
 _MASKS = ("attention_mask", "text_mask")
 
 
@@ -86,7 +86,8 @@ class DenoiserCalls:
             timestep: One timestep for all rows.
             *positional: `encoder_hidden_states` of a UNet; `proj_embedding`,
                 `encoder_hidden_states` and `attention_mask` of a prior.
-            added_cond_kwargs: `image_embeds`, `text_embeds`, `hint` of Kandinsky 2's UNets.
+            added_cond_kwargs: `image_embeds`, `text_embeds`, `hint` of Kandinsky 2's UNets;
+                `text_encoder_hidden_states_2` of that of 2.0.
             return_dict: False returns a tuple.
             **conditioning: The positional arguments by name, and `encoder_attention_mask` of
                 Kandinsky 3's UNet.
@@ -164,10 +165,9 @@ class DenoiserCalls:
         config = self.config
         if not hasattr(config, "in_channels"):
             return "prompt_embeds", "text_encoder_hidden_states", "text_mask"
-        if not hasattr(config, "takes_text"):  # Kandinsky 3
+        if not hasattr(config, "conditioning_names"):  # Kandinsky 3
             return "text_encoder_hidden_states", "attention_mask"
-        of_text = ("text_embeds", "text_encoder_hidden_states") if config.takes_text else ()
-        return "image_embeds", *of_text, *(("hint",) if config.takes_hint else ())
+        return tuple(config.conditioning_names)
 
 
 def _array(name: str, value: Any) -> Array:

@@ -218,6 +218,8 @@ class Denoiser(Network, Protocol):
                 For the UNet of Kandinsky 2: `image_embeds` [., D]; in 2.1 `text_embeds` [., D] and
                 `text_encoder_hidden_states` [., L, H]; `image_latents` [., c, h, w], channels that
                 stand behind the sample's (inpainting); `hint` [., 3, H, W] (ControlNet).
+                In 2.0 `text_embeds`, `text_encoder_hidden_states` of the first encoder and
+                `text_encoder_hidden_states_2` of the second stand in place of the image.
                 For the UNet of Kandinsky 3: `text_encoder_hidden_states` [., L, H];
                 `attention_mask` [., L], True on the tokens that attention sees; `image_latents` as
                 above, the mask first. diffusers' convention needs no more. The convention of the
@@ -240,7 +242,7 @@ class PriorDenoiser(Denoiser, Protocol):
 
 
 class Autoencoder(Network, Protocol):
-    """MoVQ, the network between pixels and latents.
+    """MoVQ or, in 2.0, AutoencoderKL: the network between pixels and latents.
 
     Attributes:
         tiling: How large pictures are divided; None converts them whole.
@@ -258,7 +260,10 @@ class Autoencoder(Network, Protocol):
         ...
 
     def encode(self, pixels: FloatArray) -> FloatArray:
-        """Encode pixels [B, 3, H, W] in [-1, 1] into latents [B, C, h, w]."""
+        """Encode pixels [B, 3, H, W] in [-1, 1] into latents [B, C, h, w].
+
+        AutoencoderKL gives [B, 2C, h, w]: mean and logarithm of the variance.
+        """
         ...
 
     def decode(self, latents: FloatArray) -> FloatArray:

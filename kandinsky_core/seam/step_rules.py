@@ -31,11 +31,14 @@ class StepRule:
             Dhariwal 2021). If False, these channels are dropped.
         threshold: Dynamic thresholding; None clips by `x0_clip`.
         registers: How many arrays a step remembers beside the clean sample that it predicted.
+        blends_x0: Whether the kept part of a picture is mixed into the clean sample that a step
+            predicts, and not into the sample that it leads to.
     """
 
     learned_variance: bool = False
     threshold: Threshold | None = None
     registers: int = 0
+    blends_x0: bool = False
 
 
 PLAIN_RULE = StepRule()

@@ -28,7 +28,7 @@ from kandinsky_core.texts.t5_added_tokens import added_tokens
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["T5Tokenizer"]
+__all__ = ["MT5Tokenizer", "T5Tokenizer"]
 
 _END = "</s>"
 _PADDING = "<pad>"
@@ -52,6 +52,12 @@ class T5Tokenizer(FileTokenizer):
         whole = inside(folder, "tokenizer.json").exists() or not pieces.exists()
         made = cls.read(folder) if whole else _from_pieces(folder, pieces)
         return cls(made, cls.LENGTH, _PADDING)
+
+
+class MT5Tokenizer(T5Tokenizer):
+    """The second tokenizer of Kandinsky 2.0: the same form, of 101 languages; rows of 77 tokens."""
+
+    LENGTH = 77
 
 
 def _from_pieces(folder: Path, file: Path) -> Tokenizer:

@@ -25,6 +25,12 @@ KNOWN = {manifest.name: manifest for manifest in manifests()}
 
 # Stored tensors (integers too), floating-point values; of the published files.
 FACTS = {
+    # Our names: the 604 tensors of the files hold queries, keys and values in one.
+    "Kandinsky_2.0/unet": (604 + 22 * 6, 1_223_352_584),
+    "Kandinsky_2.0/unet_inpainting": (604 + 22 * 6, 1_223_369_864),
+    "Kandinsky_2.0/vae": (248, 83_653_863),
+    "Kandinsky_2.0/text_encoder1": (394, 560_546_432),
+    "Kandinsky_2.0/text_encoder2": (75, 146_940_608),
     "kandinsky-2-1/unet": (726, 1_228_661_768),
     "kandinsky-2-1-inpaint/unet": (726, 1_228_679_048),
     "kandinsky-2-1/movq": (431, 67_832_495),
@@ -81,6 +87,15 @@ def test_dtypes_as_stored() -> None:
     assert dtypes["kandinsky-2-2-prior/image_encoder"] == {"F16", "I64"}
     assert dtypes["kandinsky-2-2-prior/text_encoder"] == {"F32", "I64"}
     assert dtypes["kandinsky-2-1/unet"] == {"F32"}
+    half, single = (
+        sum(
+            math.prod(shape)
+            for dtype, shape in KNOWN["Kandinsky_2.0/unet"].tensors.values()
+            if dtype == kind
+        )
+        for kind in ("F16", "F32")
+    )
+    assert (half, single) == (1_110_370_560, 112_982_024)
     # 2.147 G values of T5 are kept in float32, which makes 21.74 GB.
     text_encoder = KNOWN["kandinsky-3/text_encoder"].tensors.values()
     sizes = {"F16": 2, "F32": 4}

@@ -33,6 +33,14 @@ from tests.support.torch_archive import write_torch_file
 
 PARTS = ("prior/prior", "prior/text_encoder", "prior/image_encoder", "decoder/unet", "decoder/movq")
 # One network of each class, 2.1's too, made small; the names are those of the full size.
+T5 = {
+    "d_ff": 40,
+    "d_kv": 8,
+    "d_model": 24,
+    "num_heads": 4,
+    "num_layers": 2,
+    "vocab_size": 99,
+}
 SMALL = {
     "UNet2DConditionModel": {
         "block_out_channels": [32, 64, 64, 64],
@@ -60,6 +68,15 @@ SMALL = {
         "projection_dim": 24,
         "image_size": 42,
     },
+    "AutoencoderKL": {"block_out_channels": [32] * 4},
+    "Kandinsky20UNet": {
+        "attention_head_dim": 16,
+        "block_out_channels": [32] * 4,
+        "cross_attention_dim": 12,
+        "encoder_hid_dim": 20,
+        "encoder_hid_dim_2": 16,
+        "text_embed_dim": 8,
+    },
     "Kandinsky3UNet": {
         "block_out_channels": [8, 16, 24, 32],
         "cross_attention_dim": 12,
@@ -77,14 +94,8 @@ SMALL = {
         "num_hidden_layers": 2,
         "vocab_size": 99,
     },
-    "T5EncoderModel": {
-        "d_ff": 40,
-        "d_kv": 8,
-        "d_model": 24,
-        "num_heads": 4,
-        "num_layers": 2,
-        "vocab_size": 99,
-    },
+    "MT5EncoderModel": T5,
+    "T5EncoderModel": T5,
 }
 PUBLISHED = list(manifests())
 

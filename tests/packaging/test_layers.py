@@ -62,9 +62,9 @@ FLOORS = (
     ("denoising",),
     ("utils", "verification"),
     ("pipelines.shared",),
-    ("pipelines.kandinsky2_2", "pipelines.kandinsky3"),
+    ("pipelines.kandinsky2_0", "pipelines.kandinsky2_2", "pipelines.kandinsky3"),
     ("pipelines.kandinsky2_1", "pipelines.super_resolution"),
-    ("pipelines.auto", "pipelines"),
+    ("pipelines.auto", "pipelines.entry_points", "pipelines"),
 )
 COMMON_ROOMS = {"components", "networks", "weights", "programs", "placement"}
 

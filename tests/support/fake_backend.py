@@ -69,6 +69,15 @@ class _ImageEncoder(FakeNetwork):
         return np.ones((len(pixel_values), self.config.projection_dim), np.float32)
 
 
+class _MultilingualTextEncoder(FakeNetwork):
+    config: Any
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
+        rows, length = input_ids.shape
+        embeds = np.ones((rows, self.config.numDims), np.float32)
+        return embeds, np.ones((rows, length, self.config.hidden_size), np.float32)
+
+
 class _T5TextEncoder(FakeNetwork):
     config: Any
 
@@ -99,10 +108,19 @@ class _Autoencoder(FakeAutoencoder):
         return np.repeat(latents[:, :1], 3, axis=1).repeat(self._factor, 2).repeat(self._factor, 3)
 
 
+class _KLAutoencoder(_Autoencoder):
+    def _encode(self, pixels: FloatArray) -> FloatArray:
+        return np.repeat(super()._encode(pixels), 2, axis=1)
+
+
 _CLASSES: dict[str, type[Any]] = {
+    "AutoencoderKL": _KLAutoencoder,
     "CLIPTextModelWithProjection": _TextEncoder,
     "CLIPVisionModelWithProjection": _ImageEncoder,
+    "Kandinsky20UNet": FakeDenoiser,
     "Kandinsky3UNet": FakeDenoiser,
+    "MT5EncoderModel": _T5TextEncoder,
+    "MultilingualCLIP": _MultilingualTextEncoder,
     "PriorTransformer": _Prior,
     "T5EncoderModel": _T5TextEncoder,
     "UNet2DConditionModel": FakeDenoiser,

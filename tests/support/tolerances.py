@@ -53,6 +53,9 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "2.1 padding": Tolerance("2.1's text encoder with and without padding", "largest", 1e-5, None),
     "2.1 clip": Tolerance("2.1's CLIP encoders", "relative", 1e-6, 6e-7),
     "2.1 unet": Tolerance("2.1's UNet, guided", "relative", 5e-6, 2.5e-6),
+    "2.0 text": Tolerance("2.0's text encoders", "relative", 1e-5, None),
+    "2.0 unet": Tolerance("2.0's UNets", "relative", 1e-5, None),
+    "2.0 vae": Tolerance("2.0's autoencoder", "relative", 1e-5, None),
     "3 unet": Tolerance("Kandinsky 3's UNet", "relative", 5e-6, 2.7e-6),
     "3 guided unet": Tolerance("Kandinsky 3's UNet, guided", "relative", 1e-5, 4e-6),
     "super resolution unet": Tolerance("KandiSuperRes' UNet", "relative", 3e-6, 1.2e-6),
@@ -74,6 +77,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "user script": Tolerance("pictures of users' scripts", "largest", 5e-4, 2.1e-4),
     "2.1 picture": Tolerance("2.1's pictures, all tasks", "largest", 5e-5, 2e-5),
     # Random weights multiply the last bits, which depend on the number of threads too.
+    "2.0 latents": Tolerance("2.0's latents, over their largest", "largest", 1e-4, None),
     "3 picture": Tolerance("Kandinsky 3's pictures, all tasks", "largest", 2e-4, 1e-4),
     "3 embeddings": Tolerance("Kandinsky 3's encoded prompts", "largest", 1e-5, None),
     "3 flash latents": Tolerance("Flash's latents, whose values grow", "relative", 1e-5, None),

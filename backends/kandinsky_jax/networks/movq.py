@@ -1,4 +1,4 @@
-"""MoVQ, the autoencoder between pixels and latents, used without its codebook."""
+"""The autoencoders between pixels and latents: MoVQ without its codebook, and AutoencoderKL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from kandinsky_core.configs import VQModelConfig
+from kandinsky_core.configs import AutoencoderKLConfig, VQModelConfig
 from kandinsky_jax.layers.attention import AttentionFunction, attend
 from kandinsky_jax.layers.layers import Conv, GroupNorm, Layers, silu
 from kandinsky_jax.networks.movq_blocks import (
@@ -24,7 +24,7 @@ from kandinsky_jax.networks.movq_blocks import (
     Upsampler,
 )
 
-__all__ = ["VQModel"]
+__all__ = ["AutoencoderKL", "VQModel"]
 
 
 class VQModel(nnx.Module):
@@ -43,14 +43,18 @@ class VQModel(nnx.Module):
         attend: AttentionFunction = attend,
     ) -> None:
         layers = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend, bands=True)
-        self.encoder = Encoder(config, layers=layers)
+        self.encoder = Encoder(config, config.latent_channels, layers=layers)
         self.quant_conv = Conv(
             config.latent_channels, config.latent_channels, kernel=1, layers=layers
         )
         self.post_quant_conv = Conv(
             config.latent_channels, config.latent_channels, kernel=1, layers=layers
         )
-        self.decoder = Decoder(config, layers=layers)
+
+        def make_norm(channels: int) -> SpatialNorm:
+            return SpatialNorm(channels, config.latent_channels, layers=layers)
+
+        self.decoder = Decoder(config, make_norm, DecoderAttention, layers=layers)
 
     def encode(self, pixels: Array) -> Array:
         """Turn pixels in [-1,1], [B,H,W,3], channels-last, into latents [B,H/8,W/8,4]."""
@@ -60,6 +64,39 @@ class VQModel(nnx.Module):
         """Turn latents [B,h,w,4], channels-last, into unclipped pixels [B,8h,8w,3] about [-1,1]."""
         # The norms see the latents themselves, not what post_quant_conv makes of them.
         return self.decoder(self.post_quant_conv(latents), latents)
+
+
+class AutoencoderKL(nnx.Module):
+    """Encoder and decoder with plain norms: diffusers' class of this name.
+
+    Pipelines sample and scale the latents.
+    """
+
+    def __init__(
+        self,
+        config: AutoencoderKLConfig,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
+        attend: AttentionFunction = attend,
+    ) -> None:
+        layers = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend, bands=True)
+        make_norm = functools.partial(
+            GroupNorm, groups=config.norm_num_groups, epsilon=NORM_EPSILON, layers=layers
+        )
+        latent = config.latent_channels
+        self.encoder = Encoder(config, 2 * latent, layers=layers)
+        self.quant_conv = Conv(2 * latent, 2 * latent, kernel=1, layers=layers)
+        self.post_quant_conv = Conv(latent, latent, kernel=1, layers=layers)
+        self.decoder = Decoder(config, make_norm, EncoderAttention, layers=layers)
+
+    def encode(self, pixels: Array) -> Array:
+        """Turn pixels in [-1,1], [B,H,W,3], into means and log variances [B,H/8,W/8,8]."""
+        return self.quant_conv(self.encoder(pixels))
+
+    def decode(self, latents: Array) -> Array:
+        """Turn latents [B,h,w,4] into unclipped pixels [B,8h,8w,3] about [-1,1]."""
+        return self.decoder(self.post_quant_conv(latents))
 
 
 class EncoderBlock(nnx.Module):
@@ -118,20 +155,22 @@ class DecoderBlock(nnx.Module):
         )
         self.upsamplers = nnx.List([Upsampler(n_out, layers=layers)] if upsample else [])
 
-    def __call__(self, x: Array, latents: Array) -> Array:
+    def __call__(self, x: Array, *latents: Array) -> Array:
         for index, resnet in enumerate(self.resnets):
-            x = resnet(x, latents)
+            x = resnet(x, *latents)
             if self.attentions:
-                x = self.attentions[index](x, latents)
+                x = self.attentions[index](x, *latents)
         for upsampler in self.upsamplers:
             x = upsampler(x)
         return x
 
 
 class Encoder(nnx.Module):
-    """The half from pixels to latents: [B,H,W,3] -> [B,H/8,W/8,latent_channels]."""
+    """The half from pixels to latents: [B,H,W,3] -> [B,H/8,W/8,n_out]."""
 
-    def __init__(self, config: VQModelConfig, *, layers: Layers) -> None:
+    def __init__(
+        self, config: VQModelConfig | AutoencoderKLConfig, n_out: int, *, layers: Layers
+    ) -> None:
         widths = config.block_out_channels
         make_norm = functools.partial(
             GroupNorm, groups=config.norm_num_groups, epsilon=NORM_EPSILON, layers=layers
@@ -156,7 +195,7 @@ class Encoder(nnx.Module):
             widths[-1], make_norm, layers=layers, attention=EncoderAttention
         )
         self.conv_norm_out = make_norm(widths[-1])
-        self.conv_out = Conv(widths[-1], config.latent_channels, kernel=3, padding=1, layers=layers)
+        self.conv_out = Conv(widths[-1], n_out, kernel=3, padding=1, layers=layers)
 
     def __call__(self, pixels: Array) -> Array:
         x = self.conv_in(pixels)
@@ -169,20 +208,21 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """The half from latents to pixels: [B,h,w,latent_channels], latents [B,h,w,c] -> [B,8h,8w,3].
 
-    Its norms take the second argument, the latents that no convolution has changed.
+    MoVQ's norms take the second argument, the latents that no convolution has changed.
     """
 
-    def __init__(self, config: VQModelConfig, *, layers: Layers) -> None:
+    def __init__(
+        self,
+        config: VQModelConfig | AutoencoderKLConfig,
+        make_norm: MakeNorm,
+        attention: type[EncoderAttention] | type[DecoderAttention],
+        *,
+        layers: Layers,
+    ) -> None:
         widths = config.block_out_channels[::-1]
-
-        def make_norm(channels: int) -> SpatialNorm:
-            return SpatialNorm(channels, config.latent_channels, layers=layers)
-
         levels = zip(config.up_block_types, (widths[0], *widths[:-1]), widths, strict=True)
         self.conv_in = Conv(config.latent_channels, widths[0], kernel=3, padding=1, layers=layers)
-        self.mid_block = MiddleBlock(
-            widths[0], make_norm, layers=layers, attention=DecoderAttention
-        )
+        self.mid_block = MiddleBlock(widths[0], make_norm, layers=layers, attention=attention)
         self.up_blocks = nnx.List(
             [
                 DecoderBlock(
@@ -200,12 +240,12 @@ class Decoder(nnx.Module):
         self.conv_norm_out = make_norm(widths[-1])
         self.conv_out = Conv(widths[-1], config.out_channels, kernel=3, padding=1, layers=layers)
 
-    def __call__(self, x: Array, latents: Array) -> Array:
+    def __call__(self, x: Array, *latents: Array) -> Array:
         x = self.conv_in(x)
-        x = self.mid_block(x, latents)
+        x = self.mid_block(x, *latents)
         for block in self.up_blocks:
-            x = block(x, latents)
-        return self.conv_out(silu(self.conv_norm_out(x, latents)))
+            x = block(x, *latents)
+        return self.conv_out(silu(self.conv_norm_out(x, *latents)))
 
 
 def _resnets(

@@ -1,4 +1,4 @@
-"""The decoder's UNet of Kandinsky 2.1 and 2.2: text to image, inpainting, ControlNet."""
+"""The UNets of Kandinsky 2.0, 2.1 and 2.2: text to image, inpainting, ControlNet."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from kandinsky_jax.networks.unet_blocks import (
 )
 from kandinsky_jax.networks.unet_conditioning import EMBEDDING_HEADS, TOKEN_HEADS
 
-__all__ = ["UNet2DConditionModel", "UNetConditioning"]
+__all__ = ["Kandinsky20UNet", "UNet2DConditionModel", "UNetConditioning"]
 
 
 class UNetConditioning(NamedTuple):
@@ -97,11 +97,18 @@ class UNet2DConditionModel(nnx.Module):
         Returns:
             The `prepared` of `__call__`; with it no step projects the image tokens again.
         """
-        # [B,T,cross_attention_dim]
-        tokens = self.encoder_hid_proj(image_embeds, text_encoder_hidden_states)
-        channels = image_latents if hint is None else self.add_embedding.hint_channels(hint)
+        return self._conditioned(
+            self.encoder_hid_proj(image_embeds, text_encoder_hidden_states),
+            self.add_embedding(image_embeds, text_embeds),
+            image_latents if hint is None else self.add_embedding.hint_channels(hint),
+        )
+
+    def _conditioned(
+        self, tokens: Array, embedding: Array, channels: Array | None
+    ) -> UNetConditioning:
+        """Make each attention's keys and values of the tokens [B,T,cross_attention_dim]."""
         return UNetConditioning(
-            embedding=self.add_embedding(image_embeds, text_embeds),
+            embedding=embedding,
             channels=channels,
             down=tuple(block.prepare(tokens) for block in self.down_blocks),
             middle=self.mid_block.prepare(tokens),
@@ -187,3 +194,34 @@ def _up_blocks(config: UNet2DConditionConfig, *, layers: Layers) -> nnx.List[UpB
             )
         ]
     )
+
+
+class Kandinsky20UNet(UNet2DConditionModel):
+    """The UNet of Kandinsky 2.0, which reads two encodings of the text and no image embedding."""
+
+    def prepare(  # type: ignore[override]
+        self,
+        text_embeds: Array,
+        text_encoder_hidden_states: Array,
+        text_encoder_hidden_states_2: Array,
+        image_latents: Array | None = None,
+    ) -> UNetConditioning:
+        """Compute all that depends on the conditioning alone.
+
+        Padding counts as all other tokens do.
+
+        Args:
+            text_embeds: The first encoder's text embeddings, [B,text_embed_dim].
+            text_encoder_hidden_states: Its states, [B,L,encoder_hid_dim].
+            text_encoder_hidden_states_2: The second encoder's states, [B,L,encoder_hid_dim_2].
+            image_latents: for inpainting, masked latents and the mask, [B,h,w,c].
+
+        Returns:
+            The `prepared` of `__call__`.
+        """
+        states, others = text_encoder_hidden_states, text_encoder_hidden_states_2
+        return self._conditioned(
+            self.encoder_hid_proj(states, others),
+            self.add_embedding(text_embeds, others),
+            image_latents,
+        )

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from kandinsky_core.configs import UNet2DConditionConfig
+from kandinsky_core.configs import Kandinsky20UNetConfig, UNet2DConditionConfig
+from kandinsky_jax.layers.attention import merge_heads, split_heads
 from kandinsky_jax.layers.layers import Conv, Identity, LayerNorm, Layers, Linear, silu
 
 __all__ = ["EMBEDDING_HEADS", "TOKEN_HEADS"]
@@ -103,9 +104,60 @@ class ImageHintEmbedding(ImageEmbedding):
         return channels
 
 
-TOKEN_HEADS = {"image_proj": ImageTokens, "text_image_proj": TextImageTokens}
+class TwoTextTokens(nnx.Module):
+    """`two_texts_proj`: states [B,L,D] and [B,L,E] -> [B,2L,cross_attention_dim]."""
+
+    def __init__(self, config: Kandinsky20UNetConfig, *, layers: Layers) -> None:
+        width = config.cross_attention_dim
+        self.text_proj = Linear(config.encoder_hid_dim, width, layers=layers)
+        self.text_proj_2 = Linear(config.encoder_hid_dim_2, width, layers=layers)
+        self.norm = LayerNorm(width, layers=layers)
+
+    def __call__(self, states: Array, others: Array) -> Array:
+        tokens = [self.text_proj(states), self.text_proj_2(others)]
+        return self.norm(jnp.concatenate(tokens, axis=1))
+
+
+class AttentionPooling(nnx.Module):
+    """What the first token sees of all tokens: [B,L,E] -> [B,n_out]."""
+
+    def __init__(self, config: Kandinsky20UNetConfig, *, layers: Layers) -> None:
+        width = config.encoder_hid_dim_2
+        self.q = Linear(width, width, layers=layers)
+        self.k = Linear(width, width, layers=layers)
+        self.v = Linear(width, width, layers=layers)
+        self.out = Linear(width, config.time_embed_dim, layers=layers)
+        self.heads = config.pooling_heads
+        self.attend = layers.attend
+
+    def __call__(self, states: Array) -> Array:
+        query = split_heads(self.q(states[:, :1]), self.heads)  # no other token's result is read
+        key, value = (split_heads(part(states), self.heads) for part in (self.k, self.v))
+        return self.out(merge_heads(self.attend(query, key, value)))[:, 0]
+
+
+class TwoTextEmbedding(nnx.Module):
+    """`two_texts`: a text embedding [B,D] and states [B,L,E] -> [B,time_embed_dim]."""
+
+    def __init__(self, config: Kandinsky20UNetConfig, *, layers: Layers) -> None:
+        width = config.time_embed_dim
+        self.text_proj = Linear(config.text_embed_dim, width, layers=layers)
+        self.text_norm = LayerNorm(width, layers=layers)
+        self.pool = AttentionPooling(config, layers=layers)
+        self.pool_norm = LayerNorm(width, layers=layers)
+
+    def __call__(self, text_embeds: Array, states: Array) -> Array:
+        return self.text_norm(self.text_proj(text_embeds)) + self.pool_norm(self.pool(states))
+
+
+TOKEN_HEADS = {
+    "image_proj": ImageTokens,
+    "text_image_proj": TextImageTokens,
+    "two_texts_proj": TwoTextTokens,
+}
 EMBEDDING_HEADS = {
     "image": ImageEmbedding,
     "image_hint": ImageHintEmbedding,
     "text_image": TextImageEmbedding,
+    "two_texts": TwoTextEmbedding,
 }

@@ -17,6 +17,7 @@ from kandinsky_core.seam.denoiser_calls import DenoiserCalls
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_mindspore.components.network import MindSporeNetwork, to_numpy
 from kandinsky_mindspore.cpu.cpu_graph_ops import Compiling
+from kandinsky_mindspore.networks.kandinsky2_0_unet import kandinsky20_form, prepare_texts
 from kandinsky_mindspore.networks.kandinsky3_unet import kandinsky3_form, prepare_text
 from kandinsky_mindspore.networks.super_resolution import super_resolution_form
 from kandinsky_mindspore.networks.unet_forms import unet_form
@@ -25,6 +26,7 @@ from kandinsky_mindspore.runtime import LOCK
 
 __all__ = [
     "MindSporeKandinsky3UNet",
+    "MindSporeKandinsky20UNet",
     "MindSporePrior",
     "MindSporeRun",
     "MindSporeSuperResUNet",
@@ -129,6 +131,17 @@ class MindSporeKandinsky3UNet(MindSporeUNet):
 
     def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
         return kandinsky3_form(self._cell, self.config)
+
+
+class MindSporeKandinsky20UNet(MindSporeUNet):
+    """The denoiser of Kandinsky 2.0: noise and its variance, [B,2C,h,w]."""
+
+    def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
+        """See `kandinsky_mindspore.networks.kandinsky2_0_unet.prepare_texts`."""
+        return prepare_texts(self._cell, conditioning)
+
+    def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        return kandinsky20_form(self._cell, self.config)
 
 
 class MindSporeSuperResUNet(MindSporeUNet):

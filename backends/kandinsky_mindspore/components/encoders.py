@@ -12,6 +12,7 @@ from kandinsky_mindspore.runtime import LOCK
 __all__ = [
     "MindSporeAutoencoder",
     "MindSporeImageEncoder",
+    "MindSporeKLAutoencoder",
     "MindSporeMultilingualTextEncoder",
     "MindSporeT5TextEncoder",
     "MindSporeTextEncoder",
@@ -77,3 +78,11 @@ class MindSporeAutoencoder(TiledAutoencoder, MindSporeNetwork):
     def _decode(self, latents: FloatArray) -> FloatArray:
         with LOCK:
             return to_numpy(self._cell.decode(self.tensor(latents), force_not_quantize=True)[0])
+
+
+class MindSporeKLAutoencoder(MindSporeAutoencoder):
+    """AutoencoderKL; `encode` gives means and logarithms of variances."""
+
+    def _decode(self, latents: FloatArray) -> FloatArray:
+        with LOCK:
+            return to_numpy(self._cell.decode(self.tensor(latents))[0])

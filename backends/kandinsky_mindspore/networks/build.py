@@ -11,11 +11,14 @@ from mindspore.nn.utils import no_init_parameters
 
 from kandinsky_core.configs import (
     Kandinsky3UNetConfig,
+    Kandinsky20UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
     SuperResUNetConfig,
+    UNet2DConditionConfig,
 )
 from kandinsky_core.configs.networks import unused_tensors
+from kandinsky_mindspore.networks.kandinsky2_0_unet import build_kandinsky20_unet
 from kandinsky_mindspore.networks.kandinsky3_unet import build_kandinsky3_unet
 from kandinsky_mindspore.networks.super_resolution import KandinskySuperResUNet
 from kandinsky_mindspore.runtime import mindone_class, mindone_module
@@ -35,6 +38,10 @@ def build_network(config: NetworkConfig) -> Any:
     if isinstance(config, SuperResUNetConfig):  # our own cells
         with no_init_parameters():
             return KandinskySuperResUNet(config).set_train(False)
+    if isinstance(config, Kandinsky20UNetConfig):
+        with no_init_parameters():
+            network_class = mindone_class(UNet2DConditionConfig.CLASS_NAME)
+            return build_kandinsky20_unet(network_class, config).set_train(False)
     network_class = mindone_class(config.CLASS_NAME)
     names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
     fields = {name: getattr(config, name) for name in names}

@@ -68,5 +68,6 @@ def multilingual_clip(config: Config) -> LayerTable:
         found.linear(f"{layer}.output.dense", width, inner)
         found.norm(f"{layer}.output.LayerNorm", width)
     states = config.get("transformerDimensions", width)
-    found.linear("LinearTransformation", config.get("numDims", 768), states)
+    made = config.get("numDims", config.get("imageDimSize", 768))
+    found.linear("LinearTransformation", made, states)
     return found

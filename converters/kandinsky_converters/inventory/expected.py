@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kandinsky_converters.inventory.clip import clip_text, clip_vision, multilingual_clip
-from kandinsky_converters.inventory.kandinsky2 import movq, prior, unet
+from kandinsky_converters.inventory.kandinsky2 import autoencoder_kl, movq, prior, unet
 from kandinsky_converters.inventory.kandinsky3 import kandinsky3_unet, t5_encoder
 from kandinsky_converters.inventory.layer_table import Config, LayerTable, Shape
 from kandinsky_converters.inventory.super_resolution import super_resolution_unet
 from kandinsky_core.configs import (
     NETWORKS,
+    AutoencoderKLConfig,
     CLIPTextConfig,
     CLIPVisionConfig,
     Kandinsky3UNetConfig,
+    Kandinsky20UNetConfig,
+    MT5Config,
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
@@ -58,9 +61,12 @@ def expected_tensors(class_name: str, config: Config) -> dict[str, Shape]:
 
 
 INVENTORIES: Mapping[type[NetworkConfig], Callable[[Config], LayerTable]] = {
+    AutoencoderKLConfig: autoencoder_kl,
     CLIPTextConfig: clip_text,
     CLIPVisionConfig: clip_vision,
+    Kandinsky20UNetConfig: unet,
     Kandinsky3UNetConfig: kandinsky3_unet,
+    MT5Config: t5_encoder,
     MultilingualCLIPConfig: multilingual_clip,
     PriorTransformerConfig: prior,
     SuperResUNetConfig: super_resolution_unet,

@@ -1,4 +1,4 @@
-"""Which tensors the UNet, the prior and MoVQ of Kandinsky 2 consist of."""
+"""Which tensors the UNets, the prior and the autoencoders of Kandinsky 2 consist of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from kandinsky_converters.inventory.layer_table import Config, LayerTable
 
-__all__ = ["movq", "prior", "unet"]
+__all__ = ["autoencoder_kl", "movq", "prior", "unet"]
 
 # How many tokens the UNet makes of an image embedding, by `encoder_hid_dim_type`.
 _IMAGE_TOKENS = {"image_proj": 32, "text_image_proj": 10}
@@ -87,6 +87,9 @@ def _unet_conditioning(found: _UnetInventory, config: Config) -> None:
         found.norm("add_embedding.text_norm", time)
         found.linear("add_embedding.image_proj", time, context)
         return
+    if (tokens, added) == ("two_texts_proj", "two_texts"):
+        _two_texts(found, config)
+        return
     if tokens != "image_proj" or added not in ("image", "image_hint"):
         raise ValueError(f"addition_embed_type {added!r} with encoder_hid_dim_type {tokens!r}")
     image = config["encoder_hid_dim"]
@@ -98,6 +101,19 @@ def _unet_conditioning(found: _UnetInventory, config: Config) -> None:
         for index, n_out in enumerate(_HINT_CHANNELS[1:]):
             name = f"add_embedding.input_hint_block.{2 * index}"
             found.conv(name, n_out, _HINT_CHANNELS[index], 3)
+
+
+def _two_texts(found: _UnetInventory, config: Config) -> None:
+    time, context, pooled = found.time, found.context, config["encoder_hid_dim_2"]
+    found.linear("encoder_hid_proj.text_proj", context, config["encoder_hid_dim"])
+    found.linear("encoder_hid_proj.text_proj_2", context, pooled)
+    found.norm("encoder_hid_proj.norm", context)
+    found.linear("add_embedding.text_proj", time, config["text_embed_dim"])
+    found.norm("add_embedding.text_norm", time)
+    for layer in ("q", "k", "v"):
+        found.linear(f"add_embedding.pool.{layer}", pooled, pooled)
+    found.linear("add_embedding.pool.out", time, pooled)
+    found.norm("add_embedding.pool_norm", time)
 
 
 def prior(config: Config) -> LayerTable:
@@ -125,7 +141,7 @@ def prior(config: Config) -> LayerTable:
     return found
 
 
-class _MovqInventory(LayerTable):
+class _AutoencoderInventory(LayerTable):
     """A table of MoVQ's blocks, in the encoder or in the decoder, where norms read the latents."""
 
     def __init__(self, config: Config) -> None:
@@ -172,24 +188,44 @@ class _MovqInventory(LayerTable):
 
 
 def movq(config: Config) -> LayerTable:
-    found = _MovqInventory(config)
-    widths, layers = list(config["block_out_channels"]), config["layers_per_block"]
+    found = _AutoencoderInventory(config)
     latent = found.latent
     code = config["vq_embed_dim"] or latent
-    found.conv("encoder.conv_in", widths[0], config["in_channels"], 3)
-    kinds = config["down_block_types"]
-    found.levels("encoder.down_blocks", "downsamplers", widths, layers, kinds)
-    found.middle("encoder.mid_block", widths[-1])
-    found.norm("encoder.conv_norm_out", widths[-1])
-    found.conv("encoder.conv_out", latent, widths[-1], 3)
+    _encoder(found, config, latent)
     found.conv("quant_conv", code, latent, 1)
     found.table("quantize.embedding.weight", config["num_vq_embeddings"], code)
     found.conv("post_quant_conv", latent, code, 1)
     found.spatial = True
-    found.conv("decoder.conv_in", widths[-1], latent, 3)
-    found.middle("decoder.mid_block", widths[-1])
-    kinds = config["up_block_types"]
-    found.levels("decoder.up_blocks", "upsamplers", widths[::-1], layers + 1, kinds)
-    found.any_norm("decoder.conv_norm_out", widths[0])
-    found.conv("decoder.conv_out", config["out_channels"], widths[0], 3)
+    _decoder(found, config)
     return found
+
+
+def autoencoder_kl(config: Config) -> LayerTable:
+    """Return the table of 2.0's autoencoder: MoVQ's blocks with plain norms."""
+    found = _AutoencoderInventory({"latent_channels": 4, **config})
+    moments = 2 * found.latent
+    _encoder(found, config, moments)
+    found.conv("quant_conv", moments, moments, 1)
+    found.conv("post_quant_conv", found.latent, found.latent, 1)
+    _decoder(found, config)
+    return found
+
+
+def _encoder(found: _AutoencoderInventory, config: Config, made: int) -> None:
+    widths, kinds = list(config["block_out_channels"]), config["down_block_types"]
+    found.conv("encoder.conv_in", widths[0], config.get("in_channels", 3), 3)
+    layers = config["layers_per_block"]
+    found.levels("encoder.down_blocks", "downsamplers", widths, layers, kinds)
+    found.middle("encoder.mid_block", widths[-1])
+    found.norm("encoder.conv_norm_out", widths[-1])
+    found.conv("encoder.conv_out", made, widths[-1], 3)
+
+
+def _decoder(found: _AutoencoderInventory, config: Config) -> None:
+    widths, kinds = list(config["block_out_channels"]), config["up_block_types"]
+    found.conv("decoder.conv_in", widths[-1], found.latent, 3)
+    found.middle("decoder.mid_block", widths[-1])
+    layers = config["layers_per_block"] + 1
+    found.levels("decoder.up_blocks", "upsamplers", widths[::-1], layers, kinds)
+    found.any_norm("decoder.conv_norm_out", widths[0])
+    found.conv("decoder.conv_out", config.get("out_channels", 3), widths[0], 3)

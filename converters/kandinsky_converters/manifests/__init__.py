@@ -16,7 +16,7 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["VERSIONS", "Manifest", "manifests", "recognise"]
 
-VERSIONS = ("2.1", "2.2", "3.0", "3.1", "KandiSuperRes")
+VERSIONS = ("2.0", "2.1", "2.2", "3.0", "3.1", "KandiSuperRes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,9 @@ _MANIFESTS = {
     "prior": ("2.1", "kandinsky-2-1-prior/prior"),
     "unet": ("2.1", "kandinsky-2-1/unet"),
     "unet3": ("3.0", "kandinsky-3/unet"),
+    "unet2_0": ("2.0", "Kandinsky_2.0/unet"),
     "upscaler": ("KandiSuperRes", "KandiSuperRes/unet"),
+    "vae": ("2.0", "Kandinsky_2.0/vae"),
 }
 
 
@@ -68,6 +70,16 @@ def _unet(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
     }
 
 
+def _unet2_0(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    texts, pooled = "encoder_hid_proj.text_proj.weight", "encoder_hid_proj.text_proj_2.weight"
+    return {
+        **_unet(tensors, head_size),
+        "cross_attention_dim": _sides(tensors, texts)[0],
+        "encoder_hid_dim_2": _sides(tensors, pooled)[1],
+        "text_embed_dim": _sides(tensors, "add_embedding.text_proj.weight")[1],
+    }
+
+
 def _prior(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
     width, embedding = _sides(tensors, "proj_in.weight")
     blocks = {
@@ -89,13 +101,19 @@ def _movq(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
     return {**widths, "num_vq_embeddings": codes, "vq_embed_dim": code}
 
 
+def _autoencoder_kl(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
+    latent = _sides(tensors, "post_quant_conv.weight")[0]
+    return {"block_out_channels": _autoencoder_widths(tensors), "latent_channels": latent}
+
+
+def _autoencoder_widths(tensors: Tensors) -> list[int]:
+    name = "encoder.down_blocks.{}.resnets.0.conv1.weight"
+    return [_sides(tensors, name.format(level))[0] for level in range(4)]
+
+
 def _movq_without_codes(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
-    widths = [
-        _sides(tensors, f"encoder.down_blocks.{level}.resnets.0.conv1.weight")[0]
-        for level in range(4)
-    ]
     return {
-        "block_out_channels": widths,
+        "block_out_channels": _autoencoder_widths(tensors),
         "latent_channels": _sides(tensors, "encoder.conv_out.weight")[0],
         "vq_embed_dim": _sides(tensors, "quant_conv.weight")[0],
     }
@@ -145,5 +163,7 @@ _WIDTHS = {
     "prior": _prior,
     "unet": _unet,
     "unet3": _unet3,
+    "unet2_0": _unet2_0,
     "upscaler": _upscaler,
+    "vae": _autoencoder_kl,
 }

@@ -105,7 +105,7 @@ def _part(kind: str, path: Path, tensors: TorchFile) -> Part:
         files=[path] if beside is None else [path, beside[0]],
         folder=None,
         source_count=seen.source_count + len(others),
-        ignored=dict.fromkeys(others, "no tensor"),
+        ignored={**dict.fromkeys(others, "no tensor"), **seen.ignored},
         null_embedding=null,
     )
 

@@ -51,7 +51,8 @@ _PRIOR_BLOCK = {
 }
 
 
-def unet(name: str) -> Iterator[tuple[str, Piece]]:
+def unet(name: str, resnets: int = 3) -> Iterator[tuple[str, Piece]]:
+    """Map the UNet's tensors; a level has so many residual blocks, and on the way up one more."""
     layer, _, leaf = name.rpartition(".")
     if layer in _UNET_LAYERS:
         yield f"{_UNET_LAYERS[layer]}.{leaf}", Piece(name)
@@ -59,7 +60,7 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
     match = re.fullmatch(r"(input|output)_blocks\.(\d+)\.(\d)\.(.+)", layer)
     middle = re.fullmatch(r"middle_block\.(\d)\.(.+)", layer)
     if match is not None:
-        block = _unet_block(match[1], int(match[2]), int(match[3]))
+        block = _unet_block(match[1], int(match[2]), int(match[3]), resnets)
         inner = match[4]
     elif middle is not None and int(middle[1]) < 3:
         block = ("resnets.0", "attentions.0", "resnets.1")[int(middle[1])]
@@ -75,16 +76,17 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
             yield f"{block}.{target}.{leaf}", Piece(name, part, len(targets), flat=flat)
 
 
-def _unet_block(side: str, index: int, place: int) -> str | None:
-    """Return diffusers' name of a module; a level has three residual blocks, on the way up four."""
+def _unet_block(side: str, index: int, place: int, resnets: int) -> str | None:
+    """Return diffusers' name of a module."""
     if side == "input":
-        level, number = divmod(index - 1, 4)
-        names = [f"resnets.{number}" if number < 3 else "downsamplers.0", f"attentions.{number}"]
-        allowed = index > 0 and (place == 0 or number < 3)
+        level, number = divmod(index - 1, resnets + 1)
+        inner = number < resnets
+        names = [f"resnets.{number}" if inner else "downsamplers.0", f"attentions.{number}"]
+        allowed = index > 0 and (place == 0 or inner)
     else:
-        level, number = divmod(index, 4)
+        level, number = divmod(index, resnets + 1)
         names = [f"resnets.{number}", f"attentions.{number}", "upsamplers.0"]
-        allowed = place < 2 or number == 3
+        allowed = place < 2 or number == resnets
     if place >= len(names) or not allowed:
         return None
     return f"{'down' if side == 'input' else 'up'}_blocks.{level}.{names[place]}"

@@ -1,4 +1,4 @@
-"""Reads files that ai-forever published for Kandinsky 2.1, 3 and KandiSuperRes, under our names.
+"""Reads files that ai-forever published for Kandinsky 2, 3 and KandiSuperRes, under our names.
 
 Each original tensor is one tensor of diffusers. Where queries, keys and values are fused, it is two
 or three.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from kandinsky_converters.originals import kandinsky2_0 as original_kandinsky2_0
 from kandinsky_converters.originals import kandinsky2_1 as original_kandinsky2_1
 from kandinsky_converters.originals import kandinsky3 as original_kandinsky3
 from kandinsky_converters.originals import super_resolution as original_super_resolution
@@ -32,6 +33,7 @@ class Kind:
         rule: Maps an original name to diffusers' tensors.
         beside: The same for a second file that belongs to the first.
         apart: Names of tensors that belong to the model and not to the network.
+        left_out: Says why a tensor is no part of the network; None for one that is.
     """
 
     version: str
@@ -39,9 +41,17 @@ class Kind:
     rule: _Rule
     beside: _Rule | None = None
     apart: tuple[str, ...] = ()
+    left_out: Callable[[str], str | None] = lambda name: None
 
 
 KINDS: Mapping[str, Kind] = {
+    "unet2_0": Kind("2.0", "unet", original_kandinsky2_0.unet),
+    "vae": Kind(
+        "2.0",
+        "vae",
+        original_kandinsky2_0.autoencoder,
+        left_out=original_kandinsky2_0.left_out,
+    ),
     "movq": Kind("2.1", "movq", original_kandinsky2_1.movq),
     "prior": Kind(
         "2.1", "prior", original_kandinsky2_1.prior, beside=original_kandinsky2_1.statistics
@@ -74,6 +84,7 @@ class OriginalTensors:
         source_count: How many original tensors there are.
         unknown: Names of original tensors that no rule covers.
         apart: Names of original tensors that belong to the model and not to the network.
+        ignored: Why other original tensors are left out, by their names.
 
     Raises:
         CheckpointError: A shape does not fit its rule, or two tensors get the same name.
@@ -92,6 +103,7 @@ class OriginalTensors:
         self._pieces: dict[str, tuple[Tensors, Piece]] = {}
         self.unknown: list[str] = []
         self.apart: list[str] = []
+        self.ignored: dict[str, str] = {}
         self.source_count = 0
         self._add(tensors, self._kind.rule)
         if beside is not None and self._kind.beside is not None:
@@ -102,6 +114,9 @@ class OriginalTensors:
             self.source_count += 1
             if name in self._kind.apart:
                 self.apart.append(name)
+                continue
+            if (reason := self._kind.left_out(name)) is not None:
+                self.ignored[name] = reason
                 continue
             pieces = dict(rule(name))
             if not pieces:
@@ -163,13 +178,15 @@ def kind_of(tensors: Tensors) -> str:
             return kind
     some = ", ".join(sorted(names)[:3]) or "nothing"
     raise CheckpointError(
-        "these are no weights of Kandinsky 2.1, 3 or KandiSuperRes as ai-forever published them "
-        f"(there is {some}, ...): give one of its files, or a folder in diffusers' layout"
+        "these are no weights of Kandinsky 2.0, 2.1, 3 or KandiSuperRes as ai-forever published "
+        f"them (there is {some}, ...): give one of its files, or a folder in diffusers' layout"
     )
 
 
 # For each kind of file a tensor that only this kind has.
 _MARKS = (
+    ("unet2_0", "to_model_dim2.weight"),
+    ("vae", "state_dict.encoder.down.0.block.0.norm1.weight"),
     ("prior", "model.prd_emb"),
     ("prior", "prd_emb"),
     ("unet", "input_blocks.0.0.weight"),
@@ -181,13 +198,11 @@ _MARKS = (
     ("movq3", "encoder.down.0.block.0.norm1.norm_layer.weight"),
 )
 _INSTEAD = (
-    "it cannot be converted; what can are the originals of 2.1, 3.0, 3.1 and KandiSuperRes, "
+    "it cannot be converted; what can are the originals of 2.0, 2.1, 3.0, 3.1 and KandiSuperRes, "
     "and folders in diffusers' layout"
 )
 # A name, or its beginning, that only files have for which there is no network here.
 _FOREIGN = {
-    "to_model_dim2": "this is a file of Kandinsky 2.0",
-    "proj2.q_linear": "this is a file of Kandinsky 2.0",
     "input_hint_block": "this is a ControlNet of kandinsky3-diffusers",
     "image_proj": "this is an IP-Adapter of kandinsky3-diffusers",
 }

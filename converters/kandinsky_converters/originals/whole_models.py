@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from kandinsky_converters.originals import kandinsky2_0_model as kandinsky2_0
 from kandinsky_converters.originals import model as kandinsky3
 from kandinsky_converters.originals import upscaler
 from kandinsky_converters.originals.component import OriginalComponent
@@ -21,14 +23,22 @@ from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
 __all__ = ["PARTS", "open_original_source"]
 
+_OPENERS: Mapping[str, Any] = {
+    "Kandinsky 2.0": kandinsky2_0,
+    "Kandinsky 3": kandinsky3,
+    "KandiSuperRes": upscaler,
+}
+
 PARTS: Mapping[str, str] = {
-    **dict.fromkeys(kandinsky3.PARTS, "Kandinsky 3"),
-    **dict.fromkeys(upscaler.PARTS, "KandiSuperRes"),
+    part: " or ".join(family for family, opener in _OPENERS.items() if part in opener.PARTS)
+    for opened in _OPENERS.values()
+    for part in opened.PARTS
 }
 """The parts that a model of original files may be asked for, and whose files these are."""
 
 _TOKENIZER_FILES = (
     "added_tokens.json",
+    "sentencepiece.bpe.model",
     "special_tokens_map.json",
     "spiece.model",
     "tokenizer.json",
@@ -47,11 +57,12 @@ def open_original_source(
     """
     if part not in PARTS:
         raise InvalidInputError(f"part {part!r}: choose {', '.join(PARTS)}")
-    networks = ("unet", "movq", "text_encoder")
-    wanted = [*(components or (*networks, "tokenizer"))]
+    networks = ("unet", "movq", "vae", "text_encoder", "text_encoder_2")
+    wanted = [*(components or (*networks, "tokenizer", "tokenizer_2"))]
     folder = resolve_model(source, part, options, wanted)
-    opener = kandinsky3 if part in kandinsky3.PARTS else upscaler
-    model = opener.open_model(folder, str(source), part)
+    openers = (opener for opener in _OPENERS.values() if part in opener.PARTS)
+    found_models = (opener.open_model(folder, str(source), part) for opener in openers)
+    model = next((found for found in found_models if found is not None), None)
     if model is None:
         raise ModelNotFoundError(f"{source} holds no original files of {PARTS[part]}")
     found = [name for name in networks if name in model.components]
@@ -84,16 +95,17 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
         "scheduler/scheduler_config.json": model.components["scheduler"].config,
     }
     texts = {name: (json.dumps(data, indent=2) + "\n").encode() for name, data in files.items()}
-    if "tokenizer" not in model.components:
-        return texts
-    folder = model.components["tokenizer"].folder
-    names = [name for name in _TOKENIZER_FILES if inside(folder, name).exists()]
-    contents = {f"tokenizer/{name}": read_bounded(folder / name, TOKENIZER_BYTES) for name in names}
-    return {**texts, **contents}
+    for tokenizer in ("tokenizer", "tokenizer_2"):
+        if tokenizer in model.components:
+            folder = model.components[tokenizer].folder
+            for name in _TOKENIZER_FILES:
+                if inside(folder, name).exists():
+                    texts[f"{tokenizer}/{name}"] = read_bounded(folder / name, TOKENIZER_BYTES)
+    return texts
 
 
 def _library(class_name: str) -> str:
     """Return what `model_index.json` names beside a class."""
-    if class_name.startswith("T5Tokenizer"):
+    if class_name.endswith(("Tokenizer", "TokenizerFast")):
         return "transformers"
     return NETWORKS[class_name].library if class_name in NETWORKS else "diffusers"

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
+from kandinsky_core.pipelines.shared.encoded_texts import encoded_texts
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, MultilingualTextEncoder
@@ -76,16 +75,8 @@ class Kandinsky21Decoder(EmbeddingDecoder):
 
     def _text_conditioning(self, request: DecoderRequest) -> dict[str, Array]:
         """Encode the texts for all pictures, the unconditional rows first."""
-        prompts: Prompts = request.texts
-        negatives = prompts.negatives or [""] * len(prompts)
-        rows = [*(negatives if request.plan.guided else []), *prompts.texts]
-        encoded = {text: self._encode_text(text) for text in dict.fromkeys(rows)}
-        order = [text for text in rows for _ in range(request.count // len(prompts))]
         names = ("text_embeds", "text_encoder_hidden_states")
-        return {
-            name: np.concatenate([encoded[text][part] for text in order])
-            for part, name in enumerate(names)
-        }
+        return encoded_texts(request, self._encode_text, names)
 
     def _encode_text(self, text: str) -> tuple[FloatArray, FloatArray]:
         """Encode one text; always a batch of one, so that one program serves every request."""

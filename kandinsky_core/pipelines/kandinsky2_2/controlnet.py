@@ -9,10 +9,10 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.pictures.inputs import as_hints, padded
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
-from kandinsky_core.pipelines.shared.decoder import doubled, one_for_each
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.rows import doubled, one_for_each
 
 __all__ = ["KandinskyV22ControlnetImg2ImgPipeline", "KandinskyV22ControlnetPipeline"]
 

@@ -17,8 +17,6 @@ from kandinsky_core.validation import as_batch, positive_int
 
 __all__ = ["EmbeddingDecoder", "EmbedsToCome"]
 
-_SIDE = 512
-
 # (kind, family) -> the pipeline that a UNet is for
 _PIPELINES = {
     ("decoder", "2.2"): "KandinskyV22Pipeline",
@@ -26,6 +24,8 @@ _PIPELINES = {
     ("controlnet", "2.2"): "KandinskyV22ControlnetPipeline",
     ("decoder", "2.1"): "KandinskyPipeline",
     ("inpaint", "2.1"): "KandinskyInpaintPipeline",
+    ("decoder", "2.0"): "Kandinsky20Pipeline",
+    ("inpaint", "2.0"): "Kandinsky20InpaintPipeline",
     ("decoder", "3"): "Kandinsky3Pipeline",
     ("inpaint", "3"): "Kandinsky3InpaintPipeline",
 }
@@ -78,15 +78,6 @@ class EmbeddingDecoder(DecoderPipeline):
                 f"{_PIPELINES.get(found, found[0])} ({unet.in_channels} input channels{extra}): "
                 "load another checkpoint"
             )
-
-    @property
-    def default_size(self) -> int:
-        """Side in pixels that the UNet was trained at: 512 for the published models.
-
-        A config that does not say has 512 too, which diffusers takes for all.
-        """
-        cells = self.unet.config.sample_size
-        return _SIDE if cells is None else int(cells * self.movq_scale_factor)
 
     def check_embeds(
         self, embeds: Any, negative: Any, copies: Any, plan: DecoderPlan

@@ -12,9 +12,9 @@ from kandinsky_core.arrays import FloatArray
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.call_options import CallOptions
-from kandinsky_core.pipelines.shared.decoder import one_for_each, require_even_shares
 from kandinsky_core.pipelines.shared.outputs import KandinskyPriorPipelineOutput
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.rows import one_for_each, require_even_shares
 from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.validation import as_batch, real_number
 

@@ -12,15 +12,11 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_soft_masks, resized_rgb
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder, picture_size
 from kandinsky_core.pipelines.shared.call_options import Callback
-from kandinsky_core.pipelines.shared.decoder import (
-    DecoderInputs,
-    doubled,
-    one_for_each,
-    require_even_shares,
-)
+from kandinsky_core.pipelines.shared.decoder import DecoderInputs
 from kandinsky_core.pipelines.shared.inpainting import InpaintDecoder, pasting
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.rows import doubled, one_for_each, require_even_shares
 from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.validation import positive_int
 
@@ -150,7 +146,7 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
         assert request.masks is not None
         rows = max(len(request.pixels), len(request.masks))
         pixels, keep = one_for_each(request.pixels, rows), one_for_each(1 - request.masks, rows)
-        latents = self._latents(pixels * (keep == 1), request.plan)
+        latents = self._encode_pixels(pixels * (keep == 1))
         factor = self.movq_scale_factor
         cells = keep[..., ::factor, ::factor]  # those that nearest interpolation takes
         return one_for_each(np.concatenate([cells, latents], axis=1), request.count)

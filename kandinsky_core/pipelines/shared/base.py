@@ -280,7 +280,7 @@ class DiffusionPipeline(
         """
         place, chosen = read_placement(targets, device, dtype, options)
         for name, network in self.networks.items():
-            network.to(device=place, dtype=None if name == "movq" else chosen)
+            network.to(device=place, dtype=None if name in ("movq", "vae") else chosen)
         return self
 
     def set_progress_bar_config(self, **settings: Any) -> None:

@@ -28,7 +28,8 @@ from kandinsky_core.pipelines.shared.call_options import CallOptions
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.pipelines.shared.room import require_room_for_pictures
-from kandinsky_core.schedulers import Scheduler
+from kandinsky_core.pipelines.shared.rows import require_even_shares
+from kandinsky_core.schedulers import Schedule, Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, Network
 from kandinsky_core.seam.step_rules import Kept
 from kandinsky_core.validation import as_batch, one_of, positive_int, real_number
@@ -36,11 +37,11 @@ from kandinsky_core.validation import as_batch, one_of, positive_int, real_numbe
 __all__ = [
     "DecoderInputs",
     "DecoderPipeline",
-    "doubled",
     "first_step",
-    "one_for_each",
-    "require_even_shares",
 ]
+
+
+_SIDE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,14 @@ class DecoderPipeline(DiffusionPipeline):
 
     Attributes:
         kind: The UNet that the task needs: `decoder`, `inpaint` or `controlnet`.
+        autoencoder_name: The component's name; `movq` is always another name of it.
         tensors_of_pixels: Whether `output_type="pt"` gives MoVQ's pixels as they are, about -1 to
             1, as diffusers' pipelines do but for image to image; else it gives 0 to 1.
     """
 
     component_names: ClassVar[tuple[str, ...]] = ("unet", "scheduler", "movq")
     kind: ClassVar[str] = "decoder"
+    autoencoder_name: ClassVar[str] = "movq"
     tensors_of_pixels: ClassVar[bool] = True
 
     def __init__(
@@ -97,9 +100,13 @@ class DecoderPipeline(DiffusionPipeline):
         return self.movq.scale_factor
 
     @property
-    @abstractmethod
     def default_size(self) -> int:
-        """Side in pixels that the UNet was trained at."""
+        """Side in pixels that the UNet was trained at: 512 for the published models.
+
+        A config that does not say has 512 too, which diffusers takes for all.
+        """
+        cells = self.unet.config.sample_size
+        return _SIDE if cells is None else int(cells * self.movq_scale_factor)
 
     def plan(
         self,
@@ -116,7 +123,8 @@ class DecoderPipeline(DiffusionPipeline):
             InvalidInputError: An argument is of the wrong kind or range, or a network was left out.
             DeviceMemoryError: One picture of this size is too large for the device.
         """
-        left_out = [name for name in ("unet", "movq") if getattr(self, name) is None]
+        needed = ("unet", self.autoencoder_name)
+        left_out = [name for name in needed if getattr(self, name) is None]
         if left_out:
             raise InvalidInputError(
                 f"this pipeline has no {' and no '.join(left_out)}, so it makes no pictures: load "
@@ -125,7 +133,6 @@ class DecoderPipeline(DiffusionPipeline):
         height = positive_int("height", self.default_size if height is None else height)
         width = positive_int("width", self.default_size if width is None else width)
         steps = positive_int("num_inference_steps", num_inference_steps)
-        start = 0 if strength is None else first_step(strength, steps)
         plan = DecoderPlan(
             height=height,
             width=width,
@@ -133,7 +140,7 @@ class DecoderPipeline(DiffusionPipeline):
             guidance_scale=real_number("guidance_scale", guidance_scale),
             strength=strength,
             output_type=require_torch_for(one_of("output_type", output_type, IMAGE_OUTPUT_TYPES)),
-            schedule=self._sampler.schedule(steps, start),
+            schedule=self._schedule(steps, strength),
             latent_shape=(
                 self.movq.config.latent_channels,
                 latent_size(height, self.movq_scale_factor),
@@ -142,6 +149,11 @@ class DecoderPipeline(DiffusionPipeline):
         )
         self.require_room(plan, 1)  # before any picture is resized to this size
         return plan
+
+    def _schedule(self, steps: int, strength: float | None) -> Schedule:
+        """Return the steps of a call; `strength` takes the last of them."""
+        start = 0 if strength is None else first_step(strength, steps)
+        return self._sampler.schedule(steps, start)
 
     def require_room(self, plan: DecoderPlan, count: int) -> None:
         """Refuse so many pictures of a plan where memory surely does not suffice.
@@ -169,13 +181,23 @@ class DecoderPipeline(DiffusionPipeline):
         pixels = as_images("image", image, plan.height, plan.width)
         return padded(pixels, height * factor, width * factor)
 
-    def _latents(self, image: FloatArray, plan: DecoderPlan) -> FloatArray:
+    def _latents(self, request: DecoderRequest) -> FloatArray:
         """Encode the pixels that `check_image` returned; latents pass unchanged."""
-        if image.shape[1] == plan.latent_shape[0]:
-            return image
-        latents = self.movq.encode(image)
-        require_finite(latents, "MoVQ", self.movq.dtype)
-        return latents
+        image = request.pixels
+        assert image is not None
+        return (
+            image if image.shape[1] == request.plan.latent_shape[0] else self._encode_pixels(image)
+        )
+
+    def _encode_pixels(self, pixels: FloatArray) -> FloatArray:
+        """Return what the autoencoder makes of pixels."""
+        encoded = self.movq.encode(pixels)
+        require_finite(encoded, "MoVQ", self.movq.dtype)
+        return encoded
+
+    def decode_latents(self, latents: FloatArray) -> FloatArray:
+        """Decode latents [B, C, h, w] as the loop has them into pixels about -1 to 1."""
+        return self.movq.decode(latents)
 
     def _request(
         self,
@@ -275,7 +297,8 @@ class DecoderPipeline(DiffusionPipeline):
                 kept=inputs.kept,
             )
         kept = on_step.values.kept
-        if kept is not None and request.options.callback is not None and not on_step.interrupted:
+        touched = request.options.callback is not None and not on_step.interrupted
+        if kept is not None and touched and not plan.schedule.rule.blends_x0:
             # What the callback did to the last latents: the kept part is put back once more.
             latents = kept.mask * kept.original + (1 - kept.mask) * latents
         require_finite(latents, "the UNet", self.unet.dtype)
@@ -300,7 +323,7 @@ class DecoderPipeline(DiffusionPipeline):
     ) -> Any:
         if plan.output_type == "latent":
             return latents
-        pixels = self.movq.decode(latents)
+        pixels = self.decode_latents(latents)
         require_finite(pixels, "MoVQ", self.movq.dtype)
         images = to_unit_range(pixels, plan.height, plan.width)
         if finish is not None:
@@ -360,29 +383,3 @@ def first_step(strength: Any, steps: int) -> int:
             f"num_inference_steps={math.ceil(1 / max(share, 1e-9))}, or more strength"
         )
     return steps - taken
-
-
-def require_even_shares(name: str, rows: FloatArray, count: int) -> None:
-    """Refuse a number of rows that cannot be shared out evenly among the pictures.
-
-    Raises:
-        InvalidInputError: `count` is no multiple of the number of rows.
-    """
-    if count % len(rows):
-        raise InvalidInputError(
-            f"{name} holds {len(rows)} pictures for {count} to make: give one for all, or one for "
-            "each prompt or embedding"
-        )
-
-
-def one_for_each(rows: FloatArray, count: int) -> FloatArray:
-    """Repeat rows until each picture has one; the pictures of a row stand together.
-
-    The number of rows has passed `require_even_shares`.
-    """
-    return np.repeat(rows, count // len(rows), axis=0)
-
-
-def doubled(rows: FloatArray, guided: bool) -> FloatArray:
-    """Return conditioning once, or under guidance twice: the unconditional rows share it."""
-    return np.concatenate([rows, rows]) if guided else rows

@@ -10,8 +10,9 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.image_processor import VaeImageProcessor
-from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline, one_for_each
+from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.rows import one_for_each
 from kandinsky_core.validation import real_number
 
 __all__ = ["Img2ImgDecoder"]
@@ -48,7 +49,7 @@ class Img2ImgDecoder(DecoderPipeline):
         generators, schedule = request.source.generators, request.plan.schedule
         assert request.pixels is not None
         if request.one_start and len(request.pixels) == 1 and isinstance(generators, Generator):
-            latents = self._latents(request.pixels, request.plan)
+            latents = self._latents(request)
             started = schedule.noised(latents, draw_normal(generators, latents.shape))
             return np.repeat(started, request.count, axis=0)
         latents = self._image_latents(request)
@@ -56,6 +57,5 @@ class Img2ImgDecoder(DecoderPipeline):
 
     def _image_latents(self, request: DecoderRequest) -> FloatArray:
         """Return the latents of the picture that each of the B pictures starts from."""
-        assert request.pixels is not None
-        latents = self._latents(request.pixels, request.plan)
+        latents = self._latents(request)
         return one_for_each(latents, request.count)

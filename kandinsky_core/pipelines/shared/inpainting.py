@@ -12,13 +12,9 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_masks, padded
 from kandinsky_core.pictures.outputs import to_unit_range
 from kandinsky_core.pipelines.shared.callback_values import View
-from kandinsky_core.pipelines.shared.decoder import (
-    DecoderInputs,
-    DecoderPipeline,
-    doubled,
-    one_for_each,
-)
+from kandinsky_core.pipelines.shared.decoder import DecoderInputs, DecoderPipeline
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.rows import doubled, one_for_each
 from kandinsky_core.seam.step_rules import Kept
 
 __all__ = ["InpaintDecoder", "keep_mask", "pasting"]
@@ -28,7 +24,7 @@ class InpaintDecoder(DecoderPipeline):
     """Base of the decoders that repaint the masked part of a picture.
 
     Attributes:
-        blends: Whether the kept latents are put back after every step.
+        blends: Whether the kept latents are put back after every step, whatever the scheduler.
     """
 
     part: ClassVar[str] = "inpaint"
@@ -97,16 +93,16 @@ class InpaintDecoder(DecoderPipeline):
     def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
         """Encode the picture, and lay out what the UNet reads beside the latents."""
         plan, count = request.plan, request.count
-        assert request.pixels is not None
         assert request.masks is not None
+        original = one_for_each(self._latents(request), count)  # it may draw first
         noise = self._noise(request)
-        original = one_for_each(self._latents(request.pixels, plan), count)
         keep = one_for_each(self._keep(request.masks), count)  # [B, 1, h, w]
         image_latents = np.concatenate([original * keep, keep], axis=1)
+        blends = self.blends or plan.schedule.rule.blends_x0
         return DecoderInputs(
             sample=noise * np.float32(plan.schedule.init_noise_sigma),
             conditioning={**conditioning, "image_latents": doubled(image_latents, plan.guided)},
-            kept=Kept(original=original, noise=noise, mask=keep) if self.blends else None,
+            kept=Kept(original=original, noise=noise, mask=keep) if blends else None,
             finish=pasting(request),
         )
 

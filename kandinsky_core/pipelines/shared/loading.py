@@ -25,13 +25,14 @@ from kandinsky_core.seam.networks import Network
 from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.clip_tokenizer import ClipTokenizer
 from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer
-from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
+from kandinsky_core.texts.t5_tokenizer import MT5Tokenizer, T5Tokenizer
 
 __all__ = ["load_components"]
 
 _TOKENIZERS: Mapping[str, type[Any]] = {
     "CLIPTokenizer": ClipTokenizer,
     "CLIPTokenizerFast": ClipTokenizer,
+    "MT5Tokenizer": MT5Tokenizer,
     "T5Tokenizer": T5Tokenizer,
     "T5TokenizerFast": T5Tokenizer,
     "XLMRobertaTokenizer": XLMRobertaTokenizer,

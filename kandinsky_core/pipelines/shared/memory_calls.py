@@ -119,7 +119,7 @@ class MemoryCalls:
         self._movq("disable_vae_tiling").disable_tiling()
 
     def _movq(self, call: str) -> Any:
-        movq = self.components.get("movq")
+        movq = getattr(self, "movq", None)
         if movq is None:
             raise InvalidInputError(
                 f"{call}: a {type(self).__name__} has no MoVQ; call its decoder"

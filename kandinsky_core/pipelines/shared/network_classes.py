@@ -20,10 +20,13 @@ from kandinsky_core.seam.dtypes import chosen_dtype, pinned_dtype
 from kandinsky_core.seam.registry import chosen_backend
 
 __all__ = [
+    "AutoencoderKL",
     "CLIPTextModelWithProjection",
     "CLIPVisionModelWithProjection",
     "Kandinsky3UNet",
+    "Kandinsky20UNet",
     "KandinskySuperResUNet",
+    "MT5EncoderModel",
     "MultilingualCLIP",
     "PriorTransformer",
     "T5EncoderModel",
@@ -136,6 +139,10 @@ class _NamedNetwork(metaclass=_StandsForNetworks):
         return chosen.load(source, pinned_dtype(name, asked), place)
 
 
+class AutoencoderKL(_NamedNetwork):
+    """The autoencoder of Kandinsky 2.0."""
+
+
 class CLIPTextModelWithProjection(_NamedNetwork):
     """CLIP's text encoder, of the prior."""
 
@@ -148,6 +155,10 @@ class CLIPVisionModelWithProjection(_NamedNetwork):
     part: ClassVar[str] = "prior"
 
 
+class Kandinsky20UNet(_NamedNetwork):
+    """The UNet of Kandinsky 2.0."""
+
+
 class Kandinsky3UNet(_NamedNetwork):
     """The UNet of Kandinsky 3."""
 
@@ -156,8 +167,12 @@ class KandinskySuperResUNet(_NamedNetwork):
     """The UNet of KandiSuperRes."""
 
 
+class MT5EncoderModel(_NamedNetwork):
+    """The second text encoder of Kandinsky 2.0."""
+
+
 class MultilingualCLIP(_NamedNetwork):
-    """The text encoder of the decoder of Kandinsky 2.1."""
+    """The text encoder of the decoder of Kandinsky 2.1, and the first one of 2.0."""
 
 
 class PriorTransformer(_NamedNetwork):
@@ -171,8 +186,8 @@ class T5EncoderModel(_NamedNetwork):
 
 
 class UNet2DConditionModel(_NamedNetwork):
-    """The UNet of Kandinsky 2."""
+    """The UNet of Kandinsky 2.1 and 2.2."""
 
 
 class VQModel(_NamedNetwork):
-    """MoVQ, the autoencoder of all families."""
+    """MoVQ, the autoencoder of all later families."""

@@ -14,10 +14,13 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.denoiser_calls import DenoiserCalls
 
 PLAIN = {"in_channels": 4, "latent_channels": 4, "image_latents": 0, "size_multiple": 2}
-OF_SECOND = PLAIN | {"takes_text": False, "takes_hint": False}
+OF_SECOND = PLAIN | {"conditioning_names": ("image_embeds",)}
 PRIOR = SimpleNamespace(embedding_dim=8)
 UNET = SimpleNamespace(**OF_SECOND)
-WITH_TEXT = SimpleNamespace(**PLAIN, takes_text=True, takes_hint=True)
+WITH_TEXT = SimpleNamespace(
+    **PLAIN,
+    conditioning_names=("image_embeds", "text_embeds", "text_encoder_hidden_states", "hint"),
+)
 INPAINT = SimpleNamespace(**OF_SECOND | {"in_channels": 9, "image_latents": 5})
 THIRD = SimpleNamespace(**PLAIN)
 STATES = np.zeros((2, 3, 8), np.float32)

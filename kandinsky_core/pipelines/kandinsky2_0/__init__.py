@@ -1,0 +1,1 @@
+"""Kandinsky 2.0: two text encoders and a UNet, without a prior; one file a task."""
