@@ -13,6 +13,7 @@ from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
@@ -37,6 +38,7 @@ from kandinsky_jax.components.encoders import (
     JaxT5TextEncoder,
     JaxTextEncoder,
 )
+from kandinsky_jax.components.kandinsky3_control import JaxControlNet
 from kandinsky_jax.components.kandinsky3_denoise import JaxKandinsky3Denoiser
 from kandinsky_jax.components.network import JaxNetwork
 from kandinsky_jax.components.t5_streaming import StreamedT5TextEncoder
@@ -44,6 +46,7 @@ from kandinsky_jax.components.tiled_form import worth_tiling
 from kandinsky_jax.components.turns import Turns
 from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
 from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
+from kandinsky_jax.networks.kandinsky3_control import Kandinsky3ControlNetModel
 from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
 from kandinsky_jax.networks.movq import VQModel
 from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
@@ -71,6 +74,7 @@ __all__ = ["CLASSES", "JaxBackend"]
 CLASSES: Mapping[type[NetworkConfig], tuple[type[nnx.Module], type[JaxNetwork]]] = {
     CLIPTextConfig: (CLIPTextModelWithProjection, JaxTextEncoder),
     CLIPVisionConfig: (CLIPVisionModelWithProjection, JaxImageEncoder),
+    Kandinsky3ControlNetConfig: (Kandinsky3ControlNetModel, JaxControlNet),
     Kandinsky3UNetConfig: (Kandinsky3UNet, JaxKandinsky3Denoiser),
     MultilingualCLIPConfig: (MultilingualCLIP, JaxMultilingualTextEncoder),
     PriorTransformerConfig: (PriorTransformer, JaxPrior),

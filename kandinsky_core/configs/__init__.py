@@ -10,6 +10,7 @@ from kandinsky_core.configs.diffusion import (
     VQModelConfig,
 )
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
+from kandinsky_core.configs.kandinsky3_controlnet import Kandinsky3ControlNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 from kandinsky_core.configs.networks import NETWORKS, NetworkClass
 from kandinsky_core.configs.super_resolution import SuperResUNetConfig
@@ -19,6 +20,7 @@ __all__ = [
     "NETWORKS",
     "CLIPTextConfig",
     "CLIPVisionConfig",
+    "Kandinsky3ControlNetConfig",
     "Kandinsky3UNetConfig",
     "MultilingualCLIPConfig",
     "NetworkClass",

@@ -19,6 +19,7 @@ from kandinsky_core.configs.diffusion import (
     VQModelConfig,
 )
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
+from kandinsky_core.configs.kandinsky3_controlnet import Kandinsky3ControlNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 from kandinsky_core.configs.super_resolution import SuperResUNetConfig
 from kandinsky_core.configs.t5 import T5Config
@@ -81,6 +82,9 @@ NETWORKS: Mapping[str, NetworkClass] = {
             library="transformers",
             folder="image_encoder",
             unused={"vision_model.embeddings.position_ids": _POSITIONS},
+        ),
+        NetworkClass(
+            config=Kandinsky3ControlNetConfig, library="kandinsky_core", folder="controlnet"
         ),
         NetworkClass(config=Kandinsky3UNetConfig, library="diffusers", folder="unet"),
         NetworkClass(

@@ -108,8 +108,10 @@ class FakeDenoiser(FakeNetwork):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
+        guidance_rescale: float = 0.0,
     ) -> FakeRun:
         self.runs.append(FakeRun(sample, conditioning, guidance_scale, rule, kept))
+        self.runs[-1].rescale = guidance_rescale
         return self.runs[-1]
 
     def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
@@ -118,6 +120,8 @@ class FakeDenoiser(FakeNetwork):
 
 class FakeRun:
     """Keeps the inputs and counts the steps."""
+
+    rescale = 0.0
 
     def __init__(
         self,

@@ -55,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
         beside=original_kandinsky3.projection,
         apart=("null_embedding",),
     ),
+    "controlnet3": Kind("3", "controlnet", original_kandinsky3.unet),
     "upscaler": Kind("KandiSuperRes", "unet", original_super_resolution.unet),
 }
 """The kinds of original files that become a network; see `kind_of`."""

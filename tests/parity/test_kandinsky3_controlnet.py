@@ -1,0 +1,120 @@
+"""The ControlNet of Kandinsky 3 against numbers of the authors' own code, on both backends."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kandinsky_converters.originals.kandinsky3_fork import fork_config
+from kandinsky_converters.originals.tensors import OriginalTensors
+from kandinsky_core import DDPMScheduler
+from kandinsky_core.arrays import Array
+from kandinsky_core.pipelines.kandinsky3.control_numbers import ControlNumbers
+from tests.support.backends import BACKENDS
+from tests.support.dict_tensors import DictTensors
+from tests.support.tolerances import allowed
+
+LOG = logging.getLogger(__name__)
+GOLDEN = Path(__file__).parents[1] / "data" / "k3_controlnet"
+
+
+def golden(name: str) -> dict[str, Array]:
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def original(name: str) -> dict[str, Array]:
+    """Weights by the original's names; those of HED edges are put together of three files."""
+    if name != "unet_hed":
+        return load_file(GOLDEN / f"{name}.safetensors")
+    stem = {k: v for k, v in original("unet_controlnet").items() if "input_hint_block" in k}
+    return original("unet") | stem | original("unet_hed_delta")
+
+
+def source(name: str) -> Any:
+    """A network of the fork under this library's names."""
+    branch = name == "unet_controlnet"
+    tensors = OriginalTensors("controlnet3" if branch else "unet3", DictTensors(original(name)))
+    class_name = "Kandinsky3ControlNetModel" if branch else "Kandinsky3UNet"
+    config = fork_config(json.loads((GOLDEN / f"{name}_config.json").read_text()), tensors)
+    return SimpleNamespace(class_name=class_name, config=config, tensors=lambda: tensors)
+
+
+@pytest.fixture(scope="module")
+def load(backend_of: Callable[[str], Any]) -> Callable[[str, str], Any]:
+    """Networks of the original by name, each loaded once for each backend."""
+    loaded: dict[tuple[str, str], Any] = {}
+
+    def find(backend: str, name: str) -> Any:
+        if (backend, name) not in loaded:
+            loaded[backend, name] = backend_of(backend).load(source(name), "float32")
+        return loaded[backend, name]
+
+    return find
+
+
+def error_of(found: Array, wanted: Array) -> float:
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+
+
+def states_of(context: Array) -> Array:
+    """Text states that the small UNet projects to a context; the original starts behind that.
+
+    A layer norm whose variance v became v / (v + 1e-5) tells the scale of its input.
+    """
+    weights = {name: array.astype(np.float64) for name, array in original("unet").items()}
+    norm = (context - weights["projection_ln.bias"]) / weights["projection_ln.weight"]
+    scale = np.sqrt(1e-5 / (1 - norm.var(axis=-1, keepdims=True)))
+    matrix = np.concatenate([weights["projection_lin.weight"], -np.ones((32, 1))], axis=1)
+    flat = (norm * scale).reshape(-1, 32)
+    found = np.linalg.lstsq(matrix, flat.T, rcond=None)[0].T[:, :-1]
+    return found.reshape(*context.shape[:2], -1).astype(np.float32)
+
+
+def conditioning(wanted: dict[str, Array], scale: Any) -> dict[str, Array]:
+    """What UNet and branch are given for two rows of 8 x 16 latents."""
+    hint = golden("branch")["hint_uint8"][None].astype(np.float32) / 255
+    found = {
+        "text_encoder_hidden_states": states_of(wanted["context"]),
+        "attention_mask": wanted["mask"] > 0,
+        "hint": np.repeat(hint, 2, axis=0),
+    }
+    if scale is None:
+        return found
+    numbers = ControlNumbers.check(scale, 0, 1)
+    schedule = DDPMScheduler().schedule(1000)
+    return found | numbers.conditioning(schedule, (4, 8, 16), 3, 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_unet_with_its_branch(load: Callable[..., Any], backend: str) -> None:
+    """Scales are numbers: one program serves them all, and a map too."""
+    wanted = golden("branch")
+    network = load(backend, "unet_controlnet").beside(load(backend, "unet"))
+    log = load(backend, "unet").compilations
+    compiled: list[int] = []
+    scales = {"k_0": 0.0, "k_0p5": 0.5, "k_1": 1.0, "k_map": wanted["k_map"]}
+    for name, scale in scales.items():
+        run = network.begin(wanted["x"], conditioning(wanted, scale), 1.0)
+        error = error_of(run.output(float(wanted["timesteps"][0])), wanted[f"unet_out_{name}"])
+        LOG.info("%s, %s: %.2g", backend, name, error)
+        assert error <= allowed("3 controlnet")
+        compiled.append(0 if log is None else log.count)
+    assert len(set(compiled)) == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_unet_that_reads_edges(load: Callable[..., Any], backend: str) -> None:
+    wanted = golden("hed")
+    run = load(backend, "unet_hed").begin(wanted["x"], conditioning(wanted, None), 1.0)
+    error = error_of(run.output(float(wanted["timesteps"][0])), wanted["out"])
+    LOG.info("%s: %.2g", backend, error)
+    assert error <= allowed("3 controlnet")
