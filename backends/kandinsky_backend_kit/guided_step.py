@@ -29,6 +29,9 @@ class ArrayFunctions:
     sort: Callable[[Any], Any]
 
 
+_SMALLEST = 1e-20
+
+
 def guide(unconditional: Any, conditional: Any, scale: Any) -> Any:
     """Return classifier-free guidance's prediction (Ho and Salimans 2022).
 
@@ -50,7 +53,8 @@ def rescaled(guided: Any, conditional: Any, share: Any) -> Any:
         conditional: The network's output for the prompt, of the same shape.
         share: 1 takes the result with that deviation, 0 the prediction as it was.
     """
-    ratio = _deviation(conditional) / _deviation(guided)
+    # A prediction that is the same everywhere has no deviation, and is to stay as it is.
+    ratio = _deviation(conditional) / _deviation(guided).clip(_SMALLEST, None)
     factor = (share * ratio + (1 - share)).reshape(-1, *[1] * (guided.ndim - 1))
     return guided * factor
 

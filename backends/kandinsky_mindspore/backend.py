@@ -12,6 +12,7 @@ from kandinsky_backend_kit.t5_parts import T5Parts
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
@@ -38,6 +39,7 @@ from kandinsky_mindspore.components.encoders import (
     MindSporeT5TextEncoder,
     MindSporeTextEncoder,
 )
+from kandinsky_mindspore.components.kandinsky3_control import MindSporeControlNet
 from kandinsky_mindspore.components.network import MindSporeNetwork
 from kandinsky_mindspore.components.t5_streaming import StreamedT5TextEncoder
 from kandinsky_mindspore.components.turns import Turn
@@ -60,6 +62,7 @@ _TURN = Turn()
 CLASSES: Mapping[type[NetworkConfig], type[MindSporeNetwork]] = {
     CLIPTextConfig: MindSporeTextEncoder,
     CLIPVisionConfig: MindSporeImageEncoder,
+    Kandinsky3ControlNetConfig: MindSporeControlNet,
     Kandinsky3UNetConfig: MindSporeKandinsky3UNet,
     MultilingualCLIPConfig: MindSporeMultilingualTextEncoder,
     PriorTransformerConfig: MindSporePrior,

@@ -127,7 +127,7 @@ class TorchDenoiser(TorchNetwork):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: float | None = None,
     ) -> TorchRun:
         """See `kandinsky_core.seam.networks.Denoiser.begin`."""
         return TorchRun(self, sample, conditioning, guidance_scale, rule, kept, guidance_rescale)
@@ -170,7 +170,7 @@ class TorchRun:
         guidance_scale: float,
         rule: StepRule,
         kept: Kept | None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: float | None = None,
     ) -> None:
         self._denoiser, self._scale, self._rescale = denoiser, guidance_scale, guidance_rescale
         self._rule, self._kept = rule, kept
@@ -197,7 +197,7 @@ class TorchRun:
             guidance_scale=np.float32(self._scale) if self._scale > 1 else None,
             rule=self._rule,
             kept=self._kept,
-            guidance_rescale=np.float32(self._rescale) if self._rescale else None,
+            guidance_rescale=None if self._rescale is None else np.float32(self._rescale),
         )
 
     def read(self) -> FloatArray:

@@ -36,7 +36,7 @@ def denoise(
     noise: Callable[[], FloatArray],
     on_step: OnStep | None = None,
     kept: Kept | None = None,
-    guidance_rescale: float = 0.0,
+    guidance_rescale: float | None = None,
 ) -> FloatArray:
     """Denoise a sample: run the network once for each step of a schedule.
 

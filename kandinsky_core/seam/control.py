@@ -34,7 +34,7 @@ class LoopNetwork(Protocol):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: float | None = None,
     ) -> DenoisingRun:
         """See `kandinsky_core.seam.networks.Denoiser.begin`."""
         ...

@@ -208,7 +208,7 @@ class Denoiser(Network, Protocol):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: float | None = None,
     ) -> DenoisingRun:
         """Start a loop.
 
@@ -230,7 +230,8 @@ class Denoiser(Network, Protocol):
             rule: How the schedule's steps are computed.
             kept: The part of the picture that inpainting puts back after every step.
             guidance_rescale: The share of the guided output that is brought back to the deviation
-                of the conditional one, from 0 to 1 (Lin et al. 2023, section 3.4).
+                of the conditional one, from 0 to 1 (Lin et al. 2023, section 3.4). Any number takes
+                the program for all numbers; None takes the one that does no such thing.
         """
         ...
 

@@ -108,7 +108,7 @@ class FakeDenoiser(FakeNetwork):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: float | None = None,
     ) -> FakeRun:
         self.runs.append(FakeRun(sample, conditioning, guidance_scale, rule, kept))
         self.runs[-1].rescale = guidance_rescale
@@ -121,7 +121,7 @@ class FakeDenoiser(FakeNetwork):
 class FakeRun:
     """Keeps the inputs and counts the steps."""
 
-    rescale = 0.0
+    rescale: float | None = None
 
     def __init__(
         self,

@@ -82,7 +82,7 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: float | None = None,
     ) -> JaxRun:
         """See `kandinsky_core.seam.networks.Denoiser.begin`."""
         return JaxRun(self, sample, conditioning, guidance_scale, rule, kept, guidance_rescale)
@@ -202,7 +202,7 @@ class JaxRun:
         guidance_scale: float,
         rule: StepRule,
         kept: Kept | None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: float | None = None,
     ) -> None:
         self._denoiser = denoiser
         self._weights: Any = None
@@ -229,8 +229,8 @@ class JaxRun:
         with at_work(self._denoiser.device):
             if guidance_scale is not None:
                 # One number more is another program, which rescales.
-                scales = (guidance_scale, self._rescale)
-                self._guidance = np.array(scales[: 2 if self._rescale else 1], np.float32)
+                more = [] if self._rescale is None else [self._rescale]
+                self._guidance = np.array([guidance_scale, *more], np.float32)
                 self._step = self._denoiser.step_program(guidance_scale > 1, self._rule)
             if kept is not None:
                 self._kept = self._placed(kept)
