@@ -39,7 +39,7 @@ class BranchConditioning(NamedTuple):
 class ControlledConditioning(NamedTuple):
     """What every step of UNet and branch depends on; a pytree.
 
-    The scales are [B,h',w',1] for each level, the window is [B,2], see `kandinsky_core.seam.control`.
+    `kandinsky_core.seam.control` explains scales, [B,h',w',1] for each level, and window, [B,2].
     """
 
     unet: Kandinsky3Conditioning

@@ -75,6 +75,10 @@ class _Denoiser(DenoiserCalls, MindSporeNetwork):
     def _check(self, sample: FloatArray) -> None:
         """Refuse a sample that the network cannot take."""
 
+    def tensors(self, conditioning: Mapping[str, Array]) -> dict[str, Any]:
+        """Return conditioning as tensors on the device; see `tensor`."""
+        return {name: self.tensor(array) for name, array in conditioning.items()}
+
     def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
         """Turn conditioning, tensors by name, into tensors by name that all steps share."""
         return conditioning
@@ -206,7 +210,7 @@ class MindSporeRun:
             self._guidance_scale = guidance_scale
         if kept is not None:
             self._kept = _placed(kept)
-        tensors = {name: self._denoiser.tensor(array) for name, array in conditioning.items()}
+        tensors = self._denoiser.tensors(conditioning)
         with LOCK:
             self._conditioning = self._denoiser.prepare(tensors)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import mindspore as ms
+import numpy as np
 from mindspore import mint
 
 from kandinsky_core.arrays import Array, FloatArray
@@ -36,7 +38,9 @@ class MindSporeControlNet(MindSporeNetwork):
     ) -> tuple[Any, ...]:
         """Return what is added to the UNet's skips, the highest level first."""
         self._arrive()
-        found: tuple[Any, ...] = self._run(sample, timestep, *(conditioning[n] for n in self._names))
+        found: tuple[Any, ...] = self._run(
+            sample, timestep, *(conditioning[n] for n in self._names)
+        )
         return found
 
     def _arrive(self) -> None:
@@ -53,7 +57,7 @@ class MindSporeControlledUNet:
 
     def __init__(self, unet: MindSporeKandinsky3UNet, branch: MindSporeControlNet) -> None:
         self._unet, self._branch = unet, branch
-        self.config, self.dtype, self.tensor = unet.config, unet.dtype, unet.tensor
+        self.config, self.dtype = unet.config, unet.dtype
         self._levels = len(branch.config.branch_channels)
         self._names, run = kandinsky3_form(unet._cell, unet.config, self._levels)
         self._run: Callable[..., Any] = run
@@ -72,6 +76,12 @@ class MindSporeControlledUNet:
         self._unet._check(sample)
         own: Any = self
         return MindSporeRun(own, sample, conditioning, guidance_scale, rule, kept, guidance_rescale)
+
+    def tensors(self, conditioning: Mapping[str, Array]) -> dict[str, Any]:
+        """Return conditioning as tensors; in half precision timesteps would be other ones."""
+        found = self._unet.tensors(conditioning)
+        window = np.ascontiguousarray(conditioning[CONTROL_WINDOW], np.float32)
+        return {**found, CONTROL_WINDOW: ms.Tensor(window)}
 
     def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
         """Compute what all steps share, for both networks."""

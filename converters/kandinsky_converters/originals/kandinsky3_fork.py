@@ -127,9 +127,9 @@ def fork_config(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
             f"the fork's config has num_blocks={counts}, model_channels={width!r}: allowed are "
             "equal numbers of blocks, and a whole number of channels"
         )
-    found: dict[str, Any] = {
-        new: config[old] for old, new in _RENAMED.items() if old in config
-    } | {name: config[name] for name in _KEPT if name in config}
+    found: dict[str, Any] = {new: config[old] for old, new in _RENAMED.items() if old in config} | {
+        name: config[name] for name in _KEPT if name in config
+    }
     found |= {
         "block_out_channels": [width * factor for factor in factors],
         "layers_per_block": counts[0],

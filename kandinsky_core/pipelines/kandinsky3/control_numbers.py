@@ -58,6 +58,11 @@ class ControlNumbers:
             )
         return cls(scale=found, start=shares[0], end=shares[1])
 
+    @property
+    def usual(self) -> bool:
+        """Whether these are the numbers that change nothing: 1 at every step."""
+        return self.scale.ndim == 0 and (float(self.scale), self.start, self.end) == (1, 0, 1)
+
     def conditioning(
         self, schedule: Schedule, latent_shape: tuple[int, int, int], levels: int, rows: int
     ) -> dict[str, Array]:

@@ -22,6 +22,7 @@ from kandinsky_core.seam.registry import chosen_backend
 __all__ = [
     "CLIPTextModelWithProjection",
     "CLIPVisionModelWithProjection",
+    "Kandinsky3ControlNetModel",
     "Kandinsky3UNet",
     "KandinskySuperResUNet",
     "MultilingualCLIP",
@@ -146,6 +147,10 @@ class CLIPVisionModelWithProjection(_NamedNetwork):
     """CLIP's image encoder, of the prior."""
 
     part: ClassVar[str] = "prior"
+
+
+class Kandinsky3ControlNetModel(_NamedNetwork):
+    """The ControlNet of Kandinsky 3, which runs beside its UNet."""
 
 
 class Kandinsky3UNet(_NamedNetwork):

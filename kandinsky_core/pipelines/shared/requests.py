@@ -85,7 +85,9 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         texts: What `check_texts` of the family returned; None where the UNet reads no texts.
         pixels: Pictures to start from or to repaint, [N, 3, H, W] in [-1, 1], or latents.
         masks: Masks [N, 1, H, W], 1 where the picture is repainted.
-        hints: Hints of a ControlNet, [N, 3, 8h, 8w] in [0, 1].
+        hints: Hints of a ControlNet, [N, 3, 8h, 8w].
+        control: Strength and window of a ControlNet's branch; None where there is none.
+        guidance_rescale: See `Denoiser.begin`.
         paste_back: Whether the kept pixels are put into the finished picture.
         one_start: Whether all pictures may start from one noised picture, as in the reference where
             one picture is given for several prompts, each with one picture to make.
@@ -101,6 +103,8 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
     pixels: FloatArray | None = None
     masks: FloatArray | None = None
     hints: FloatArray | None = None
+    control: Any = None
+    guidance_rescale: float | None = None
     paste_back: bool = False
     one_start: bool = False
 
