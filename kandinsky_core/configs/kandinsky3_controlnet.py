@@ -12,7 +12,7 @@ from kandinsky_core.configs.rules import whole_number
 __all__ = ["HINT_WIDTHS", "Kandinsky3ControlNetConfig"]
 
 HINT_WIDTHS = (16, 32, 96, 256)
-"""Channels of the convolutions that read a hint, which no config names; each halves the sides."""
+"""Channels of the convolutions that read a hint, which no config names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

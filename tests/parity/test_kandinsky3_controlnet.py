@@ -140,7 +140,7 @@ def test_pictures(
 ) -> None:
     """Two pictures of one prompt, from the original's text states and noise.
 
-    Each step begins with the original's latents: random weights and guidance multiply the last bits.
+    Each step begins with the original's latents: guidance multiplies the last bits.
     """
     wanted = golden(f"loop_{name}")
     hed = name == "hed"

@@ -118,6 +118,13 @@ class FakeDenoiser(FakeNetwork):
         return np.zeros((1, WIDTH), np.float32), np.ones((1, WIDTH), np.float32)
 
 
+class FakeControlNet(FakeNetwork):
+    """Leaves the UNet as it is, which sees what the branch is told."""
+
+    def beside(self, unet: FakeDenoiser) -> FakeDenoiser:
+        return unet
+
+
 class FakeRun:
     """Keeps the inputs and counts the steps."""
 

@@ -10,13 +10,18 @@ from collections.abc import Callable, Mapping
 
 from kandinsky_converters.inventory.clip import clip_text, clip_vision, multilingual_clip
 from kandinsky_converters.inventory.kandinsky2 import movq, prior, unet
-from kandinsky_converters.inventory.kandinsky3 import kandinsky3_unet, t5_encoder
+from kandinsky_converters.inventory.kandinsky3 import (
+    kandinsky3_controlnet,
+    kandinsky3_unet,
+    t5_encoder,
+)
 from kandinsky_converters.inventory.layer_table import Config, LayerTable, Shape
 from kandinsky_converters.inventory.super_resolution import super_resolution_unet
 from kandinsky_core.configs import (
     NETWORKS,
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
@@ -60,6 +65,7 @@ def expected_tensors(class_name: str, config: Config) -> dict[str, Shape]:
 INVENTORIES: Mapping[type[NetworkConfig], Callable[[Config], LayerTable]] = {
     CLIPTextConfig: clip_text,
     CLIPVisionConfig: clip_vision,
+    Kandinsky3ControlNetConfig: kandinsky3_controlnet,
     Kandinsky3UNetConfig: kandinsky3_unet,
     MultilingualCLIPConfig: multilingual_clip,
     PriorTransformerConfig: prior,

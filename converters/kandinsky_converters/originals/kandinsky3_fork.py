@@ -7,7 +7,7 @@ weights. The first revisions of kandinsky-community/kandinsky-3 are such folders
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,22 +20,16 @@ from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError, ConfigError
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["adapted", "fork_config"]
+__all__ = ["adapted", "adapted_component", "fork_config", "is_of_fork"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """What a class of the fork is here: the network's class, and the kind of its files."""
-
-    network: str
-    kind: str
-
-
-_CLASSES: Mapping[str, _Class] = {
-    "UNetKandi3": _Class("Kandinsky3UNet", "unet3"),
-    "UNetKandi3Controlnet": _Class("Kandinsky3ControlNetModel", "controlnet3"),
-    "UNetKandi3Controlnet2": _Class("Kandinsky3UNet", "unet3"),
+_CLASSES: Mapping[str, str] = {
+    "UNetKandi3": "Kandinsky3UNet",
+    "UNetKandi3Controlnet": "Kandinsky3ControlNetModel",
+    "UNetKandi3Controlnet2": "Kandinsky3UNet",
 }
+"""The fork's classes of networks, and what they are called here."""
+_KINDS = {"Kandinsky3UNet": "unet3", "Kandinsky3ControlNetModel": "controlnet3"}
 _BRANCH, _OURS = "unet_controlnet", "controlnet"
 _PIPELINES = ("Kandinsky3Pipeline", "Kandinsky3ControlNetPipeline")
 
@@ -59,23 +53,13 @@ def adapted(checkpoint: Checkpoint) -> Checkpoint:
     found = checkpoint.components
     if not any(component.class_name in _CLASSES for component in found.values()):
         return checkpoint
-    components: dict[str, Component] = {}
+    components = {}
     for name, component in found.items():
         ours = _OURS if name == _BRANCH else name
-        fork = _CLASSES.get(component.class_name)
-        class_name = component.class_name if fork is None else fork.network
-        if class_name not in NETWORKS:
-            components[ours] = component
-            continue
-        open_one = open_component if fork is None else partial(_opened, ours, fork)
-        components[ours] = OriginalComponent(
-            ours,
-            NETWORKS[class_name].library,
-            class_name,
-            component.folder,
-            component.variant,
-            opened=partial(open_one, component),
-        )
+        class_name = _CLASSES.get(component.class_name, component.class_name)
+        library = NETWORKS[class_name].library if class_name in NETWORKS else component.library
+        renamed = replace(component, name=ours, library=library, class_name=class_name)
+        components[ours] = adapted_component(renamed) if class_name in NETWORKS else renamed
     classes = {component.class_name for component in found.values()}
     with_hint = bool(classes & {"UNetKandi3Controlnet", "UNetKandi3Controlnet2"})
     pickled = frozenset(
@@ -85,20 +69,41 @@ def adapted(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint,
         pipeline_class=_PIPELINES[with_hint],
         components=components,
+        absent=checkpoint.absent | ({_OURS} if with_hint and _OURS not in components else set()),
         pickled=pickled,
     )
 
 
-def _opened(name: str, fork: _Class, component: Component) -> Part:
+def adapted_component(component: Component) -> Component:
+    """Return a network that is opened as the converter opens it, a pickle of the fork too."""
+    opened = _opened if component.class_name in _KINDS else open_component
+    return OriginalComponent(
+        component.name,
+        component.library,
+        component.class_name,
+        component.folder,
+        component.variant,
+        opened=partial(opened, component),
+    )
+
+
+def is_of_fork(component: Component) -> bool:
+    """Tell whether a component is a network of the fork, by the fields of its config."""
+    return component.class_name in _KINDS and "model_channels" in component.config
+
+
+def _opened(component: Component) -> Part:
     part = open_component(component)
-    seen = OriginalTensors(fork.kind, part.tensors)
+    if "model_channels" not in part.config:  # the fork's class, but saved by diffusers itself
+        return part
+    seen = OriginalTensors(_KINDS[component.class_name], part.tensors)
     if seen.unknown:
         raise CheckpointError(
             f"{component.folder}: {len(seen.unknown)} tensors are none of a "
             f"{component.class_name} ({', '.join(seen.unknown[:8])})"
         )
-    config = {"_class_name": fork.network, **fork_config(part.config, seen)}
-    return replace(part, name=name, class_name=fork.network, config=config, tensors=seen)
+    config = {"_class_name": component.class_name, **fork_config(part.config, seen)}
+    return replace(part, config=config, tensors=seen)
 
 
 def fork_config(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:

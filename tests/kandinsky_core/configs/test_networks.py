@@ -17,7 +17,12 @@ from kandinsky_core.seam.dtypes import DTYPES
 
 CONFIGS = {entry.config for entry in NETWORKS.values()}
 # `kandinsky verify`, whom the reference serves, refuses Kandinsky 3; diffusers has no upscaler.
-NOT_IN_REFERENCE = {"Kandinsky3UNet", "KandinskySuperResUNet", "T5EncoderModel"}
+NOT_IN_REFERENCE = {
+    "Kandinsky3ControlNetModel",
+    "Kandinsky3UNet",
+    "KandinskySuperResUNet",
+    "T5EncoderModel",
+}
 
 
 @pytest.mark.parametrize(
