@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from kandinsky_converters.originals.kandinsky3_fork import fork_config
 from kandinsky_converters.originals.tensors import OriginalTensors
@@ -24,31 +21,23 @@ from kandinsky_core.schedulers.schedule import make_rows
 from tests.support.backends import BACKENDS
 from tests.support.dict_tensors import DictTensors
 from tests.support.fakes import FakeAutoencoder
+from tests.support.kandinsky3_fork_folder import CONTROL_DATA, fork_config_of, fork_weights
 from tests.support.tolerances import allowed
 
 LOG = logging.getLogger(__name__)
-GOLDEN = Path(__file__).parents[1] / "data" / "k3_controlnet"
 
 
 def golden(name: str) -> dict[str, Array]:
-    with np.load(GOLDEN / f"{name}.npz") as arrays:
+    with np.load(CONTROL_DATA / f"{name}.npz") as arrays:
         return dict(arrays)
-
-
-def original(name: str) -> dict[str, Array]:
-    """Weights by the original's names; those of HED edges are put together of three files."""
-    if name != "unet_hed":
-        return load_file(GOLDEN / f"{name}.safetensors")
-    stem = {k: v for k, v in original("unet_controlnet").items() if "input_hint_block" in k}
-    return original("unet") | stem | original("unet_hed_delta")
 
 
 def source(name: str) -> Any:
     """A network of the fork under this library's names."""
     branch = name == "unet_controlnet"
-    tensors = OriginalTensors("controlnet3" if branch else "unet3", DictTensors(original(name)))
+    tensors = OriginalTensors("controlnet3" if branch else "unet3", DictTensors(fork_weights(name)))
     class_name = "Kandinsky3ControlNetModel" if branch else "Kandinsky3UNet"
-    config = fork_config(json.loads((GOLDEN / f"{name}_config.json").read_text()), tensors)
+    config = fork_config(fork_config_of(name), tensors)
     return SimpleNamespace(class_name=class_name, config=config, tensors=lambda: tensors)
 
 
@@ -74,7 +63,7 @@ def states_of(context: Array) -> Array:
 
     A layer norm whose variance v became v / (v + 1e-5) tells the scale of its input.
     """
-    weights = {name: array.astype(np.float64) for name, array in original("unet").items()}
+    weights = {name: array.astype(np.float64) for name, array in fork_weights("unet").items()}
     norm = (context - weights["projection_ln.bias"]) / weights["projection_ln.weight"]
     scale = np.sqrt(1e-5 / (1 - norm.var(axis=-1, keepdims=True)))
     matrix = np.concatenate([weights["projection_lin.weight"], -np.ones((32, 1))], axis=1)

@@ -41,7 +41,7 @@ _RENAMED = {
     "context_dim": "cross_attention_dim",
     "model_dim": "encoder_hid_dim",
 }
-_KEPT = ("groups", "hint_channels")
+_KEPT = ("groups",)
 _HINT = "controlnet_cond_embedding.conv_in.weight"
 
 
@@ -144,6 +144,7 @@ def fork_config(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
             f"the fork's config has init_channels={config['init_channels']!r}: allowed is half of "
             f"model_channels, {width // 2}"
         )
-    if _HINT not in tensors.names():
-        found.pop("hint_channels", None)
+    if _HINT in tensors.names():  # the config of such a UNet may not say so
+        shape, _ = tensors.spec(_HINT)
+        found["hint_channels"] = shape[1] if len(shape) > 1 else 0
     return found
