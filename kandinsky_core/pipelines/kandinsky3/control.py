@@ -132,6 +132,12 @@ class ControlDecoder(Kandinsky3Decoder):
             "hints": np.ascontiguousarray(low + (high - low) * hints, np.float32),
             "control": None if self.controlnet is None else numbers,
             "guidance_rescale": share,
+            "control_facts": {
+                **({} if self.controlnet is None else numbers.facts()),
+                "guidance_rescale": share,
+                "control_image_range": [low, high],
+                "control_image_order": order,
+            },
         }
 
     def check_control_texts(self, cut_context: Any, plan: DecoderPlan, **texts: Any) -> Texts:

@@ -63,6 +63,15 @@ class ControlNumbers:
         """Whether these are the numbers that change nothing: 1 at every step."""
         return self.scale.ndim == 0 and (float(self.scale), self.start, self.end) == (1, 0, 1)
 
+    def facts(self) -> dict[str, Any]:
+        """Return the entries of a picture's metadata; of a map they say only that there was one."""
+        scale = float(self.scale) if self.scale.ndim == 0 else "given"
+        return {
+            "controlnet_conditioning_scale": scale,
+            "control_guidance_start": self.start,
+            "control_guidance_end": self.end,
+        }
+
     def conditioning(
         self, schedule: Schedule, latent_shape: tuple[int, int, int], levels: int, rows: int
     ) -> dict[str, Array]:

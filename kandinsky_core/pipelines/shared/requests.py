@@ -88,6 +88,7 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         hints: Hints of a ControlNet, [N, 3, 8h, 8w].
         control: Strength and window of a ControlNet's branch; None where there is none.
         guidance_rescale: See `Denoiser.begin`.
+        control_facts: Entries for the metadata that say how a hint was used.
         paste_back: Whether the kept pixels are put into the finished picture.
         one_start: Whether all pictures may start from one noised picture, as in the reference where
             one picture is given for several prompts, each with one picture to make.
@@ -105,6 +106,7 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
     hints: FloatArray | None = None
     control: Any = None
     guidance_rescale: float | None = None
+    control_facts: Mapping[str, Any] = field(default_factory=dict)
     paste_back: bool = False
     one_start: bool = False
 
@@ -115,7 +117,7 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         return {name: array for name, array in found.items() if array is not None}
 
     @property
-    def given(self) -> Mapping[str, str]:
+    def given(self) -> Mapping[str, Any]:
         """Entries for the metadata that say which arrays the caller gave."""
         names = [*self.pictures, *(["latents"] if self.latents is not None else [])]
-        return dict.fromkeys(names, "given")
+        return {**dict.fromkeys(names, "given"), **self.control_facts}
