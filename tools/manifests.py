@@ -29,7 +29,7 @@ from tools.published_component import Published
 
 FOLDER = Path(__file__).parents[1] / "converters/kandinsky_converters/manifests"
 # safetensors writes larger types first, and of one type in the order of names.
-_ORDER = ("I64", "F32", "F16")
+_ORDER = ("I64", "F32", "BF16", "F16")
 
 Tensors = dict[str, tuple[str, list[int]]]
 
@@ -73,7 +73,8 @@ def tensors_of(published: Published) -> Tensors:
 
 def _shapes(published: Published) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the stored tensors by PyTorch's class, or where no library has it by our inventory."""
-    if NETWORKS[published.class_name].library == "kandinsky_core":
+    ours = NETWORKS[published.class_name].library == "kandinsky_core"
+    if ours or "hint_channels" in published.config:
         yield from expected_tensors(published.class_name, published.config).items()
         return
     with torch.device("meta"):

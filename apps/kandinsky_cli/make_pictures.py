@@ -170,8 +170,15 @@ def _save(
     return written
 
 
-def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
+def load_model(
+    options: argparse.Namespace, pipeline: Any, components: Mapping[str, Any] | None = None
+) -> Any:
     """Load the model that the options name, into a pipeline class or an `AutoPipelineFor...`.
+
+    Args:
+        options: The command's options.
+        pipeline: The class.
+        components: Ready components, which are taken in place of the model's.
 
     Raises:
         InvalidInputError: There are options for a prior, but the model has no prior; or its
@@ -195,7 +202,7 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
         check_prior_steps(options, model, part)
     check_steps(options, model)
     check_size(options, model, given["backend"])
-    loaded = pipeline.from_pretrained(model, **given)
+    loaded = pipeline.from_pretrained(model, **given, **(components or {}))
     if options.movq_tile_size is not None:
         loaded.movq.enable_tiling(options.movq_tile_size)
     return loaded

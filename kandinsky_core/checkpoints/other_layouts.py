@@ -1,8 +1,10 @@
 """Finds layouts of model folders other than diffusers'; they register in `kandinsky.layouts`.
 
-A layout is a module with two functions. `open_model(folder, name, part)` returns a `Checkpoint`, or
-None for a folder of another kind. `hub_patterns(part, components)` returns patterns of the files to
-fetch from a hub.
+A layout is a module with these functions. `open_model(folder, name, part)` returns a `Checkpoint`,
+or None for a folder of another kind. `hub_patterns(part, components)` returns patterns of files to
+fetch from a hub. `adapted(checkpoint)` gets a folder with an index that names classes of another
+library, and returns what its components are here, or the checkpoint as it is. `adapted_component`
+does the same for a single network, and returns None where it is as this library expects it.
 """
 
 from __future__ import annotations

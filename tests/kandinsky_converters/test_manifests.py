@@ -48,6 +48,8 @@ FACTS = {
     "kandinsky-3/unet": (1071, 3_055_348_228),
     "kandinsky-3/movq": (431, 270_603_567 + 16384 * 4),
     "kandinsky-3/text_encoder": (291, 8_721_797_632),
+    "kandinsky3_controlnet_v2/unet_controlnet": (418, 469_613_584),
+    "kandinsky3_controlnet_hed/unet": (1087, 3_056_139_668),
     # 1068 and three of the projection, which the original has in a file of its own
     "KandiSuperRes/unet": (496, 413_205_251),
     "Kandinsky3.1/kandinsky3_inpainting": (1068 + 3, 3_038_571_460 + 16_785_408),

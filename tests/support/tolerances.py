@@ -58,6 +58,8 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "2.0 vae": Tolerance("2.0's autoencoder", "relative", 1e-5, None),
     "3 unet": Tolerance("Kandinsky 3's UNet", "relative", 5e-6, 2.7e-6),
     "3 guided unet": Tolerance("Kandinsky 3's UNet, guided", "relative", 1e-5, 4e-6),
+    "3 controlnet": Tolerance("Kandinsky 3's UNet with its branch", "relative", 5e-6, None),
+    "3 controlnet latents": Tolerance("its latents after a step", "relative", 3e-5, None),
     "super resolution unet": Tolerance("KandiSuperRes' UNet", "relative", 3e-6, 1.2e-6),
     "super resolution latents": Tolerance("its latents after each step", "largest", 1.5e-5, 5e-6),
     "super resolution movq": Tolerance("its MoVQ in tiles", "largest", 3e-5, 1e-5),

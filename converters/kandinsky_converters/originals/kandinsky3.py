@@ -37,6 +37,9 @@ _ATTENTION = {
 _BLOCK = re.compile(
     r"(down|up)_samples\.(\d+)\.(?:self_attention_block|resnet_attn_blocks\.(\d+)\.([012]))\.(.+)"
 )
+# The ControlNet's first seven convolutions of the hint, its last one, and those behind levels.
+_HINT = re.compile(r"input_hint_block\.(?:conv([1-7])|(out))")
+_BEHIND = re.compile(r"convs\.(\d+)")
 _POOLING = re.compile(r"feature_pooling\.attention\.(\w+)")
 
 
@@ -45,6 +48,12 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
     layer, _, leaf = name.removeprefix("unet.").rpartition(".")
     if layer in _LAYERS:
         yield f"{_LAYERS[layer]}.{leaf}", Piece(name)
+    elif match := _HINT.fullmatch(layer):
+        number = int(match[1] or 8)
+        place = {1: "conv_in", 8: "conv_out"}.get(number, f"blocks.{number - 2}")
+        yield f"controlnet_cond_embedding.{place}.{leaf}", Piece(name)
+    elif match := _BEHIND.fullmatch(layer):
+        yield f"controlnet_down_blocks.{match[1]}.{leaf}", Piece(name)
     elif match := _POOLING.fullmatch(layer):
         if match[1] in _ATTENTION:
             yield f"add_time_condition.attention.{_ATTENTION[match[1]]}.{leaf}", Piece(name)

@@ -238,18 +238,28 @@ class Kandinsky3Decoder(ConventionPipeline):
         tokens = [self._tokens(texts.prompts)] if texts.prompts else []
         if negatives:
             mask = texts.states[1] if texts.states is not None else tokens[0][1]
-            cut = self.convention != "diffusers"
-            ids, own = self._tokens(negatives, mask.sum(axis=1) if cut else None)
+            ids, own = self._tokens(negatives, self._longest_negatives(mask, texts.cut))
             tokens.append((ids, of_length(mask, ids.shape[1]) if self._as_authors else own))
         encoded = self._encode_tokens(tokens)
         positive = texts.states or encoded[0]
-        length = positive[0].shape[1] if texts.states else text_length(positive[1])
+        whole = texts.states or not texts.cut
+        length = positive[0].shape[1] if whole else text_length(positive[1])
         rows = [fitted(positive, length)]
         if guided:
             negative = texts.negative_states or (encoded[-1] if negatives else None)
             nothing = np.zeros_like(rows[0][0]), np.zeros_like(rows[0][1])
             rows.insert(0, nothing if negative is None else fitted(negative, length))
         return rows
+
+    def _longest_negatives(self, mask: Array, cut: bool) -> Array | None:
+        """Return how many tokens negative prompts keep, [P], or None for all.
+
+        Args:
+            mask: The mask of the prompts, [P, L].
+            cut: See `Texts`.
+        """
+        found: Array | None = None if self.convention == "diffusers" else mask.sum(axis=1)
+        return found
 
     def _tokens(self, texts: list[str], lengths: Any = None) -> tuple[Array, Array]:
         assert self.tokenizer is not None  # or `check_texts` would have refused

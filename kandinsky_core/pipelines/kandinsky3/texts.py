@@ -44,6 +44,8 @@ class Texts:
         states: Given states of the prompts, or None.
         negative_states: Given states of the negative prompts, or None.
         beautifier: A function that expands a prompt, or None.
+        cut: Whether the UNet is shown no more tokens than `text_length` says; else it is shown all
+            that the tokenizer gives.
     """
 
     prompts: list[str]
@@ -51,6 +53,7 @@ class Texts:
     states: States | None
     negative_states: States | None
     beautifier: Callable[[str], str] | None = None
+    cut: bool = True
 
     def expanded(self) -> Texts:
         """Return these texts with their prompts expanded, once all else has been checked."""

@@ -40,8 +40,9 @@ _TOKENIZERS: Mapping[str, type[Any]] = {
 }
 
 
-# Components that an index may leave out; Kandinsky 3 then takes `prompt_embeds` only.
-_OPTIONAL = frozenset({"text_encoder", "tokenizer"})
+# Components that an index may leave out; Kandinsky 3 then takes `prompt_embeds` only, or its UNet
+# reads a hint itself.
+_OPTIONAL = frozenset({"controlnet", "text_encoder", "tokenizer"})
 
 
 def load_components(
