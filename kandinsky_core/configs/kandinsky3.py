@@ -21,7 +21,11 @@ class Kandinsky3UNetConfig(NetworkConfig):
 
     diffusers lacks the field `out_channels`: there the output has as many channels as the input.
     The same holds here where a file omits the field. The UNet for inpainting reads 9 channels and
-    gives 4.
+    gives 4. diffusers lacks the fields of the IP-Adapter as well.
+
+    Attributes:
+        num_image_tokens: Tokens that the UNet makes of an image embedding; 0 without IP-Adapter.
+        image_embed_dim: Width of that embedding; without IP-Adapter it means nothing.
     """
 
     CLASS_NAME: ClassVar[str] = "Kandinsky3UNet"
@@ -36,6 +40,8 @@ class Kandinsky3UNetConfig(NetworkConfig):
     block_out_channels: tuple[int, ...] = spec(list_of(SIZE), (384, 768, 1536, 3072))
     cross_attention_dim: int = spec(SIZE, 4096)
     encoder_hid_dim: int = spec(SIZE, 4096)
+    num_image_tokens: int = spec(whole_number(0, 1024), 0)
+    image_embed_dim: int = spec(SIZE, 768)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> Kandinsky3UNetConfig:

@@ -24,6 +24,7 @@ from kandinsky_jax.layers.layers import (
     timestep_sinusoid_of_sines,
 )
 from kandinsky_jax.networks.kandinsky3_blocks import Attention, DownBlock, UpBlock
+from kandinsky_jax.networks.kandinsky3_image_prompt import ImageProjection, TextAndImage
 from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens
 
 __all__ = ["Kandinsky3Conditioning", "Kandinsky3UNet"]
@@ -51,6 +52,8 @@ class TextProjection(nnx.Module):
         width = config.cross_attention_dim
         self.projection_linear = Linear(config.encoder_hid_dim, width, bias=False, layers=layers)
         self.projection_norm = LayerNorm(width, layers=layers)
+        if config.num_image_tokens:
+            self.image_projection = ImageProjection(config, layers=layers)
 
     def __call__(self, states: Array) -> Array:
         return self.projection_norm(self.projection_linear(states))
@@ -109,6 +112,8 @@ class Kandinsky3UNet(nnx.Module):
         projected_mask: Array | None = None,
         null_embedding: Array | None = None,
         present: Array | None = None,
+        image_embeds: Array | None = None,
+        image_weight: Array | None = None,
     ) -> Kandinsky3Conditioning:
         """Compute all that depends on the conditioning alone.
 
@@ -127,6 +132,8 @@ class Kandinsky3UNet(nnx.Module):
             present: [B,L], false on positions that only fill the text up to the length that a
                 program is compiled for; None says that all are tokens. Filling has no effect on
                 the result.
+            image_embeds: for an IP-Adapter, [B,image_embed_dim]; without it the text alone counts.
+            image_weight: how much the picture counts, [B]; it comes with `image_embeds`.
 
         Returns:
             The `prepared` of `__call__`; with it no step looks at the text again.
@@ -140,12 +147,16 @@ class Kandinsky3UNet(nnx.Module):
         if present is not None:  # filling is never seen, not even in a row that sees nothing else
             bias = jnp.where(present.astype(bool), bias, -jnp.inf)
         bias = bias[:, None, None]  # [B,1,1,L]
+        attended: Array | TextAndImage = context
+        if image_embeds is not None and image_weight is not None:
+            image = self.encoder_hid_proj.image_projection(image_embeds)
+            attended = TextAndImage(context, image, image_weight)
         return Kandinsky3Conditioning(
             embedding=self.add_time_condition(context, bias, present),
             bias=bias,
             channels=image_latents,
-            down=tuple(block.prepare(context) for block in self.down_blocks),
-            up=tuple(block.prepare(context) for block in self.up_blocks),
+            down=tuple(block.prepare(attended) for block in self.down_blocks),
+            up=tuple(block.prepare(attended) for block in self.up_blocks),
         )
 
     def __call__(self, sample: Array, timestep: Array, prepared: Kandinsky3Conditioning) -> Array:
