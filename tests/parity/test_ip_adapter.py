@@ -1,0 +1,237 @@
+"""Kandinsky 3's IP-Adapter against numbers of the authors' own code, on both backends."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kandinsky_converters.originals import kandinsky3
+from kandinsky_core import DDPMScheduler, KandinskyV3PipelineIpAdapter
+from kandinsky_core.arrays import Array
+from kandinsky_core.pictures.clip_images import clip_pixels
+from kandinsky_core.pipelines.shared import decoder
+from tests.support.backends import BACKENDS
+from tests.support.dict_tensors import DictTensors
+from tests.support.tolerances import allowed
+
+LOG = logging.getLogger(__name__)
+DATA = Path(__file__).parents[1] / "data"
+GOLDEN = DATA / "k3_ip_adapter"
+UNET = {
+    "_class_name": "Kandinsky3UNet",
+    "attention_head_dim": 8,
+    "block_out_channels": [8, 16, 24, 32],
+    "cross_attention_dim": 32,
+    "encoder_hid_dim": 24,
+    "groups": 4,
+    "image_embed_dim": 16,
+    "in_channels": 4,
+    "layers_per_block": 2,
+    "num_image_tokens": 4,
+    "time_embedding_dim": 16,
+}
+
+LOOPS: dict[str, dict[str, Any]] = {
+    "loop_default": {},
+    "loop_negative_cut": {
+        "negative_prompt": "the negative",
+        "cut_context": True,
+        "img_weight": 0.5,
+    },
+}
+
+
+def golden(name: str) -> dict[str, Array]:
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def stored(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text())
+    return found
+
+
+def unet_tensors() -> dict[str, Array]:
+    files = (DATA / "k3_lora/unet.safetensors", GOLDEN / "unet_ip_keys.safetensors")
+    original = {name: array for path in files for name, array in load_file(path).items()}
+    return {target: original[name] for name in original for target, _ in kandinsky3.unet(name)}
+
+
+def source(class_name: str, config: dict[str, Any], tensors: dict[str, Array]) -> Any:
+    return SimpleNamespace(
+        class_name=class_name, config=config, tensors=lambda: DictTensors(tensors), name="it"
+    )
+
+
+@pytest.fixture(scope="module")
+def networks(backend_of: Callable[[str], Any]) -> Callable[[str], Any]:
+    """UNet and image encoder of a backend, loaded once."""
+
+    @cache
+    def load(name: str) -> Any:
+        backend, config = backend_of(name), stored("image_encoder_config")
+        encoder = load_file(GOLDEN / "image_encoder.safetensors")
+        clip = source("CLIPVisionModelWithProjection", config, encoder)
+        unet = source("Kandinsky3UNet", UNET, unet_tensors())
+        return SimpleNamespace(
+            unet=backend.load(unet, "float32"), encoder=backend.load(clip, "float32")
+        )
+
+    return load
+
+
+def relative(found: Array, wanted: Array) -> float:
+    error = float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+    LOG.info("relative L2 error %.2g", error)
+    return error
+
+
+class Texts:
+    """Tokenizer and text encoder that look up the raw states of the loop."""
+
+    pad_token_id = 0
+    dtype = "float32"
+    config = SimpleNamespace(vocab_size=10**6, d_model=24)
+
+    def __init__(self, loop: dict[str, Array]) -> None:
+        self.loop = loop
+        self.prefix = {"the prompt": "", "the negative": "negative_"}
+
+    def __call__(self, texts: list[str]) -> tuple[Array, Array]:
+        masks = [self.loop[f"{self.prefix[text]}mask"][0] > 0 for text in texts]
+        ids = [np.full(128, list(self.prefix).index(text)) for text in texts]
+        return np.stack(ids), np.stack(masks)
+
+    def encode(self, ids: Array, mask: Array) -> Array:
+        names = list(self.prefix.values())
+        return np.stack([self.loop[f"{names[row[0]]}states"][0] for row in ids])
+
+
+class Movq:
+    """The facts of MoVQ that a loop needs; latents are not decoded."""
+
+    scale_factor, tiling, dtype = 8, None, "float32"
+    config = SimpleNamespace(latent_channels=4)
+
+    def memory(self) -> None:
+        return None
+
+
+@pytest.mark.slow(seconds=6)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_image_encoder(networks: Callable[[str], Any], backend: str) -> None:
+    wanted, config = golden("image_embedding"), stored("preprocessor_config")
+    encoder = networks(backend).encoder
+    zero = np.zeros((1, 3, 32, 32), np.float32)
+    assert relative(encoder.encode(zero), wanted["zero_embed"]) < allowed("ip image encoder")
+    for number in ("1", "2"):
+        pixels = clip_pixels("image", wanted[f"image{number}"], config)
+        np.testing.assert_array_equal(pixels, wanted[f"pixel_values{number}"])
+        embeds = encoder.encode(pixels)
+        assert relative(embeds, wanted[f"embed{number}"]) < allowed("ip image encoder")
+
+
+@pytest.mark.slow(seconds=6)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_unet(networks: Callable[[str], Any], backend: str) -> None:
+    """Weights of the picture, and all steps of the loops; after the first nothing is compiled."""
+    unet, wanted = networks(backend).unet, golden("unet")
+    given = {
+        "text_encoder_hidden_states": wanted["states"],
+        "attention_mask": wanted["mask"] > 0,
+        "projected_mask": np.ones(wanted["mask"].shape, bool),
+        "image_embeds": wanted["image_embeds"],
+    }
+    calls = [
+        (wanted["x"], wanted["timesteps"][0], given | {"image_weight": weight}, wanted[name])
+        for name, weight in (
+            ("out_img_weight_0", 0),
+            ("out_img_weight_0p5", 0.5),
+            ("out_img_weight_1", 1),
+        )
+    ]
+    for name in LOOPS:
+        loop = golden(name)
+        starts = [loop["latents"], *loop["latents_after"]]
+        for start, time, output in zip(starts, loop["timesteps"], loop["unet_out"], strict=False):
+            calls.append((np.repeat(start, 2, axis=0), time, told(loop), output))
+    compiled = set()
+    for sample, time, conditioning, output in calls:
+        conditioning["image_weight"] = np.full(2, conditioning["image_weight"], np.float32)
+        found = unet.output(sample, float(time), conditioning)
+        for row in range(2):
+            assert relative(found[row], output[row]) < allowed("3 guided unet")
+        compiled.add(len(unet.compilations or ()))
+    assert len(compiled) == 1, "weights and texts are data"
+
+
+def told(loop: dict[str, Array]) -> dict[str, Array]:
+    """What the UNet reads in a loop of the original; texts are projected by the UNet here."""
+    states, mask = loop["states"], loop["mask"]
+    states = np.concatenate([loop.get("negative_states", 0 * states), states * mask[..., None]])
+    seen = np.concatenate([loop.get("negative_mask", 0 * mask), mask]) > 0
+    length = loop["context"].shape[1]
+    np.testing.assert_array_equal(seen[:, :length], loop["context_mask"])
+    projected = seen.copy()
+    projected[1] = True
+    return {
+        "text_encoder_hidden_states": states[:, :length].astype(np.float32),
+        "attention_mask": seen[:, :length],
+        "projected_mask": projected[:, :length],
+        "image_embeds": loop["image_features"],
+        "image_weight": loop["img_weight"],
+    }
+
+
+@pytest.mark.slow(seconds=6)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", LOOPS)
+def test_loop(
+    networks: Callable[[str], Any], backend: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step begins with the original's latents, as guidance multiplies errors by 15."""
+    loop, images = golden(name), golden("image_embedding")
+    texts = Texts(loop)
+    pipe = KandinskyV3PipelineIpAdapter(
+        tokenizer=texts,
+        text_encoder=texts,
+        unet=networks(backend).unet,
+        scheduler=DDPMScheduler.from_config(stored("scheduler_config")),
+        movq=Movq(),
+        image_encoder=networks(backend).encoder,
+        feature_extractor=stored("preprocessor_config"),
+    )
+    pipe.set_progress_bar_config(disable=True)
+    noise = iter(loop["noise"])
+    monkeypatch.setattr(decoder, "draw_normal", lambda *_: next(noise))
+
+    def check(_: Any, index: int, timestep: int, values: dict[str, Array]) -> dict[str, Array]:
+        wanted = loop["latents_after"][index]
+        difference = np.abs(values["latents"] - wanted).max()
+        LOG.info("%s, %s, t=%d: %.2g", backend, name, timestep, difference)
+        assert difference < allowed("ip latents")
+        assert timestep == loop["timesteps"][index]
+        return {"latents": wanted}
+
+    pipe(
+        "the prompt",
+        weights=images["weights"].tolist(),
+        img=[images["image1"], images["image2"]],
+        num_inference_steps=3,
+        height=64,
+        width=128,
+        latents=loop["latents"],
+        output_type="latent",
+        callback_on_step_end=check,
+        **LOOPS[name],
+    )
+    assert next(noise, None) is None
