@@ -18,7 +18,7 @@ from kandinsky_core.checkpoints.weight_files import find_pickles, find_weight_fi
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["open_component"]
+__all__ = ["open_component", "open_weights"]
 
 
 def open_component(component: Component) -> Part:
@@ -27,7 +27,7 @@ def open_component(component: Component) -> Part:
     Raises:
         CheckpointError: Files are missing, damaged, or do not belong together.
     """
-    files, tensors = _open(component.folder, component.variant)
+    files, tensors = open_weights(component.folder, component.variant)
     null = component.null_embedding()
     path = component.folder / NULL_EMBEDDING_FILE
     return Part(
@@ -43,8 +43,12 @@ def open_component(component: Component) -> Part:
     )
 
 
-def _open(folder: Path, variant: str | None) -> tuple[list[Path], _Opened]:
-    """Return the weight files of a component, and their tensors as one set."""
+def open_weights(folder: Path, variant: str | None) -> tuple[list[Path], OpenedTensors]:
+    """Return the weight files in a folder, and their tensors as one set.
+
+    Raises:
+        CheckpointError: Files are missing, damaged, or do not belong together.
+    """
     infix = f".{variant}" if variant else ""
     try:
         files = find_weight_files(folder, variant)
@@ -55,14 +59,18 @@ def _open(folder: Path, variant: str | None) -> tuple[list[Path], _Opened]:
         if not files:
             raise
     if files[0].suffix == ".ckpt":
-        return files, _Opened([MindSporeFile(files[0])])
+        return files, OpenedTensors([MindSporeFile(files[0])])
     if files[0].suffix == ".bin":
-        return files, _Opened([TorchFile(path) for path in files])
-    return files, _Opened([SafetensorsFiles(files)])
+        return files, OpenedTensors([TorchFile(path) for path in files])
+    return files, OpenedTensors([SafetensorsFiles(files)])
 
 
-class _Opened:
-    """Several files, seen as one set of tensors."""
+class OpenedTensors:
+    """Several files, seen as one set of tensors.
+
+    Attributes:
+        others: Names of entries that are no tensors.
+    """
 
     def __init__(self, files: Sequence[Any]) -> None:
         self._owner: dict[str, Tensors] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.files import open_originals
-from kandinsky_converters.originals.whole_models import open_original_source
+from kandinsky_converters.originals.whole_models import open_original_source, original_source
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, local_folder
@@ -94,6 +94,8 @@ def _model(name: str, half: str, index: Checkpoint, wanted: Sequence[str]) -> So
     folder = index.folder
     names = _wanted(index.components, wanted)
     index.require(names)
+    if index.pickled:
+        return original_source(index, wanted)
     parts = [
         open_component(index.components[part])
         for part in names

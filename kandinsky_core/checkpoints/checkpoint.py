@@ -21,6 +21,7 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["Checkpoint", "Component", "ConfiguredComponent"]
 
+_FOREIGN = "UNetKandi3"  # how the fork of diffusers by ai-forever names its networks
 _CONFIG_NAMES = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 
 
@@ -115,6 +116,7 @@ class Checkpoint:
         pipeline_class: `_class_name` of its `model_index.json`.
         components: Its components by name.
         absent: Names of components that its index leaves out on purpose, with `[null, null]`.
+        pickled: Whether its weights may be pickles, whose names another layout translates.
     """
 
     folder: Path
@@ -122,6 +124,7 @@ class Checkpoint:
     pipeline_class: str
     components: Mapping[str, Component]
     absent: frozenset[str] = frozenset()
+    pickled: bool = False
 
     @classmethod
     def open(
@@ -146,7 +149,8 @@ class Checkpoint:
                 names a component by anything but the plain name of a folder in the model.
         """
         if inside(folder, INDEX).exists():
-            return cls._indexed(folder, name or str(folder), variant)
+            indexed = cls._indexed(folder, name or str(folder), variant)
+            return indexed._adopted() or indexed
         for layout in other_layouts():
             found: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
             if found is not None:
@@ -173,6 +177,18 @@ class Checkpoint:
         }
         absent = frozenset(key for key, value in index.items() if value == [None, None])
         return cls(folder, name, pipeline_class, components, absent)
+
+    def _adopted(self) -> Checkpoint | None:
+        """Return this model as another layout sees it, where its classes are none of ours."""
+        classes = {component.class_name for component in self.components.values()}
+        if not any(name.startswith(_FOREIGN) for name in classes):
+            return None  # most models, for which no converter need be loaded
+        for layout in other_layouts():
+            adopted = getattr(layout, "adopted", None)
+            found: Checkpoint | None = adopted and adopted(self)
+            if found is not None:
+                return found
+        return None
 
     @property
     def has_index(self) -> bool:

@@ -2,7 +2,8 @@
 
 A layout is a module with two functions. `open_model(folder, name, part)` returns a `Checkpoint`, or
 None for a folder of another kind. `hub_patterns(part, components)` returns patterns of the files to
-fetch from a hub.
+fetch from a hub. It may have a third, `adopted(checkpoint)`: for a folder with an index, but with
+networks of another layout, it returns a `Checkpoint` of our layout, and None for any other.
 """
 
 from __future__ import annotations

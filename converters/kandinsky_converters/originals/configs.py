@@ -107,16 +107,28 @@ def _unet3(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
     context, states = _sides(tensors, "encoder_hid_proj.projection_linear.weight")
     channels = _sides(tensors, "conv_in.weight")[1]
     made = _sides(tensors, "conv_out.weight")[0]
+    first = "down_blocks.0.resnets_in."
+    pairs = {name.split(".")[3] for name in tensors.names() if name.startswith(first)}
     config = {
         "attention_head_dim": head_size,
         "block_out_channels": widths,
         "cross_attention_dim": context,
         "encoder_hid_dim": states,
         "in_channels": channels,
+        "layers_per_block": len(pairs),
         "time_embedding_dim": _sides(tensors, "time_embedding.linear_1.weight")[0],
+        **_ip_adapter(tensors, context),
     }
     # diffusers has no such field and no such network: its UNet has as many channels in as out.
     return config if channels == made else {**config, "out_channels": made}
+
+
+def _ip_adapter(tensors: Tensors, context: int) -> Mapping[str, Any]:
+    name = "encoder_hid_proj.image_projection.image_embeds.weight"
+    if name not in set(tensors.names()):
+        return {}
+    rows, width = _sides(tensors, name)
+    return {"image_embed_dim": width, "num_image_tokens": rows // context}
 
 
 def _upscaler(tensors: Tensors, head_size: int) -> Mapping[str, Any]:

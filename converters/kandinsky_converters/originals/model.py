@@ -16,12 +16,13 @@ from typing import Any
 from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.component import OriginalComponent
 from kandinsky_converters.originals.files import PROJECTIONS, open_originals
+from kandinsky_converters.originals.kandinsky3_fork import adopted
 from kandinsky_converters.parts import Part
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import ModelNotFoundError
 
-__all__ = ["PARTS", "hub_patterns", "open_model"]
+__all__ = ["PARTS", "adopted", "hub_patterns", "open_model"]
 
 _WEIGHTS = "weights"
 _ENCODER = "flan_ul2_encoder"

@@ -189,5 +189,4 @@ _FOREIGN = {
     "to_model_dim2": "this is a file of Kandinsky 2.0",
     "proj2.q_linear": "this is a file of Kandinsky 2.0",
     "input_hint_block": "this is a ControlNet of kandinsky3-diffusers",
-    "image_proj": "this is an IP-Adapter of kandinsky3-diffusers",
 }

@@ -19,7 +19,7 @@ from kandinsky_core.checkpoints.regular_files import read_bounded
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
-__all__ = ["PARTS", "open_original_source"]
+__all__ = ["PARTS", "open_original_source", "original_source"]
 
 PARTS: Mapping[str, str] = {
     **dict.fromkeys(kandinsky3.PARTS, "Kandinsky 3"),
@@ -27,6 +27,7 @@ PARTS: Mapping[str, str] = {
 }
 """The parts that a model of original files may be asked for, and whose files these are."""
 
+_NETWORKS = ("unet", "movq", "text_encoder", "image_encoder")
 _TOKENIZER_FILES = (
     "added_tokens.json",
     "special_tokens_map.json",
@@ -47,21 +48,32 @@ def open_original_source(
     """
     if part not in PARTS:
         raise InvalidInputError(f"part {part!r}: choose {', '.join(PARTS)}")
-    networks = ("unet", "movq", "text_encoder")
-    wanted = [*(components or (*networks, "tokenizer"))]
+    wanted = [*(components or (*_NETWORKS, "tokenizer"))]
     folder = resolve_model(source, part, options, wanted)
     opener = kandinsky3 if part in kandinsky3.PARTS else upscaler
     model = opener.open_model(folder, str(source), part)
     if model is None:
         raise ModelNotFoundError(f"{source} holds no original files of {PARTS[part]}")
-    found = [name for name in networks if name in model.components]
+    return original_source(model, components)
+
+
+def original_source(model: Checkpoint, components: Sequence[str]) -> Source:
+    """Return a model whose files have the authors' names, as it is converted as a whole.
+
+    Args:
+        model: The model, with its files on this machine.
+        components: Names of the only components wanted; all when empty.
+    """
+    found = [name for name in _NETWORKS if name in model.components]
     opened = [
         replace(component.part, folder=None)
         for name, component in model.components.items()
-        if name in found and name in wanted and isinstance(component, OriginalComponent)
+        if name in found
+        and (not components or name in components)
+        and isinstance(component, OriginalComponent)
     ]
     return Source(
-        name=str(source),
+        name=model.name,
         subfolder="",
         folder=None,
         parts=opened,
@@ -83,6 +95,9 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
         "model_index.json": index,
         "scheduler/scheduler_config.json": model.components["scheduler"].config,
     }
+    if "feature_extractor" in model.components:
+        settings = model.components["feature_extractor"].config
+        files["feature_extractor/preprocessor_config.json"] = settings
     texts = {name: (json.dumps(data, indent=2) + "\n").encode() for name, data in files.items()}
     if "tokenizer" not in model.components:
         return texts
@@ -94,6 +109,6 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
 
 def _library(class_name: str) -> str:
     """Return what `model_index.json` names beside a class."""
-    if class_name.startswith("T5Tokenizer"):
+    if class_name.startswith(("T5Tokenizer", "CLIPImageProcessor")):
         return "transformers"
     return NETWORKS[class_name].library if class_name in NETWORKS else "diffusers"
