@@ -147,7 +147,9 @@ def test_unet(networks: Callable[[str], Any], backend: str) -> None:
     compiled = set()
     for sample, time, conditioning, output in calls:
         conditioning["image_weight"] = np.full(2, conditioning["image_weight"], np.float32)
-        for found, wanted_row in zip(predicted(unet, sample, time, conditioning), output, strict=True):
+        for found, wanted_row in zip(
+            predicted(unet, sample, time, conditioning), output, strict=True
+        ):
             assert relative(found, wanted_row) < allowed("3 guided unet")
         compiled.add(len(unet.compilations or ()))
     assert len(compiled) == 1, "weights and texts are data"

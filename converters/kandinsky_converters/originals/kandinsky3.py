@@ -1,7 +1,8 @@
 """Rules that map the tensors of ai-forever's files of Kandinsky 3.0 and 3.1 to diffusers' tensors.
 
 The same rules serve text to image, Flash, inpainting, and the UNets of kandinsky3-diffusers, which
-contain the projection of the text, and an IP-Adapter in some of them. docs/converter.md lists the rules and their sources.
+contain the projection of the text, and an IP-Adapter in some of them. docs/converter.md lists the
+rules and their sources.
 """
 
 from __future__ import annotations

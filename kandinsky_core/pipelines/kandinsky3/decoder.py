@@ -17,9 +17,9 @@ from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputErro
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.kandinsky3.conventions import (
+    WITH_NULL_EMBEDDING,
     ConventionPipeline,
     require_null_embedding,
-    WITH_NULL_EMBEDDING,
 )
 from kandinsky_core.pipelines.kandinsky3.prompt_embeds import PromptEmbeds
 from kandinsky_core.pipelines.kandinsky3.texts import (

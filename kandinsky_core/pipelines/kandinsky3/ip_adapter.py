@@ -8,7 +8,7 @@ from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
-from kandinsky_core.pipelines.kandinsky3.image_prompt import ImagePromptDecoder
+from kandinsky_core.pipelines.kandinsky3.image_prompt_decoder import ImagePromptDecoder
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
@@ -62,7 +62,7 @@ class KandinskyV3PipelineIpAdapter(ImagePromptDecoder):
 
         Args:
             prompt: One prompt or a list of P; None where `prompt_embeds` is given.
-            weights: One weight for each picture, not normalised; None gives all the same share of 1.
+            weights: One weight for each picture, not normalised; None gives each the same share.
             img: The pictures that the result is to resemble: one, or a list, which is mixed. None
                 leaves the text alone.
             timesteps: None; the fork never reads it.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kandinsky_core.arrays import Array
-from kandinsky_core.pipelines.kandinsky3.image_prompt import ImagePromptDecoder
+from kandinsky_core.pipelines.kandinsky3.image_prompt_decoder import ImagePromptDecoder
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
