@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +14,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from kandinsky_core import DDPMScheduler, KandinskyV3PipelineIpAdapter
+from kandinsky_core import DDPMScheduler, Kandinsky3Pipeline, KandinskyV3PipelineIpAdapter
 from kandinsky_core.arrays import Array
+from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pictures.clip_images import clip_pixels
 from kandinsky_core.pipelines.shared import decoder
 from kandinsky_core.schedulers.schedule import make_rows
 from tests.support.backends import BACKENDS
 from tests.support.dict_tensors import DictTensors
-from tests.support.kandinsky3_fork import GOLDEN, UNET, unet_tensors
+from tests.support.kandinsky3_folder import write_kandinsky3
+from tests.support.kandinsky3_fork import GOLDEN, UNET, unet_tensors, write_fork
 from tests.support.tolerances import allowed
 
 LOG = logging.getLogger(__name__)
@@ -96,6 +99,45 @@ class Texts:
         return np.stack([self.loop[f"{names[row[0]]}states"][0] for row in ids])
 
 
+@pytest.mark.slow(seconds=4)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_adapter_of_a_loaded_pipeline(
+    backend_of: Callable[[str], Any], backend: str, tmp_path: Path
+) -> None:
+    """It is taken out and put in again; what is saved then loads as the published folder does."""
+    fork = write_fork(tmp_path / "fork")
+    load = partial(
+        Kandinsky3Pipeline.from_pretrained,
+        backend=backend_of(backend),
+        tokenizer=None,
+        text_encoder=None,
+    )
+    pipe, wanted = load(fork), unet_tensors()
+    with_it, scheduler = pipe.unet, pipe.scheduler
+    pipe.unload_ip_adapter()
+    assert pipe.convention == "diffusers"
+    assert (pipe.image_encoder, pipe.feature_extractor) == (None, None)
+    ours = {name for name in wanted if ".ip_adapter." in name or ".image_projection." in name}
+    assert set(pipe.unet.weight_shapes()) == set(wanted) - ours
+    pipe.unet.save_pretrained(tmp_path / "plain")
+    assert "num_image_tokens" not in json.loads((tmp_path / "plain/config.json").read_text())
+    with pytest.raises(CheckpointError, match="holds no IP-Adapter of Kandinsky 3"):
+        pipe.load_ip_adapter(write_kandinsky3(tmp_path / "other"))
+    for wrong in ({"subfolder": "models"}, {"weight_name": "ip.bin"}, {"revison": "main"}):
+        with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+            pipe.load_ip_adapter(fork, **wrong)
+    pipe.load_ip_adapter([fork], subfolder="unet", weight_name="diffusion_pytorch_model.bin")
+    assert pipe.convention == "adapters"
+    assert pipe.image_encoder.config.projection_dim == 16
+    assert pipe.scheduler is scheduler
+    pipe.save_pretrained(tmp_path / "saved")
+    again = load(tmp_path / "saved")
+    assert again.unet.config == pipe.unet.config == with_it.config
+    for unet in (pipe.unet, again.unet):
+        for name, array in unet.read_weights(wanted).items():
+            np.testing.assert_array_equal(array, wanted[name])
+
+
 class Movq:
     """The facts of MoVQ that a loop needs; latents are not decoded."""
 
@@ -147,10 +189,9 @@ def test_unet(networks: Callable[[str], Any], backend: str) -> None:
     compiled = set()
     for sample, time, conditioning, output in calls:
         conditioning["image_weight"] = np.full(2, conditioning["image_weight"], np.float32)
-        for found, wanted_row in zip(
-            predicted(unet, sample, time, conditioning), output, strict=True
-        ):
-            assert relative(found, wanted_row) < allowed("3 guided unet")
+        rows = predicted(unet, sample, time, conditioning)
+        for found, theirs in zip(rows, output, strict=True):
+            assert relative(found, theirs) < allowed("3 guided unet")
         compiled.add(len(unet.compilations or ()))
     assert len(compiled) == 1, "weights and texts are data"
 

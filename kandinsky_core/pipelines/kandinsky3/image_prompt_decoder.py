@@ -16,8 +16,8 @@ from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.clip_images import clip_pixels
 from kandinsky_core.pictures.inputs import as_array
-from kandinsky_core.pipelines.kandinsky3.image_prompt import ImagePrompt, pictures_of, weights_of
 from kandinsky_core.pipelines.kandinsky3.ip_adapter_calls import IpAdapterCalls
+from kandinsky_core.pipelines.shared.image_prompt import ImagePrompt, pictures_of, weights_of
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.validation import as_batch, positive_int, real_number
 
@@ -47,7 +47,8 @@ class ImagePromptDecoder(IpAdapterCalls):
             if weights is not None:
                 raise InvalidInputError("ip_adapter_weights: give ip_adapter_image too")
             return None
-        self._require_ip_adapter("ip_adapter_image" if embeds is None else "ip_adapter_image_embeds")
+        name = "ip_adapter_image" if embeds is None else "ip_adapter_image_embeds"
+        self._require_ip_adapter(name)
         chosen = self._ip_adapter_scale if scale is None else real_number("scale", scale)
         if embeds is None:
             pixels = self._clip_pixels(image)
@@ -60,7 +61,6 @@ class ImagePromptDecoder(IpAdapterCalls):
                 "ip_adapter_weights out"
             )
         width = self.unet.config.image_embed_dim
-        name = "ip_adapter_image_embeds"
         only = embeds[0] if isinstance(embeds, (list, tuple)) and len(embeds) == 1 else embeds
         rows = as_array(name, only)
         if rows.ndim == 3 and rows.shape[1] == 1:  # the axis of diffusers' pictures

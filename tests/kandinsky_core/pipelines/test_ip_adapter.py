@@ -17,9 +17,9 @@ from kandinsky_core import (
 )
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from tests.kandinsky_core.pipelines.test_kandinsky3 import SIZE, UNet, pipeline
-from tests.support.fakes import FakeImageEncoder
 from tests.support.fakes import SIDE as CLIP_SIDE
 from tests.support.fakes import WIDTH as EMBEDDING
+from tests.support.fakes import FakeImageEncoder
 
 DARK, LIGHT = (Image.new("RGB", (9, 7), (shade,) * 3) for shade in (0, 255))
 SETTINGS = {"size": CLIP_SIDE, "crop_size": CLIP_SIDE, "image_mean": [0] * 3, "image_std": [1] * 3}

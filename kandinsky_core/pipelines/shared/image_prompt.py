@@ -1,4 +1,4 @@
-"""Pictures beside the prompt of Kandinsky 3, as a call gets them."""
+"""Pictures beside the prompt, as a call gets them: for an IP-Adapter, or what stands for one."""
 
 from __future__ import annotations
 
