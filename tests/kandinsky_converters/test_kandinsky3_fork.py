@@ -21,9 +21,10 @@ from kandinsky_core import (
     Kandinsky3Pipeline,
     KandinskyV3PipelineIpAdapter,
 )
-from kandinsky_core.checkpoints.checkpoint import Checkpoint
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, ConfiguredComponent
 from kandinsky_core.configs import Kandinsky3UNetConfig
-from kandinsky_core.errors import CheckpointError, ConfigError
+from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
+from kandinsky_core.pipelines.kandinsky3.ip_adapter_weights import with_ip_adapter
 from tests.support.fake_backend import FakeBackend
 from tests.support.fake_hub import FakeHub
 from tests.support.kandinsky3_fork import UNET, original_unet, unet_tensors, write_fork
@@ -116,3 +117,21 @@ def test_other_models_load_no_converter(monkeypatch: pytest.MonkeyPatch, tmp_pat
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     monkeypatch.setattr("kandinsky_core.checkpoints.checkpoint.other_layouts", lambda: 1 / 0)
     assert Checkpoint.open(tmp_path).pipeline_class == "Kandinsky3Pipeline"
+
+
+def test_adapters_that_do_not_fit(fork: Path) -> None:
+    """Told by configs and names alone, before the weights of the UNet are copied."""
+    pipe = Kandinsky3Pipeline.from_pretrained(fork, backend=FakeBackend(), **NO_TEXTS)
+    for wrong in ({"subfolder": "models"}, {"weight_name": "ip.bin"}, {"revison": "main"}):
+        with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+            pipe.load_ip_adapter(fork, **wrong)
+    for several in ([fork, fork], [], {"image_proj.weight": np.zeros(1)}):
+        with pytest.raises(InvalidInputError, match="there is one IP-Adapter"):
+            pipe.load_ip_adapter(several)
+    for config, message in (
+        ({**UNET, "num_image_tokens": 0}, "holds no IP-Adapter of Kandinsky 3"),
+        ({**UNET, "cross_attention_dim": 64}, "for a UNet of other sizes"),
+    ):
+        source = ConfiguredComponent("unet", "", "Kandinsky3UNet", fork, settings=config)
+        with pytest.raises(CheckpointError, match=message):
+            with_ip_adapter(pipe.unet, source)
