@@ -71,7 +71,9 @@ ARGUMENTS: Mapping[str, str] = {
     "prompt and returns the longer one. For many calls, make one "
     "`kandinsky_core.PromptBeautifier` and pass it to each.",
     "ip_adapter_image": "Pictures that the result is to resemble, beside the prompt: one picture, "
-    "or a list, which is mixed. It needs a UNet with an IP-Adapter; see `load_ip_adapter`.",
+    "or a list, which is mixed. Kandinsky 3 needs a UNet with an IP-Adapter; see "
+    "`load_ip_adapter`. Kandinsky 2 mixes the embeddings of pictures and prompt; see "
+    "`set_ip_adapter_scale`.",
     "ip_adapter_image_embeds": "What `prepare_ip_adapter_image_embeds` returned, in place of "
     "`ip_adapter_image`.",
     "ip_adapter_weights": "One weight for each picture of `ip_adapter_image`. The weighted sum of "

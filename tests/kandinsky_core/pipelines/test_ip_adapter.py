@@ -14,12 +14,14 @@ from kandinsky_core import (
     Kandinsky3Img2ImgPipeline,
     Kandinsky3Pipeline,
     KandinskyV3PipelineIpAdapter,
+    KandinskyV22CombinedPipeline,
+    KandinskyV22Img2ImgCombinedPipeline,
 )
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from tests.kandinsky_core.pipelines.test_kandinsky3 import SIZE, UNet, pipeline
 from tests.support.fakes import SIDE as CLIP_SIDE
 from tests.support.fakes import WIDTH as EMBEDDING
-from tests.support.fakes import FakeImageEncoder
+from tests.support.fakes import FakeImageEncoder, combined_pipeline
 
 DARK, LIGHT = (Image.new("RGB", (9, 7), (shade,) * 3) for shade in (0, 255))
 SETTINGS = {"size": CLIP_SIDE, "crop_size": CLIP_SIDE, "image_mean": [0] * 3, "image_std": [1] * 3}
@@ -174,3 +176,29 @@ def test_image_encoder_of_another_model() -> None:
     configs = {"unet": unet, "image_encoder": SimpleNamespace(projection_dim=1280)}
     with pytest.raises(ConfigError, match="embeddings of 1280 numbers, and the UNet's IP-Adapter"):
         Kandinsky3Pipeline.check_configs(configs)
+
+
+@pytest.mark.parametrize(
+    "kind", [KandinskyV22CombinedPipeline, KandinskyV22Img2ImgCombinedPipeline]
+)
+def test_pictures_of_2_2_are_mixed_as_interpolate_does(kind: Any) -> None:
+    """As `interpolate` with the weights 1 - s for the text and s w for each picture."""
+    pipe = combined_pipeline(kind)
+    call: dict[str, Any] = {}
+    if kind is KandinskyV22Img2ImgCombinedPipeline:
+        call = {"image": LIGHT, "strength": 1.0}
+    call |= {"height": 16, "width": 16, "num_inference_steps": 2, "output_type": "latent"}
+    call |= {"ip_adapter_image": [DARK, LIGHT], "ip_adapter_weights": [0.75, 0.5], "seed": 3}
+    pipe.set_ip_adapter_scale(0.25)
+    out = pipe("abc", prior_num_inference_steps=2, **call)
+    wanted = pipe.prior_pipe.interpolate(
+        ["abc", DARK, LIGHT], [0.75, 0.1875, 0.125], num_inference_steps=2, seed=3
+    )
+    told_to_decoder = pipe.decoder_pipe.unet.runs[-1].conditioning["image_embeds"]
+    np.testing.assert_allclose(told_to_decoder[-1:], wanted.image_embeds, atol=1e-6)
+    np.testing.assert_array_equal(told_to_decoder[:1], wanted.negative_image_embeds)
+    assert out.metadata[0]["ip_adapter_scale"] == 0.25
+    with pytest.raises(InvalidInputError, match="needs no IP-Adapter; leave it out"):
+        pipe.load_ip_adapter("ai-forever/kandinsky3_ip_adapter")
+    with pytest.raises(InvalidInputError, match="give ip_adapter_image too"):
+        pipe("abc", **{**call, "ip_adapter_image": None})
