@@ -76,9 +76,18 @@ def _shapes(published: Published) -> Iterator[tuple[str, tuple[int, ...]]]:
     if NETWORKS[published.class_name].library == "kandinsky_core":
         yield from expected_tensors(published.class_name, published.config).items()
         return
+    config = dict(published.config)
+    if config.pop("num_image_tokens", 0):  # the IP-Adapter alone has no class in any library
+        known = expected_tensors(published.class_name, published.config)
+        yield from ((name, known[name]) for name in known if _of_ip_adapter(name))
+        del config["image_embed_dim"]
     with torch.device("meta"):
-        network = build(published.class_name, published.config)
+        network = build(published.class_name, config)
     yield from ((name, tuple(value.shape)) for name, value in network.state_dict().items())
+
+
+def _of_ip_adapter(name: str) -> bool:
+    return ".ip_adapter." in name or ".image_projection." in name
 
 
 def build(class_name: str, config: Mapping[str, Any]) -> Any:

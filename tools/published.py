@@ -324,6 +324,14 @@ PUBLISHED: Mapping[str, Published] = {
         parameters=3_055_348_228,
         dtype="F16",
     ),
+    # 112 tensors more than the UNet of kandinsky-3, under our names
+    "kandinsky3_ip_adapter/unet": Published(
+        version="3.0",
+        class_name="Kandinsky3UNet",
+        config=_UNET_3 | {"image_embed_dim": 768, "num_image_tokens": 4},
+        tensors=1071 + 112,
+        parameters=3_434_340_100,
+    ),
     "kandinsky-3/movq": Published(
         version="3.0",
         class_name="VQModel",

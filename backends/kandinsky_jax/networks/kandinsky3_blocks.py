@@ -14,6 +14,7 @@ from kandinsky_jax.layers.group_statistics import group_normalised
 from kandinsky_jax.layers.layers import Conv, Identity, Layers, Linear, silu
 from kandinsky_jax.layers.products import product
 from kandinsky_jax.networks.kandinsky3_image_prompt import (
+    AttentionTokens,
     ImageBranch,
     TextAndImage,
     TextAndImageTokens,
@@ -159,21 +160,23 @@ class Attention(nnx.Module):
         if image:
             self.ip_adapter = ImageBranch(width, n_context, self.heads, layers=layers)
 
-    def prepare(self, context: Array | TextAndImage) -> TokenKeyValue | TextAndImageTokens:
+    def prepare(self, context: Array | TextAndImage) -> AttentionTokens:
         """Make keys and values from [B,L,n_context]."""
-        if isinstance(context, TextAndImage):
-            return self.ip_adapter.prepare(self.prepare(context.text), context)
-        return TokenKeyValue(
-            split_heads(self.to_k(context), self.heads), split_heads(self.to_v(context), self.heads)
+        text = context.text if isinstance(context, TextAndImage) else context
+        tokens = TokenKeyValue(
+            split_heads(self.to_k(text), self.heads), split_heads(self.to_v(text), self.heads)
         )
+        if isinstance(context, TextAndImage):
+            return self.ip_adapter.prepare(tokens, context)
+        return tokens
 
-    def __call__(
-        self, x: Array, tokens: TokenKeyValue | TextAndImageTokens, bias: Array | None = None
-    ) -> Array:
+    def __call__(self, x: Array, tokens: AttentionTokens, bias: Array | None = None) -> Array:
         query = split_heads(self.to_q(x), self.heads)
         text = tokens.text if isinstance(tokens, TextAndImageTokens) else tokens
-        out = self.to_out[0](merge_heads(self.attend(query, *text, bias=bias)))
-        return out + self.ip_adapter(query, tokens) if tokens is not text else out
+        out: Array = self.to_out[0](merge_heads(self.attend(query, *text, bias=bias)))
+        if isinstance(tokens, TextAndImageTokens):
+            out = out + self.ip_adapter(query, tokens)
+        return out
 
 
 class AttentionBlock(nnx.Module):
@@ -209,12 +212,12 @@ class AttentionBlock(nnx.Module):
         self,
         x: Array,
         time: Array,
-        tokens: TokenKeyValue | None = None,
+        tokens: AttentionTokens | None = None,
         bias: Array | None = None,
     ) -> Array:
         flat = self.in_norm(x, time).reshape(x.shape[0], -1, x.shape[-1])  # [B,H*W,C]
-        tokens = self.attention.prepare(flat) if tokens is None else tokens
-        x = x + self.attention(flat, tokens, bias).reshape(x.shape)
+        read = self.attention.prepare(flat) if tokens is None else tokens
+        x = x + self.attention(flat, read, bias).reshape(x.shape)
         wide = silu(self.feed_forward[0](self.out_norm(x, time)))
         y: Array = x + self.feed_forward[2](wide)
         return y

@@ -15,7 +15,13 @@ from kandinsky_jax.layers.attention import merge_heads, split_heads
 from kandinsky_jax.layers.layers import LayerNorm, Layers, Linear
 from kandinsky_jax.networks.unet_blocks import TokenKeyValue
 
-__all__ = ["ImageBranch", "ImageProjection", "TextAndImage", "TextAndImageTokens"]
+__all__ = [
+    "AttentionTokens",
+    "ImageBranch",
+    "ImageProjection",
+    "TextAndImage",
+    "TextAndImageTokens",
+]
 
 
 class TextAndImage(NamedTuple):
@@ -32,6 +38,9 @@ class TextAndImageTokens(NamedTuple):
     text: TokenKeyValue
     image: TokenKeyValue
     weight: Array
+
+
+AttentionTokens = TokenKeyValue | TextAndImageTokens
 
 
 class ImageProjection(nnx.Module):
