@@ -27,6 +27,7 @@ from tests.support.tolerances import allowed
 LOG = logging.getLogger(__name__)
 # A row under which the sample becomes the network's output.
 OUTPUT = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
+WEIGHTS = {"0": 0, "0p5": 0.5, "1": 1}  # of the picture, by the names of arrays
 LOOPS: dict[str, dict[str, Any]] = {
     "loop_default": {},
     "loop_negative_cut": {
@@ -145,10 +146,50 @@ def test_image_encoder(networks: Callable[[str], Any], backend: str) -> None:
         assert relative(embeds, wanted[f"embed{number}"]) < allowed("ip image encoder")
 
 
+@needs("jax")
+@pytest.mark.slow(seconds=3)
+def test_layers_on_jax(networks: Callable[[str], Any]) -> None:
+    """Image tokens, and one attention at each weight of the picture."""
+    from flax import nnx
+
+    from kandinsky_jax.networks.kandinsky3_image_prompt import TextAndImage
+
+    unet, wanted = networks("jax").unet, golden("unet")
+    module: Any = nnx.merge(unet._graph, unet._weights)
+    image = module.encoder_hid_proj.image_projection(wanted["image_embeds"])
+    assert relative(np.asarray(image), wanted["image_tokens"]) < allowed("ip image encoder")
+    attention = module.down_blocks[1].attentions[1].attention
+    bias = np.where(wanted["mask"] > 0, 0, np.finfo(np.float32).min)[:, None, None]
+    for name, weight in WEIGHTS.items():
+        read = TextAndImage(wanted["context"], image, np.full(2, weight, np.float32))
+        found = attention(wanted["attn_layer_query_input"], attention.prepare(read), bias)
+        assert relative(np.asarray(found), wanted[f"attn_out_{name}"]) < allowed("ip image encoder")
+
+
+@needs("mindspore")
+@pytest.mark.slow(seconds=3)
+def test_layers_on_mindspore(networks: Callable[[str], Any]) -> None:
+    """See `test_layers_on_jax`."""
+    from kandinsky_mindspore.networks.kandinsky3_image_prompt import with_image
+
+    unet, wanted = networks("mindspore").unet, golden("unet")
+    context = unet.tensor(wanted["context"])
+    bias = unet.tensor(np.where(wanted["mask"] > 0, 0, -3e38).astype(np.float32)[:, None])
+    attention = unet._cell.down_blocks[1].attentions[1].attention
+    for name, weight in WEIGHTS.items():
+        given = {"image_embeds": unet.tensor(wanted["image_embeds"])}
+        given["image_weight"] = unet.tensor(np.full(2, weight, np.float32))
+        read, seen = with_image(unet._cell, context, bias, given)
+        tokens = read[:, -4:].asnumpy()
+        assert relative(tokens, wanted["image_tokens"]) < allowed("ip image encoder")
+        found = attention(unet.tensor(wanted["attn_layer_query_input"]), read, seen).asnumpy()
+        assert relative(found, wanted[f"attn_out_{name}"]) < allowed("ip image encoder")
+
+
 @pytest.mark.slow(seconds=6)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_unet(networks: Callable[[str], Any], backend: str) -> None:
-    """Weights of the picture, and all steps of the loops; after the first nothing is compiled."""
+    """Weights of the picture, and on JAX all steps of the loops; nothing is compiled anew."""
     unet, wanted = networks(backend).unet, golden("unet")
     given = {
         "text_encoder_hidden_states": wanted["states"],
@@ -156,15 +197,12 @@ def test_unet(networks: Callable[[str], Any], backend: str) -> None:
         "projected_mask": np.ones(wanted["mask"].shape, bool),
         "image_embeds": wanted["image_embeds"],
     }
+    time = wanted["timesteps"][0]
     calls = [
-        (wanted["x"], wanted["timesteps"][0], given | {"image_weight": weight}, wanted[name])
-        for name, weight in (
-            ("out_img_weight_0", 0),
-            ("out_img_weight_0p5", 0.5),
-            ("out_img_weight_1", 1),
-        )
+        (wanted["x"], time, given | {"image_weight": weight}, wanted[f"out_img_weight_{name}"])
+        for name, weight in WEIGHTS.items()
     ]
-    for name in LOOPS:
+    for name in LOOPS if backend == "jax" else ():  # slow eagerly; `test_loop` runs them too
         loop = golden(name)
         starts = [loop["latents"], *loop["latents_after"]]
         for start, time, output in zip(starts, loop["timesteps"], loop["unet_out"], strict=False):

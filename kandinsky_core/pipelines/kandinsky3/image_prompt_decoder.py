@@ -174,5 +174,7 @@ class ImagePromptDecoder(IpAdapterCalls):
             width = self.unet.config.image_embed_dim
             inputs["ip_adapter_image_embeds"] = np.zeros((2, width), np.float32)
             if self.image_encoder is not None:
-                inputs |= {"ip_adapter_image": inputs["image"], "ip_adapter_image_embeds": None}
+                picture = inputs["image"]
+                inputs |= {"ip_adapter_image": picture, "ip_adapter_image_embeds": None}
+                inputs["img"] = picture  # as the fork's call names it
         return inputs
