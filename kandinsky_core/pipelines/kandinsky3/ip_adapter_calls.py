@@ -173,6 +173,8 @@ class IpAdapterCalls(Kandinsky3Decoder):
                 options=options,
                 check=lambda configs: self.check_configs({**configs, _UNET: unet.config}),
             )
+        elif self.image_encoder is not None:
+            self.check_configs({_UNET: unet.config, _ENCODER: self.image_encoder.config})
         self.register_modules(**found)
         if self.convention == "diffusers":
             self.convention = "adapters"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.validation import real_number
@@ -66,7 +64,8 @@ def weights_of(weights: Any, count: int) -> tuple[float, ...]:
     """
     if weights is None:
         return (1 / count,) * count
-    items = list(weights) if isinstance(weights, (list, tuple, np.ndarray)) else [weights]
+    given = weights.tolist() if hasattr(weights, "tolist") else weights  # an array's numbers
+    items = list(given) if isinstance(given, (list, tuple)) else [given]
     if len(items) != count:
         raise InvalidInputError(
             f"{count} pictures but {len(items)} weights: give ip_adapter_weights one for each"

@@ -55,7 +55,7 @@ def test_one_picture_or_several(kind: Any) -> None:
     assert told(pipe, ip_adapter_image=LIGHT) == ([-1, 0], [1, 1])
     assert told(pipe, ip_adapter_image=[[DARK]]) == ([-1, -1], [1, 1]), "diffusers' nested list"
     assert told(pipe, ip_adapter_image=[DARK, LIGHT])[0] == [-1, -0.5]
-    mixed = {"ip_adapter_image": [DARK, LIGHT], "ip_adapter_weights": [3, 0.5]}
+    mixed = {"ip_adapter_image": [DARK, LIGHT], "ip_adapter_weights": np.array([3, 0.5])}
     assert told(pipe, **mixed)[0] == [-1, -3], "not normalised, as in the fork"
     pipe.set_ip_adapter_scale([0.25])
     assert told(pipe, ip_adapter_image=np.zeros((5, 4, 3), np.uint8)) == ([-1, -1], [0.25] * 2)
@@ -104,7 +104,7 @@ def test_texts_are_read_as_the_adapter_was_trained() -> None:
     assert "image_embeds" not in pipe.unet.told, "a picture is not required"
 
 
-def test_call_of_the_fork() -> None:
+def test_call_of_the_fork(capsys: pytest.CaptureFixture[str]) -> None:
     """By the fork's names; `cut_context` is off there, so that the UNet sees all tokens."""
     pipe = adapted(KandinskyV3PipelineIpAdapter)
     size = {name: value for name, value in SIZE.items() if name != "num_inference_steps"}
@@ -120,6 +120,22 @@ def test_call_of_the_fork() -> None:
     assert pipe.unet.told["attention_mask"].shape == (2, 4)
     with pytest.raises(InvalidInputError, match="timesteps: the scheduler chooses them"):
         pipe("ab", timesteps=[3], num_inference_steps=2, **size)
+    assert capsys.readouterr().out == "", "the fork prints"
+
+
+def test_calls_that_fail_in_the_fork() -> None:
+    """Encoded prompts, no size, and weights without a list of pictures."""
+    pipe = adapted(KandinskyV3PipelineIpAdapter)
+    request = pipe.prepare("ab", 0.5, LIGHT)
+    assert (request.plan.height, request.plan.width) == (1024, 1024)
+    assert request.image_prompt.weights == (0.5,)
+    encoded = pipe.encode_prompt("ab", negative_prompt="a")
+    pipe(**encoded, img=DARK, num_inference_steps=2, height=16, width=16, output_type="latent")
+    assert pipe.unet.told["attention_mask"].tolist() == [
+        [True] * 2 + [False] * 2,
+        [True] * 3 + [False],
+    ]
+    assert pipe.unet.told["projected_mask"].tolist() == [[True] * 2 + [False] * 2, [True] * 4]
 
 
 def test_shared_networks_keep_the_scale() -> None:
