@@ -116,6 +116,9 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.pipelines.kandinsky3.inpainting import (
         Kandinsky3InpaintPipeline as Kandinsky3InpaintPipeline,
     )
+    from kandinsky_core.pipelines.kandinsky3.ip_adapter import (
+        KandinskyV3PipelineIpAdapter as KandinskyV3PipelineIpAdapter,
+    )
     from kandinsky_core.pipelines.kandinsky3.prompt_embeds import PromptEmbeds as PromptEmbeds
     from kandinsky_core.pipelines.kandinsky3.text_to_image import (
         Kandinsky3Pipeline as Kandinsky3Pipeline,

@@ -66,6 +66,7 @@ HOMES = {
     "KandinskyV22Pipeline": "pipelines.kandinsky2_2.text_to_image",
     "KandinskyV22PriorEmb2EmbPipeline": "pipelines.kandinsky2_2.prior_emb2emb",
     "KandinskyV22PriorPipeline": "pipelines.kandinsky2_2.prior",
+    "KandinskyV3PipelineIpAdapter": "pipelines.kandinsky3.ip_adapter",
     "LCMScheduler": "schedulers",
     "LMSDiscreteScheduler": "schedulers",
     "MT5EncoderModel": "pipelines.shared.network_classes",

@@ -37,5 +37,13 @@ PUBLISHED_ADAPTERS: Mapping[str, Published] = {
         tensors=1087,
         parameters=3_056_139_668,
     ),
+    # 112 tensors more than the UNet of kandinsky-3, under our names
+    "kandinsky3_ip_adapter/unet": Published(
+        version="3.0",
+        class_name="Kandinsky3UNet",
+        config=UNET_3 | {"image_embed_dim": 768, "num_image_tokens": 4},
+        tensors=1071 + 112,
+        parameters=3_434_340_100,
+    ),
 }
 """Facts by the repository of ai-forever and the folder in it; depth and scribble are alike."""

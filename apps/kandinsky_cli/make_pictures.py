@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.image_prompts import require_ip_adapter
 from kandinsky_cli.lora_option import load_loras, lora_words, require_loras
 from kandinsky_cli.loudness import LOGGER
 from kandinsky_cli.output_paths import OutputPaths
@@ -193,7 +194,9 @@ def load_model(
     model = OpenedModel.of(options.model, part, HubOptions.among(given))
     if hasattr(pipeline, "pipeline_class"):
         pipeline = pipeline.pipeline_class(model)
-    if not issubclass(pipeline, CombinedPipeline):
+    two_halves = issubclass(pipeline, CombinedPipeline)
+    require_ip_adapter(options, model, two_halves=two_halves)
+    if not two_halves:
         wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
         if wrong:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)

@@ -150,7 +150,7 @@ class Checkpoint:
         """
         if inside(folder, INDEX).exists():
             found = cls._indexed(folder, name or str(folder), variant)
-            for layout in other_layouts() if found._is_foreign else ():
+            for layout in other_layouts("adapted") if found._is_foreign else ():
                 found = layout.adapted(found)
             return found
         for layout in other_layouts():

@@ -94,7 +94,8 @@ class OpenedModel:
         pickles = [known[name].folder for name in missing if name in self.checkpoint.pickled]
         without = [place.name for place in pickles if not any(place.glob("*.safetensors"))]
         if without:
-            fetch_pickles(str(self.name), self._options, without)
+            pinned = replace(self._options, revision=folder.name)  # a commit of the hub's cache
+            fetch_pickles(str(self.name), pinned, without)
         self._fetched.update(missing)
         # A model without an index shows its components only once they are fetched.
         if folder != self.folder or not self.checkpoint.has_index:

@@ -228,6 +228,8 @@ class Denoiser(Network, Protocol):
                 `projected_mask` [., L] is True, and `null_embedding` [., D] is added to its first
                 token. That is the trained vector in unconditional rows and zeros in the others.
                 A UNet of either family that reads a hint itself gets `hint`.
+                A UNet with an IP-Adapter takes `image_embeds` [., D] and `image_weight` [.] too,
+                both or neither.
             guidance_scale: Weight of classifier-free guidance; off at 1 and below.
             rule: How the schedule's steps are computed.
             kept: The part of the picture that inpainting puts back after every step.

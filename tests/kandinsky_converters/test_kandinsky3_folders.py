@@ -21,7 +21,7 @@ from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
 from kandinsky_core.checkpoints.file_names import NATIVE
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.configs import T5Config
-from kandinsky_core.errors import CheckpointError, InvalidInputError
+from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
 from tests.support.backends import BACKENDS
 from tests.support.kandinsky3 import MOVQ_JSON, T5_JSON, UNET_JSON
 from tests.support.torch_archive import write_torch_file
@@ -195,3 +195,16 @@ def test_both_backends_load_what_was_converted(model: Path, tmp_path: Path, back
         for component in (published, native)
     )
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_unet_of_a_class_that_is_no_more_is_told_by_its_tensors(
+    model: Path, tmp_path: Path
+) -> None:
+    """Of kandinsky3-diffusers, and of the first revisions of the published folder."""
+    index = json.loads((model / "model_index.json").read_text())
+    index["unet"] = ["diffusers", "UNetKandi3"]
+    folder = write_config(tmp_path / "old/unet", UNET | {"_class_name": "UNetKandi3"}).parent
+    (folder / "model_index.json").write_text(json.dumps(index))
+    save_file({"in_layer.weight": np.zeros(1)}, folder / "unet/model.safetensors")
+    with pytest.raises(ConfigError, match="the fork's config lacks model_channels"):
+        convert(folder, "jax", tmp_path / "out", components=["unet"])

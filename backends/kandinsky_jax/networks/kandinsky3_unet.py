@@ -26,6 +26,7 @@ from kandinsky_jax.layers.layers import (
 )
 from kandinsky_jax.networks.kandinsky3_blocks import Attention, DownBlock, UpBlock
 from kandinsky_jax.networks.kandinsky3_hint import HintStem
+from kandinsky_jax.networks.kandinsky3_image_prompt import ImageProjection, TextAndImage
 from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens
 
 __all__ = ["Kandinsky3Conditioning", "Kandinsky3UNet", "TextPooling"]
@@ -54,6 +55,8 @@ class TextProjection(nnx.Module):
         width = config.cross_attention_dim
         self.projection_linear = Linear(config.encoder_hid_dim, width, bias=False, layers=layers)
         self.projection_norm = LayerNorm(width, layers=layers)
+        if config.num_image_tokens:
+            self.image_projection = ImageProjection(config, layers=layers)
 
     def __call__(self, states: Array) -> Array:
         return self.projection_norm(self.projection_linear(states))
@@ -115,6 +118,8 @@ class Kandinsky3UNet(nnx.Module):
         null_embedding: Array | None = None,
         present: Array | None = None,
         hint: Array | None = None,
+        image_embeds: Array | None = None,
+        image_weight: Array | None = None,
     ) -> Kandinsky3Conditioning:
         """Compute all that depends on the conditioning alone.
 
@@ -134,6 +139,8 @@ class Kandinsky3UNet(nnx.Module):
                 program is compiled for; None says that all are tokens. Filling has no effect on
                 the result.
             hint: for a UNet that reads a hint itself, [B,8h,8w,hint_channels].
+            image_embeds: for an IP-Adapter, [B,image_embed_dim]; without it the text alone counts.
+            image_weight: how much the picture counts, [B]; it comes with `image_embeds`.
 
         Returns:
             The `prepared` of `__call__`; with it no step looks at the text again.
@@ -141,12 +148,16 @@ class Kandinsky3UNet(nnx.Module):
         context, bias = self.read_text(
             text_encoder_hidden_states, attention_mask, projected_mask, null_embedding, present
         )
+        attended: Array | TextAndImage = context
+        if image_embeds is not None and image_weight is not None:
+            image = self.encoder_hid_proj.image_projection(image_embeds)
+            attended = TextAndImage(context, image, image_weight)
         return Kandinsky3Conditioning(
             embedding=self.add_time_condition(context, bias, present),
             bias=bias,
             channels=image_latents,
-            down=tuple(block.prepare(context) for block in self.down_blocks),
-            up=tuple(block.prepare(context) for block in self.up_blocks),
+            down=tuple(block.prepare(attended) for block in self.down_blocks),
+            up=tuple(block.prepare(attended) for block in self.up_blocks),
             hint=None if hint is None else self.controlnet_cond_embedding(hint),
         )
 

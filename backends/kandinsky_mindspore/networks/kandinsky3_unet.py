@@ -18,6 +18,7 @@ from mindspore import mint, nn, ops
 
 from kandinsky_core.configs import Kandinsky3ControlNetConfig, Kandinsky3UNetConfig
 from kandinsky_mindspore.networks.kandinsky3_control import HintStem, build_branch
+from kandinsky_mindspore.networks.kandinsky3_image_prompt import add_image_branches, with_image
 
 __all__ = ["build_kandinsky3_unet", "kandinsky3_form", "prepare_text"]
 
@@ -43,9 +44,12 @@ def build_kandinsky3_unet(network_class: Any, config: Kandinsky3UNetConfig) -> A
     """Build mindone's class for a config, and mend it."""
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     channels, hint = fields.pop("out_channels"), fields.pop("hint_channels")
+    tokens, embedding = fields.pop("num_image_tokens"), fields.pop("image_embed_dim")
     network = network_class(**fields)
     if hint and not isinstance(config, Kandinsky3ControlNetConfig):
         network.controlnet_cond_embedding = HintStem(config)
+    if tokens:
+        add_image_branches(network, tokens, embedding, config.cross_attention_dim)
     if channels != config.in_channels:
         network.conv_out = mint.nn.Conv2d(config.init_channels, channels, kernel_size=3, padding=1)
     for _, cell in network.cells_and_names():
@@ -69,7 +73,8 @@ def prepare_text(cell: Any, conditioning: Mapping[str, Any], dtype: str) -> dict
 
     Returns:
         `context` [B,L,D], the `bias` [B,1,L] of attentions to it, the `embedding` [B,T] that is
-        added to the time embedding, and `image_latents` if they were given.
+        added to the time embedding, and `image_latents` if they were given. A UNet with an
+        IP-Adapter has image tokens behind the text; see `with_image`.
     """
     context = cell.encoder_hid_proj(conditioning["text_encoder_hidden_states"])
     if "projected_mask" in conditioning:
@@ -81,6 +86,7 @@ def prepare_text(cell: Any, conditioning: Mapping[str, Any], dtype: str) -> dict
     bias = mint.where(seen, 0.0, _LOWEST[dtype]).astype(context.dtype).unsqueeze(1)  # [B,1,L]
     query = context.mean(axis=1, keep_dims=True)  # [B,1,D]
     pooled = cell.add_time_condition.attention(query, context, bias)  # [B,1,T]
+    context, bias = with_image(cell, context, bias, conditioning)
     prepared = {"context": context, "bias": bias, "embedding": pooled.squeeze(1)}
     if "image_latents" in conditioning:
         prepared["image_latents"] = conditioning["image_latents"]

@@ -24,6 +24,7 @@ class _UnetTable(LayerTable):
         super().__init__()
         self.time = config["time_embedding_dim"]
         self.context = config["cross_attention_dim"]
+        self.image_tokens = config.get("num_image_tokens", 0)
 
     def norm_of_time(self, name: str, width: int) -> None:
         self.linear(f"{name}.context_mlp.1", 2 * width, self.time)
@@ -55,6 +56,12 @@ class _UnetTable(LayerTable):
         self.weight(f"{name}.to_k", width, n_context)
         self.weight(f"{name}.to_v", width, n_context)
         self.weight(f"{name}.to_out.0", width, width)
+
+    def ip_adapter(self, name: str, width: int) -> None:
+        """Add the branch of an attention to the text that attends to image tokens."""
+        self.linear(f"{name}.to_k", width, self.context)
+        self.linear(f"{name}.to_v", width, self.context)
+        self.linear(f"{name}.to_out", width, width)
 
     def attention_block(self, name: str, width: int, n_context: int) -> None:
         self.norm_of_time(f"{name}.in_norm", width)
@@ -90,7 +97,10 @@ class _UnetTable(LayerTable):
             up, down = "up" * pair.up, "down" * pair.down
             self.resnet(f"{name}.resnets_in.{index}", pair.given, pair.inner, up)
             if pixels:
-                self.attention_block(f"{name}.attentions.{index + 1}", pair.inner, self.context)
+                block = f"{name}.attentions.{index + 1}"
+                self.attention_block(block, pair.inner, self.context)
+                if self.image_tokens:
+                    self.ip_adapter(f"{block}.attention.ip_adapter", pair.inner)
             self.resnet(f"{name}.resnets_out.{index}", pair.inner, pair.made, down)
 
 
@@ -105,7 +115,10 @@ class _Pair(NamedTuple):
 
 
 def kandinsky3_unet(config: Config) -> LayerTable:
-    """Return the table of Kandinsky3UNet; `out_channels` is a field of ours for inpainting."""
+    """Return the table of Kandinsky3UNet.
+
+    `out_channels`, for inpainting, and the fields of the IP-Adapter are ours.
+    """
     found = _UnetTable(config)
     widths, count = list(config["block_out_channels"]), config["layers_per_block"]
     if not 1 <= len(widths) <= _MAX_LEVELS:
@@ -119,6 +132,11 @@ def kandinsky3_unet(config: Config) -> LayerTable:
     found.norm("encoder_hid_proj.projection_norm", found.context)
     if config.get("hint_channels", 0):
         found.hint_stem(_STEM, config["hint_channels"], first)
+    if found.image_tokens:
+        image = "encoder_hid_proj.image_projection"
+        width = found.image_tokens * found.context
+        found.linear(f"{image}.image_embeds", width, config["image_embed_dim"])
+        found.norm(f"{image}.norm", found.context)
     last = len(widths) - 1
     found.way_down(first, widths, count, last)
     for level, width in enumerate(reversed(widths)):

@@ -1,7 +1,8 @@
 """Rules that map the tensors of ai-forever's files of Kandinsky 3.0 and 3.1 to diffusers' tensors.
 
 The same rules serve text to image, Flash, inpainting, and the UNets of kandinsky3-diffusers, which
-contain the projection of the text. docs/converter.md lists the rules and their sources.
+contain the projection of the text, and an IP-Adapter in some of them. docs/converter.md lists the
+rules and their sources.
 """
 
 from __future__ import annotations
@@ -26,12 +27,19 @@ _LAYERS = {
     "projection_ln": _NORM,
     "projections.t5.0": _LINEAR,
     "projections.t5.1": _NORM,
+    "image_proj": "encoder_hid_proj.image_projection.image_embeds",
+    "image_norm": "encoder_hid_proj.image_projection.norm",
 }
 _ATTENTION = {
     "to_query": "to_q",
     "to_key": "to_k",
     "to_value": "to_v",
     "output_layer": "to_out.0",
+}
+_IP_ADAPTER = {
+    "attention.processor.to_key_ip": "attention.ip_adapter.to_k",
+    "attention.processor.to_v_ip": "attention.ip_adapter.to_v",
+    "attention.processor.to_out_ip": "attention.ip_adapter.to_out",
 }
 # A level's blocks come in threes: residual block, attention to the text, residual block.
 _BLOCK = re.compile(
@@ -71,9 +79,11 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
 
 
 def _inner(layer: str, *, attention: bool) -> str | None:
-    """Return diffusers' name of a layer inside a block; None for the layers of adapters."""
+    """Return diffusers' name of a layer inside a block; None for the layers of a LoRA."""
     if not attention:
         return layer
+    if layer in _IP_ADAPTER:
+        return _IP_ADAPTER[layer]
     outer, _, projection = layer.rpartition(".")
     if outer == "attention":
         return f"attention.{_ATTENTION[projection]}" if projection in _ATTENTION else None

@@ -1,7 +1,8 @@
 """Opens model folders of ai-forever/kandinsky3-diffusers, a fork of diffusers, as they are.
 
 They have diffusers' layout, with the fork's classes, configs and names of tensors, and with pickled
-weights. The first revisions of kandinsky-community/kandinsky-3 are such folders too.
+weights. Published so are the ControlNets and the IP-Adapter of Kandinsky 3, and the first revisions
+of kandinsky-community/kandinsky-3.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.component import OriginalComponent
+from kandinsky_converters.originals.configs import ip_adapter_fields
 from kandinsky_converters.originals.tensors import OriginalTensors
 from kandinsky_converters.parts import Part
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
@@ -27,10 +29,13 @@ _CLASSES: Mapping[str, str] = {
     "UNetKandi3": "Kandinsky3UNet",
     "UNetKandi3Controlnet": "Kandinsky3ControlNetModel",
     "UNetKandi3Controlnet2": "Kandinsky3UNet",
+    "UNetKandi3IpAdapter": "Kandinsky3UNet",
 }
 """The fork's classes of networks, and what they are called here."""
 _KINDS = {"Kandinsky3UNet": "unet3", "Kandinsky3ControlNetModel": "controlnet3"}
-_BRANCH, _OURS = "unet_controlnet", "controlnet"
+_BRANCH = "controlnet"
+# The fork's folders that have another name here.
+_NAMES: Mapping[str, str] = {"unet_controlnet": _BRANCH, "image_processor": "feature_extractor"}
 _PIPELINES = ("Kandinsky3Pipeline", "Kandinsky3ControlNetPipeline")
 
 # Fields of the fork's configs that have another name here.
@@ -42,6 +47,7 @@ _RENAMED = {
     "model_dim": "encoder_hid_dim",
 }
 _KEPT = ("groups",)
+_FIRST = "in_layer.weight"  # the first tensor of all the fork's networks
 _HINT = "controlnet_cond_embedding.conv_in.weight"
 
 
@@ -55,7 +61,7 @@ def adapted(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     components = {}
     for name, component in found.items():
-        ours = _OURS if name == _BRANCH else name
+        ours = _NAMES.get(name, name)
         class_name = _CLASSES.get(component.class_name, component.class_name)
         library = NETWORKS[class_name].library if class_name in NETWORKS else component.library
         renamed = replace(component, name=ours, library=library, class_name=class_name)
@@ -69,7 +75,8 @@ def adapted(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint,
         pipeline_class=_PIPELINES[with_hint],
         components=components,
-        absent=checkpoint.absent | ({_OURS} if with_hint and _OURS not in components else set()),
+        absent=checkpoint.absent
+        | ({_BRANCH} if with_hint and _BRANCH not in components else set()),
         pickled=pickled,
     )
 
@@ -94,7 +101,7 @@ def is_of_fork(component: Component) -> bool:
 
 def _opened(component: Component) -> Part:
     part = open_component(component)
-    if "model_channels" not in part.config:  # the fork's class, but saved by diffusers itself
+    if _FIRST not in part.tensors.names():  # the fork's class, but saved by diffusers itself
         return part
     seen = OriginalTensors(_KINDS[component.class_name], part.tensors)
     if seen.unknown:
@@ -147,4 +154,4 @@ def fork_config(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
     if _HINT in tensors.names():  # the config of such a UNet may not say so
         shape, _ = tensors.spec(_HINT)
         found["hint_channels"] = shape[1] if len(shape) > 1 else 0
-    return found
+    return found | ip_adapter_fields(tensors)

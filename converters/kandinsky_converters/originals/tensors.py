@@ -205,5 +205,4 @@ _INSTEAD = (
 # A name, or its beginning, that only files have for which there is no network here.
 _FOREIGN = {
     "input_hint_block": "this is a ControlNet of kandinsky3-diffusers, which needs its config.json",
-    "image_proj": "this is an IP-Adapter of kandinsky3-diffusers",
 }

@@ -14,10 +14,10 @@ from typing import Any
 from kandinsky_converters.originals.component import OriginalComponent
 from kandinsky_converters.originals.files import open_originals
 from kandinsky_converters.parts import Part
-from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
+from kandinsky_core.checkpoints.checkpoint import Checkpoint, ConfiguredComponent
 from kandinsky_core.checkpoints.inside import inside
 
-__all__ = ["PARTS", "adapted", "adapted_component", "hub_patterns", "open_model"]
+__all__ = ["PARTS", "hub_patterns", "open_model"]
 
 _USUAL = {"_class_name": "DPMSolverMultistepScheduler", "prediction_type": "sample"}
 _FLASH = {
@@ -70,12 +70,3 @@ def open_model(folder: Path, name: str, part: str) -> Checkpoint | None:
 def hub_patterns(part: str, components: Iterable[str]) -> list[str]:
     """See `kandinsky_core.checkpoints.other_layouts`."""
     return [PARTS[part].file] if part in PARTS and "unet" in components else []
-
-
-def adapted(checkpoint: Checkpoint) -> Checkpoint:
-    """See `kandinsky_core.checkpoints.other_layouts`; no folder with an index is of this kind."""
-    return checkpoint
-
-
-def adapted_component(component: Component) -> None:
-    """See `kandinsky_core.checkpoints.other_layouts`; no single network is of this kind."""

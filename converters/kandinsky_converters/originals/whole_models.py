@@ -110,6 +110,9 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
         "model_index.json": index,
         "scheduler/scheduler_config.json": model.components["scheduler"].config,
     }
+    if "feature_extractor" in model.components:
+        settings = model.components["feature_extractor"].config
+        files["feature_extractor/preprocessor_config.json"] = settings
     texts = {name: (json.dumps(data, indent=2) + "\n").encode() for name, data in files.items()}
     for tokenizer in ("tokenizer", "tokenizer_2"):
         if tokenizer in model.components:
@@ -122,6 +125,6 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
 
 def _library(class_name: str) -> str:
     """Return what `model_index.json` names beside a class."""
-    if class_name.endswith(("Tokenizer", "TokenizerFast")):
+    if class_name.endswith(("Tokenizer", "TokenizerFast", "CLIPImageProcessor")):
         return "transformers"
     return NETWORKS[class_name].library if class_name in NETWORKS else "diffusers"

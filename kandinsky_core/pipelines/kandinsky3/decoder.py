@@ -17,6 +17,7 @@ from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputErro
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.kandinsky3.conventions import (
+    WITH_NULL_EMBEDDING,
     ConventionPipeline,
     require_null_embedding,
 )
@@ -30,6 +31,7 @@ from kandinsky_core.pipelines.kandinsky3.texts import (
     of_length,
     text_length,
     tokens_of,
+    zeroed_conditioning,
 )
 from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
@@ -81,6 +83,7 @@ class Kandinsky3Decoder(ConventionPipeline):
         scheduler: Scheduler,
         movq: Autoencoder,
         null_embedding: Array | None = None,
+        **others: Any,
     ) -> None:
         if null_embedding is not None:
             width = None if unet is None else unet.config.cross_attention_dim
@@ -92,6 +95,7 @@ class Kandinsky3Decoder(ConventionPipeline):
             scheduler=scheduler,
             movq=movq,
             null_embedding=null_embedding,
+            **others,
         )
         self.tokenizer: T5Tokenizer | None
         self.text_encoder: T5TextEncoder | None
@@ -230,8 +234,8 @@ class Kandinsky3Decoder(ConventionPipeline):
     def _encode(self, texts: Texts, guided: bool) -> list[States]:
         """Return states and masks of one length; with guidance the unconditional ones come first.
 
-        A negative prompt keeps as many tokens as the states of its prompt have. Unless diffusers is
-        followed, it has no more tokens than its prompt, and the last one is the end of the text. It
+        A negative prompt keeps as many tokens as the states of its prompt have. With a null
+        embedding it has no more tokens than its prompt, and the last one is the end of the text. It
         keeps its own mask, where the authors' code takes the prompt's.
         """
         negatives = texts.negatives if guided else None
@@ -258,7 +262,7 @@ class Kandinsky3Decoder(ConventionPipeline):
             mask: The mask of the prompts, [P, L].
             cut: See `Texts`.
         """
-        found: Array | None = None if self.convention == "diffusers" else mask.sum(axis=1)
+        found: Array | None = mask.sum(axis=1) if self.convention in WITH_NULL_EMBEDDING else None
         return found
 
     def _tokens(self, texts: list[str], lengths: Any = None) -> tuple[Array, Array]:
@@ -297,6 +301,10 @@ class Kandinsky3Decoder(ConventionPipeline):
             np.concatenate([np.repeat(row[part], copies, axis=0) for row in rows])
             for part in range(2)
         )
+        if self.convention == "adapters":
+            prompts = request.texts.prompts or [None] * request.texts.count
+            empty = np.repeat([prompt == "" for prompt in prompts], copies)
+            return zeroed_conditioning((states, mask), empty)
         trained = None if self.convention == "diffusers" else self.null_embedding
         return conditioning_of((states, mask), trained)
 

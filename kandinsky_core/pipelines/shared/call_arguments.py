@@ -84,6 +84,14 @@ ARGUMENTS: Mapping[str, str] = {
     "neural-chat-7b-v3-1. A text names another model, by hub id or folder. A callable takes a "
     "prompt and returns the longer one. For many calls, make one "
     "`kandinsky_core.PromptBeautifier` and pass it to each.",
+    "ip_adapter_image": "Pictures that the result is to resemble, beside the prompt: one picture, "
+    "or a list, which is mixed. Kandinsky 3 needs a UNet with an IP-Adapter; see "
+    "`load_ip_adapter`. Kandinsky 2 mixes the embeddings of pictures and prompt; see "
+    "`set_ip_adapter_scale`.",
+    "ip_adapter_image_embeds": "What `prepare_ip_adapter_image_embeds` returned, in place of "
+    "`ip_adapter_image`.",
+    "ip_adapter_weights": "One weight for each picture of `ip_adapter_image`. The weighted sum of "
+    "their embeddings counts; it is not normalised. None gives all the same share of 1.",
     "decoder_negative_prompt": "Negative prompt for the decoder, where the decoder reads texts "
     "(Kandinsky 2.1): one for all prompts, or a list with one for each. None passes none, as the "
     "reference does.",

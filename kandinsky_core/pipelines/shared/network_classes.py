@@ -140,7 +140,7 @@ class _NamedNetwork(metaclass=_StandsForNetworks):
         folder = resolve_component(model, subfolder, cls.part, options)
         name = cls.__name__
         source = Component(folder.name, NETWORKS[name].library, name, folder, variant)
-        for layout in other_layouts():
+        for layout in other_layouts("adapted_component"):
             found = layout.adapted_component(source)
             if found is not None:
                 source = found

@@ -90,6 +90,8 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         guidance_rescale: See `Denoiser.begin`.
         control_facts: Entries for the metadata that say how a hint was used.
         paste_back: Whether the kept pixels are put into the finished picture.
+        image_prompt: What `check_image_prompt` of the family returned, the pictures of an
+            IP-Adapter; None without them.
         one_start: Whether all pictures may start from one noised picture, as in the reference where
             one picture is given for several prompts, each with one picture to make.
     """
@@ -108,6 +110,7 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
     guidance_rescale: float | None = None
     control_facts: Mapping[str, Any] = field(default_factory=dict)
     paste_back: bool = False
+    image_prompt: Any = None
     one_start: bool = False
 
     @property
@@ -120,4 +123,5 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
     def given(self) -> Mapping[str, Any]:
         """Entries for the metadata that say which arrays the caller gave."""
         names = [*self.pictures, *(["latents"] if self.latents is not None else [])]
-        return {**dict.fromkeys(names, "given"), **self.control_facts}
+        of_images = {} if self.image_prompt is None else self.image_prompt.facts
+        return {**dict.fromkeys(names, "given"), **self.control_facts, **of_images}
