@@ -105,7 +105,7 @@ class ImagePromptDecoder(IpAdapterCalls):
         if self.image_encoder is None:
             raise InvalidInputError("this pipeline has no image encoder: load it with one")
         size = self.image_encoder.config.image_size
-        return np.repeat(self._encode_pixels(np.zeros((1, 3, size, size), np.float32)), count, 0)
+        return np.repeat(self._clip_embeds(np.zeros((1, 3, size, size), np.float32)), count, 0)
 
     def prepare_ip_adapter_image_embeds(
         self,
@@ -140,7 +140,7 @@ class ImagePromptDecoder(IpAdapterCalls):
         prompt = ImagePrompt(pixels=pixels, weights=weights_of(ip_adapter_weights, len(pixels)))
         return [self._embeds(prompt, bool(do_classifier_free_guidance))[:, None]]
 
-    def _encode_pixels(self, pixels: FloatArray) -> FloatArray:
+    def _clip_embeds(self, pixels: FloatArray) -> FloatArray:
         assert self.image_encoder is not None
         embeds = self.image_encoder.encode(pixels)
         require_finite(embeds, "the image encoder", self.image_encoder.dtype)
@@ -152,7 +152,7 @@ class ImagePromptDecoder(IpAdapterCalls):
             return prompt.embeds if guided else prompt.embeds[-1:]
         # One picture at a time: one program serves any number of them.
         rows = [
-            np.float32(weight) * self._encode_pixels(pixels)
+            np.float32(weight) * self._clip_embeds(pixels)
             for pixels, weight in zip(prompt.pixels, prompt.weights, strict=True)
         ]
         mixed: FloatArray = np.sum(rows, axis=0, dtype=np.float32)
