@@ -49,7 +49,7 @@ def build_network(config: NetworkConfig) -> Any:
     fields = {name: getattr(config, name) for name in names}
     config_class = getattr(network_class, "config_class", None)  # mindone.transformers has them
     with no_init_parameters(), _no_random_weights():
-        if third:
+        if isinstance(config, Kandinsky3UNetConfig):
             network = build_kandinsky3_unet(network_class, config)
         elif config_class is None:
             network = network_class(**{**config.FIXED, **fields})

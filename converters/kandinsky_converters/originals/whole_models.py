@@ -104,7 +104,8 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
     entries: dict[str, list[str | None]] = {
         name: [_library(component.class_name), component.class_name]
         for name, component in model.components.items()
-    } | {name: [None, None] for name in model.absent}
+    }
+    entries |= {name: [None, None] for name in model.absent}
     index = {"_class_name": model.pipeline_class, **dict(sorted(entries.items()))}
     files = {
         "model_index.json": index,
