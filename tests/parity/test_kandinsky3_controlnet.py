@@ -22,6 +22,7 @@ from tests.support.backends import BACKENDS
 from tests.support.dict_tensors import DictTensors
 from tests.support.fakes import FakeAutoencoder
 from tests.support.kandinsky3_fork_folder import CONTROL_DATA, fork_config_of, fork_weights
+from tests.support.kandinsky3_ip_adapter_folder import original_unet
 from tests.support.tolerances import allowed
 
 LOG = logging.getLogger(__name__)
@@ -35,9 +36,10 @@ def golden(name: str) -> dict[str, Array]:
 def source(name: str) -> Any:
     """A network of the fork under this library's names."""
     branch = name == "unet_controlnet"
-    tensors = OriginalTensors("controlnet3" if branch else "unet3", DictTensors(fork_weights(name)))
+    arrays = original_unet() if name == "unet_ip_adapter" else fork_weights(name)
+    tensors = OriginalTensors("controlnet3" if branch else "unet3", DictTensors(arrays))
     class_name = "Kandinsky3ControlNetModel" if branch else "Kandinsky3UNet"
-    config = fork_config(fork_config_of(name), tensors)
+    config = fork_config(fork_config_of(name.removesuffix("_ip_adapter")), tensors)
     return SimpleNamespace(class_name=class_name, config=config, tensors=lambda: tensors)
 
 
@@ -111,6 +113,30 @@ def test_the_unet_with_its_branch(load: Callable[..., Any], backend: str) -> Non
         assert error <= allowed("3 controlnet")
         compiled.append(0 if log is None else len(log))
     assert len(set(compiled)) == 1
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_branch_is_not_shown_the_image_tokens_of_the_unet(
+    load: Callable[..., Any], backend: str
+) -> None:
+    """Without weight, picture and residuals are as the original has them without a picture."""
+    wanted = golden("branch")
+    unet = load(backend, "unet_ip_adapter")
+    network = load(backend, "unet_controlnet").beside(unet)
+    picture = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 16)
+
+    def told(weight: float, scale: float | None) -> dict[str, Array]:
+        weights = np.full(2, weight, np.float32)
+        found = conditioning(wanted, scale) | {"image_embeds": picture, "image_weight": weights}
+        return found if scale is not None else {k: v for k, v in found.items() if k != "hint"}
+
+    unmoved = guided(network, wanted, told(0, 1))
+    assert error_of(unmoved, wanted["unet_out_k_1"]) <= allowed("3 controlnet")
+    alone = guided(unet, wanted, told(1, None))
+    assert error_of(guided(network, wanted, told(1, 0)), alone) <= allowed("3 controlnet")
+    both = guided(network, wanted, told(1, 1))
+    assert min(error_of(both, alone), error_of(both, unmoved)) > 100 * allowed("3 controlnet")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -15,6 +15,7 @@ from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_mindspore.components.denoise import MindSporeKandinsky3UNet, MindSporeRun
 from kandinsky_mindspore.components.network import MindSporeNetwork
 from kandinsky_mindspore.networks.kandinsky3_control import branch_form, prepare_branch
+from kandinsky_mindspore.networks.kandinsky3_image_prompt import text_alone
 from kandinsky_mindspore.networks.kandinsky3_unet import kandinsky3_form
 
 __all__ = ["MindSporeControlNet", "MindSporeControlledUNet"]
@@ -90,7 +91,7 @@ class MindSporeControlledUNet:
         scales = tuple(left.pop(CONTROL_SCALE.format(level)) for level in range(self._levels))
         window = left.pop(CONTROL_WINDOW)
         text = self._unet.prepare(left)
-        branch = self._branch.prepare(text, hint)
+        branch = self._branch.prepare(text_alone(self._unet._cell, text), hint)
         return {**text, "branch": branch, "scales": scales, "window": window}
 
     def predict(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:

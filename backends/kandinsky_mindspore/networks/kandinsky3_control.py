@@ -64,7 +64,7 @@ def prepare_branch(cell: Any, text: Mapping[str, Any], hint: Any) -> dict[str, A
 
     Args:
         cell: The branch.
-        text: The UNet's `context` and `bias`, see `prepare_text`.
+        text: `context` and `bias` as `prepare_text` makes them, without image tokens.
         hint: [B,c,8h,8w].
 
     Returns:

@@ -15,7 +15,7 @@ from mindspore import mint, nn
 
 from kandinsky_mindspore.runtime import mindone_module
 
-__all__ = ["add_image_branches", "with_image"]
+__all__ = ["add_image_branches", "text_alone", "with_image"]
 
 
 class ImageProjection(nn.Cell):  # type: ignore[misc]
@@ -136,3 +136,15 @@ def with_image(
         image = mint.zeros(shape, dtype=context.dtype)
         weight = mint.zeros((shape[0], 1, shape[1]), dtype=bias.dtype)
     return mint.cat([context, image], dim=1), mint.cat([bias, weight], dim=2)
+
+
+def text_alone(cell: Any, prepared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the text without the image tokens that `with_image` put behind it.
+
+    Args:
+        cell: The UNet.
+        prepared: Its `context` [B,L+N,D] and `bias` [B,1,L+N].
+    """
+    projection = getattr(cell.encoder_hid_proj, "image_projection", None)
+    end = None if projection is None else -projection.tokens
+    return {"context": prepared["context"][:, :end], "bias": prepared["bias"][:, :, :end]}

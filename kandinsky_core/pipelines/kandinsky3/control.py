@@ -2,6 +2,8 @@
 
 There are two forms. In one a branch runs beside the UNet (depth, scribble); the other is a UNet
 that reads the hint itself (edges, HED). Each reads texts in a way of its own, as the original does.
+Where the UNet beside a branch has an IP-Adapter, texts are read as the UNet was trained, and the
+branch, which was trained without pictures, reads the text alone.
 
 Source: ai-forever/kandinsky3-diffusers. Nothing there, nor in the published models, says in which
 range and in which order of colours a hint is read, so both can be chosen. The usual choice, 0 to 1
@@ -20,7 +22,7 @@ import numpy as np
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.pipelines.kandinsky3.control_numbers import ControlNumbers
-from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
+from kandinsky_core.pipelines.kandinsky3.image_prompt_decoder import ImagePromptDecoder
 from kandinsky_core.pipelines.kandinsky3.texts import States, Texts, text_length
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
 from kandinsky_core.pipelines.shared.hints import hints_for
@@ -28,7 +30,7 @@ from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.pipelines.shared.rows import doubled, one_for_each
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.control import ControlNet, LoopNetwork
-from kandinsky_core.seam.networks import Autoencoder, Denoiser, T5TextEncoder
+from kandinsky_core.seam.networks import Autoencoder, Denoiser, ImageEncoder, T5TextEncoder
 from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
 from kandinsky_core.validation import one_of, real_number
 
@@ -37,7 +39,7 @@ __all__ = ["ControlDecoder"]
 _ORDERS = ("RGB", "BGR")
 
 
-class ControlDecoder(Kandinsky3Decoder):
+class ControlDecoder(ImagePromptDecoder):
     """Base of the pipelines that take a hint.
 
     Attributes:
@@ -49,9 +51,11 @@ class ControlDecoder(Kandinsky3Decoder):
         "text_encoder",
         *DecoderPipeline.component_names,
         "controlnet",
+        "image_encoder",
+        "feature_extractor",
     )
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
-        *Kandinsky3Decoder.callback_tensor_inputs,
+        *ImagePromptDecoder.callback_tensor_inputs,
         "hint",
     )
 
@@ -63,8 +67,19 @@ class ControlDecoder(Kandinsky3Decoder):
         scheduler: Scheduler,
         movq: Autoencoder,
         controlnet: ControlNet | None = None,
+        image_encoder: ImageEncoder | None = None,
+        feature_extractor: Any = None,
     ) -> None:
-        super().__init__(tokenizer, text_encoder, unet, scheduler, movq)
+        super().__init__(
+            tokenizer,
+            text_encoder,
+            unet,
+            scheduler,
+            movq,
+            None,
+            image_encoder,
+            feature_extractor,
+        )
         self.controlnet: ControlNet | None = controlnet
         _check_form(unet, controlnet)
 

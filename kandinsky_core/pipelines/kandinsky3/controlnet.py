@@ -59,6 +59,9 @@ class Kandinsky3ControlNetPipeline(ControlDecoder):
         callback: OldCallback | None = None,
         callback_steps: int | None = None,
         beautify: Any = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> DecoderRequest:
         """Check a request for pictures whose layout a hint fixes.
@@ -103,9 +106,20 @@ class Kandinsky3ControlNetPipeline(ControlDecoder):
             control_image_range,
             control_image_order,
         )
+        pictures = self.check_image_prompt(
+            plan, ip_adapter_image, ip_adapter_image_embeds, ip_adapter_weights
+        )
         count = texts.count * positive_int("num_images_per_prompt", num_images_per_prompt)
         return self._request(
-            plan, options, count, generator, seed, latents=latents, texts=texts, **control
+            plan,
+            options,
+            count,
+            generator,
+            seed,
+            latents=latents,
+            texts=texts,
+            image_prompt=pictures,
+            **control,
         )
 
     __call__ = prepared_call(prepare)

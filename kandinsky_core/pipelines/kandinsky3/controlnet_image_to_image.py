@@ -58,6 +58,9 @@ class Kandinsky3ControlNetImg2ImgPipeline(ControlDecoder, Img2ImgDecoder):
         callback: OldCallback | None = None,
         callback_steps: int | None = None,
         beautify: Any = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> DecoderRequest:
         """Check a request for pictures that begin with a picture, and whose layout a hint fixes.
@@ -102,6 +105,9 @@ class Kandinsky3ControlNetImg2ImgPipeline(ControlDecoder, Img2ImgDecoder):
             control_image_range,
             control_image_order,
         )
+        pictures = self.check_image_prompt(
+            plan, ip_adapter_image, ip_adapter_image_embeds, ip_adapter_weights
+        )
         count = texts.count * positive_int("num_images_per_prompt", num_images_per_prompt)
         return self._request(
             plan,
@@ -110,6 +116,7 @@ class Kandinsky3ControlNetImg2ImgPipeline(ControlDecoder, Img2ImgDecoder):
             generator,
             seed,
             texts=texts,
+            image_prompt=pictures,
             pixels=self.check_image(image, plan),
             one_start=num_images_per_prompt == 1,
             **control,

@@ -10,6 +10,8 @@ from PIL import Image
 
 from kandinsky_core import (
     AutoPipelineForImage2Image,
+    Kandinsky3ControlNetImg2ImgPipeline,
+    Kandinsky3ControlNetPipeline,
     Kandinsky3FlashPipeline,
     Kandinsky3Img2ImgPipeline,
     Kandinsky3Pipeline,
@@ -21,7 +23,7 @@ from kandinsky_core.errors import ConfigError, InvalidInputError
 from tests.kandinsky_core.pipelines.test_kandinsky3 import SIZE, UNet, pipeline
 from tests.support.fakes import SIDE as CLIP_SIDE
 from tests.support.fakes import WIDTH as EMBEDDING
-from tests.support.fakes import FakeImageEncoder, combined_pipeline
+from tests.support.fakes import FakeControlNet, FakeImageEncoder, combined_pipeline
 
 DARK, LIGHT = (Image.new("RGB", (9, 7), (shade,) * 3) for shade in (0, 255))
 SETTINGS = {"size": CLIP_SIDE, "crop_size": CLIP_SIDE, "image_mean": [0] * 3, "image_std": [1] * 3}
@@ -60,6 +62,31 @@ def test_one_picture_or_several(kind: Any) -> None:
     pipe.set_ip_adapter_scale([0.25])
     assert told(pipe, ip_adapter_image=np.zeros((5, 4, 3), np.uint8)) == ([-1, -1], [0.25] * 2)
     assert told(pipe, ip_adapter_image=np.ones((2, 3, CLIP_SIDE, CLIP_SIDE)))[0] == [-1, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pictures"),
+    [
+        (Kandinsky3ControlNetPipeline, {"image": LIGHT}),
+        (Kandinsky3ControlNetImg2ImgPipeline, {"image": LIGHT, "control_image": LIGHT}),
+    ],
+)
+def test_pictures_beside_a_hint(kind: Any, pictures: dict[str, Any]) -> None:
+    """Texts are read as the adapter was trained, where the branch encodes the empty one."""
+    pipe = adapted(kind, controlnet=FakeControlNet(branch_channels=(8, 16), in_channels=4))
+    call = SIZE | pictures | ({"strength": 1.0} if len(pictures) > 1 else {}) | {"seed": 0}
+    pipe.set_ip_adapter_scale(0.5)
+    pipe("ab", ip_adapter_image=[DARK, LIGHT], cut_context=True, **call)
+    found = pipe.unet.told
+    assert found["image_embeds"][:, 0].tolist() == [-1, -0.5]
+    assert found["image_weight"].tolist() == [0.5, 0.5]
+    assert len(found["hint"]) == len(found["control_scale_0"]) == 2
+    assert found["projected_mask"].tolist() == [[True, *[False] * 3], [True] * 4]
+    pipe("ab", **call)
+    assert "image_embeds" not in pipe.unet.told
+    without = pipeline(kind, controlnet=pipe.controlnet)
+    with pytest.raises(InvalidInputError, match="ip_adapter_image: this UNet has no IP-Adapter"):
+        without("ab", ip_adapter_image=DARK, **call)
 
 
 def test_several_prompts_and_no_guidance() -> None:
