@@ -235,7 +235,7 @@ def test_other_models_load_no_converter(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_adapters_that_do_not_fit(ip_adapter: Path) -> None:
     """Told by configs and names alone, before the weights of the UNet are copied."""
     pipe = Kandinsky3Pipeline.from_pretrained(ip_adapter, backend=FakeBackend(), **WITHOUT_TEXTS)
-    for wrong in ({"subfolder": "models"}, {"weight_name": "ip.bin"}, {"revison": "main"}):
+    for wrong in ({"subfolder": "models"}, {"weight_name": "ip.bin"}, {"commit": "main"}):
         with pytest.raises(InvalidInputError, match=next(iter(wrong))):
             pipe.load_ip_adapter(ip_adapter, **wrong)
     for several in ([ip_adapter, ip_adapter], [], {"image_proj.weight": np.zeros(1)}):

@@ -115,30 +115,6 @@ def test_the_unet_with_its_branch(load: Callable[..., Any], backend: str) -> Non
     assert len(set(compiled)) == 1
 
 
-@pytest.mark.slow(seconds=20)
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_branch_is_not_shown_the_image_tokens_of_the_unet(
-    load: Callable[..., Any], backend: str
-) -> None:
-    """Without weight, picture and residuals are as the original has them without a picture."""
-    wanted = golden("branch")
-    unet = load(backend, "unet_ip_adapter")
-    network = load(backend, "unet_controlnet").beside(unet)
-    picture = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 16)
-
-    def told(weight: float, scale: float | None) -> dict[str, Array]:
-        weights = np.full(2, weight, np.float32)
-        found = conditioning(wanted, scale) | {"image_embeds": picture, "image_weight": weights}
-        return found if scale is not None else {k: v for k, v in found.items() if k != "hint"}
-
-    unmoved = guided(network, wanted, told(0, 1))
-    assert error_of(unmoved, wanted["unet_out_k_1"]) <= allowed("3 controlnet")
-    alone = guided(unet, wanted, told(1, None))
-    assert error_of(guided(network, wanted, told(1, 0)), alone) <= allowed("3 controlnet")
-    both = guided(network, wanted, told(1, 1))
-    assert min(error_of(both, alone), error_of(both, unmoved)) > 100 * allowed("3 controlnet")
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_unet_that_reads_edges(load: Callable[..., Any], backend: str) -> None:
     wanted = golden("hed")
@@ -210,3 +186,27 @@ def test_pictures(
         error = max(error_of(row, wanted["latents_after"][step, 0]) for row in latents)
         LOG.info("%s, %s, step %s: %.2g", backend, name, step, error)
         assert error <= allowed("3 controlnet latents")
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_branch_is_not_shown_the_image_tokens_of_the_unet(
+    load: Callable[..., Any], backend: str
+) -> None:
+    """Without weight, picture and residuals are as the original has them without a picture."""
+    wanted = golden("branch")
+    unet = load(backend, "unet_ip_adapter")
+    network = load(backend, "unet_controlnet").beside(unet)
+    picture = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 16)
+
+    def told(weight: float, scale: float | None) -> dict[str, Array]:
+        weights = np.full(2, weight, np.float32)
+        found = conditioning(wanted, scale) | {"image_embeds": picture, "image_weight": weights}
+        return found if scale is not None else {k: v for k, v in found.items() if k != "hint"}
+
+    unmoved = guided(network, wanted, told(0, 1))
+    assert error_of(unmoved, wanted["unet_out_k_1"]) <= allowed("3 controlnet")
+    alone = guided(unet, wanted, told(1, None))
+    assert error_of(guided(network, wanted, told(1, 0)), alone) <= allowed("3 controlnet")
+    both = guided(network, wanted, told(1, 1))
+    assert min(error_of(both, alone), error_of(both, unmoved)) > 100 * allowed("3 controlnet")
