@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.pictures.clip_image_processor import (
         CLIPImageProcessor as CLIPImageProcessor,
     )
+    from kandinsky_core.pictures.edge_hints import hed_hint as hed_hint
+    from kandinsky_core.pictures.edge_hints import scribble_hint as scribble_hint
     from kandinsky_core.pictures.hints import depth_hint as depth_hint
     from kandinsky_core.pictures.metadata import read_metadata as read_metadata
     from kandinsky_core.pictures.metadata import save_image as save_image
@@ -87,6 +89,15 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.pipelines.kandinsky2_2.text_to_image import (
         KandinskyV22Pipeline as KandinskyV22Pipeline,
     )
+    from kandinsky_core.pipelines.kandinsky3.controlnet import (
+        Kandinsky3ControlNetPipeline as Kandinsky3ControlNetPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky3.controlnet_image_to_image import (
+        Kandinsky3ControlNetImg2ImgPipeline as Kandinsky3ControlNetImg2ImgPipeline,
+    )
+    from kandinsky_core.pipelines.kandinsky3.controlnet_inpainting import (
+        Kandinsky3ControlNetInpaintPipeline as Kandinsky3ControlNetInpaintPipeline,
+    )
     from kandinsky_core.pipelines.kandinsky3.entry_points import (
         get_inpainting_pipeline as get_inpainting_pipeline,
     )
@@ -105,6 +116,9 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     from kandinsky_core.pipelines.kandinsky3.inpainting import (
         Kandinsky3InpaintPipeline as Kandinsky3InpaintPipeline,
     )
+    from kandinsky_core.pipelines.kandinsky3.ip_adapter import (
+        KandinskyV3PipelineIpAdapter as KandinskyV3PipelineIpAdapter,
+    )
     from kandinsky_core.pipelines.kandinsky3.prompt_embeds import PromptEmbeds as PromptEmbeds
     from kandinsky_core.pipelines.kandinsky3.text_to_image import (
         Kandinsky3Pipeline as Kandinsky3Pipeline,
@@ -116,6 +130,9 @@ if TYPE_CHECKING:  # a type checker follows no `__getattr__`
     )
     from kandinsky_core.pipelines.shared.network_classes import (
         CLIPVisionModelWithProjection as CLIPVisionModelWithProjection,
+    )
+    from kandinsky_core.pipelines.shared.network_classes import (
+        Kandinsky3ControlNetModel as Kandinsky3ControlNetModel,
     )
     from kandinsky_core.pipelines.shared.network_classes import Kandinsky3UNet as Kandinsky3UNet
     from kandinsky_core.pipelines.shared.network_classes import Kandinsky20UNet as Kandinsky20UNet

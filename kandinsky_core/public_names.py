@@ -34,6 +34,10 @@ HOMES = {
     "Kandinsky20Pipeline": "pipelines.kandinsky2_0.text_to_image",
     "Kandinsky20Scheduler": "schedulers",
     "Kandinsky20UNet": "pipelines.shared.network_classes",
+    "Kandinsky3ControlNetImg2ImgPipeline": "pipelines.kandinsky3.controlnet_image_to_image",
+    "Kandinsky3ControlNetInpaintPipeline": "pipelines.kandinsky3.controlnet_inpainting",
+    "Kandinsky3ControlNetModel": "pipelines.shared.network_classes",
+    "Kandinsky3ControlNetPipeline": "pipelines.kandinsky3.controlnet",
     "Kandinsky3FlashPipeline": "pipelines.kandinsky3.flash",
     "Kandinsky3FlashScheduler": "schedulers",
     "Kandinsky3Img2ImgPipeline": "pipelines.kandinsky3.image_to_image",
@@ -62,6 +66,7 @@ HOMES = {
     "KandinskyV22Pipeline": "pipelines.kandinsky2_2.text_to_image",
     "KandinskyV22PriorEmb2EmbPipeline": "pipelines.kandinsky2_2.prior_emb2emb",
     "KandinskyV22PriorPipeline": "pipelines.kandinsky2_2.prior",
+    "KandinskyV3PipelineIpAdapter": "pipelines.kandinsky3.ip_adapter",
     "LCMScheduler": "schedulers",
     "LMSDiscreteScheduler": "schedulers",
     "MT5EncoderModel": "pipelines.shared.network_classes",
@@ -86,11 +91,13 @@ HOMES = {
     "get_backend": "seam.registry",
     "get_inpainting_pipeline": "pipelines.kandinsky3.entry_points",
     "get_kandinsky2": "pipelines.entry_points",
+    "hed_hint": "pictures.edge_hints",
     "load_image": "pictures.opening",
     "make_image_grid": "pictures.outputs",
     "read_metadata": "pictures.metadata",
     "save_image": "pictures.metadata",
     "scheduler_by_name": "schedulers",
+    "scribble_hint": "pictures.edge_hints",
 }
 """Public name -> the module below `kandinsky_core` that defines it."""
 

@@ -29,7 +29,9 @@ from tools.published_component import Published
 
 FOLDER = Path(__file__).parents[1] / "converters/kandinsky_converters/manifests"
 # safetensors writes larger types first, and of one type in the order of names.
-_ORDER = ("I64", "F32", "F16")
+_ORDER = ("I64", "F32", "BF16", "F16")
+# Fields of configs that add layers which no other library has.
+_OF_ADAPTERS = ("hint_channels", "image_embed_dim", "num_image_tokens")
 
 Tensors = dict[str, tuple[str, list[int]]]
 
@@ -73,12 +75,16 @@ def tensors_of(published: Published) -> Tensors:
 
 def _shapes(published: Published) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the stored tensors by PyTorch's class, or where no library has it by our inventory."""
-    if NETWORKS[published.class_name].library == "kandinsky_core":
-        yield from expected_tensors(published.class_name, published.config).items()
-        return
-    with torch.device("meta"):
-        network = build(published.class_name, published.config)
-    yield from ((name, tuple(value.shape)) for name, value in network.state_dict().items())
+    known: dict[str, tuple[int, ...]] = {}
+    plain = {name: value for name, value in published.config.items() if name not in _OF_ADAPTERS}
+    if NETWORKS[published.class_name].library != "kandinsky_core":
+        with torch.device("meta"):
+            network = build(published.class_name, plain)
+        known = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        yield from known.items()
+    if not known or plain != published.config:
+        found = expected_tensors(published.class_name, published.config)
+        yield from ((name, shape) for name, shape in found.items() if name not in known)
 
 
 def build(class_name: str, config: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tools.published_2_0 import PUBLISHED_2_0
+from tools.published_adapters import PUBLISHED_ADAPTERS, UNET_3
 from tools.published_component import Published
 
 __all__ = ["PUBLISHED"]
@@ -116,18 +117,6 @@ _CLIP_VISION: dict[str, Any] = {
 }
 _TEXT_BUFFER = {"text_model.embeddings.position_ids": (1, 77)}
 _VISION_BUFFER = {"vision_model.embeddings.position_ids": (1, 257)}
-
-
-_UNET_3: dict[str, Any] = {
-    "attention_head_dim": 64,
-    "block_out_channels": [384, 768, 1536, 3072],
-    "cross_attention_dim": 4096,
-    "encoder_hid_dim": 4096,
-    "groups": 32,
-    "in_channels": 4,
-    "layers_per_block": 3,
-    "time_embedding_dim": 1536,
-}
 
 
 def _unet(version: str, config: dict[str, Any], parameters: int, **facts: Any) -> Published:
@@ -321,7 +310,7 @@ PUBLISHED: Mapping[str, Published] = {
     "kandinsky-3/unet": Published(
         version="3.0",
         class_name="Kandinsky3UNet",
-        config=_UNET_3,
+        config=UNET_3,
         tensors=1071,
         parameters=3_055_348_228,
         dtype="F16",
@@ -358,10 +347,11 @@ PUBLISHED: Mapping[str, Published] = {
     "Kandinsky3.1/kandinsky3_inpainting": Published(
         version="3.1",
         class_name="Kandinsky3UNet",
-        config=_UNET_3 | {"in_channels": 9, "out_channels": 4},
+        config=UNET_3 | {"in_channels": 9, "out_channels": 4},
         tensors=1071,
         parameters=3_038_571_460 + 16_785_408,
     ),
+    **PUBLISHED_ADAPTERS,
     "KandiSuperRes/unet": Published(
         version="KandiSuperRes",
         class_name="KandinskySuperResUNet",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.image_prompts import require_ip_adapter
 from kandinsky_cli.lora_option import load_loras, lora_words, require_loras
 from kandinsky_cli.loudness import LOGGER
 from kandinsky_cli.output_paths import OutputPaths
@@ -170,8 +171,15 @@ def _save(
     return written
 
 
-def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
+def load_model(
+    options: argparse.Namespace, pipeline: Any, components: Mapping[str, Any] | None = None
+) -> Any:
     """Load the model that the options name, into a pipeline class or an `AutoPipelineFor...`.
+
+    Args:
+        options: The command's options.
+        pipeline: The class.
+        components: Ready components, which are taken in place of the model's.
 
     Raises:
         InvalidInputError: There are options for a prior, but the model has no prior; or its
@@ -186,7 +194,9 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
     model = OpenedModel.of(options.model, part, HubOptions.among(given))
     if hasattr(pipeline, "pipeline_class"):
         pipeline = pipeline.pipeline_class(model)
-    if not issubclass(pipeline, CombinedPipeline):
+    two_halves = issubclass(pipeline, CombinedPipeline)
+    require_ip_adapter(options, model, two_halves=two_halves)
+    if not two_halves:
         wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
         if wrong:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
@@ -195,7 +205,7 @@ def load_model(options: argparse.Namespace, pipeline: Any) -> Any:
         check_prior_steps(options, model, part)
     check_steps(options, model)
     check_size(options, model, given["backend"])
-    loaded = pipeline.from_pretrained(model, **given)
+    loaded = pipeline.from_pretrained(model, **given, **(components or {}))
     if options.movq_tile_size is not None:
         loaded.movq.enable_tiling(options.movq_tile_size)
     return loaded

@@ -28,8 +28,16 @@ _OPTIONS = {
     "prior_revision": ("--prior-revision", _TEXT),
     "variant": ("--variant", _TEXT),
     "image": ("--image", _FILE),
+    "ip_adapter_scale": ("--ip-scale", _NUMBER),
     "mask_image": ("--mask", _FILE),
     "hint": ("--hint", _FILE),
+    "controlnet": ("--controlnet", _TEXT),
+    "controlnet_conditioning_scale": ("--control-scale", _NUMBER),
+    "control_guidance_start": ("--control-start", _NUMBER),
+    "control_guidance_end": ("--control-end", _NUMBER),
+    "guidance_rescale": ("--guidance-rescale", _NUMBER),
+    "control_image_range": ("--hint-range", _NUMBERS),
+    "control_image_order": ("--hint-order", _TEXT),
     "strength": ("--strength", _NUMBER),
     "prior_strength": ("--prior-strength", _NUMBER),
     "paste_back": ("--paste-back", _SWITCH),
@@ -100,6 +108,7 @@ def command_for(metadata: Mapping[str, Any]) -> str | None:
     options: list[str] = []
     for name, (flag, kind) in _OPTIONS.items():
         options += _words(name, flag, metadata.get(name), kind)
+    options += _image_prompts(metadata.get("ip_adapter_image"), metadata.get("ip_adapter_weights"))
     dashed = any(subject.startswith("-") for subject in subjects)
     words = [*options, "--", *subjects] if dashed else [*subjects, *options]
     return shlex.join([PROGRAM, command, *words])
@@ -114,6 +123,19 @@ def _items(items: Any, weights: Any) -> list[str]:
     if not isinstance(weights, list) or len(weights) != len(items):
         raise InvalidInputError(f"weights is no list of {len(items)} numbers, one for each item")
     return [_checked("items", word_for(item), _TEXT) for item in items]
+
+
+def _image_prompts(images: Any, weights: Any) -> list[str]:
+    """Return the pictures of `--ip-image` with their weights as words."""
+    if images is None:
+        return []
+    if not isinstance(images, list) or not images:
+        raise InvalidInputError("ip_adapter_image is no list of pictures")
+    factors = _checked("ip_adapter_weights", weights, _NUMBERS)
+    if len(factors) != len(images):
+        raise InvalidInputError(f"ip_adapter_weights is no list of {len(images)} numbers")
+    paths = [_checked("ip_adapter_image", image, _FILE)["path"] for image in images]
+    return [f"--ip-image={path}:{factor!r}" for path, factor in zip(paths, factors, strict=True)]
 
 
 def _words(name: str, flag: str, value: Any, kind: str) -> list[str]:

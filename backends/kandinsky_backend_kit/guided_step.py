@@ -9,7 +9,7 @@ from typing import Any
 from kandinsky_core.schedulers.schedule import Row, step
 from kandinsky_core.seam.step_rules import Kept, StepRule
 
-__all__ = ["ArrayFunctions", "guide", "guided_step"]
+__all__ = ["ArrayFunctions", "guide", "guided_step", "rescaled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,9 @@ class ArrayFunctions:
     sort: Callable[[Any], Any]
 
 
+_SMALLEST = 1e-20
+
+
 def guide(unconditional: Any, conditional: Any, scale: Any) -> Any:
     """Return classifier-free guidance's prediction (Ho and Salimans 2022).
 
@@ -38,6 +41,28 @@ def guide(unconditional: Any, conditional: Any, scale: Any) -> Any:
         scale: How far to go from the first to the second; 1 stops there.
     """
     return unconditional + scale * (conditional - unconditional)
+
+
+def rescaled(guided: Any, conditional: Any, share: Any) -> Any:
+    """Bring a guided prediction back to the deviation of the conditional one (Lin et al. 2023).
+
+    Source: equations 15 and 16 of "Common Diffusion Noise Schedules and Sample Steps are Flawed".
+
+    Args:
+        guided: The result of `guide`, [B, ...].
+        conditional: The network's output for the prompt, of the same shape.
+        share: 1 takes the result with that deviation, 0 the prediction as it was.
+    """
+    # A prediction that is the same everywhere has no deviation, and is to stay as it is.
+    ratio = _deviation(conditional) / _deviation(guided).clip(_SMALLEST, None)
+    factor = (share * ratio + (1 - share)).reshape(-1, *[1] * (guided.ndim - 1))
+    return guided * factor
+
+
+def _deviation(rows: Any) -> Any:
+    """Return the deviation of each row, [B]; a constant factor of all of them does not matter."""
+    flat = rows.reshape(len(rows), -1)
+    return ((flat - flat.mean(axis=1).reshape(-1, 1)) ** 2).mean(axis=1) ** 0.5
 
 
 def guided_step(
@@ -52,6 +77,7 @@ def guided_step(
     guidance_scale: Any,
     rule: StepRule,
     kept: Kept | None,
+    guidance_rescale: Any = None,
 ) -> tuple[Any, Any]:
     """Run the network on the sample, guide its output, and take the step.
 
@@ -69,6 +95,7 @@ def guided_step(
             sample twice, in 2B rows; the first half is unconditional.
         rule: How the step is computed.
         kept: See `step`.
+        guidance_rescale: The share of `rescaled`; None leaves it out.
 
     Returns:
         The next sample, and what the next step must be given as `remembered`.
@@ -80,6 +107,8 @@ def guided_step(
     if guidance_scale is not None:
         unconditional, conditional = functions.halve(output)
         output = guide(unconditional, conditional, guidance_scale)
+        if guidance_rescale is not None:
+            output = rescaled(output, conditional, guidance_rescale)
         variance = functions.halve(variance)[1]
     return step(
         row,

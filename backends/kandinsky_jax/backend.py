@@ -14,6 +14,7 @@ from kandinsky_core.configs import (
     AutoencoderKLConfig,
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     Kandinsky20UNetConfig,
     MT5Config,
@@ -40,6 +41,7 @@ from kandinsky_jax.components.encoders import (
     JaxT5TextEncoder,
     JaxTextEncoder,
 )
+from kandinsky_jax.components.kandinsky3_control import JaxControlNet
 from kandinsky_jax.components.kandinsky3_denoise import JaxKandinsky3Denoiser
 from kandinsky_jax.components.network import JaxNetwork
 from kandinsky_jax.components.t5_streaming import StreamedT5TextEncoder
@@ -47,6 +49,7 @@ from kandinsky_jax.components.tiled_form import worth_tiling
 from kandinsky_jax.components.turns import Turns
 from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
 from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
+from kandinsky_jax.networks.kandinsky3_control import Kandinsky3ControlNetModel
 from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
 from kandinsky_jax.networks.movq import AutoencoderKL, VQModel
 from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
@@ -76,6 +79,7 @@ CLASSES: Mapping[type[NetworkConfig], tuple[type[nnx.Module], type[JaxNetwork]]]
     CLIPTextConfig: (CLIPTextModelWithProjection, JaxTextEncoder),
     CLIPVisionConfig: (CLIPVisionModelWithProjection, JaxImageEncoder),
     Kandinsky20UNetConfig: (Kandinsky20UNet, JaxDenoiser),
+    Kandinsky3ControlNetConfig: (Kandinsky3ControlNetModel, JaxControlNet),
     Kandinsky3UNetConfig: (Kandinsky3UNet, JaxKandinsky3Denoiser),
     MT5Config: (T5EncoderModel, JaxT5TextEncoder),
     MultilingualCLIPConfig: (MultilingualCLIP, JaxMultilingualTextEncoder),

@@ -13,6 +13,7 @@ from kandinsky_core.configs import (
     AutoencoderKLConfig,
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     Kandinsky20UNetConfig,
     MT5Config,
@@ -43,6 +44,7 @@ from kandinsky_mindspore.components.encoders import (
     MindSporeT5TextEncoder,
     MindSporeTextEncoder,
 )
+from kandinsky_mindspore.components.kandinsky3_control import MindSporeControlNet
 from kandinsky_mindspore.components.network import MindSporeNetwork
 from kandinsky_mindspore.components.t5_streaming import StreamedT5TextEncoder
 from kandinsky_mindspore.components.turns import Turn
@@ -67,6 +69,7 @@ CLASSES: Mapping[type[NetworkConfig], type[MindSporeNetwork]] = {
     CLIPTextConfig: MindSporeTextEncoder,
     CLIPVisionConfig: MindSporeImageEncoder,
     Kandinsky20UNetConfig: MindSporeKandinsky20UNet,
+    Kandinsky3ControlNetConfig: MindSporeControlNet,
     Kandinsky3UNetConfig: MindSporeKandinsky3UNet,
     MT5Config: MindSporeT5TextEncoder,
     MultilingualCLIPConfig: MindSporeMultilingualTextEncoder,

@@ -127,9 +127,10 @@ class TorchDenoiser(TorchNetwork):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
+        guidance_rescale: float | None = None,
     ) -> TorchRun:
         """See `kandinsky_core.seam.networks.Denoiser.begin`."""
-        return TorchRun(self, sample, conditioning, guidance_scale, rule, kept)
+        return TorchRun(self, sample, conditioning, guidance_scale, rule, kept, guidance_rescale)
 
     def predict(self, sample: Any, timestep: float, conditioning: Mapping[str, Any]) -> Any:
         """Return the network's output for one step."""
@@ -169,8 +170,9 @@ class TorchRun:
         guidance_scale: float,
         rule: StepRule,
         kept: Kept | None,
+        guidance_rescale: float | None = None,
     ) -> None:
-        self._denoiser, self._scale = denoiser, guidance_scale
+        self._denoiser, self._scale, self._rescale = denoiser, guidance_scale, guidance_rescale
         self._rule, self._kept = rule, kept
         self._sample: FloatArray = np.array(sample, np.float32)
         self._remembered: Any = None
@@ -195,6 +197,7 @@ class TorchRun:
             guidance_scale=np.float32(self._scale) if self._scale > 1 else None,
             rule=self._rule,
             kept=self._kept,
+            guidance_rescale=None if self._rescale is None else np.float32(self._rescale),
         )
 
     def read(self) -> FloatArray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.files import open_originals
-from kandinsky_converters.originals.whole_models import open_original_source
+from kandinsky_converters.originals.whole_models import adapted_source, open_original_source
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, local_folder
@@ -84,7 +84,8 @@ def _named_model(name: str | Path, options: HubOptions, wanted: Sequence[str]) -
     if local_folder(name) is None:
         names = _wanted(opened.checkpoint.components, wanted)
         opened.fetch(names)
-        without = [part for part in names if not _has_weights(inside(opened.folder, part))]
+        unread = [part for part in names if part not in opened.checkpoint.pickled]
+        without = [part for part in unread if not _has_weights(inside(opened.folder, part))]
         fetch_pickles(str(name), options, without)
     return _model(str(name), "", opened.checkpoint, wanted)
 
@@ -94,6 +95,8 @@ def _model(name: str, half: str, index: Checkpoint, wanted: Sequence[str]) -> So
     folder = index.folder
     names = _wanted(index.components, wanted)
     index.require(names)
+    if index.pickled:
+        return adapted_source(index, name, half, wanted)
     parts = [
         open_component(index.components[part])
         for part in names

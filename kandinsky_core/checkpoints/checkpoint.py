@@ -16,6 +16,7 @@ from kandinsky_core.checkpoints.mindspore_files import MindSporeFile
 from kandinsky_core.checkpoints.other_layouts import other_layouts
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.checkpoints.weight_files import find_weight_files
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError, ModelNotFoundError
 from kandinsky_core.seam.tensors import Tensors
 
@@ -115,6 +116,7 @@ class Checkpoint:
         pipeline_class: `_class_name` of its `model_index.json`.
         components: Its components by name.
         absent: Names of components that its index leaves out on purpose, with `[null, null]`.
+        pickled: Names of components that may be pickles, which a layout's module reads.
     """
 
     folder: Path
@@ -122,6 +124,7 @@ class Checkpoint:
     pipeline_class: str
     components: Mapping[str, Component]
     absent: frozenset[str] = frozenset()
+    pickled: frozenset[str] = frozenset()
 
     @classmethod
     def open(
@@ -146,11 +149,14 @@ class Checkpoint:
                 names a component by anything but the plain name of a folder in the model.
         """
         if inside(folder, INDEX).exists():
-            return cls._indexed(folder, name or str(folder), variant)
+            found = cls._indexed(folder, name or str(folder), variant)
+            for layout in other_layouts("adapted") if found._is_foreign else ():
+                found = layout.adapted(found)
+            return found
         for layout in other_layouts():
-            found: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
-            if found is not None:
-                return found
+            other: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
+            if other is not None:
+                return other
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise ModelNotFoundError(
             f"{folder} is no model folder: it has no model_index.json (it has: {there}); "
@@ -173,6 +179,16 @@ class Checkpoint:
         }
         absent = frozenset(key for key, value in index.items() if value == [None, None])
         return cls(folder, name, pipeline_class, components, absent)
+
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether it has a class under the name of diffusers that this library does not know."""
+        return any(
+            part.library == "diffusers"
+            and part.class_name not in NETWORKS
+            and not part.class_name.endswith("Scheduler")
+            for part in self.components.values()
+        )
 
     @property
     def has_index(self) -> bool:

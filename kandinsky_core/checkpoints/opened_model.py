@@ -7,7 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
-from kandinsky_core.checkpoints.hub import HubOptions, fetch_components, local_folder, resolve_model
+from kandinsky_core.checkpoints.hub import (
+    HubOptions,
+    fetch_components,
+    fetch_pickles,
+    local_folder,
+    resolve_model,
+)
 from kandinsky_core.checkpoints.variants import without_variant
 
 __all__ = ["OpenedModel"]
@@ -80,9 +86,16 @@ class OpenedModel:
         missing = [name for name in names if name not in self._fetched]
         if not self._on_hub or not missing:
             return
+        known = self.checkpoint.components if self.checkpoint.has_index else {}
+        folders = [known[name].folder.name if name in known else name for name in missing]
         folder = fetch_components(
-            str(self.name), self.part, self._options, missing, at=self.checkpoint.folder
+            str(self.name), self.part, self._options, folders, at=self.checkpoint.folder
         )
+        pickles = [known[name].folder for name in missing if name in self.checkpoint.pickled]
+        without = [place.name for place in pickles if not any(place.glob("*.safetensors"))]
+        if without:
+            pinned = replace(self._options, revision=folder.name)  # a commit of the hub's cache
+            fetch_pickles(str(self.name), pinned, without)
         self._fetched.update(missing)
         # A model without an index shows its components only once they are fetched.
         if folder != self.folder or not self.checkpoint.has_index:

@@ -11,6 +11,7 @@ from kandinsky_core.configs.diffusion import (
 )
 from kandinsky_core.configs.kandinsky2_0 import AutoencoderKLConfig, Kandinsky20UNetConfig
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
+from kandinsky_core.configs.kandinsky3_controlnet import Kandinsky3ControlNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 from kandinsky_core.configs.networks import NETWORKS, NetworkClass
 from kandinsky_core.configs.super_resolution import SuperResUNetConfig
@@ -21,6 +22,7 @@ __all__ = [
     "AutoencoderKLConfig",
     "CLIPTextConfig",
     "CLIPVisionConfig",
+    "Kandinsky3ControlNetConfig",
     "Kandinsky3UNetConfig",
     "Kandinsky20UNetConfig",
     "MT5Config",

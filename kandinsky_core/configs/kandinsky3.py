@@ -21,7 +21,13 @@ class Kandinsky3UNetConfig(NetworkConfig):
 
     diffusers lacks the field `out_channels`: there the output has as many channels as the input.
     The same holds here where a file omits the field. The UNet for inpainting reads 9 channels and
-    gives 4.
+    gives 4. diffusers lacks the fields of hints and of the IP-Adapter as well.
+
+    Attributes:
+        hint_channels: Channels of the hint that the UNet itself reads, 3 in the ControlNet of HED
+            edges; 0 in all others.
+        num_image_tokens: Tokens that the UNet makes of an image embedding; 0 without IP-Adapter.
+        image_embed_dim: Width of that embedding; without IP-Adapter it means nothing.
     """
 
     CLASS_NAME: ClassVar[str] = "Kandinsky3UNet"
@@ -36,6 +42,9 @@ class Kandinsky3UNetConfig(NetworkConfig):
     block_out_channels: tuple[int, ...] = spec(list_of(SIZE), (384, 768, 1536, 3072))
     cross_attention_dim: int = spec(SIZE, 4096)
     encoder_hid_dim: int = spec(SIZE, 4096)
+    hint_channels: int = spec(whole_number(0, 1000), 0)
+    num_image_tokens: int = spec(whole_number(0, 1024), 0)
+    image_embed_dim: int = spec(SIZE, 768)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> Kandinsky3UNetConfig:
@@ -66,7 +75,9 @@ class Kandinsky3UNetConfig(NetworkConfig):
 
     @property
     def kind(self) -> str:
-        """The task that the network was trained for: `decoder` or `inpaint`."""
+        """The task that the network was trained for: `decoder`, `inpaint` or `controlnet`."""
+        if self.hint_channels:
+            return "controlnet"
         return "inpaint" if self.image_latents else "decoder"
 
     @property

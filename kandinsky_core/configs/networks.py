@@ -20,6 +20,7 @@ from kandinsky_core.configs.diffusion import (
 )
 from kandinsky_core.configs.kandinsky2_0 import AutoencoderKLConfig, Kandinsky20UNetConfig
 from kandinsky_core.configs.kandinsky3 import Kandinsky3UNetConfig
+from kandinsky_core.configs.kandinsky3_controlnet import Kandinsky3ControlNetConfig
 from kandinsky_core.configs.multilingual_clip import MultilingualCLIPConfig
 from kandinsky_core.configs.super_resolution import SuperResUNetConfig
 from kandinsky_core.configs.t5 import MT5Config, T5Config
@@ -91,6 +92,9 @@ NETWORKS: Mapping[str, NetworkClass] = {
             unused={"vision_model.embeddings.position_ids": _POSITIONS},
         ),
         NetworkClass(config=Kandinsky20UNetConfig, library="kandinsky_core", folder="unet"),
+        NetworkClass(
+            config=Kandinsky3ControlNetConfig, library="kandinsky_core", folder="controlnet"
+        ),
         NetworkClass(config=Kandinsky3UNetConfig, library="diffusers", folder="unet"),
         NetworkClass(
             config=MT5Config,

@@ -11,7 +11,8 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import NonFiniteError
 from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.seam.compile_only import compiling_only
-from kandinsky_core.seam.networks import Denoiser, DenoisingRun
+from kandinsky_core.seam.control import LoopNetwork
+from kandinsky_core.seam.networks import DenoisingRun
 from kandinsky_core.seam.step_rules import Kept
 
 __all__ = ["OnStep", "denoise", "require_finite"]
@@ -26,7 +27,7 @@ class OnStep(Protocol):
 
 
 def denoise(
-    denoiser: Denoiser,
+    denoiser: LoopNetwork,
     sample: FloatArray,
     schedule: Schedule,
     conditioning: Mapping[str, Array],
@@ -35,6 +36,7 @@ def denoise(
     noise: Callable[[], FloatArray],
     on_step: OnStep | None = None,
     kept: Kept | None = None,
+    guidance_rescale: float | None = None,
 ) -> FloatArray:
     """Denoise a sample: run the network once for each step of a schedule.
 
@@ -48,11 +50,19 @@ def denoise(
             each step where the reference draws, so that a seed gives the same stream.
         on_step: Called after each step.
         kept: The part of the picture that inpainting puts back after every step.
+        guidance_rescale: See `Denoiser.begin`.
 
     Returns:
         The denoised sample.
     """
-    run = denoiser.begin(sample, conditioning, guidance_scale, rule=schedule.rule, kept=kept)
+    run = denoiser.begin(
+        sample,
+        conditioning,
+        guidance_scale,
+        rule=schedule.rule,
+        kept=kept,
+        guidance_rescale=guidance_rescale,
+    )
     for index in range(len(schedule)):
         timestep = schedule.timesteps[index]
         drawn = noise() if schedule.draws[index] else None

@@ -19,7 +19,7 @@ from kandinsky_core.pictures.opening import load_image
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["depth_hint"]
+__all__ = ["depth_hint", "one_hint"]
 
 
 def depth_hint(
@@ -50,11 +50,23 @@ def depth_hint(
     found = (estimator if callable(estimator) else _pipeline(estimator))(picture)
     if isinstance(found, Mapping):
         found = found.get("depth")
-    hints = as_hints("the estimator's depth map", found, picture.height, picture.width)
+    return one_hint("the estimator's depth map", found, picture)
+
+
+def one_hint(name: str, found: Any, picture: Image.Image) -> FloatArray:
+    """Return what a model made of a picture as a hint, float32 [1, 3, H, W] in [0, 1].
+
+    Args:
+        name: What it is, for errors.
+        found: A picture or an array of any size.
+        picture: The picture, whose size the hint gets.
+
+    Raises:
+        InvalidInputError: It is no picture, or it is several.
+    """
+    hints = as_hints(name, found, picture.height, picture.width)
     if len(hints) != 1:
-        raise InvalidInputError(
-            f"the estimator gave {len(hints)} depth maps for one picture: one is needed"
-        )
+        raise InvalidInputError(f"{name}: there are {len(hints)} for one picture, one is needed")
     return hints
 
 

@@ -208,6 +208,7 @@ class Denoiser(Network, Protocol):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
+        guidance_rescale: float | None = None,
     ) -> DenoisingRun:
         """Start a loop.
 
@@ -226,9 +227,15 @@ class Denoiser(Network, Protocol):
                 original code needs two others: the projected text is zero except where
                 `projected_mask` [., L] is True, and `null_embedding` [., D] is added to its first
                 token. That is the trained vector in unconditional rows and zeros in the others.
+                A UNet of either family that reads a hint itself gets `hint`.
+                A UNet with an IP-Adapter takes `image_embeds` [., D] and `image_weight` [.] too,
+                both or neither.
             guidance_scale: Weight of classifier-free guidance; off at 1 and below.
             rule: How the schedule's steps are computed.
             kept: The part of the picture that inpainting puts back after every step.
+            guidance_rescale: The share of the guided output that is brought back to the deviation
+                of the conditional one, from 0 to 1 (Lin et al. 2023, section 3.4). Any number takes
+                the program for all numbers; None takes the one that does no such thing.
         """
         ...
 

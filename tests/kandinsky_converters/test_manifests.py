@@ -46,8 +46,11 @@ FACTS = {
     "kandinsky-2-2-prior/text_encoder": (518, 694_659_840),
     "kandinsky-2-2-prior/image_encoder": (777, 1_844_907_264),
     "kandinsky-3/unet": (1071, 3_055_348_228),
+    "kandinsky3_ip_adapter/unet": (1071 + 112, 3_434_340_100),
     "kandinsky-3/movq": (431, 270_603_567 + 16384 * 4),
     "kandinsky-3/text_encoder": (291, 8_721_797_632),
+    "kandinsky3_controlnet_v2/unet_controlnet": (418, 469_613_584),
+    "kandinsky3_controlnet_hed/unet": (1087, 3_056_139_668),
     # 1068 and three of the projection, which the original has in a file of its own
     "KandiSuperRes/unet": (496, 413_205_251),
     "Kandinsky3.1/kandinsky3_inpainting": (1068 + 3, 3_038_571_460 + 16_785_408),
@@ -153,7 +156,13 @@ def test_recognised_by_names_and_shapes() -> None:
     assert recognise(manifest.class_name, DictTensors(given)) is None
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow(seconds=3) if "ip_adapter" in name else ())
+        for name in KNOWN
+    ],
+)
 def test_full_size_coverage_on_jax(name: str) -> None:
     """Native names and shapes are those of the network's own attributes, none over or missing."""
     pytest.importorskip("jax")

@@ -17,7 +17,7 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.seam.backend import BackendReport, DeviceMemory
 from kandinsky_core.seam.tensors import ComponentSource
-from tests.support.fakes import FakeAutoencoder, FakeDenoiser, FakeNetwork
+from tests.support.fakes import FakeAutoencoder, FakeControlNet, FakeDenoiser, FakeNetwork
 
 __all__ = ["FakeBackend"]
 
@@ -118,6 +118,7 @@ _CLASSES: dict[str, type[Any]] = {
     "CLIPTextModelWithProjection": _TextEncoder,
     "CLIPVisionModelWithProjection": _ImageEncoder,
     "Kandinsky20UNet": FakeDenoiser,
+    "Kandinsky3ControlNetModel": FakeControlNet,
     "Kandinsky3UNet": FakeDenoiser,
     "MT5EncoderModel": _T5TextEncoder,
     "MultilingualCLIP": _MultilingualTextEncoder,

@@ -108,16 +108,27 @@ class FakeDenoiser(FakeNetwork):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
+        guidance_rescale: float | None = None,
     ) -> FakeRun:
         self.runs.append(FakeRun(sample, conditioning, guidance_scale, rule, kept))
+        self.runs[-1].rescale = guidance_rescale
         return self.runs[-1]
 
     def clip_statistics(self) -> tuple[FloatArray, FloatArray]:
         return np.zeros((1, WIDTH), np.float32), np.ones((1, WIDTH), np.float32)
 
 
+class FakeControlNet(FakeNetwork):
+    """Leaves the UNet as it is, which sees what the branch is told."""
+
+    def beside(self, unet: FakeDenoiser) -> FakeDenoiser:
+        return unet
+
+
 class FakeRun:
     """Keeps the inputs and counts the steps."""
+
+    rescale: float | None = None
 
     def __init__(
         self,

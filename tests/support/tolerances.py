@@ -58,10 +58,14 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "2.0 vae": Tolerance("2.0's autoencoder", "relative", 6e-6, 2.7e-6),
     "3 unet": Tolerance("Kandinsky 3's UNet", "relative", 5e-6, 2.7e-6),
     "3 guided unet": Tolerance("Kandinsky 3's UNet, guided", "relative", 1e-5, 4e-6),
+    "3 controlnet": Tolerance("Kandinsky 3's UNet with its branch", "relative", 5e-6, None),
+    "3 controlnet latents": Tolerance("its latents after a step", "relative", 3e-5, None),
     "super resolution unet": Tolerance("KandiSuperRes' UNet", "relative", 3e-6, 1.2e-6),
     "super resolution latents": Tolerance("its latents after each step", "largest", 1.5e-5, 5e-6),
     "super resolution movq": Tolerance("its MoVQ in tiles", "largest", 3e-5, 1e-5),
     "super resolution picture": Tolerance("its pictures", "largest", 2e-4, 7.7e-5),
+    "ip image encoder": Tolerance("the IP-Adapter's image encoder", "relative", 1e-6, 3.6e-7),
+    "ip latents": Tolerance("latents after steps with an IP-Adapter", "largest", 4e-4, 1.7e-4),
     "3 t5": Tolerance("T5's encoder", "relative", 1.5e-6, 8e-7),
     "3 t5 bfloat16": Tolerance(
         "T5 with PyTorch's in float32", "relative", 1.5e-2, None, "bfloat16"

@@ -5,6 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.control_options import (
+    add_control_options,
+    call_third,
+    is_third,
+    load_third,
+    refuse_of_third,
+)
 from kandinsky_cli.picture_options import (
     TWO_STAGES,
     add_command,
@@ -28,8 +35,9 @@ def add_parser(commands: Any) -> None:
         "PROMPT --hint PATH [--image PATH]",
         "make pictures whose layout a hint fixes",
         "Make pictures of a prompt whose layout a hint fixes. The model must be made for it: "
-        "`shapes`, whose hint is a white silhouette on black, or "
-        "kandinsky-community/kandinsky-2-2-controlnet-depth, whose hint is a depth map.",
+        "`shapes`, whose hint is a white silhouette on black, "
+        "kandinsky-community/kandinsky-2-2-controlnet-depth, whose hint is a depth map, or "
+        "ai-forever/kandinsky3_controlnet_v2_depth, _v2_scribble and _hed of Kandinsky 3.",
     )
     add_prompt_options(parser)
     parser.add_argument("--hint", required=True, metavar="PATH", help="the hint's path or URL")
@@ -42,8 +50,8 @@ def add_parser(commands: Any) -> None:
         metavar="X",
         help="how far the prompt leads the prior away from what --image shows (default: 0.85)",
     )
+    add_control_options(parser)
     add_picture_options(parser)
-    parser.set_defaults(**TWO_STAGES)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -53,22 +61,36 @@ def run(options: argparse.Namespace) -> None:
         KandinskyError: See `make`, or a picture or a strength is not usable.
     """
     from kandinsky_cli.input_pictures import InputPicture
-    from kandinsky_cli.make_pictures import call_halves, make
+    from kandinsky_cli.make_pictures import call_arguments, call_halves, make
     from kandinsky_core.pipelines.shared.decoder import first_step
     from kandinsky_core.validation import positive_int
 
     inputs: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     if options.image is not None:
-        first_step(options.strength, positive_int("--steps", options.steps))
-        first_step(options.prior_strength, positive_int("--prior-steps", options.prior_steps))
+        for strength, name in (
+            (options.strength, "steps"),
+            (options.prior_strength, "prior_steps"),
+        ):
+            given = getattr(options, name)
+            flag = f"--{name.replace('_', '-')}"
+            first_step(strength, positive_int(flag, TWO_STAGES[name] if given is None else given))
         image = InputPicture.open("--image", options.image)
         inputs |= {"image": image.picture, "strength": options.strength}
         facts |= {"image": image.record, "prior_strength": options.prior_strength}
+    if options.mask is not None:
+        mask = InputPicture.open_mask("--mask", options.mask)
+        inputs["mask_image"], facts["mask_image"] = mask.picture, mask.record
+    if options.controlnet is not None:
+        facts["controlnet"] = options.controlnet
     hint = InputPicture.open("--hint", options.hint)
     inputs["hint"], facts["hint"] = hint.picture, hint.record
 
     def draw(pipeline: Any, words: CheckedWords) -> Any:
+        if not hasattr(pipeline, "prior_pipe"):
+            facts.pop("prior_strength", None)
+            return call_third(options, pipeline, inputs, call_arguments(options, words))
+
         def embed() -> Any:
             shared = {
                 "num_images_per_prompt": words.count,
@@ -93,6 +115,12 @@ def load(options: argparse.Namespace) -> Any:
         ControlnetImageHalves,
     )
 
+    if is_third(options):
+        return load_third(options)
+    refuse_of_third(options)
+    for name, value in TWO_STAGES.items():
+        if getattr(options, name, None) is None:
+            setattr(options, name, value)
     return load_model(options, ControlnetHalves if options.image is None else ControlnetImageHalves)
 
 

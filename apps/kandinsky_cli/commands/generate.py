@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from kandinsky_cli.image_prompts import add_image_prompt_options
 from kandinsky_cli.picture_options import add_command, add_picture_options
 from kandinsky_cli.prompt_words import add_prompt_options
+
+if TYPE_CHECKING:
+    from kandinsky_cli.make_pictures import CheckedWords
 
 __all__ = ["add_parser", "run"]
 
@@ -22,6 +26,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="use Kandinsky 3.1 Flash, which the model must hold: four steps, no guidance",
     )
+    add_image_prompt_options(parser)
     add_picture_options(parser)
 
 
@@ -29,16 +34,20 @@ def run(options: argparse.Namespace) -> None:
     """Make pictures of a prompt.
 
     Raises:
-        KandinskyError: See `make`.
+        KandinskyError: See `make`, or a picture is not usable.
     """
+    from kandinsky_cli.image_prompts import ImagePrompts
     from kandinsky_cli.make_pictures import call_arguments, make
+    from kandinsky_core.errors import InvalidInputError
 
-    make(
-        options,
-        load,
-        lambda pipeline, words: pipeline(**call_arguments(options, words)),
-        {"flash": True} if options.flash else {},
-    )
+    if options.flash and options.ip_image:
+        raise InvalidInputError("--ip-image: Flash takes no pictures; leave one of the two out")
+    images = ImagePrompts.choose(options)
+
+    def draw(pipeline: Any, words: CheckedWords) -> Any:
+        return pipeline(**call_arguments(options, words), **images.arguments(pipeline))
+
+    make(options, load, draw, {**({"flash": True} if options.flash else {}), **images.facts})
 
 
 def load(options: argparse.Namespace) -> Any:

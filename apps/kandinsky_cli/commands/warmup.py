@@ -168,7 +168,7 @@ def _compile(options: argparse.Namespace, pipeline: Any) -> Iterator[list[Compil
     count = {"batch_sizes": options.num_images}
     guidance = _FLAGS[options.guidance]
     of_prior = _FLAGS[options.prior_guidance]
-    if options.task not in ("interpolate", "controlnet"):
+    if not hasattr(pipeline, "prior_pipe") or options.task not in ("interpolate", "controlnet"):
         yield pipeline.compile(**size, **count, guidance=guidance, prior_guidance=of_prior)
         return
     # No combined pipeline does these tasks, so each half is compiled alone.

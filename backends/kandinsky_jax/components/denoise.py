@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,6 +30,9 @@ _FUNCTIONS = ArrayFunctions(
     halve=lambda array: jnp.split(array, 2),
     sort=jnp.sort,
 )
+
+Build = Callable[[Any], Any]
+"""Makes a network of its weights, within a program."""
 
 
 class JaxDenoiser(DenoiserCalls, JaxNetwork):
@@ -78,9 +82,10 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
+        guidance_rescale: float | None = None,
     ) -> JaxRun:
         """See `kandinsky_core.seam.networks.Denoiser.begin`."""
-        return JaxRun(self, sample, conditioning, guidance_scale, rule, kept)
+        return JaxRun(self, sample, conditioning, guidance_scale, rule, kept, guidance_rescale)
 
     def output(
         self, sample: FloatArray, timestep: float, conditioning: Mapping[str, Array]
@@ -95,11 +100,10 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
     def prepare_program(self) -> Program:
         """Return the program that computes, once a run, everything that all steps share."""
         if "prepare" not in self._programs:
-            graph = self._graph
+            build = self._builds()
 
             def prepare(weights: Any, conditioning: dict[str, Any]) -> Any:
-                network: Any = nnx.merge(graph, weights)
-                return network.prepare(
+                return build(weights).prepare(
                     **{name: to_channels_last(array) for name, array in conditioning.items()}
                 )
 
@@ -115,7 +119,7 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         form = self.tiled()
         key = ("step", guided, rule, form is None)
         if key not in self._programs:
-            graph, dtype = self._graph if form is None else form[0], jax_dtype(self.dtype)
+            build, dtype = self._builds(form), jax_dtype(self.dtype)
 
             def run(
                 weights: Any,
@@ -124,11 +128,11 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
                 noise: Any,
                 timestep: Any,
                 row: Any,
-                guidance_scale: Any,
+                guidance: Any,
                 prepared: Any,
                 kept: dict[str, Any] | None,
             ) -> tuple[Any, Any]:
-                network: Any = nnx.merge(graph, weights)
+                network = build(weights)
 
                 def predict(rows: Any) -> Any:
                     times = jnp.broadcast_to(timestep, rows.shape[:1])
@@ -142,9 +146,10 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
                     remembered,
                     to_channels_last(noise),
                     channels=sample.shape[-1],
-                    guidance_scale=guidance_scale if guided else None,
+                    guidance_scale=guidance[0] if guided else None,
                     rule=rule,
                     kept=None if kept is None else Kept(**kept),
+                    guidance_rescale=guidance[1] if len(guidance) > 1 else None,
                 )
 
             label = self._label("guided step" if guided else "step")
@@ -156,15 +161,18 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         form = self.tiled()
         key = ("output", form is None)
         if key not in self._programs:
-            graph, dtype = self._graph if form is None else form[0], jax_dtype(self.dtype)
+            build, dtype = self._builds(form), jax_dtype(self.dtype)
 
             def run(weights: Any, sample: Any, timestep: Any, prepared: Any) -> Any:
-                network: Any = nnx.merge(graph, weights)
                 times = jnp.broadcast_to(timestep, sample.shape[:1])
-                return network(sample.astype(dtype), times, prepared).astype(jnp.float32)
+                return build(weights)(sample.astype(dtype), times, prepared).astype(jnp.float32)
 
             self._programs[key] = Program(self._label("output"), run, self._log, shared=(2,))
         return self._programs[key]
+
+    def _builds(self, form: tuple[Any, Any] | None = None) -> Build:
+        """Return what programs make the network with; they must not refer to its weights."""
+        return partial(nnx.merge, self._graph if form is None else form[0])
 
     def _label(self, name: str) -> str:
         return f"{type(self.config).__name__.removesuffix('Config')} {name}"
@@ -194,10 +202,12 @@ class JaxRun:
         guidance_scale: float,
         rule: StepRule,
         kept: Kept | None,
+        guidance_rescale: float | None = None,
     ) -> None:
         self._denoiser = denoiser
         self._weights: Any = None
         self._rule = rule
+        self._rescale = guidance_rescale
         self._sample: jax.Array
         self._no_noise = np.zeros(sample.shape, np.float32)
         with at_work(denoiser.device):
@@ -218,7 +228,9 @@ class JaxRun:
         arrays = self._denoiser.laid_out(conditioning)
         with at_work(self._denoiser.device):
             if guidance_scale is not None:
-                self._guidance_scale = np.float32(guidance_scale)
+                # One number more is another program, which rescales.
+                more = [] if self._rescale is None else [self._rescale]
+                self._guidance = np.array([guidance_scale, *more], np.float32)
                 self._step = self._denoiser.step_program(guidance_scale > 1, self._rule)
             if kept is not None:
                 self._kept = self._placed(kept)
@@ -241,7 +253,7 @@ class JaxRun:
                 self._no_noise if noise is None else noise,
                 np.float32(timestep),
                 row,
-                self._guidance_scale,
+                self._guidance,
                 self._prepared,
                 self._kept,
             )

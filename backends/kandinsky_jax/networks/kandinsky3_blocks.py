@@ -13,6 +13,12 @@ from kandinsky_jax.layers.attention import merge_heads, split_heads
 from kandinsky_jax.layers.group_statistics import group_normalised
 from kandinsky_jax.layers.layers import Conv, Identity, Layers, Linear, silu
 from kandinsky_jax.layers.products import product
+from kandinsky_jax.networks.kandinsky3_image_prompt import (
+    AttentionTokens,
+    ImageBranch,
+    TextAndImage,
+    TextAndImageTokens,
+)
 from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens, TokenKeyValue
 
 __all__ = ["Attention", "DownBlock", "UpBlock"]
@@ -130,10 +136,20 @@ class ResnetBlock(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Queries [B,Q,n_query] attend to [B,L,n_context] -> [B,Q,width]."""
+    """Queries [B,Q,n_query] attend to [B,L,n_context] -> [B,Q,width].
+
+    With `image` they attend to image tokens too, where the context has such; see `ImageBranch`.
+    """
 
     def __init__(
-        self, width: int, n_query: int, n_context: int, head_width: int, *, layers: Layers
+        self,
+        width: int,
+        n_query: int,
+        n_context: int,
+        head_width: int,
+        *,
+        layers: Layers,
+        image: bool = False,
     ) -> None:
         self.to_q = Linear(n_query, width, bias=False, layers=layers)
         self.to_k = Linear(n_context, width, bias=False, layers=layers)
@@ -141,16 +157,26 @@ class Attention(nnx.Module):
         self.to_out = nnx.List([Linear(width, width, bias=False, layers=layers)])
         self.heads = width // head_width
         self.attend = layers.attend
+        if image:
+            self.ip_adapter = ImageBranch(width, n_context, self.heads, layers=layers)
 
-    def prepare(self, context: Array) -> TokenKeyValue:
+    def prepare(self, context: Array | TextAndImage) -> AttentionTokens:
         """Make keys and values from [B,L,n_context]."""
-        return TokenKeyValue(
-            split_heads(self.to_k(context), self.heads), split_heads(self.to_v(context), self.heads)
+        text = context.text if isinstance(context, TextAndImage) else context
+        tokens = TokenKeyValue(
+            split_heads(self.to_k(text), self.heads), split_heads(self.to_v(text), self.heads)
         )
+        if isinstance(context, TextAndImage):
+            return self.ip_adapter.prepare(tokens, context)
+        return tokens
 
-    def __call__(self, x: Array, tokens: TokenKeyValue, bias: Array | None = None) -> Array:
+    def __call__(self, x: Array, tokens: AttentionTokens, bias: Array | None = None) -> Array:
         query = split_heads(self.to_q(x), self.heads)
-        return self.to_out[0](merge_heads(self.attend(query, *tokens, bias=bias)))
+        text = tokens.text if isinstance(tokens, TextAndImageTokens) else tokens
+        out: Array = self.to_out[0](merge_heads(self.attend(query, *text, bias=bias)))
+        if isinstance(tokens, TextAndImageTokens):
+            out = out + self.ip_adapter(query, tokens)
+        return out
 
 
 class AttentionBlock(nnx.Module):
@@ -160,12 +186,18 @@ class AttentionBlock(nnx.Module):
     """
 
     def __init__(
-        self, width: int, n_context: int, config: Kandinsky3UNetConfig, *, layers: Layers
+        self,
+        width: int,
+        n_context: int,
+        config: Kandinsky3UNetConfig,
+        *,
+        layers: Layers,
+        image: bool = False,
     ) -> None:
         inner = _EXPANSION * width
         self.in_norm = ConditionalGroupNorm(width, config, layers=layers)
         self.attention = Attention(
-            width, width, n_context, config.attention_head_dim, layers=layers
+            width, width, n_context, config.attention_head_dim, layers=layers, image=image
         )
         self.out_norm = ConditionalGroupNorm(width, config, layers=layers)
         self.feed_forward: nnx.List[Any] = nnx.List(
@@ -180,12 +212,12 @@ class AttentionBlock(nnx.Module):
         self,
         x: Array,
         time: Array,
-        tokens: TokenKeyValue | None = None,
+        tokens: AttentionTokens | None = None,
         bias: Array | None = None,
     ) -> Array:
         flat = self.in_norm(x, time).reshape(x.shape[0], -1, x.shape[-1])  # [B,H*W,C]
-        tokens = self.attention.prepare(flat) if tokens is None else tokens
-        x = x + self.attention(flat, tokens, bias).reshape(x.shape)
+        read = self.attention.prepare(flat) if tokens is None else tokens
+        x = x + self.attention(flat, read, bias).reshape(x.shape)
         wide = silu(self.feed_forward[0](self.out_norm(x, time)))
         y: Array = x + self.feed_forward[2](wide)
         return y
@@ -203,7 +235,7 @@ class _Level(nnx.Module):
     resnets_out: nnx.List[ResnetBlock]
     attends: bool
 
-    def prepare(self, context: Array) -> BlockTokens:
+    def prepare(self, context: Array | TextAndImage) -> BlockTokens:
         """Make keys and values from [B,L,cross_attention_dim] for each attention to the text."""
         blocks = self.attentions[1:] if self.attends else ()
         return tuple(block.attention.prepare(context) for block in blocks)
@@ -304,11 +336,13 @@ def _attentions(
     """Make a level's attentions, to pixels and then to the text, or placeholders for them."""
     if not attention:
         return nnx.List([Identity() for _ in (pixels, *texts)])
+    image = config.num_image_tokens > 0
+    context = config.cross_attention_dim
     return nnx.List(
         [
             AttentionBlock(pixels, pixels, config, layers=layers),
             *(
-                AttentionBlock(width, config.cross_attention_dim, config, layers=layers)
+                AttentionBlock(width, context, config, layers=layers, image=image)
                 for width in texts
             ),
         ]

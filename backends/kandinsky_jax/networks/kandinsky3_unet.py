@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -24,9 +25,11 @@ from kandinsky_jax.layers.layers import (
     timestep_sinusoid_of_sines,
 )
 from kandinsky_jax.networks.kandinsky3_blocks import Attention, DownBlock, UpBlock
+from kandinsky_jax.networks.kandinsky3_hint import HintStem
+from kandinsky_jax.networks.kandinsky3_image_prompt import ImageProjection, TextAndImage
 from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens
 
-__all__ = ["Kandinsky3Conditioning", "Kandinsky3UNet"]
+__all__ = ["Kandinsky3Conditioning", "Kandinsky3UNet", "TextPooling"]
 
 LOWEST = float(np.finfo(np.float32).min)
 # Levels without attention: the first on the way down, and all from the fourth on the way up. In a
@@ -42,6 +45,7 @@ class Kandinsky3Conditioning(NamedTuple):
     channels: Array | None  # put behind the sample's channels, [B,h,w,c]
     down: tuple[BlockTokens, ...]
     up: tuple[BlockTokens, ...]
+    hint: Array | None = None  # added behind the first convolution, [B,h,w,C]
 
 
 class TextProjection(nnx.Module):
@@ -51,6 +55,8 @@ class TextProjection(nnx.Module):
         width = config.cross_attention_dim
         self.projection_linear = Linear(config.encoder_hid_dim, width, bias=False, layers=layers)
         self.projection_norm = LayerNorm(width, layers=layers)
+        if config.num_image_tokens:
+            self.image_projection = ImageProjection(config, layers=layers)
 
     def __call__(self, states: Array) -> Array:
         return self.projection_norm(self.projection_linear(states))
@@ -94,6 +100,8 @@ class Kandinsky3UNet(nnx.Module):
         self.add_time_condition = TextPooling(config, layers=layers)
         self.conv_in = Conv(config.in_channels, first, kernel=3, padding=1, layers=layers)
         self.encoder_hid_proj = TextProjection(config, layers=layers)
+        if config.hint_channels:
+            self.controlnet_cond_embedding = HintStem(config, layers=layers)
         self.down_blocks = _down_blocks(config, layers=layers)
         self.up_blocks = _up_blocks(config, layers=layers)
         self.conv_norm_out = GroupNorm(
@@ -109,6 +117,9 @@ class Kandinsky3UNet(nnx.Module):
         projected_mask: Array | None = None,
         null_embedding: Array | None = None,
         present: Array | None = None,
+        hint: Array | None = None,
+        image_embeds: Array | None = None,
+        image_weight: Array | None = None,
     ) -> Kandinsky3Conditioning:
         """Compute all that depends on the conditioning alone.
 
@@ -127,9 +138,40 @@ class Kandinsky3UNet(nnx.Module):
             present: [B,L], false on positions that only fill the text up to the length that a
                 program is compiled for; None says that all are tokens. Filling has no effect on
                 the result.
+            hint: for a UNet that reads a hint itself, [B,8h,8w,hint_channels].
+            image_embeds: for an IP-Adapter, [B,image_embed_dim]; without it the text alone counts.
+            image_weight: how much the picture counts, [B]; it comes with `image_embeds`.
 
         Returns:
             The `prepared` of `__call__`; with it no step looks at the text again.
+        """
+        context, bias = self.read_text(
+            text_encoder_hidden_states, attention_mask, projected_mask, null_embedding, present
+        )
+        attended: Array | TextAndImage = context
+        if image_embeds is not None and image_weight is not None:
+            image = self.encoder_hid_proj.image_projection(image_embeds)
+            attended = TextAndImage(context, image, image_weight)
+        return Kandinsky3Conditioning(
+            embedding=self.add_time_condition(context, bias, present),
+            bias=bias,
+            channels=image_latents,
+            down=tuple(block.prepare(attended) for block in self.down_blocks),
+            up=tuple(block.prepare(attended) for block in self.up_blocks),
+            hint=None if hint is None else self.controlnet_cond_embedding(hint),
+        )
+
+    def read_text(
+        self,
+        text_encoder_hidden_states: Array,
+        attention_mask: Array,
+        projected_mask: Array | None = None,
+        null_embedding: Array | None = None,
+        present: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """Project the text: what attentions read, [B,L,D], and their bias, [B,1,1,L].
+
+        See `prepare` for the arguments.
         """
         context = self.encoder_hid_proj(text_encoder_hidden_states)
         if projected_mask is not None:
@@ -139,22 +181,22 @@ class Kandinsky3UNet(nnx.Module):
         bias = jnp.where(attention_mask.astype(bool), 0.0, LOWEST)
         if present is not None:  # filling is never seen, not even in a row that sees nothing else
             bias = jnp.where(present.astype(bool), bias, -jnp.inf)
-        bias = bias[:, None, None]  # [B,1,1,L]
-        return Kandinsky3Conditioning(
-            embedding=self.add_time_condition(context, bias, present),
-            bias=bias,
-            channels=image_latents,
-            down=tuple(block.prepare(context) for block in self.down_blocks),
-            up=tuple(block.prepare(context) for block in self.up_blocks),
-        )
+        return context, bias[:, None, None]
 
-    def __call__(self, sample: Array, timestep: Array, prepared: Kandinsky3Conditioning) -> Array:
+    def __call__(
+        self,
+        sample: Array,
+        timestep: Array,
+        prepared: Kandinsky3Conditioning,
+        residuals: Sequence[Array] = (),
+    ) -> Array:
         """Predict the noise in `sample`.
 
         Args:
             sample: noisy latents, [B,h,w,C], channels-last.
             timestep: [B], on the scale of the training steps.
             prepared: the result of `prepare` for the same batch.
+            residuals: what a ControlNet adds to the skips, the highest level first.
 
         Returns:
             [B,h,w,out_channels].
@@ -176,11 +218,15 @@ class Kandinsky3UNet(nnx.Module):
         if prepared.channels is not None:
             sample = jnp.concatenate([sample, prepared.channels.astype(sample.dtype)], axis=-1)
         x = self.conv_in(sample)
+        if prepared.hint is not None:
+            x = x + prepared.hint
         skips = []
         for down, tokens in zip(self.down_blocks, prepared.down, strict=True):
             x = down(x, time, tokens, prepared.bias)
             skips.append(x)
         skips.pop()  # the lowest level hands its output straight on
+        if residuals:
+            skips = [skip + added for skip, added in zip(skips, residuals, strict=True)]
         for level, (up, tokens) in enumerate(zip(self.up_blocks, prepared.up, strict=True)):
             if level:
                 x = jnp.concatenate([x, skips.pop()], axis=-1)

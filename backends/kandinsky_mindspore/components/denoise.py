@@ -54,6 +54,7 @@ class _Denoiser(DenoiserCalls, MindSporeNetwork):
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
+        guidance_rescale: float | None = None,
     ) -> MindSporeRun:
         """See `kandinsky_core.seam.networks.Denoiser.begin`.
 
@@ -63,7 +64,9 @@ class _Denoiser(DenoiserCalls, MindSporeNetwork):
                 the reference.
         """
         self._check(sample)
-        return MindSporeRun(self, sample, conditioning, guidance_scale, rule, kept)
+        return MindSporeRun(
+            self, sample, conditioning, guidance_scale, rule, kept, guidance_rescale
+        )
 
     def output(
         self, sample: FloatArray, timestep: float, conditioning: Mapping[str, Array]
@@ -74,16 +77,24 @@ class _Denoiser(DenoiserCalls, MindSporeNetwork):
     def _check(self, sample: FloatArray) -> None:
         """Refuse a sample that the network cannot take."""
 
+    def tensors(self, conditioning: Mapping[str, Array]) -> dict[str, Any]:
+        """Return conditioning as tensors on the device; see `tensor`."""
+        return {name: self.tensor(array) for name, array in conditioning.items()}
+
     def prepare(self, conditioning: dict[str, Any]) -> dict[str, Any]:
         """Turn conditioning, tensors by name, into tensors by name that all steps share."""
         return conditioning
 
     def predict(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:
         """Run the network on tensors of B rows, each with its timestep [B]."""
-        if self._offloaded is not None:  # another network may have had its turn since `tensor`
-            self._turn.take(self._offloaded)
+        self.arrive()
         rest = [conditioning[name] for name in self._conditioning_names]
         return self._run(sample, timestep, *rest)
+
+    def arrive(self) -> None:
+        """Bring offloaded weights back: another network may have had its turn since `tensor`."""
+        if self._offloaded is not None:
+            self._turn.take(self._offloaded)
 
     def _forward(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
         """Return the names of the conditioning, and the network as a function of tensors.
@@ -94,13 +105,17 @@ class _Denoiser(DenoiserCalls, MindSporeNetwork):
 
     def _settle(self) -> None:
         super()._settle()
-        self._conditioning_names, self._run = self._forward()
+        self._conditioning_names, run = self._forward()
+        self._run = self._compiled(run)
+
+    def _compiled(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of tensors that is compiled, where that is wanted and works."""
         # Compiled for a CPU, float16 gives wrong numbers.
         works = self._device != "cpu" or (self._compiles_on_cpu and self.dtype == "float32")
-        if self._log is not None and works:
-            on_cpu = self._device == "cpu"
-            around = Compiling(self._cell) if on_cpu else contextlib.nullcontext()
-            self._run = CompiledFunction(self._run, self.config.CLASS_NAME, self._log, around)
+        if self._log is None or not works:
+            return run
+        around = Compiling(self._cell) if self._device == "cpu" else contextlib.nullcontext()
+        return CompiledFunction(run, self.config.CLASS_NAME, self._log, around)
 
 
 class MindSporeUNet(_Denoiser):
@@ -184,9 +199,11 @@ class MindSporeRun:
         guidance_scale: float,
         rule: StepRule,
         kept: Kept | None,
+        guidance_rescale: float | None = None,
     ) -> None:
         self._denoiser = denoiser
         self._guidance_scale = guidance_scale
+        self._rescale = guidance_rescale
         self._rule = rule
         self._kept: Kept | None = None
         self._sample: Any
@@ -206,7 +223,7 @@ class MindSporeRun:
             self._guidance_scale = guidance_scale
         if kept is not None:
             self._kept = _placed(kept)
-        tensors = {name: self._denoiser.tensor(array) for name, array in conditioning.items()}
+        tensors = self._denoiser.tensors(conditioning)
         with LOCK:
             self._conditioning = self._denoiser.prepare(tensors)
 
@@ -226,6 +243,7 @@ class MindSporeRun:
                 guidance_scale=self._guidance_scale if self._guidance_scale > 1 else None,
                 rule=self._rule,
                 kept=self._kept,
+                guidance_rescale=self._rescale,
             )
 
     def read(self) -> FloatArray:

@@ -42,7 +42,9 @@ def build_network(config: NetworkConfig) -> Any:
         with no_init_parameters():
             network_class = mindone_class(UNet2DConditionConfig.CLASS_NAME)
             return build_kandinsky20_unet(network_class, config).set_train(False)
-    network_class = mindone_class(config.CLASS_NAME)
+    # mindone has no ControlNet of Kandinsky 3; it is made of the UNet's blocks.
+    third = isinstance(config, Kandinsky3UNetConfig)
+    network_class = mindone_class("Kandinsky3UNet" if third else config.CLASS_NAME)
     names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
     fields = {name: getattr(config, name) for name in names}
     config_class = getattr(network_class, "config_class", None)  # mindone.transformers has them

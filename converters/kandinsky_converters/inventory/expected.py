@@ -10,7 +10,11 @@ from collections.abc import Callable, Mapping
 
 from kandinsky_converters.inventory.clip import clip_text, clip_vision, multilingual_clip
 from kandinsky_converters.inventory.kandinsky2 import autoencoder_kl, movq, prior, unet
-from kandinsky_converters.inventory.kandinsky3 import kandinsky3_unet, t5_encoder
+from kandinsky_converters.inventory.kandinsky3 import (
+    kandinsky3_controlnet,
+    kandinsky3_unet,
+    t5_encoder,
+)
 from kandinsky_converters.inventory.layer_table import Config, LayerTable, Shape
 from kandinsky_converters.inventory.super_resolution import super_resolution_unet
 from kandinsky_core.configs import (
@@ -18,6 +22,7 @@ from kandinsky_core.configs import (
     AutoencoderKLConfig,
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     Kandinsky20UNetConfig,
     MT5Config,
@@ -65,6 +70,7 @@ INVENTORIES: Mapping[type[NetworkConfig], Callable[[Config], LayerTable]] = {
     CLIPTextConfig: clip_text,
     CLIPVisionConfig: clip_vision,
     Kandinsky20UNetConfig: unet,
+    Kandinsky3ControlNetConfig: kandinsky3_controlnet,
     Kandinsky3UNetConfig: kandinsky3_unet,
     MT5Config: t5_encoder,
     MultilingualCLIPConfig: multilingual_clip,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kandinsky_converters.inventory.layer_table import Config, LayerTable
+from kandinsky_core.configs.kandinsky3_controlnet import HINT_WIDTHS
 
-__all__ = ["kandinsky3_unet", "t5_encoder"]
+__all__ = ["kandinsky3_controlnet", "kandinsky3_unet", "t5_encoder"]
 
 _KERNELS = (1, 3, 3, 1)  # kernel sizes of a residual block's four convolutions
 _UP_AT, _DOWN_AT = 1, 2  # index of the convolution that changes the resolution
 _COMPRESSION, _EXPANSION = 2, 4  # factors: a residual block narrows, a feed-forward layer widens
 _UP_WITHOUT_ATTENTION, _DOWN_WITHOUT_ATTENTION = 3, 0  # indices of levels; there are at most four
 _MAX_LEVELS = 4
+_STEM = "controlnet_cond_embedding"
 
 
 class _UnetTable(LayerTable):
@@ -22,6 +24,7 @@ class _UnetTable(LayerTable):
         super().__init__()
         self.time = config["time_embedding_dim"]
         self.context = config["cross_attention_dim"]
+        self.image_tokens = config.get("num_image_tokens", 0)
 
     def norm_of_time(self, name: str, width: int) -> None:
         self.linear(f"{name}.context_mlp.1", 2 * width, self.time)
@@ -54,12 +57,37 @@ class _UnetTable(LayerTable):
         self.weight(f"{name}.to_v", width, n_context)
         self.weight(f"{name}.to_out.0", width, width)
 
+    def ip_adapter(self, name: str, width: int) -> None:
+        """Add the branch of an attention to the text that attends to image tokens."""
+        self.linear(f"{name}.to_k", width, self.context)
+        self.linear(f"{name}.to_v", width, self.context)
+        self.linear(f"{name}.to_out", width, width)
+
     def attention_block(self, name: str, width: int, n_context: int) -> None:
         self.norm_of_time(f"{name}.in_norm", width)
         self.attention(f"{name}.attention", width, width, n_context)
         self.norm_of_time(f"{name}.out_norm", width)
         self.weight(f"{name}.feed_forward.0", _EXPANSION * width, width, 1, 1)
         self.weight(f"{name}.feed_forward.2", width, _EXPANSION * width, 1, 1)
+
+    def hint_stem(self, name: str, channels: int, made: int) -> None:
+        """Add the convolutions that read a hint; each later width halves the sides."""
+        first, *others = HINT_WIDTHS
+        self.conv(f"{name}.conv_in", first, channels, 3)
+        given = first
+        for index, width in enumerate(others):
+            self.conv(f"{name}.blocks.{2 * index}", given, given, 3)
+            self.conv(f"{name}.blocks.{2 * index + 1}", width, given, 3)
+            given = width
+        self.conv(f"{name}.conv_out", made, given, 3)
+
+    def way_down(self, first: int, widths: list[int], count: int, last: int) -> None:
+        """Add the levels on the way down, which all halve the sides but for the one called last."""
+        for level, (given, width) in enumerate(zip([first, *widths], widths, strict=False)):
+            pairs = [_Pair(width if index else given, width, width) for index in range(count)]
+            pairs[-1] = pairs[-1]._replace(down=level != last)
+            pixels = 0 if level == _DOWN_WITHOUT_ATTENTION else given
+            self.level(f"down_blocks.{level}", pairs, pixels)
 
     def level(self, name: str, pairs: list[_Pair], pixels: int) -> None:
         """Add a level of pairs of residual blocks; `pixels` is the width of attention, or 0."""
@@ -69,7 +97,10 @@ class _UnetTable(LayerTable):
             up, down = "up" * pair.up, "down" * pair.down
             self.resnet(f"{name}.resnets_in.{index}", pair.given, pair.inner, up)
             if pixels:
-                self.attention_block(f"{name}.attentions.{index + 1}", pair.inner, self.context)
+                block = f"{name}.attentions.{index + 1}"
+                self.attention_block(block, pair.inner, self.context)
+                if self.image_tokens:
+                    self.ip_adapter(f"{block}.attention.ip_adapter", pair.inner)
             self.resnet(f"{name}.resnets_out.{index}", pair.inner, pair.made, down)
 
 
@@ -84,7 +115,10 @@ class _Pair(NamedTuple):
 
 
 def kandinsky3_unet(config: Config) -> LayerTable:
-    """Return the table of Kandinsky3UNet; `out_channels` is a field of ours for inpainting."""
+    """Return the table of Kandinsky3UNet.
+
+    `out_channels`, for inpainting, and the fields of the IP-Adapter are ours.
+    """
     found = _UnetTable(config)
     widths, count = list(config["block_out_channels"]), config["layers_per_block"]
     if not 1 <= len(widths) <= _MAX_LEVELS:
@@ -96,12 +130,15 @@ def kandinsky3_unet(config: Config) -> LayerTable:
     found.conv("conv_in", first, channels, 3)
     found.weight("encoder_hid_proj.projection_linear", found.context, config["encoder_hid_dim"])
     found.norm("encoder_hid_proj.projection_norm", found.context)
+    if config.get("hint_channels", 0):
+        found.hint_stem(_STEM, config["hint_channels"], first)
+    if found.image_tokens:
+        image = "encoder_hid_proj.image_projection"
+        width = found.image_tokens * found.context
+        found.linear(f"{image}.image_embeds", width, config["image_embed_dim"])
+        found.norm(f"{image}.norm", found.context)
     last = len(widths) - 1
-    for level, (given, width) in enumerate(zip([first, *widths], widths, strict=False)):
-        pairs = [_Pair(width if index else given, width, width) for index in range(count)]
-        pairs[-1] = pairs[-1]._replace(down=level != last)
-        pixels = 0 if level == _DOWN_WITHOUT_ATTENTION else given
-        found.level(f"down_blocks.{level}", pairs, pixels)
+    found.way_down(first, widths, count, last)
     for level, width in enumerate(reversed(widths)):
         made = widths[last - level - 1] if level != last else first
         entry = 2 * width if level else width  # the skip connection joins the states from below
@@ -113,6 +150,24 @@ def kandinsky3_unet(config: Config) -> LayerTable:
         found.level(f"up_blocks.{level}", pairs, pixels)
     found.norm("conv_norm_out", first)
     found.conv("conv_out", config.get("out_channels", channels), first, 3)
+    return found
+
+
+def kandinsky3_controlnet(config: Config) -> LayerTable:
+    """Return the table of the branch beside the UNet, which has all levels down but the last."""
+    found = _UnetTable(config)
+    *widths, _ = config["block_out_channels"]
+    if not 1 <= len(widths) < _MAX_LEVELS:
+        raise ValueError(f"{len(widths) + 1} levels")
+    first = widths[0] // 2
+    found.linear("time_embedding.linear_1", found.time, first)
+    found.linear("time_embedding.linear_2", found.time, found.time)
+    found.attention("add_time_condition.attention", found.time, found.context, found.context)
+    found.conv("conv_in", first, config["in_channels"], 3)
+    found.hint_stem(_STEM, config.get("hint_channels", 3), first)
+    found.way_down(first, widths, config["layers_per_block"], len(widths))
+    for level, width in enumerate(widths):
+        found.conv(f"controlnet_down_blocks.{level}", width, width, 1)
     return found
 
 

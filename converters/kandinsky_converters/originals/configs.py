@@ -11,7 +11,7 @@ from kandinsky_converters.originals.piece import HEAD_SIZE
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.tensors import Tensors
 
-__all__ = ["original_config"]
+__all__ = ["ip_adapter_fields", "original_config"]
 
 _MANIFESTS = {
     "movq": ("2.1", "kandinsky-2-1/movq"),
@@ -125,16 +125,42 @@ def _unet3(tensors: Tensors, head_size: int) -> Mapping[str, Any]:
     context, states = _sides(tensors, "encoder_hid_proj.projection_linear.weight")
     channels = _sides(tensors, "conv_in.weight")[1]
     made = _sides(tensors, "conv_out.weight")[0]
+    first = "down_blocks.0.resnets_in."
+    pairs = {name.split(".")[3] for name in tensors.names() if name.startswith(first)}
     config = {
         "attention_head_dim": head_size,
         "block_out_channels": widths,
         "cross_attention_dim": context,
         "encoder_hid_dim": states,
         "in_channels": channels,
+        "layers_per_block": len(pairs),
         "time_embedding_dim": _sides(tensors, "time_embedding.linear_1.weight")[0],
+        **ip_adapter_fields(tensors),
     }
     # diffusers has no such field and no such network: its UNet has as many channels in as out.
     return config if channels == made else {**config, "out_channels": made}
+
+
+def ip_adapter_fields(tensors: Tensors) -> dict[str, Any]:
+    """Return the config's fields of a UNet's IP-Adapter, which no published config has.
+
+    Args:
+        tensors: The UNet's weights under our names; without an IP-Adapter there are no fields.
+
+    Raises:
+        CheckpointError: A tensor that shows a width is missing, or has another number of axes.
+    """
+    name = "encoder_hid_proj.image_projection"
+    if f"{name}.image_embeds.weight" not in tensors.names():
+        return {}
+    try:
+        rows, width = _sides(tensors, f"{name}.image_embeds.weight")
+        (context,) = _sides(tensors, f"{name}.norm.weight")
+    except KeyError as error:
+        raise CheckpointError(f"tensor {error} is missing: is the file whole?") from error
+    except ValueError as error:
+        raise CheckpointError(f"a tensor has another number of axes ({error})") from error
+    return {"image_embed_dim": width, "num_image_tokens": rows // context if context else 0}
 
 
 def _upscaler(tensors: Tensors, head_size: int) -> Mapping[str, Any]:

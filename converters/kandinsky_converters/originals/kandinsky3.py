@@ -1,7 +1,8 @@
 """Rules that map the tensors of ai-forever's files of Kandinsky 3.0 and 3.1 to diffusers' tensors.
 
 The same rules serve text to image, Flash, inpainting, and the UNets of kandinsky3-diffusers, which
-contain the projection of the text. docs/converter.md lists the rules and their sources.
+contain the projection of the text, and an IP-Adapter in some of them. docs/converter.md lists the
+rules and their sources.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _LAYERS = {
     "projection_ln": _NORM,
     "projections.t5.0": _LINEAR,
     "projections.t5.1": _NORM,
+    "image_proj": "encoder_hid_proj.image_projection.image_embeds",
+    "image_norm": "encoder_hid_proj.image_projection.norm",
 }
 _ATTENTION = {
     "to_query": "to_q",
@@ -33,10 +36,18 @@ _ATTENTION = {
     "to_value": "to_v",
     "output_layer": "to_out.0",
 }
+_IP_ADAPTER = {
+    "attention.processor.to_key_ip": "attention.ip_adapter.to_k",
+    "attention.processor.to_v_ip": "attention.ip_adapter.to_v",
+    "attention.processor.to_out_ip": "attention.ip_adapter.to_out",
+}
 # A level's blocks come in threes: residual block, attention to the text, residual block.
 _BLOCK = re.compile(
     r"(down|up)_samples\.(\d+)\.(?:self_attention_block|resnet_attn_blocks\.(\d+)\.([012]))\.(.+)"
 )
+# The ControlNet's first seven convolutions of the hint, its last one, and those behind levels.
+_HINT = re.compile(r"input_hint_block\.(?:conv([1-7])|(out))")
+_BEHIND = re.compile(r"convs\.(\d+)")
 _POOLING = re.compile(r"feature_pooling\.attention\.(\w+)")
 
 
@@ -45,6 +56,12 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
     layer, _, leaf = name.removeprefix("unet.").rpartition(".")
     if layer in _LAYERS:
         yield f"{_LAYERS[layer]}.{leaf}", Piece(name)
+    elif match := _HINT.fullmatch(layer):
+        number = int(match[1] or 8)
+        place = {1: "conv_in", 8: "conv_out"}.get(number, f"blocks.{number - 2}")
+        yield f"controlnet_cond_embedding.{place}.{leaf}", Piece(name)
+    elif match := _BEHIND.fullmatch(layer):
+        yield f"controlnet_down_blocks.{match[1]}.{leaf}", Piece(name)
     elif match := _POOLING.fullmatch(layer):
         if match[1] in _ATTENTION:
             yield f"add_time_condition.attention.{_ATTENTION[match[1]]}.{leaf}", Piece(name)
@@ -62,9 +79,11 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
 
 
 def _inner(layer: str, *, attention: bool) -> str | None:
-    """Return diffusers' name of a layer inside a block; None for the layers of adapters."""
+    """Return diffusers' name of a layer inside a block; None for the layers of a LoRA."""
     if not attention:
         return layer
+    if layer in _IP_ADAPTER:
+        return _IP_ADAPTER[layer]
     outer, _, projection = layer.rpartition(".")
     if outer == "attention":
         return f"attention.{_ATTENTION[projection]}" if projection in _ATTENTION else None

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_converters.component_files import open_component
+from kandinsky_converters.originals import kandinsky3_fork
 from kandinsky_converters.originals.component import OriginalComponent
 from kandinsky_converters.originals.files import PROJECTIONS, open_originals
+from kandinsky_converters.originals.kandinsky3_fork import adapted
 from kandinsky_converters.parts import Part
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.errors import ModelNotFoundError
 
-__all__ = ["PARTS", "hub_patterns", "open_model"]
+__all__ = ["PARTS", "adapted", "adapted_component", "hub_patterns", "open_model"]
 
 _WEIGHTS = "weights"
 _ENCODER = "flan_ul2_encoder"
@@ -113,3 +115,9 @@ def hub_patterns(part: str, components: Iterable[str]) -> list[str]:
     return patterns + [
         f"{_WEIGHTS}/{file}" for component in components for file in files.get(component, [])
     ]
+
+
+def adapted_component(component: Component) -> Component | None:
+    """See `kandinsky_core.checkpoints.other_layouts`."""
+    fork = kandinsky3_fork.is_of_fork(component)
+    return kandinsky3_fork.adapted_component(component) if fork else None

@@ -65,6 +65,7 @@ KINDS: Mapping[str, Kind] = {
         beside=original_kandinsky3.projection,
         apart=("null_embedding",),
     ),
+    "controlnet3": Kind("3", "controlnet", original_kandinsky3.unet),
     "upscaler": Kind("KandiSuperRes", "unet", original_super_resolution.unet),
 }
 """The kinds of original files that become a network; see `kind_of`."""
@@ -203,6 +204,5 @@ _INSTEAD = (
 )
 # A name, or its beginning, that only files have for which there is no network here.
 _FOREIGN = {
-    "input_hint_block": "this is a ControlNet of kandinsky3-diffusers",
-    "image_proj": "this is an IP-Adapter of kandinsky3-diffusers",
+    "input_hint_block": "this is a ControlNet of kandinsky3-diffusers, which needs its config.json",
 }

@@ -21,7 +21,7 @@ from kandinsky_core.checkpoints.regular_files import read_bounded
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
-__all__ = ["PARTS", "open_original_source"]
+__all__ = ["PARTS", "adapted_source", "open_original_source"]
 
 _OPENERS: Mapping[str, Any] = {
     "Kandinsky 2.0": kandinsky2_0,
@@ -65,20 +65,35 @@ def open_original_source(
     model = next((found for found in found_models if found is not None), None)
     if model is None:
         raise ModelNotFoundError(f"{source} holds no original files of {PARTS[part]}")
-    found = [name for name in networks if name in model.components]
-    opened = [
-        replace(component.part, folder=None)
-        for name, component in model.components.items()
-        if name in found and name in wanted and isinstance(component, OriginalComponent)
-    ]
+    return adapted_source(model, str(source), "", components)
+
+
+def adapted_source(model: Checkpoint, name: str, half: str, wanted: Sequence[str]) -> Source:
+    """Return a model of original files as a source, whose small files are written anew.
+
+    Args:
+        model: The model; its networks are `OriginalComponent`.
+        name: The model as the user named it.
+        half: Subfolder of the output.
+        wanted: Names of the only components wanted; all when empty.
+    """
+    networks = {
+        key: component
+        for key, component in model.components.items()
+        if isinstance(component, OriginalComponent)
+    }
     return Source(
-        name=str(source),
-        subfolder="",
+        name=name,
+        subfolder=half,
         folder=None,
-        parts=opened,
+        parts=[
+            replace(component.part, folder=None)
+            for key, component in networks.items()
+            if not wanted or key in wanted
+        ],
         others=(),
-        available=found,
-        made={} if components else _made(model),
+        available=list(networks),
+        made={} if wanted else _made(model),
     )
 
 
@@ -86,14 +101,17 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
     """Return the small files that a model folder needs; none where its tokenizer is missing."""
     if "movq" in model.components and "tokenizer" not in model.components:
         return {}
-    index = {"_class_name": model.pipeline_class} | {
-        name: [_library(component.class_name), component.class_name]
-        for name, component in sorted(model.components.items())
-    }
+    entries: dict[str, list[str | None]] = {name: [None, None] for name in model.absent}
+    for name, component in model.components.items():
+        entries[name] = [_library(component.class_name), component.class_name]
+    index = {"_class_name": model.pipeline_class, **dict(sorted(entries.items()))}
     files = {
         "model_index.json": index,
         "scheduler/scheduler_config.json": model.components["scheduler"].config,
     }
+    if "feature_extractor" in model.components:
+        settings = model.components["feature_extractor"].config
+        files["feature_extractor/preprocessor_config.json"] = settings
     texts = {name: (json.dumps(data, indent=2) + "\n").encode() for name, data in files.items()}
     for tokenizer in ("tokenizer", "tokenizer_2"):
         if tokenizer in model.components:
@@ -106,6 +124,6 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
 
 def _library(class_name: str) -> str:
     """Return what `model_index.json` names beside a class."""
-    if class_name.endswith(("Tokenizer", "TokenizerFast")):
+    if class_name.endswith(("Tokenizer", "TokenizerFast", "CLIPImageProcessor")):
         return "transformers"
     return NETWORKS[class_name].library if class_name in NETWORKS else "diffusers"

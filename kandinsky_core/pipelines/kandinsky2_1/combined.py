@@ -76,6 +76,8 @@ class KandinskyImg2ImgCombinedPipeline(_ReadsPrompt, KandinskyV22Img2ImgCombined
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         decoder_negative_prompt: str | Sequence[str] | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> CombinedRequest:
         """Check a request, as `KandinskyV22Img2ImgCombinedPipeline.prepare` does.
@@ -105,6 +107,8 @@ class KandinskyImg2ImgCombinedPipeline(_ReadsPrompt, KandinskyV22Img2ImgCombined
             callback_on_step_end,
             callback_on_step_end_tensor_inputs,
             decoder_negative_prompt=decoder_negative_prompt,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_weights=ip_adapter_weights,
             seed=seed,
         )
 
@@ -142,6 +146,8 @@ class KandinskyInpaintCombinedPipeline(_ReadsPrompt, KandinskyV22InpaintCombined
         *,
         paste_back: bool = False,
         decoder_negative_prompt: str | Sequence[str] | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> CombinedRequest:
         """Check a request, as `KandinskyV22InpaintCombinedPipeline.prepare` does.
@@ -172,6 +178,8 @@ class KandinskyInpaintCombinedPipeline(_ReadsPrompt, KandinskyV22InpaintCombined
             callback_steps=callback_steps,
             paste_back=paste_back,
             decoder_negative_prompt=decoder_negative_prompt,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_weights=ip_adapter_weights,
             seed=seed,
         )
 

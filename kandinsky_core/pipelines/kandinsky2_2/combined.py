@@ -44,6 +44,8 @@ class KandinskyV22CombinedPipeline(CombinedPipeline):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         decoder_negative_prompt: str | Sequence[str] | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> CombinedRequest:
         """Check a request for pictures of prompts.
@@ -70,6 +72,8 @@ class KandinskyV22CombinedPipeline(CombinedPipeline):
         return self._request(
             prior,
             decoder_negative_prompt,
+            ip_adapter_image,
+            ip_adapter_weights,
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,

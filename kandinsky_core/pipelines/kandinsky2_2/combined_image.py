@@ -47,6 +47,8 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         decoder_negative_prompt: str | Sequence[str] | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> CombinedRequest:
         """Check a request for pictures of prompts that begin with a picture.
@@ -74,6 +76,8 @@ class KandinskyV22Img2ImgCombinedPipeline(CombinedPipeline):
         return self._request(
             prior,
             decoder_negative_prompt,
+            ip_adapter_image,
+            ip_adapter_weights,
             image=image,
             strength=strength,
             height=height,
@@ -122,6 +126,8 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
         callback_steps: int | None = None,
         paste_back: bool = False,
         decoder_negative_prompt: str | Sequence[str] | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> CombinedRequest:
         """Check a request for pictures that are repainted in part.
@@ -149,6 +155,8 @@ class KandinskyV22InpaintCombinedPipeline(CombinedPipeline):
         return self._request(
             prior,
             decoder_negative_prompt,
+            ip_adapter_image,
+            ip_adapter_weights,
             image=image,
             mask_image=mask_image,
             paste_back=paste_back,

@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from kandinsky_core.arrays import Array, FloatArray
-from kandinsky_core.pictures.inputs import as_hints, padded
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
+from kandinsky_core.pipelines.shared.hints import hints_for
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.pipelines.shared.rows import doubled, one_for_each
 
 __all__ = ["KandinskyV22ControlnetImg2ImgPipeline", "KandinskyV22ControlnetPipeline"]
-
-# Pixels of a hint to a latent cell along a side: three convolutions with stride 2 read it.
-_HINT_FACTOR = 8
 
 
 class _HintDecoder(EmbeddingDecoder):
@@ -31,20 +28,12 @@ class _HintDecoder(EmbeddingDecoder):
     )
 
     def check_hint(self, hint: Any, plan: DecoderPlan) -> FloatArray:
-        """Return hints [N, 3, 8h, 8w] in [0, 1] for latents of h x w.
-
-        A hint of another size is resized to the picture's size, times 8 over MoVQ's factor. For
-        the published models that quotient is 1.
+        """Return hints [N, 3, 8h, 8w] in [0, 1] for latents of h x w; see `hints_for`.
 
         Raises:
             InvalidInputError: The hint is no picture.
         """
-        _, height, width = plan.latent_shape
-        sides = [
-            -(-side * _HINT_FACTOR // self.movq_scale_factor) for side in (plan.height, plan.width)
-        ]
-        hints = as_hints("hint", hint, *sides)
-        return padded(hints, height * _HINT_FACTOR, width * _HINT_FACTOR)
+        return hints_for("hint", hint, plan, self.movq_scale_factor)
 
     def _conditioning(self, request: DecoderRequest) -> dict[str, Array]:
         assert request.hints is not None

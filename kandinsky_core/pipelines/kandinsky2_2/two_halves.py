@@ -15,11 +15,13 @@ from kandinsky_core.errors import ConfigError, InvalidInputError, ModelNotFoundE
 from kandinsky_core.foreign_names import refusal
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder, EmbedsToCome
 from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_room_for_halves
+from kandinsky_core.pipelines.kandinsky2_2.image_prompt import MixesPictures
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_state import CallState
 from kandinsky_core.pipelines.shared.foreign_options import known_options, model_by_name
+from kandinsky_core.pipelines.shared.image_prompt import ImagePrompt
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
@@ -42,14 +44,16 @@ class CombinedRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         decoder: The request to the decoder, for embeddings that the prior makes.
         decoder_negatives: Negative prompts of a decoder that reads texts, one for each prompt, or
             None where none is given.
+        image_prompt: Pictures that are mixed into what the prior makes, or None.
     """
 
     prior: PriorRequest
     decoder: DecoderRequest
     decoder_negatives: list[str] | None
+    image_prompt: ImagePrompt | None = None
 
 
-class CombinedPipeline(DiffusionPipeline):
+class CombinedPipeline(MixesPictures, DiffusionPipeline):
     """Base of the pipelines that have prior and decoder behind one call.
 
     Attributes:
@@ -240,6 +244,8 @@ class CombinedPipeline(DiffusionPipeline):
         self,
         prior: PriorRequest,
         decoder_negative_prompt: Any,
+        ip_adapter_image: Any = None,
+        ip_adapter_weights: Any = None,
         **arguments: Any,
     ) -> CombinedRequest:
         """Check the decoder's part of a call, before the prior has made the embeddings.
@@ -247,6 +253,8 @@ class CombinedPipeline(DiffusionPipeline):
         Args:
             prior: The checked request to the prior.
             decoder_negative_prompt: The call's argument of this name.
+            ip_adapter_image: The call's argument of this name.
+            ip_adapter_weights: The call's argument of this name.
             **arguments: Arguments of the decoder's `prepare` beside the embeddings and the texts.
 
         Raises:
@@ -264,6 +272,7 @@ class CombinedPipeline(DiffusionPipeline):
             prior=prior,
             decoder=replace(decoder, call=prior.call),
             decoder_negatives=None if texts is None else texts.negatives,
+            image_prompt=self.check_image_prompt(ip_adapter_image, ip_adapter_weights),
         )
 
     def _decoder_texts(self, prompts: Prompts, negative_prompt: Any) -> Prompts | None:
@@ -292,7 +301,7 @@ class CombinedPipeline(DiffusionPipeline):
         """
         decoder = self.decoder_pipe
         with self._calls.running(request.call):
-            embeds = self.prior_pipe.make(request.prior)
+            embeds = self._mixed(self.prior_pipe.make(request.prior), request.image_prompt)
             output = decoder.make(decoder.with_embeds(request.decoder, *embeds))
         interrupted = output.interrupted
         prior = request.prior
@@ -300,6 +309,7 @@ class CombinedPipeline(DiffusionPipeline):
             "prior_num_inference_steps": prior.num_inference_steps,
             "prior_guidance_scale": prior.guidance_scale,
             **self.lora_facts,
+            **({} if request.image_prompt is None else request.image_prompt.facts),
         }
         if prior.latents is not None:
             shared["latents"] = "given"

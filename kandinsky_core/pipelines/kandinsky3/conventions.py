@@ -6,8 +6,10 @@
 - `authors`: pictures are those that ai-forever's code makes. So a negative prompt is seen through
   the mask of its prompt, the sampler computes a variance in float32, PIL pictures are truncated,
   sides are rounded down, and a soft mask stays soft.
+- `adapters`: texts are read as the weights of an IP-Adapter were trained: an empty text, and the
+  padding of a negative prompt, are zero behind the projection. All else is as in `diffusers`.
 
-Source: ai-forever/Kandinsky-3.
+Sources: ai-forever/Kandinsky-3, and ai-forever/kandinsky3-diffusers for `adapters`.
 """
 
 from __future__ import annotations
@@ -25,9 +27,16 @@ from kandinsky_core.pipelines.shared.requests import DecoderPlan
 from kandinsky_core.schedulers import Kandinsky3Scheduler, Scheduler
 from kandinsky_core.validation import one_of, positive_int
 
-__all__ = ["CONVENTIONS", "ConventionPipeline", "require_null_embedding"]
+__all__ = [
+    "CONVENTIONS",
+    "WITH_NULL_EMBEDDING",
+    "ConventionPipeline",
+    "require_null_embedding",
+]
 
-CONVENTIONS = ("diffusers", "mended", "authors")
+WITH_NULL_EMBEDDING = ("mended", "authors")
+"""The conventions that read an empty text as a vector that was trained for it."""
+CONVENTIONS = ("diffusers", *WITH_NULL_EMBEDDING, "adapters")
 
 
 class ConventionPipeline(DecoderPipeline):
@@ -35,7 +44,8 @@ class ConventionPipeline(DecoderPipeline):
 
     Attributes:
         null_embedding: The vector [D] that stands for an empty text, or None.
-        convention: `mended` where there is a null embedding, else `diffusers`; it may be set.
+        convention: `mended` where there is a null embedding, `adapters` where there is none and the
+            UNet has an IP-Adapter, else `diffusers`; it may be set.
     """
 
     null_embedding: Array | None
@@ -57,7 +67,7 @@ class ConventionPipeline(DecoderPipeline):
 
     def _take_over(self, other: Any, had: dict[str, Any], taken: dict[str, Any]) -> None:
         super()._take_over(other, had, taken)
-        if self.null_embedding is not None or other.convention == "diffusers":
+        if self.null_embedding is not None or other.convention not in WITH_NULL_EMBEDDING:
             self.convention = other.convention
 
     @property
@@ -109,7 +119,7 @@ def require_null_embedding(convention: str, null_embedding: Array | None) -> Non
     Raises:
         InvalidInputError: There is none.
     """
-    if convention != "diffusers" and null_embedding is None:
+    if convention in WITH_NULL_EMBEDDING and null_embedding is None:
         raise InvalidInputError(
             f"convention={convention!r} needs the null embedding, which these weights have not: "
             "load those that ai-forever published, or take convention='diffusers'"

@@ -17,6 +17,7 @@ from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputErro
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.kandinsky3.conventions import (
+    WITH_NULL_EMBEDDING,
     ConventionPipeline,
     require_null_embedding,
 )
@@ -30,6 +31,7 @@ from kandinsky_core.pipelines.kandinsky3.texts import (
     of_length,
     text_length,
     tokens_of,
+    zeroed_conditioning,
 )
 from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
@@ -81,6 +83,7 @@ class Kandinsky3Decoder(ConventionPipeline):
         scheduler: Scheduler,
         movq: Autoencoder,
         null_embedding: Array | None = None,
+        **others: Any,
     ) -> None:
         if null_embedding is not None:
             width = None if unet is None else unet.config.cross_attention_dim
@@ -92,6 +95,7 @@ class Kandinsky3Decoder(ConventionPipeline):
             scheduler=scheduler,
             movq=movq,
             null_embedding=null_embedding,
+            **others,
         )
         self.tokenizer: T5Tokenizer | None
         self.text_encoder: T5TextEncoder | None
@@ -230,26 +234,36 @@ class Kandinsky3Decoder(ConventionPipeline):
     def _encode(self, texts: Texts, guided: bool) -> list[States]:
         """Return states and masks of one length; with guidance the unconditional ones come first.
 
-        A negative prompt keeps as many tokens as the states of its prompt have. Unless diffusers is
-        followed, it has no more tokens than its prompt, and the last one is the end of the text. It
+        A negative prompt keeps as many tokens as the states of its prompt have. With a null
+        embedding it has no more tokens than its prompt, and the last one is the end of the text. It
         keeps its own mask, where the authors' code takes the prompt's.
         """
         negatives = texts.negatives if guided else None
         tokens = [self._tokens(texts.prompts)] if texts.prompts else []
         if negatives:
             mask = texts.states[1] if texts.states is not None else tokens[0][1]
-            cut = self.convention != "diffusers"
-            ids, own = self._tokens(negatives, mask.sum(axis=1) if cut else None)
+            ids, own = self._tokens(negatives, self._longest_negatives(mask, texts.cut))
             tokens.append((ids, of_length(mask, ids.shape[1]) if self._as_authors else own))
         encoded = self._encode_tokens(tokens)
         positive = texts.states or encoded[0]
-        length = positive[0].shape[1] if texts.states else text_length(positive[1])
+        whole = texts.states or not texts.cut
+        length = positive[0].shape[1] if whole else text_length(positive[1])
         rows = [fitted(positive, length)]
         if guided:
             negative = texts.negative_states or (encoded[-1] if negatives else None)
             nothing = np.zeros_like(rows[0][0]), np.zeros_like(rows[0][1])
             rows.insert(0, nothing if negative is None else fitted(negative, length))
         return rows
+
+    def _longest_negatives(self, mask: Array, cut: bool) -> Array | None:
+        """Return how many tokens negative prompts keep, [P], or None for all.
+
+        Args:
+            mask: The mask of the prompts, [P, L].
+            cut: See `Texts`.
+        """
+        found: Array | None = mask.sum(axis=1) if self.convention in WITH_NULL_EMBEDDING else None
+        return found
 
     def _tokens(self, texts: list[str], lengths: Any = None) -> tuple[Array, Array]:
         assert self.tokenizer is not None  # or `check_texts` would have refused
@@ -287,6 +301,10 @@ class Kandinsky3Decoder(ConventionPipeline):
             np.concatenate([np.repeat(row[part], copies, axis=0) for row in rows])
             for part in range(2)
         )
+        if self.convention == "adapters":
+            prompts = request.texts.prompts or [None] * request.texts.count
+            empty = np.repeat([prompt == "" for prompt in prompts], copies)
+            return zeroed_conditioning((states, mask), empty)
         trained = None if self.convention == "diffusers" else self.null_embedding
         return conditioning_of((states, mask), trained)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kandinsky_core.arrays import Array
-from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder, picture_size
+from kandinsky_core.pipelines.kandinsky3.decoder import picture_size
+from kandinsky_core.pipelines.kandinsky3.image_prompt_decoder import ImagePromptDecoder
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.image_to_image import Img2ImgDecoder
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
@@ -17,7 +18,7 @@ from kandinsky_core.validation import positive_int
 __all__ = ["Kandinsky3Img2ImgPipeline"]
 
 
-class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
+class Kandinsky3Img2ImgPipeline(ImagePromptDecoder, Img2ImgDecoder):
     """Image to image: the last part of the denoising, begun from a noised picture.
 
     Source: diffusers' pipeline of the same name. Differences: `height` and `width` may be given,
@@ -49,6 +50,9 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
         height: int | None = None,
         width: int | None = None,
         beautify: Any = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> DecoderRequest:
         """Check a request for pictures that begin with a picture.
@@ -79,6 +83,9 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
             attention_mask=attention_mask,
             negative_attention_mask=negative_attention_mask,
         )
+        pictures = self.check_image_prompt(
+            plan, ip_adapter_image, ip_adapter_image_embeds, ip_adapter_weights
+        )
         count = texts.count * positive_int("num_images_per_prompt", num_images_per_prompt)
         return self._request(
             plan,
@@ -87,6 +94,7 @@ class Kandinsky3Img2ImgPipeline(Kandinsky3Decoder, Img2ImgDecoder):
             generator,
             seed,
             texts=texts,
+            image_prompt=pictures,
             pixels=self.check_image(image, plan),
             one_start=num_images_per_prompt == 1,
         )

@@ -20,9 +20,10 @@ from kandinsky_core.pipelines.shared.rows import doubled, one_for_each, require_
 from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.validation import positive_int
 
-__all__ = ["Kandinsky3InpaintPipeline"]
+__all__ = ["LARGEST", "Kandinsky3InpaintPipeline"]
 
-_LARGEST = 1024**2  # pixels that the UNet was trained at
+LARGEST = 1024**2
+"""Pixels of the pictures that the UNet was trained with."""
 
 
 class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
@@ -72,7 +73,7 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
             paste_back: Put the kept pixels back exactly. Without it the whole picture is painted
                 anew, the kept part much as it was.
         """
-        height, width = self._size(*picture_size(image, height, width, _LARGEST), halvings=2)
+        height, width = self._size(*picture_size(image, height, width, LARGEST), halvings=2)
         plan = self.plan(height, width, num_inference_steps, guidance_scale, output_type)
         options = self.call_options(
             callback_on_step_end, callback_on_step_end_tensor_inputs, return_dict
@@ -87,10 +88,7 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
             negative_attention_mask=negative_attention_mask,
         )
         count = texts.count * positive_int("num_images_per_prompt", num_images_per_prompt)
-        found = self.check_inpainting(image, mask_image, paste_back, plan)
-        rows = max(len(found["pixels"]), len(found["masks"]))
-        require_even_shares("image", found["pixels"], rows)
-        require_even_shares("mask_image", found["masks"], rows)
+        found = self.check_evenly(image, mask_image, paste_back, plan)
         return self._request(
             plan,
             options,
@@ -103,6 +101,20 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
         )
 
     __call__ = prepared_call(prepare)
+
+    def check_evenly(
+        self, image: Any, mask_image: Any, paste_back: Any, plan: DecoderPlan
+    ) -> dict[str, Any]:
+        """Check pictures and masks as `check_inpainting` does, and that they go together.
+
+        Raises:
+            InvalidInputError: As `check_inpainting`; or their numbers are no multiples of another.
+        """
+        found = self.check_inpainting(image, mask_image, paste_back, plan)
+        rows = max(len(found["pixels"]), len(found["masks"]))
+        require_even_shares("image", found["pixels"], rows)
+        require_even_shares("mask_image", found["masks"], rows)
+        return found
 
     def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
         scale = np.float32(request.plan.schedule.init_noise_sigma)

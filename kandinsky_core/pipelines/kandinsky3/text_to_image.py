@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kandinsky_core.arrays import Array
-from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
+from kandinsky_core.pipelines.kandinsky3.image_prompt_decoder import ImagePromptDecoder
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
@@ -16,7 +16,7 @@ from kandinsky_core.validation import positive_int
 __all__ = ["Kandinsky3Pipeline"]
 
 
-class Kandinsky3Pipeline(Kandinsky3Decoder):
+class Kandinsky3Pipeline(ImagePromptDecoder):
     """Text to image with T5's states and no prior.
 
     Source: diffusers' pipeline of the same name. Differences: the picture has the size asked for,
@@ -48,6 +48,9 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
         callback: OldCallback | None = None,
         callback_steps: int | None = None,
         beautify: Any = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        ip_adapter_weights: Sequence[float] | None = None,
         seed: int | Sequence[int] | None = None,
     ) -> DecoderRequest:
         """Check a request for pictures of prompts.
@@ -77,7 +80,19 @@ class Kandinsky3Pipeline(Kandinsky3Decoder):
             attention_mask=attention_mask,
             negative_attention_mask=negative_attention_mask,
         )
+        pictures = self.check_image_prompt(
+            plan, ip_adapter_image, ip_adapter_image_embeds, ip_adapter_weights
+        )
         count = texts.count * positive_int("num_images_per_prompt", num_images_per_prompt)
-        return self._request(plan, options, count, generator, seed, latents=latents, texts=texts)
+        return self._request(
+            plan,
+            options,
+            count,
+            generator,
+            seed,
+            latents=latents,
+            texts=texts,
+            image_prompt=pictures,
+        )
 
     __call__ = prepared_call(prepare)

@@ -1,8 +1,9 @@
-"""Makes the tokens, states and masks that Kandinsky 3's UNet reads of texts, in two ways.
+"""Makes the tokens, states and masks that Kandinsky 3's UNet reads of texts, in three ways.
 
 In diffusers, the states of padding are zero and are projected as all others are; an empty text is
 zero states and a mask of False. In ai-forever's code, padding is zero after the projection; an
-empty text is one token with an embedding that was trained for it. See `conventions` beside this.
+empty text is one token with an embedding that was trained for it. In ai-forever's code of adapters,
+an empty text is zero after the projection. See `conventions` beside this.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "of_length",
     "text_length",
     "tokens_of",
+    "zeroed_conditioning",
 ]
 
 # States [P, L, H] and the mask [P, L], True on tokens.
@@ -44,6 +46,8 @@ class Texts:
         states: Given states of the prompts, or None.
         negative_states: Given states of the negative prompts, or None.
         beautifier: A function that expands a prompt, or None.
+        cut: Whether the UNet is shown no more tokens than `text_length` says; else it is shown all
+            that the tokenizer gives.
     """
 
     prompts: list[str]
@@ -51,6 +55,7 @@ class Texts:
     states: States | None
     negative_states: States | None
     beautifier: Callable[[str], str] | None = None
+    cut: bool = True
 
     def expanded(self) -> Texts:
         """Return these texts with their prompts expanded, once all else has been checked."""
@@ -182,4 +187,25 @@ def conditioning_of(found: States, null_embedding: Array | None) -> dict[str, Ar
         "attention_mask": seen,
         "projected_mask": mask,
         "null_embedding": np.where(empty, null_embedding, 0).astype(np.float32),
+    }
+
+
+def zeroed_conditioning(found: States, empty: Array) -> dict[str, Array]:
+    """Return the conditioning that `Denoiser.begin` takes, as the code of adapters makes it.
+
+    Args:
+        found: States and mask [B, L], the unconditional rows first.
+        empty: True [C] for each of the last C rows, the conditional ones, whose prompt is empty.
+            Padding of the other conditional rows is projected as in diffusers; that of
+            unconditional rows is zero behind the projection.
+    """
+    states, mask = found
+    seen, projected = mask.copy(), mask.copy()
+    first = len(mask) - len(empty)
+    seen[first:] &= ~empty[:, None]
+    projected[first:] = ~empty[:, None]
+    return {
+        "text_encoder_hidden_states": states,
+        "attention_mask": seen,
+        "projected_mask": projected,
     }

@@ -112,6 +112,7 @@ class CompilesAhead:
             "image": picture,
             "mask_image": white,
             "hint": picture,
+            "control_image": picture,
             "output_type": "np",
             "seed": 0,
         }

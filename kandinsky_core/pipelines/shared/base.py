@@ -61,6 +61,8 @@ class DiffusionPipeline(
     """
 
     component_names: ClassVar[tuple[str, ...]] = ()
+    # Those of them that models of the family may lack; they are None then.
+    optional_components: ClassVar[frozenset[str]] = frozenset()
     part: ClassVar[str] = "decoder"
     # The values that `text_encoder_loading` takes, the default first.
     text_encoder_loadings: ClassVar[tuple[str, ...]] = ("resident",)
@@ -202,6 +204,7 @@ class DiffusionPipeline(
             options=options,
             check=cls.check_configs,
             offload=offload,
+            optional=cls.optional_components,
         )
         pipeline = cls(**loaded)
         name = model.name if isinstance(model, OpenedModel) else model

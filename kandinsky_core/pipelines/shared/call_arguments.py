@@ -26,6 +26,20 @@ ARGUMENTS: Mapping[str, str] = {
     "the forms.",
     "hint": "The picture that fixes the layout, a depth map for example: one picture, a list, or "
     "a batch, in the same forms as `image`. It is resized to `height` and `width`.",
+    "control_image": "The picture that fixes the layout, in the same forms as `image`: a depth "
+    "map, a scribble or edges, whatever the ControlNet was trained for. It is resized to `height` "
+    "and `width`.",
+    "controlnet_conditioning_scale": "How strong the ControlNet is: one number, or a map [H, W] of "
+    "any size that says it for each place. 0 leaves it without effect.",
+    "control_guidance_start": "Share of the steps after which the ControlNet begins to count.",
+    "control_guidance_end": "Share of the steps after which it no longer counts. Of S steps those "
+    "count whose numbers are int(S * start) to int(S * end), both included.",
+    "guidance_rescale": "Share of the guided prediction, from 0 to 1, that is brought back to the "
+    "deviation of the conditional one; it mends colours that strong guidance burns.",
+    "control_image_range": "The values that the ControlNet reads for black and for white.",
+    "control_image_order": "The order in which the ControlNet reads colours: RGB or BGR.",
+    "cut_context": "Whether the UNet is shown only as many tokens as the longest text has, and one "
+    "more; else it is shown all 128.",
     "height": "Height of the pictures in pixels. Any height will do; None takes the size that the "
     "model was trained at.",
     "width": "Width of the pictures in pixels, as for `height`.",
@@ -70,6 +84,14 @@ ARGUMENTS: Mapping[str, str] = {
     "neural-chat-7b-v3-1. A text names another model, by hub id or folder. A callable takes a "
     "prompt and returns the longer one. For many calls, make one "
     "`kandinsky_core.PromptBeautifier` and pass it to each.",
+    "ip_adapter_image": "Pictures that the result is to resemble, beside the prompt: one picture, "
+    "or a list, which is mixed. Kandinsky 3 needs a UNet with an IP-Adapter; see "
+    "`load_ip_adapter`. Kandinsky 2 mixes the embeddings of pictures and prompt; see "
+    "`set_ip_adapter_scale`.",
+    "ip_adapter_image_embeds": "What `prepare_ip_adapter_image_embeds` returned, in place of "
+    "`ip_adapter_image`.",
+    "ip_adapter_weights": "One weight for each picture of `ip_adapter_image`. The weighted sum of "
+    "their embeddings counts; it is not normalised. None gives all the same share of 1.",
     "decoder_negative_prompt": "Negative prompt for the decoder, where the decoder reads texts "
     "(Kandinsky 2.1): one for all prompts, or a list with one for each. None passes none, as the "
     "reference does.",

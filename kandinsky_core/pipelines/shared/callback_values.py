@@ -23,7 +23,7 @@ __all__ = ["LoopValues", "View", "checked_as", "kind_of"]
 logger = logging.getLogger(__name__)
 
 # Arrays of pictures, whose unconditional rows equal the conditional ones.
-_OF_PICTURES = frozenset({"image_latents", "hint"})
+_OF_PICTURES = ("image_latents", "hint", "control_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class LoopValues:
             return array
         if self.guided:
             return np.split(array, 2)[1]
-        return np.concatenate([array, array]) if name in _OF_PICTURES else None
+        return np.concatenate([array, array]) if name.startswith(_OF_PICTURES) else None
 
     def _shape(self, shape: tuple[int, ...], guided: bool) -> tuple[int, ...]:
         """Return the shape that an array of this shape has with or without guidance."""
@@ -160,7 +160,7 @@ class LoopValues:
         view = self._view(name)
         now = view.of(self.arrays[view.array])
         shape = self._shape(now.shape, guided)
-        either = self.guided or view.array in _OF_PICTURES
+        either = self.guided or view.array.startswith(_OF_PICTURES)
         allowed = {shape, now.shape} if either else {shape}
         array = checked_as(who, name, value, shape, now.dtype, allowed)
         if array.shape != shape:  # as it was before guidance was switched: see `_fitted`

@@ -30,6 +30,7 @@ from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.pipelines.shared.room import require_room_for_pictures
 from kandinsky_core.pipelines.shared.rows import require_even_shares
 from kandinsky_core.schedulers import Schedule, Scheduler
+from kandinsky_core.seam.control import LoopNetwork
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, Network
 from kandinsky_core.seam.step_rules import Kept
 from kandinsky_core.validation import as_batch, one_of, positive_int, real_number
@@ -89,6 +90,11 @@ class DecoderPipeline(DiffusionPipeline):
     def _leading(self) -> Network:
         # The UNet may be left out, where only texts are encoded.
         return super()._leading if self.unet is None else self.unet
+
+    @property
+    def _looped(self) -> LoopNetwork:
+        """What the loop runs."""
+        return self.unet
 
     @property
     def _sampler(self) -> Scheduler:
@@ -287,7 +293,7 @@ class DecoderPipeline(DiffusionPipeline):
             len(plan.schedule), inputs.conditioning, request.options, weight, inputs.kept
         ) as on_step:
             latents = denoise(
-                self.unet,
+                self._looped,
                 inputs.sample,
                 plan.schedule,
                 inputs.conditioning,
@@ -295,6 +301,7 @@ class DecoderPipeline(DiffusionPipeline):
                 noise=lambda: draw_normal(source.generators, shape),
                 on_step=on_step,
                 kept=inputs.kept,
+                guidance_rescale=request.guidance_rescale,
             )
         kept = on_step.values.kept
         touched = request.options.callback is not None and not on_step.interrupted

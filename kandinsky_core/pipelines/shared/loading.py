@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,9 @@ _TOKENIZERS: Mapping[str, type[Any]] = {
 }
 
 
-# Components that an index may leave out; Kandinsky 3 then takes `prompt_embeds` only.
-_OPTIONAL = frozenset({"text_encoder", "tokenizer"})
+# Components that an index may leave out; Kandinsky 3 then takes `prompt_embeds` only, or its UNet
+# reads a hint itself.
+_OPTIONAL = frozenset({"controlnet", "text_encoder", "tokenizer"})
 
 
 def load_components(
@@ -58,11 +59,13 @@ def load_components(
     check: Callable[[Mapping[str, Any]], None],
     mesh: Any = None,
     offload: bool = False,
+    optional: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Load the components that are not `ready`; all configs and weight files are checked first.
 
     `device` and `dtype` hold one value for all components, or map component names to values. With
-    `offload` a network leaves its device before the next one is loaded.
+    `offload` a network leaves its device before the next one is loaded. A component that is
+    `optional` is None where the model does not name it.
 
     Raises:
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
@@ -75,7 +78,10 @@ def load_components(
     }
     dtypes = _by_component("dtype", dtype, names)
     opened = OpenedModel.of(model, part, options)
-    ready = {**dict.fromkeys(_OPTIONAL & opened.checkpoint.absent & set(names)), **ready}
+    left_out = (_OPTIONAL & opened.checkpoint.absent & set(names)) | (
+        set(optional) - set(opened.checkpoint.components)
+    )
+    ready = {**dict.fromkeys(left_out), **ready}
     wanted = [name for name in names if name not in (*ready, NULL_EMBEDDING)]
     sources = opened.components(wanted)
     networks = {name: source for name, source in sources.items() if source.class_name in NETWORKS}
@@ -150,7 +156,7 @@ def _light(source: Component) -> Any:
         return _TOKENIZERS[source.class_name].in_folder(source.folder)
     if source.class_name.endswith("Scheduler"):
         return scheduler_from_config(source.config)
-    if source.name.endswith("image_processor"):
+    if source.name.endswith(("image_processor", "feature_extractor")):
         return CLIPImageProcessor(source.config)
     raise ConfigError(
         f"component {source.name!r} is a {source.class_name}, which is not supported; "

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kandinsky_core.checkpoints.checkpoint import Component
-from kandinsky_core.checkpoints.hub import HubOptions, resolve_component
+from kandinsky_core.checkpoints.hub import (
+    HubOptions,
+    fetch_pickles,
+    local_folder,
+    resolve_component,
+)
+from kandinsky_core.checkpoints.other_layouts import other_layouts
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.memory.check import require_room
@@ -23,6 +29,7 @@ __all__ = [
     "AutoencoderKL",
     "CLIPTextModelWithProjection",
     "CLIPVisionModelWithProjection",
+    "Kandinsky3ControlNetModel",
     "Kandinsky3UNet",
     "Kandinsky20UNet",
     "KandinskySuperResUNet",
@@ -133,6 +140,12 @@ class _NamedNetwork(metaclass=_StandsForNetworks):
         folder = resolve_component(model, subfolder, cls.part, options)
         name = cls.__name__
         source = Component(folder.name, NETWORKS[name].library, name, folder, variant)
+        for layout in other_layouts("adapted_component"):
+            found = layout.adapted_component(source)
+            if found is not None:
+                source = found
+                if local_folder(model) is None and not any(folder.glob("*.safetensors")):
+                    fetch_pickles(str(model), options, [subfolder or "."])
         place = None if device is None else device_name(device) or str(device)
         plan = ComponentMemory.of(source.name, source, asked)
         require_room(chosen, [plan], {source.name: place})
@@ -157,6 +170,10 @@ class CLIPVisionModelWithProjection(_NamedNetwork):
 
 class Kandinsky20UNet(_NamedNetwork):
     """The UNet of Kandinsky 2.0."""
+
+
+class Kandinsky3ControlNetModel(_NamedNetwork):
+    """The ControlNet of Kandinsky 3, which runs beside its UNet."""
 
 
 class Kandinsky3UNet(_NamedNetwork):

@@ -85,8 +85,13 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         texts: What `check_texts` of the family returned; None where the UNet reads no texts.
         pixels: Pictures to start from or to repaint, [N, 3, H, W] in [-1, 1], or latents.
         masks: Masks [N, 1, H, W], 1 where the picture is repainted.
-        hints: Hints of a ControlNet, [N, 3, 8h, 8w] in [0, 1].
+        hints: Hints of a ControlNet, [N, 3, 8h, 8w].
+        control: Strength and window of a ControlNet's branch; None where there is none.
+        guidance_rescale: See `Denoiser.begin`.
+        control_facts: Entries for the metadata that say how a hint was used.
         paste_back: Whether the kept pixels are put into the finished picture.
+        image_prompt: What `check_image_prompt` of the family returned, the pictures of an
+            IP-Adapter; None without them.
         one_start: Whether all pictures may start from one noised picture, as in the reference where
             one picture is given for several prompts, each with one picture to make.
     """
@@ -101,7 +106,11 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
     pixels: FloatArray | None = None
     masks: FloatArray | None = None
     hints: FloatArray | None = None
+    control: Any = None
+    guidance_rescale: float | None = None
+    control_facts: Mapping[str, Any] = field(default_factory=dict)
     paste_back: bool = False
+    image_prompt: Any = None
     one_start: bool = False
 
     @property
@@ -111,7 +120,8 @@ class DecoderRequest(CallRequest[ImagePipelineOutput | tuple[Any, ...]]):
         return {name: array for name, array in found.items() if array is not None}
 
     @property
-    def given(self) -> Mapping[str, str]:
+    def given(self) -> Mapping[str, Any]:
         """Entries for the metadata that say which arrays the caller gave."""
         names = [*self.pictures, *(["latents"] if self.latents is not None else [])]
-        return dict.fromkeys(names, "given")
+        of_images = {} if self.image_prompt is None else self.image_prompt.facts
+        return {**dict.fromkeys(names, "given"), **self.control_facts, **of_images}

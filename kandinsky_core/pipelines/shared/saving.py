@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 class SavesPipelines:
     """Base of pipelines that can be saved: each component saves itself in a folder of its name."""
+
+    optional_components: ClassVar[frozenset[str]]
 
     if TYPE_CHECKING:
 
@@ -73,7 +75,11 @@ class SavesPipelines:
             "variant": checked_variant(variant),
             "max_shard_size": shard_size(max_shard_size),
         }
-        parts = {name: part for name, part in self.components.items() if name != NULL_EMBEDDING}
+        parts = {
+            name: part
+            for name, part in self.components.items()
+            if name != NULL_EMBEDDING and (part is not None or name not in self.optional_components)
+        }
         index = {name: _library_and_class(name, part) for name, part in parts.items()}
         size = sum(part.saved_size() for part in parts.values() if hasattr(part, "saved_size"))
         for adapters in self.lora_facts.values():

@@ -19,7 +19,7 @@ CONFIGS = {entry.config for entry in NETWORKS.values()}
 # `kandinsky verify`, whom the reference serves, refuses 2.0 and 3; diffusers has no upscaler.
 NOT_IN_REFERENCE = {
     *("AutoencoderKL", "Kandinsky20UNet", "MT5EncoderModel"),
-    *("Kandinsky3UNet", "KandinskySuperResUNet", "T5EncoderModel"),
+    *("Kandinsky3ControlNetModel", "Kandinsky3UNet", "KandinskySuperResUNet", "T5EncoderModel"),
 }
 
 

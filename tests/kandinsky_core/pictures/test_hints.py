@@ -63,7 +63,7 @@ def test_depth_of_another_size_is_resized(picture: Path) -> None:
         (None, "the estimator's depth map is missing"),
         ({"predicted_depth": DEPTH}, "the estimator's depth map is missing"),
         ("deep", "the estimator's depth map='deep': open it"),
-        ({"depth": [DEPTH, DEPTH]}, "the estimator gave 2 depth maps for one picture"),
+        ({"depth": [DEPTH, DEPTH]}, "the estimator's depth map: there are 2 for one picture"),
         ({"depth": DEPTH * 3.0}, "the estimator's depth map holds values from 0 to 759"),
     ],
 )

@@ -325,6 +325,7 @@ def test_the_text_encoder_has_an_accelerator_for_itself(
         dtype={"unet": "bfloat16", "default": "float16"},
         options=HubOptions(),
         check=lambda configs: None,
+        optional=Kandinsky3Pipeline.optional_components,
     )
     assert set(backend.loaded) == loaded
     assert [found[name].offloaded for name in ("unet", "movq")] == [offloaded] * 2

@@ -1,0 +1,67 @@
+"""The ControlNet of Kandinsky 3 on JAX: loads as a network, runs beside a UNet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import nnx
+
+from kandinsky_core.arrays import Array
+from kandinsky_core.seam.control import require_fit
+from kandinsky_jax.components.denoise import Build, JaxDenoiser
+from kandinsky_jax.components.network import JaxNetwork
+from kandinsky_jax.components.turns import Holder
+from kandinsky_jax.networks.kandinsky3_control import ControlledUNet
+
+__all__ = ["JaxControlNet", "JaxControlledUNet"]
+
+
+class JaxControlNet(JaxNetwork):
+    """The branch; see `kandinsky_core.seam.control.ControlNet`."""
+
+    def beside(self, unet: JaxDenoiser) -> JaxControlledUNet:
+        """See `kandinsky_core.seam.control.ControlNet.beside`."""
+        require_fit(self, unet)
+        return JaxControlledUNet(unet, self)
+
+
+class JaxControlledUNet(JaxDenoiser):
+    """A UNet and its branch, which run in one program. It holds no weights of its own.
+
+    Its programs stay with those of the UNet, so that each call finds them again.
+    """
+
+    def __init__(self, unet: JaxDenoiser, branch: JaxControlNet) -> None:
+        self.config = unet.config
+        self._unet, self._branch = unet, branch
+        self._place, self._log = unet._place, unet._log
+        key = ("beside", branch.config)
+        self._programs = unet._programs.setdefault(key, {})  # type: ignore[arg-type]
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype that both compute in."""
+        return self._unet.dtype
+
+    def tiled(self) -> None:
+        """Return None: the networks of Kandinsky 3 have no tiled form."""
+
+    def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:
+        """See `JaxDenoiser.laid_out`."""
+        return self._unet.laid_out(conditioning)
+
+    def placed_weights(self, holder: Holder | None = None) -> Any:
+        """Return the weights of both; see `JaxNetwork.placed_weights`."""
+        return self._unet.placed_weights(holder), self._branch.placed_weights(holder)
+
+    def _builds(self, form: tuple[Any, Any] | None = None) -> Build:
+        graphs = self._unet._graph, self._branch._graph
+
+        def build(weights: Any) -> ControlledUNet:
+            return ControlledUNet(*map(nnx.merge, graphs, weights))
+
+        return build
+
+    def _label(self, name: str) -> str:
+        return f"{self._unet._label(name)} with {self._branch.config.CLASS_NAME}"

@@ -1,0 +1,212 @@
+"""The ControlNet of Kandinsky 3 against numbers of the authors' own code, on both backends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kandinsky_converters.originals.kandinsky3_fork import fork_config
+from kandinsky_converters.originals.tensors import OriginalTensors
+from kandinsky_core import DDPMScheduler
+from kandinsky_core.arrays import Array
+from kandinsky_core.pipelines.kandinsky3.control_numbers import ControlNumbers
+from kandinsky_core.pipelines.kandinsky3.controlnet import Kandinsky3ControlNetPipeline
+from kandinsky_core.pipelines.shared import decoder
+from kandinsky_core.schedulers.schedule import make_rows
+from tests.support.backends import BACKENDS
+from tests.support.dict_tensors import DictTensors
+from tests.support.fakes import FakeAutoencoder
+from tests.support.kandinsky3_fork_folder import CONTROL_DATA, fork_config_of, fork_weights
+from tests.support.kandinsky3_ip_adapter_folder import original_unet
+from tests.support.tolerances import allowed
+
+LOG = logging.getLogger(__name__)
+
+
+def golden(name: str) -> dict[str, Array]:
+    with np.load(CONTROL_DATA / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def source(name: str) -> Any:
+    """A network of the fork under this library's names."""
+    branch = name == "unet_controlnet"
+    arrays = original_unet() if name == "unet_ip_adapter" else fork_weights(name)
+    tensors = OriginalTensors("controlnet3" if branch else "unet3", DictTensors(arrays))
+    class_name = "Kandinsky3ControlNetModel" if branch else "Kandinsky3UNet"
+    config = fork_config(fork_config_of(name.removesuffix("_ip_adapter")), tensors)
+    return SimpleNamespace(class_name=class_name, config=config, tensors=lambda: tensors)
+
+
+@pytest.fixture(scope="module")
+def load(backend_of: Callable[[str], Any]) -> Callable[[str, str], Any]:
+    """Networks of the original by name, each loaded once for each backend."""
+    loaded: dict[tuple[str, str], Any] = {}
+
+    def find(backend: str, name: str) -> Any:
+        if (backend, name) not in loaded:
+            loaded[backend, name] = backend_of(backend).load(source(name), "float32")
+        return loaded[backend, name]
+
+    return find
+
+
+def error_of(found: Array, wanted: Array) -> float:
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+
+
+def states_of(context: Array) -> Array:
+    """Text states that the small UNet projects to a context; the original starts behind that.
+
+    A layer norm whose variance v became v / (v + 1e-5) tells the scale of its input.
+    """
+    weights = {name: array.astype(np.float64) for name, array in fork_weights("unet").items()}
+    norm = (context - weights["projection_ln.bias"]) / weights["projection_ln.weight"]
+    scale = np.sqrt(1e-5 / (1 - norm.var(axis=-1, keepdims=True)))
+    matrix = np.concatenate([weights["projection_lin.weight"], -np.ones((32, 1))], axis=1)
+    flat = (norm * scale).reshape(-1, 32)
+    found = np.linalg.lstsq(matrix, flat.T, rcond=None)[0].T[:, :-1]
+    return found.reshape(*context.shape[:2], -1).astype(np.float32)
+
+
+def conditioning(wanted: dict[str, Array], scale: Any) -> dict[str, Array]:
+    """What UNet and branch are given for two rows of 8 x 16 latents."""
+    hint = golden("branch")["hint_uint8"][None].astype(np.float32) / 255
+    found = {
+        "text_encoder_hidden_states": states_of(wanted["context"]),
+        "attention_mask": wanted["mask"] > 0,
+        "hint": np.repeat(hint, 2, axis=0),
+    }
+    if scale is None:
+        return found
+    numbers = ControlNumbers.check(scale, 0, 1)
+    schedule = DDPMScheduler().schedule(1000)
+    return found | numbers.conditioning(schedule, (4, 8, 16), 3, 2)
+
+
+def guided(network: Any, wanted: dict[str, Array], told: dict[str, Array]) -> Array:
+    """Run the program of a guided step, whose halves are the same: guidance changes nothing."""
+    row = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
+    twice = {name: np.concatenate([array, array]) for name, array in told.items()}
+    run = network.begin(wanted["x"], twice, 8.0, guidance_rescale=0.0)
+    run.step(float(wanted["timesteps"][0]), row, None)
+    return run.read()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_unet_with_its_branch(load: Callable[..., Any], backend: str) -> None:
+    """Scales are numbers: one program serves them all, and a map too."""
+    wanted = golden("branch")
+    network = load(backend, "unet_controlnet").beside(load(backend, "unet"))
+    log = load(backend, "unet").compilations
+    compiled: list[int] = []
+    scales = {"k_0": 0.0, "k_0p5": 0.5, "k_1": 1.0, "k_map": wanted["k_map"]}
+    for name, scale in scales.items():
+        found = guided(network, wanted, conditioning(wanted, scale))
+        error = error_of(found, wanted[f"unet_out_{name}"])
+        LOG.info("%s, %s: %.2g", backend, name, error)
+        assert error <= allowed("3 controlnet")
+        compiled.append(0 if log is None else len(log))
+    assert len(set(compiled)) == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_unet_that_reads_edges(load: Callable[..., Any], backend: str) -> None:
+    wanted = golden("hed")
+    found = guided(load(backend, "unet_hed"), wanted, conditioning(wanted, None))
+    error = error_of(found, wanted["out"])
+    LOG.info("%s: %.2g", backend, error)
+    assert error <= allowed("3 controlnet")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["default", "window", "rescale", "hed"])
+def test_pictures(
+    load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, backend: str, name: str
+) -> None:
+    """Two pictures of one prompt, from the original's text states and noise.
+
+    Each step begins with the original's latents: guidance multiplies the last bits.
+    """
+    wanted = golden(f"loop_{name}")
+    hed = name == "hed"
+    pipe = Kandinsky3ControlNetPipeline(
+        None,
+        None,
+        load(backend, "unet_hed" if hed else "unet"),
+        DDPMScheduler(
+            beta_schedule="squaredcos_cap_v2", timestep_spacing="leading", steps_offset=1
+        ),
+        FakeAutoencoder(block_out_channels=(8, 8, 8, 8), latent_channels=4),
+        None if hed else load(backend, "unet_controlnet"),
+    )
+    pipe.set_progress_bar_config(disable=True)
+    noise = iter(np.repeat(wanted["noise"], 2, axis=1))
+    monkeypatch.setattr(decoder, "draw_normal", lambda *_: next(noise))
+    found: list[Array] = []
+
+    def keep(_: Any, index: int, time: int, values: dict[str, Array]) -> dict[str, Array]:
+        assert (index, time) == (len(found), wanted["timesteps"][index])
+        found.append(values["latents"])
+        return {"latents": np.repeat(wanted["latents_after"][index], 2, axis=0)}
+
+    given = {
+        "prompt_embeds": (wanted["states"] * wanted["mask"][..., None])[:, :8],
+        "attention_mask": wanted["mask"][:, :8],
+        "num_inference_steps": 3,
+        "guidance_scale": float(wanted["guidance_scale"]),
+    }
+    if not hed:
+        mask = wanted["negative_mask"]
+        given |= {
+            "negative_prompt_embeds": wanted["negative_states"] * mask[..., None],
+            "negative_attention_mask": mask,
+            "controlnet_conditioning_scale": float(wanted["k"]),
+            **{
+                name: float(wanted[name])
+                for name in ("control_guidance_start", "control_guidance_end", "guidance_rescale")
+            },
+        }
+    pipe(
+        image=golden("branch")["hint_uint8"],
+        height=64,
+        width=128,
+        num_images_per_prompt=2,
+        latents=np.repeat(wanted["latents"], 2, axis=0),
+        output_type="latent",
+        callback_on_step_end=keep,
+        **given,
+    )
+    for step, latents in enumerate(found):
+        error = max(error_of(row, wanted["latents_after"][step, 0]) for row in latents)
+        LOG.info("%s, %s, step %s: %.2g", backend, name, step, error)
+        assert error <= allowed("3 controlnet latents")
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_branch_is_not_shown_the_image_tokens_of_the_unet(
+    load: Callable[..., Any], backend: str
+) -> None:
+    """Without weight, picture and residuals are as the original has them without a picture."""
+    wanted = golden("branch")
+    unet = load(backend, "unet_ip_adapter")
+    network = load(backend, "unet_controlnet").beside(unet)
+    picture = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 16)
+
+    def told(weight: float, scale: float | None) -> dict[str, Array]:
+        weights = np.full(2, weight, np.float32)
+        found = conditioning(wanted, scale) | {"image_embeds": picture, "image_weight": weights}
+        return found if scale is not None else {k: v for k, v in found.items() if k != "hint"}
+
+    unmoved = guided(network, wanted, told(0, 1))
+    assert error_of(unmoved, wanted["unet_out_k_1"]) <= allowed("3 controlnet")
+    alone = guided(unet, wanted, told(1, None))
+    assert error_of(guided(network, wanted, told(1, 0)), alone) <= allowed("3 controlnet")
+    both = guided(network, wanted, told(1, 1))
+    assert min(error_of(both, alone), error_of(both, unmoved)) > 100 * allowed("3 controlnet")
