@@ -96,6 +96,7 @@ def guided(network: Any, wanted: dict[str, Array], told: dict[str, Array]) -> Ar
     return run.read()
 
 
+@pytest.mark.slow(seconds=15)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_unet_with_its_branch(load: Callable[..., Any], backend: str) -> None:
     """Scales are numbers: one program serves them all, and a map too."""
@@ -113,6 +114,7 @@ def test_the_unet_with_its_branch(load: Callable[..., Any], backend: str) -> Non
     assert len(set(compiled)) == 1
 
 
+@pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_unet_that_reads_edges(load: Callable[..., Any], backend: str) -> None:
     wanted = golden("hed")
@@ -122,6 +124,7 @@ def test_the_unet_that_reads_edges(load: Callable[..., Any], backend: str) -> No
     assert error <= allowed("3 controlnet")
 
 
+@pytest.mark.slow(seconds=5)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["default", "window", "rescale", "hed"])
 def test_pictures(

@@ -10,6 +10,7 @@ from typing import Any
 from mindspore.nn.utils import no_init_parameters
 
 from kandinsky_core.configs import (
+    Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
@@ -36,13 +37,13 @@ def build_network(config: NetworkConfig) -> Any:
         with no_init_parameters():
             return KandinskySuperResUNet(config).set_train(False)
     # mindone has no ControlNet of Kandinsky 3; it is made of the UNet's blocks.
-    third = isinstance(config, Kandinsky3UNetConfig)
-    network_class = mindone_class("Kandinsky3UNet" if third else config.CLASS_NAME)
+    branch = isinstance(config, Kandinsky3ControlNetConfig)
+    network_class = mindone_class("Kandinsky3UNet" if branch else config.CLASS_NAME)
     names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
     fields = {name: getattr(config, name) for name in names}
     config_class = getattr(network_class, "config_class", None)  # mindone.transformers has them
     with no_init_parameters(), _no_random_weights():
-        if third:
+        if isinstance(config, Kandinsky3UNetConfig):
             network = build_kandinsky3_unet(network_class, config)
         elif config_class is None:
             network = network_class(**{**config.FIXED, **fields})

@@ -90,10 +90,9 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
     """Return the small files that a model folder needs; none where its tokenizer is missing."""
     if "movq" in model.components and "tokenizer" not in model.components:
         return {}
-    entries: dict[str, list[str | None]] = {
-        name: [_library(component.class_name), component.class_name]
-        for name, component in model.components.items()
-    } | {name: [None, None] for name in model.absent}
+    entries: dict[str, list[str | None]] = {name: [None, None] for name in model.absent}
+    for name, component in model.components.items():
+        entries[name] = [_library(component.class_name), component.class_name]
     index = {"_class_name": model.pipeline_class, **dict(sorted(entries.items()))}
     files = {
         "model_index.json": index,

@@ -175,9 +175,10 @@ class ControlDecoder(Kandinsky3Decoder):
         found["hint"] = doubled(one_for_each(request.hints, request.count), guided)
         if request.control is None:
             return {**found, "projected_mask": _projected(found["attention_mask"], guided)}
-        plan = request.plan
-        levels = len(self.controlnet.config.branch_channels) if self.controlnet else 0
-        return found | request.control.conditioning(plan.schedule, plan.latent_shape, levels, rows)
+        assert self.controlnet is not None
+        plan, levels = request.plan, len(self.controlnet.config.branch_channels)
+        numbers: ControlNumbers = request.control
+        return found | numbers.conditioning(plan.schedule, plan.latent_shape, levels, rows)
 
 
 def _check_form(unet: Any, controlnet: Any) -> None:

@@ -5,6 +5,7 @@ Faults of the original that these pipelines do not have are named in the docstri
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,13 @@ import pytest
 from PIL import Image
 
 from kandinsky_core import (
+    AutoPipelineForImage2Image,
+    AutoPipelineForInpainting,
+    AutoPipelineForText2Image,
     Kandinsky3ControlNetImg2ImgPipeline,
     Kandinsky3ControlNetInpaintPipeline,
     Kandinsky3ControlNetPipeline,
+    Kandinsky3InpaintPipeline,
     Kandinsky3Pipeline,
 )
 from kandinsky_core.errors import ConfigError, InvalidInputError
@@ -213,6 +218,28 @@ def test_networks_are_shared_between_tasks() -> None:
     assert pipe.networks["controlnet"] is branch, "it moves and is saved with the others"
     with pytest.raises(InvalidInputError, match="reads no hint: give controlnet="):
         Kandinsky3ControlNetPipeline.from_pipe(plain)
+
+
+@pytest.mark.parametrize(
+    ("auto", "kind"),
+    [
+        (AutoPipelineForText2Image, Kandinsky3ControlNetPipeline),
+        (AutoPipelineForImage2Image, Kandinsky3ControlNetImg2ImgPipeline),
+        (AutoPipelineForInpainting, Kandinsky3ControlNetInpaintPipeline),
+    ],
+)
+def test_the_auto_classes_find_the_pipelines(auto: Any, kind: Any) -> None:
+    index: Any = SimpleNamespace(pipeline_class=kind.__name__, name="a")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kandinsky_core.pipelines.auto.OpenedModel.of", lambda *_: index)
+        assert auto.pipeline_class("a") is kind
+    unet = UNet(9 if kind is Kandinsky3ControlNetInpaintPipeline else 4)
+    plain = Kandinsky3InpaintPipeline if unet.config.kind == "inpaint" else Kandinsky3Pipeline
+    branch = FakeControlNet(branch_channels=(8,))
+    made = auto.from_pipe(pipeline(plain, unet=unet), controlnet=branch)
+    assert type(made) is kind
+    assert type(auto.from_pipe(made)) is kind
+    assert not isinstance(auto.from_pipe(made, controlnet=None), kind)
 
 
 @pytest.mark.parametrize(
