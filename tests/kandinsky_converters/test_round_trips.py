@@ -60,6 +60,11 @@ SMALL = {
         "projection_dim": 24,
         "image_size": 42,
     },
+    "Kandinsky3ControlNetModel": {
+        "block_out_channels": [8, 16, 24, 32],
+        "cross_attention_dim": 12,
+        "time_embedding_dim": 16,
+    },
     "Kandinsky3UNet": {
         "block_out_channels": [8, 16, 24, 32],
         "cross_attention_dim": 12,

@@ -41,7 +41,10 @@ class ControlDecoder(Kandinsky3Decoder):
 
     Attributes:
         controlnet: The branch; None where the UNet reads the hint itself.
+        hint_name: The argument of the call that is the hint.
     """
+
+    hint_name: ClassVar[str] = "control_image"
 
     component_names: ClassVar[tuple[str, ...]] = (
         "tokenizer",
@@ -86,6 +89,15 @@ class ControlDecoder(Kandinsky3Decoder):
     @property
     def _looped(self) -> LoopNetwork:
         return self.unet if self.controlnet is None else self.controlnet.beside(self.unet)
+
+    def _stand_ins(self) -> dict[str, Any]:
+        inputs = super()._stand_ins()
+        for name in {"control_image", "hint"} - {self.hint_name}:
+            inputs.pop(name, None)
+        if self.text_encoder is None:  # nor is there one for an empty negative prompt
+            inputs["negative_prompt_embeds"] = inputs["prompt_embeds"]
+            inputs["negative_attention_mask"] = inputs["attention_mask"]
+        return inputs
 
     def check_control(
         self,

@@ -5,6 +5,7 @@ Faults of the original that these pipelines do not have are named in the docstri
 
 from __future__ import annotations
 
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -208,6 +209,23 @@ def test_image_to_image_and_inpainting() -> None:
     found = told(pipe, "a", mask_image=mask, control_image=GREY)
     assert found["image_latents"].shape == (2, 5, 4, 4)
     assert found["hint"].shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Kandinsky3ControlNetPipeline,
+        Kandinsky3ControlNetImg2ImgPipeline,
+        Kandinsky3ControlNetInpaintPipeline,
+    ],
+)
+def test_what_stands_in_to_compile_is_a_call(kind: Any) -> None:
+    for changes in ({}, {"text_encoder": None, "tokenizer": None}):
+        pipe = controlled(kind, **changes)
+        taken = signature(kind.__call__).parameters
+        inputs = {name: value for name, value in pipe._stand_ins().items() if name in taken}
+        pipe(**inputs, height=16, width=16)
+        assert len(pipe.unet.told["hint"]) == 2
 
 
 def test_networks_are_shared_between_tasks() -> None:
