@@ -80,8 +80,8 @@ def conditioning(wanted: dict[str, Array], scale: Any) -> dict[str, Array]:
         "attention_mask": wanted["mask"] > 0,
         "hint": np.repeat(hint, 2, axis=0),
     }
-    if scale is None:
-        return found
+    if scale is None:  # as the pipeline tells it
+        return found | {"projected_mask": np.ones(wanted["mask"].shape, np.bool_)}
     numbers = ControlNumbers.check(scale, 0, 1)
     schedule = DDPMScheduler().schedule(1000)
     return found | numbers.conditioning(schedule, (4, 8, 16), 3, 2)
