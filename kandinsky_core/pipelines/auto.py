@@ -25,6 +25,14 @@ from kandinsky_core.pipelines.kandinsky2_2.combined_image import (
 )
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
+from kandinsky_core.pipelines.kandinsky3.control import ControlDecoder
+from kandinsky_core.pipelines.kandinsky3.controlnet import Kandinsky3ControlNetPipeline
+from kandinsky_core.pipelines.kandinsky3.controlnet_image_to_image import (
+    Kandinsky3ControlNetImg2ImgPipeline,
+)
+from kandinsky_core.pipelines.kandinsky3.controlnet_inpainting import (
+    Kandinsky3ControlNetInpaintPipeline,
+)
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
 from kandinsky_core.pipelines.kandinsky3.flash import Kandinsky3FlashPipeline
 from kandinsky_core.pipelines.kandinsky3.image_to_image import Kandinsky3Img2ImgPipeline
@@ -41,6 +49,7 @@ __all__ = [
 
 
 # How the pipelines are called whose networks do a task; any of them may have been saved.
+_THIRD = (*_WHOLE, "ControlNet", "ControlNetImg2Img")
 _WHOLE = ("", "Img2Img")
 _WITHOUT_MASK = (*_WHOLE, "Combined", "Img2ImgCombined")
 _MASKED = ("Inpaint", "InpaintCombined")
@@ -60,11 +69,13 @@ class _AutoPipeline:
         task: The task in words, for messages.
         part: The half of an embedded model that the task needs.
         pipelines: `_class_name` of the decoder's model_index.json -> pipeline.
+        controlled: The pipeline of Kandinsky 3 that does the task with a ControlNet.
     """
 
     task: ClassVar[str]
     part: ClassVar[str] = "decoder"
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]]
+    controlled: ClassVar[type[ControlDecoder]]
 
     def __init__(self) -> None:
         raise InvalidInputError(
@@ -78,14 +89,18 @@ class _AutoPipeline:
 
         Args:
             model: `shapes`, the folder of a decoder or of Kandinsky 2.0 or 3, or a hub id.
-            **options: Further arguments of the pipeline's own `from_pretrained`.
+            **options: Further arguments of the pipeline's own `from_pretrained`. With `controlnet=`
+                it is the pipeline of Kandinsky 3 that takes a hint.
 
         Raises:
             CheckpointError: The pipeline that the checkpoint names does not do this task.
             KandinskyError: See the pipeline's own `from_pretrained`.
         """
         opened = OpenedModel.of(model, cls.part, HubOptions.among(options))
-        return cls.pipeline_class(opened).from_pretrained(opened, **options)
+        made = cls.pipeline_class(opened)
+        if options.get("controlnet") is not None and issubclass(made, Kandinsky3Decoder):
+            made = cls.controlled
+        return made.from_pretrained(opened, **options)
 
     @classmethod
     def pipeline_class(
@@ -100,7 +115,8 @@ class _AutoPipeline:
                 f"{opened.name} is a {found}, which makes no pictures {cls.task}{hint}; "
                 f"supported: {', '.join(cls.pipelines)}"
             )
-        return cls.pipelines[found]
+        made = cls.pipelines[found]
+        return cls.controlled if "3ControlNet" in found else made
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **options: Any) -> Any:
@@ -116,7 +132,14 @@ class _AutoPipeline:
             InvalidInputError: `pipeline` is none of these, or a component is missing.
             ConfigError: The pipeline's UNet was trained for another task.
         """
-        return cls._class_for(pipeline).from_pipe(pipeline, **options)
+        made = cls._class_for(pipeline)
+        if isinstance(pipeline, Kandinsky3Decoder):
+            kept = isinstance(pipeline, ControlDecoder) and "controlnet" not in options
+            if kept or options.get("controlnet") is not None:
+                made = cls.controlled
+            else:
+                options.pop("controlnet", None)
+        return made.from_pipe(pipeline, **options)
 
     @classmethod
     def _class_for(cls, pipeline: Any) -> type[DiffusionPipeline]:
@@ -124,8 +147,9 @@ class _AutoPipeline:
         made = cls.pipelines.values()
         for family in (Kandinsky20Decoder, Kandinsky3Decoder):
             if isinstance(pipeline, family):
-                own = [one for one in made if issubclass(one, family)]
-                return type(pipeline) if type(pipeline) in own else own[0]
+                made_of = [one for one in made if issubclass(one, family)]
+                own = type(pipeline) in made_of and not isinstance(pipeline, ControlDecoder)
+                return type(pipeline) if own else made_of[0]
         if isinstance(pipeline, CombinedPipeline):
             decoder: type[Any] = pipeline.decoder_class
         elif isinstance(pipeline, EmbeddingDecoder):
@@ -144,11 +168,12 @@ class AutoPipelineForText2Image(_AutoPipeline):
     """Builds the pipeline that goes from prompt to picture."""
 
     task: ClassVar[str] = "from text"
+    controlled: ClassVar[type[ControlDecoder]] = Kandinsky3ControlNetPipeline
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         **_named_by("KandinskyV22", _WITHOUT_MASK, KandinskyV22CombinedPipeline),
         **_named_by("Kandinsky", _WITHOUT_MASK, KandinskyCombinedPipeline),
         **_named_by("Kandinsky20", _WHOLE, Kandinsky20Pipeline),
-        **_named_by("Kandinsky3", _WHOLE, Kandinsky3Pipeline),
+        **_named_by("Kandinsky3", _THIRD, Kandinsky3Pipeline),
         "Kandinsky3FlashPipeline": Kandinsky3FlashPipeline,
     }
 
@@ -157,11 +182,12 @@ class AutoPipelineForImage2Image(_AutoPipeline):
     """Builds the pipeline that goes from prompt and picture to picture."""
 
     task: ClassVar[str] = "from pictures"
+    controlled: ClassVar[type[ControlDecoder]] = Kandinsky3ControlNetImg2ImgPipeline
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         **_named_by("KandinskyV22", _WITHOUT_MASK, KandinskyV22Img2ImgCombinedPipeline),
         **_named_by("Kandinsky", _WITHOUT_MASK, KandinskyImg2ImgCombinedPipeline),
         **_named_by("Kandinsky20", _WHOLE, Kandinsky20Img2ImgPipeline),
-        **_named_by("Kandinsky3", _WHOLE, Kandinsky3Img2ImgPipeline),
+        **_named_by("Kandinsky3", _THIRD, Kandinsky3Img2ImgPipeline),
     }
 
 
@@ -169,10 +195,11 @@ class AutoPipelineForInpainting(_AutoPipeline):
     """Builds the pipeline that repaints the masked part of a picture."""
 
     task: ClassVar[str] = "by inpainting"
+    controlled: ClassVar[type[ControlDecoder]] = Kandinsky3ControlNetInpaintPipeline
     part: ClassVar[str] = "inpaint"
     pipelines: ClassVar[dict[str, type[DiffusionPipeline]]] = {
         **_named_by("KandinskyV22", _MASKED, KandinskyV22InpaintCombinedPipeline),
         **_named_by("Kandinsky", _MASKED, KandinskyInpaintCombinedPipeline),
         "Kandinsky20InpaintPipeline": Kandinsky20InpaintPipeline,
-        "Kandinsky3InpaintPipeline": Kandinsky3InpaintPipeline,
+        **_named_by("Kandinsky3", ("Inpaint", "ControlNetInpaint"), Kandinsky3InpaintPipeline),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kandinsky_backend_kit.guided_step import ArrayFunctions, guide, guided_step
+from kandinsky_backend_kit.guided_step import ArrayFunctions, guide, guided_step, rescaled
 from kandinsky_core.arrays import FloatArray
 from kandinsky_core.schedulers.schedule import Row, make_rows
 from kandinsky_core.seam.step_rules import PLAIN_RULE, StepRule
@@ -32,6 +32,14 @@ def test_guidance_by_hand() -> None:
     one, two = np.float32([1, 5]), np.float32([2, 4])
     np.testing.assert_array_equal(guide(one, two, np.float32(4)), [5, 1])
     np.testing.assert_array_equal(guide(one, two, np.float32(1)), two)
+
+
+def test_rescaled_guidance_by_hand() -> None:
+    """Deviations of the rows: guided 2 and 0, conditional 1 and 3; an even prediction stays."""
+    guided, conditional = np.float32([[2, 6], [5, 5]]), np.float32([[0, 2], [1, 7]])
+    np.testing.assert_allclose(rescaled(guided, conditional, 1.0)[0], [1, 3])
+    np.testing.assert_allclose(rescaled(guided, conditional, 0.5)[0], [1.5, 4.5])
+    np.testing.assert_array_equal(rescaled(guided, conditional, 0.0), guided)
 
 
 def test_a_guided_step_shows_the_sample_twice() -> None:

@@ -77,6 +77,11 @@ SMALL = {
         "encoder_hid_dim_2": 16,
         "text_embed_dim": 8,
     },
+    "Kandinsky3ControlNetModel": {
+        "block_out_channels": [8, 16, 24, 32],
+        "cross_attention_dim": 12,
+        "time_embedding_dim": 16,
+    },
     "Kandinsky3UNet": {
         "block_out_channels": [8, 16, 24, 32],
         "cross_attention_dim": 12,

@@ -18,7 +18,7 @@ from kandinsky_core.pipelines.kandinsky3.control_numbers import ControlNumbers
 from kandinsky_core.pipelines.kandinsky3.controlnet import Kandinsky3ControlNetPipeline
 from kandinsky_core.pipelines.shared import decoder
 from kandinsky_core.schedulers.schedule import make_rows
-from tests.support.backends import BACKENDS
+from tests.support.backends import BACKENDS, needs
 from tests.support.dict_tensors import DictTensors
 from tests.support.fakes import FakeAutoencoder
 from tests.support.kandinsky3_fork_folder import CONTROL_DATA, fork_config_of, fork_weights
@@ -82,22 +82,63 @@ def conditioning(wanted: dict[str, Array], scale: Any) -> dict[str, Array]:
         "attention_mask": wanted["mask"] > 0,
         "hint": np.repeat(hint, 2, axis=0),
     }
-    if scale is None:
-        return found
+    if scale is None:  # as the pipeline tells it
+        return found | {"projected_mask": np.ones(wanted["mask"].shape, np.bool_)}
     numbers = ControlNumbers.check(scale, 0, 1)
     schedule = DDPMScheduler().schedule(1000)
     return found | numbers.conditioning(schedule, (4, 8, 16), 3, 2)
 
 
+def twice(told: dict[str, Array]) -> dict[str, Array]:
+    return {name: np.concatenate([array, array]) for name, array in told.items()}
+
+
 def guided(network: Any, wanted: dict[str, Array], told: dict[str, Array]) -> Array:
     """Run the program of a guided step, whose halves are the same: guidance changes nothing."""
     row = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
-    twice = {name: np.concatenate([array, array]) for name, array in told.items()}
-    run = network.begin(wanted["x"], twice, 8.0, guidance_rescale=0.0)
+    run = network.begin(wanted["x"], twice(told), 8.0, guidance_rescale=0.0)
     run.step(float(wanted["timesteps"][0]), row, None)
     return run.read()
 
 
+@needs("mindspore")
+@pytest.mark.slow(seconds=3)
+def test_within_the_branch(load: Callable[..., Any]) -> None:
+    """Where an error arises; eagerly, as JAX would have to compile the branch for itself."""
+    import mindspore as ms
+
+    wanted = golden("branch")
+    branch = load("mindspore", "unet_controlnet")
+    network = branch.beside(load("mindspore", "unet"))
+    told = network.prepare(network.tensors(conditioning(wanted, 1.0)))["branch"]
+    time = ms.Tensor(wanted["timesteps"].astype(np.float32))
+    sinusoid = branch._cell.time_embedding(branch._cell.time_proj(time))
+    found = {
+        "hint_stem_out": told["hint"][:1],
+        "time_embed_before_pooling": sinusoid,
+        "time_embed": sinusoid + told["embedding"],
+    }
+    residuals = branch.predict(ms.Tensor(wanted["x"]), time, told)
+    found |= {f"residual{level}": array for level, array in enumerate(residuals)}
+    for name, array in found.items():
+        assert error_of(array.asnumpy(), wanted[name]) <= allowed("3 controlnet"), name
+
+
+@needs("jax")
+@pytest.mark.slow(seconds=2)
+def test_the_hint_and_the_text_of_a_run(load: Callable[..., Any]) -> None:
+    """What the branch computes once a run; of the UNet for edges the hint alone."""
+    wanted = golden("branch")
+    network = load("jax", "unet_controlnet").beside(load("jax", "unet"))
+    run = network.begin(wanted["x"], twice(conditioning(wanted, 1.0)), 8.0, guidance_rescale=0.0)
+    told = run._prepared.branch
+    pooled = wanted["time_embed"] - wanted["time_embed_before_pooling"]
+    assert error_of(np.asarray(told.embedding[:2]), pooled) <= allowed("3 controlnet")
+    stem = wanted["hint_stem_out"][0].transpose(1, 2, 0)
+    assert error_of(np.asarray(told.hint[0]), stem) <= allowed("3 controlnet")
+
+
+@pytest.mark.slow(seconds=15)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_unet_with_its_branch(load: Callable[..., Any], backend: str) -> None:
     """Scales are numbers: one program serves them all, and a map too."""
@@ -115,6 +156,7 @@ def test_the_unet_with_its_branch(load: Callable[..., Any], backend: str) -> Non
     assert len(set(compiled)) == 1
 
 
+@pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_unet_that_reads_edges(load: Callable[..., Any], backend: str) -> None:
     wanted = golden("hed")
@@ -124,6 +166,7 @@ def test_the_unet_that_reads_edges(load: Callable[..., Any], backend: str) -> No
     assert error <= allowed("3 controlnet")
 
 
+@pytest.mark.slow(seconds=5)
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["default", "window", "rescale", "hed"])
 def test_pictures(
@@ -182,6 +225,9 @@ def test_pictures(
         callback_on_step_end=keep,
         **given,
     )
+    log = pipe.unet.compilations or []
+    programs = [(entry.program, entry.shape) for entry in log]
+    assert len(programs) == len(set(programs)), "no number is a reason to compile again"
     for step, latents in enumerate(found):
         error = max(error_of(row, wanted["latents_after"][step, 0]) for row in latents)
         LOG.info("%s, %s, step %s: %.2g", backend, name, step, error)

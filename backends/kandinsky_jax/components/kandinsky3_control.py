@@ -36,8 +36,8 @@ class JaxControlledUNet(JaxDenoiser):
         self.config = unet.config
         self._unet, self._branch = unet, branch
         self._place, self._log = unet._place, unet._log
-        key = ("beside", branch.config)
-        self._programs = unet._programs.setdefault(key, {})  # type: ignore[arg-type]
+        programs: Any = unet._programs
+        self._programs = programs.setdefault(("beside", branch.config), {})
 
     @property
     def dtype(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from mindspore.nn.utils import no_init_parameters
 
 from kandinsky_core.configs import (
+    Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     Kandinsky20UNetConfig,
     MultilingualCLIPConfig,
@@ -43,8 +44,8 @@ def build_network(config: NetworkConfig) -> Any:
             network_class = mindone_class(UNet2DConditionConfig.CLASS_NAME)
             return build_kandinsky20_unet(network_class, config).set_train(False)
     # mindone has no ControlNet of Kandinsky 3; it is made of the UNet's blocks.
-    third = isinstance(config, Kandinsky3UNetConfig)
-    network_class = mindone_class("Kandinsky3UNet" if third else config.CLASS_NAME)
+    branch = isinstance(config, Kandinsky3ControlNetConfig)
+    network_class = mindone_class("Kandinsky3UNet" if branch else config.CLASS_NAME)
     names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
     fields = {name: getattr(config, name) for name in names}
     config_class = getattr(network_class, "config_class", None)  # mindone.transformers has them

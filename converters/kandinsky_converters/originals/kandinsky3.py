@@ -57,8 +57,8 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
     if layer in _LAYERS:
         yield f"{_LAYERS[layer]}.{leaf}", Piece(name)
     elif match := _HINT.fullmatch(layer):
-        number = int(match[1] or 8)
-        place = {1: "conv_in", 8: "conv_out"}.get(number, f"blocks.{number - 2}")
+        count = int(match[1] or 8)
+        place = {1: "conv_in", 8: "conv_out"}.get(count, f"blocks.{count - 2}")
         yield f"controlnet_cond_embedding.{place}.{leaf}", Piece(name)
     elif match := _BEHIND.fullmatch(layer):
         yield f"controlnet_down_blocks.{match[1]}.{leaf}", Piece(name)

@@ -44,7 +44,10 @@ class ControlDecoder(ImagePromptDecoder):
 
     Attributes:
         controlnet: The branch; None where the UNet reads the hint itself.
+        hint_name: The argument of the call that is the hint.
     """
+
+    hint_name: ClassVar[str] = "control_image"
 
     component_names: ClassVar[tuple[str, ...]] = (
         "tokenizer",
@@ -102,6 +105,15 @@ class ControlDecoder(ImagePromptDecoder):
     @property
     def _looped(self) -> LoopNetwork:
         return self.unet if self.controlnet is None else self.controlnet.beside(self.unet)
+
+    def _stand_ins(self) -> dict[str, Any]:
+        inputs = super()._stand_ins()
+        for name in {"control_image", "hint"} - {self.hint_name}:
+            inputs.pop(name, None)
+        if self.text_encoder is None:  # nor is there one for an empty negative prompt
+            inputs["negative_prompt_embeds"] = inputs["prompt_embeds"]
+            inputs["negative_attention_mask"] = inputs["attention_mask"]
+        return inputs
 
     def check_control(
         self,
@@ -191,9 +203,10 @@ class ControlDecoder(ImagePromptDecoder):
         found["hint"] = doubled(one_for_each(request.hints, request.count), guided)
         if request.control is None:
             return {**found, "projected_mask": _projected(found["attention_mask"], guided)}
-        plan = request.plan
-        levels = len(self.controlnet.config.branch_channels) if self.controlnet else 0
-        return found | request.control.conditioning(plan.schedule, plan.latent_shape, levels, rows)
+        assert self.controlnet is not None
+        plan, levels = request.plan, len(self.controlnet.config.branch_channels)
+        numbers: ControlNumbers = request.control
+        return found | numbers.conditioning(plan.schedule, plan.latent_shape, levels, rows)
 
 
 def _check_form(unet: Any, controlnet: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky3.control import ControlDecoder
@@ -24,6 +24,8 @@ class Kandinsky3ControlNetPipeline(ControlDecoder):
     prompts and several pictures of each work; the number of the step that callbacks get is right;
     encoded prompts are taken.
     """
+
+    hint_name: ClassVar[str] = "image"
 
     def prepare(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky3.control import ControlDecoder
 from kandinsky_core.pipelines.kandinsky3.decoder import picture_size
-from kandinsky_core.pipelines.kandinsky3.inpainting import LARGEST, Kandinsky3InpaintPipeline
+from kandinsky_core.pipelines.kandinsky3.inpainting import LARGEST, Kandinsky3InpaintDecoder
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
@@ -18,7 +18,7 @@ from kandinsky_core.validation import positive_int
 __all__ = ["Kandinsky3ControlNetInpaintPipeline"]
 
 
-class Kandinsky3ControlNetInpaintPipeline(ControlDecoder, Kandinsky3InpaintPipeline):
+class Kandinsky3ControlNetInpaintPipeline(ControlDecoder, Kandinsky3InpaintDecoder):
     """Inpainting with a hint: a branch beside the UNet for inpainting.
 
     Nobody has published such a pipeline. The branch reads the noisy latents alone, as it was

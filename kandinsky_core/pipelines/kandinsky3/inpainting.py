@@ -20,13 +20,78 @@ from kandinsky_core.pipelines.shared.rows import doubled, one_for_each, require_
 from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.validation import positive_int
 
-__all__ = ["LARGEST", "Kandinsky3InpaintPipeline"]
+__all__ = ["LARGEST", "Kandinsky3InpaintDecoder", "Kandinsky3InpaintPipeline"]
 
 LARGEST = 1024**2
 """Pixels of the pictures that the UNet was trained with."""
 
 
-class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
+class Kandinsky3InpaintDecoder(Kandinsky3Decoder, InpaintDecoder):
+    """Base of the pipelines whose UNet reads the mask and the masked picture beside the sample."""
+
+    def check_evenly(
+        self, image: Any, mask_image: Any, paste_back: Any, plan: DecoderPlan
+    ) -> dict[str, Any]:
+        """Check pictures and masks as `check_inpainting` does, and that they go together.
+
+        Raises:
+            InvalidInputError: As `check_inpainting`; or their numbers are no multiples of another.
+        """
+        found = self.check_inpainting(image, mask_image, paste_back, plan)
+        rows = max(len(found["pixels"]), len(found["masks"]))
+        require_even_shares("image", found["pixels"], rows)
+        require_even_shares("mask_image", found["masks"], rows)
+        return found
+
+    def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
+        scale = np.float32(request.plan.schedule.init_noise_sigma)
+        noise = self._noise(request)
+        known = doubled(self._known(request), request.plan.guided)
+        return DecoderInputs(
+            sample=noise * scale,
+            conditioning={**conditioning, "image_latents": known},
+            finish=pasting(request),
+        )
+
+    def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
+        """Return the picture as pixels [N, 3, H, W] in [-1, 1]; see `InpaintDecoder`."""
+        if self._as_authors:
+            image = resized_rgb(image, plan.height, plan.width)
+        return super().check_image(image, plan)
+
+    def check_mask(self, mask_image: Any, plan: DecoderPlan) -> FloatArray:
+        """Return masks [N, 1, H, W]; see `InpaintDecoder`. For the authors, soft ones stay soft.
+
+        Raises:
+            InvalidInputError: The mask image is no mask, or it leaves nothing to repaint.
+        """
+        if not self._as_authors:
+            return super().check_mask(mask_image, plan)
+        masks = as_soft_masks("mask_image", mask_image, plan.height, plan.width)
+        for row, mask in enumerate(masks):
+            if not mask.any():
+                raise InvalidInputError(
+                    f"mask_image {row} is all black: white is repainted, black is kept"
+                )
+        return masks
+
+    def _known(self, request: DecoderRequest) -> FloatArray:
+        """Return what the UNet reads beside the sample, [B, 1 + C, h, w].
+
+        These are the mask, 1 where the picture is kept, and the latents of the picture, which is
+        mid-grey where it is not wholly kept.
+        """
+        assert request.pixels is not None
+        assert request.masks is not None
+        rows = max(len(request.pixels), len(request.masks))
+        pixels, keep = one_for_each(request.pixels, rows), one_for_each(1 - request.masks, rows)
+        latents = self._encode_pixels(pixels * (keep == 1))
+        factor = self.movq_scale_factor
+        cells = keep[..., ::factor, ::factor]  # those that nearest interpolation takes
+        return one_for_each(np.concatenate([cells, latents], axis=1), request.count)
+
+
+class Kandinsky3InpaintPipeline(Kandinsky3InpaintDecoder):
     """Inpainting with the UNet that reads the mask and the masked picture beside the sample.
 
     Source: `get_inpainting_pipeline` of ai-forever/Kandinsky-3; diffusers has none. Differences:
@@ -101,64 +166,3 @@ class Kandinsky3InpaintPipeline(Kandinsky3Decoder, InpaintDecoder):
         )
 
     __call__ = prepared_call(prepare)
-
-    def check_evenly(
-        self, image: Any, mask_image: Any, paste_back: Any, plan: DecoderPlan
-    ) -> dict[str, Any]:
-        """Check pictures and masks as `check_inpainting` does, and that they go together.
-
-        Raises:
-            InvalidInputError: As `check_inpainting`; or their numbers are no multiples of another.
-        """
-        found = self.check_inpainting(image, mask_image, paste_back, plan)
-        rows = max(len(found["pixels"]), len(found["masks"]))
-        require_even_shares("image", found["pixels"], rows)
-        require_even_shares("mask_image", found["masks"], rows)
-        return found
-
-    def _inputs(self, request: DecoderRequest, conditioning: dict[str, Array]) -> DecoderInputs:
-        scale = np.float32(request.plan.schedule.init_noise_sigma)
-        noise = self._noise(request)
-        known = doubled(self._known(request), request.plan.guided)
-        return DecoderInputs(
-            sample=noise * scale,
-            conditioning={**conditioning, "image_latents": known},
-            finish=pasting(request),
-        )
-
-    def check_image(self, image: Any, plan: DecoderPlan) -> FloatArray:
-        """Return the picture as pixels [N, 3, H, W] in [-1, 1]; see `InpaintDecoder`."""
-        if self._as_authors:
-            image = resized_rgb(image, plan.height, plan.width)
-        return super().check_image(image, plan)
-
-    def check_mask(self, mask_image: Any, plan: DecoderPlan) -> FloatArray:
-        """Return masks [N, 1, H, W]; see `InpaintDecoder`. For the authors, soft ones stay soft.
-
-        Raises:
-            InvalidInputError: The mask image is no mask, or it leaves nothing to repaint.
-        """
-        if not self._as_authors:
-            return super().check_mask(mask_image, plan)
-        masks = as_soft_masks("mask_image", mask_image, plan.height, plan.width)
-        for row, mask in enumerate(masks):
-            if not mask.any():
-                raise InvalidInputError(
-                    f"mask_image {row} is all black: white is repainted, black is kept"
-                )
-        return masks
-
-    def _known(self, request: DecoderRequest) -> FloatArray:
-        """Return what the UNet reads beside the sample, [B, 1 + C, h, w].
-
-        These are the mask, 1 where the picture is kept, and the latents of the picture, which is
-        mid-grey where it is not wholly kept.
-        """
-        assert request.pixels is not None
-        assert request.masks is not None
-        rows = max(len(request.pixels), len(request.masks))
-        pixels, keep = one_for_each(request.pixels, rows), one_for_each(1 - request.masks, rows)
-        latents = self._encode_pixels(pixels * (keep == 1))
-        factor = self.movq_scale_factor
-        cells = keep[..., ::factor, ::factor]  # those that nearest interpolation takes
-        return one_for_each(np.concatenate([cells, latents], axis=1), request.count)

@@ -5,6 +5,8 @@ Faults of the original that these pipelines do not have are named in the docstri
 
 from __future__ import annotations
 
+from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,13 @@ import pytest
 from PIL import Image
 
 from kandinsky_core import (
+    AutoPipelineForImage2Image,
+    AutoPipelineForInpainting,
+    AutoPipelineForText2Image,
     Kandinsky3ControlNetImg2ImgPipeline,
     Kandinsky3ControlNetInpaintPipeline,
     Kandinsky3ControlNetPipeline,
+    Kandinsky3InpaintPipeline,
     Kandinsky3Pipeline,
 )
 from kandinsky_core.errors import ConfigError, InvalidInputError
@@ -205,6 +211,23 @@ def test_image_to_image_and_inpainting() -> None:
     assert found["hint"].shape == (2, 3, 32, 32)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Kandinsky3ControlNetPipeline,
+        Kandinsky3ControlNetImg2ImgPipeline,
+        Kandinsky3ControlNetInpaintPipeline,
+    ],
+)
+def test_what_stands_in_to_compile_is_a_call(kind: Any) -> None:
+    for changes in ({}, {"text_encoder": None, "tokenizer": None}):
+        pipe = controlled(kind, **changes)
+        taken = signature(kind.__call__).parameters
+        inputs = {name: value for name, value in pipe._stand_ins().items() if name in taken}
+        pipe(**inputs, height=16, width=16)
+        assert len(pipe.unet.told["hint"]) == 2
+
+
 def test_networks_are_shared_between_tasks() -> None:
     plain = pipeline(Kandinsky3Pipeline, null_embedding=NULL)
     branch = FakeControlNet(branch_channels=(8,))
@@ -213,6 +236,28 @@ def test_networks_are_shared_between_tasks() -> None:
     assert pipe.networks["controlnet"] is branch, "it moves and is saved with the others"
     with pytest.raises(InvalidInputError, match="reads no hint: give controlnet="):
         Kandinsky3ControlNetPipeline.from_pipe(plain)
+
+
+@pytest.mark.parametrize(
+    ("auto", "kind"),
+    [
+        (AutoPipelineForText2Image, Kandinsky3ControlNetPipeline),
+        (AutoPipelineForImage2Image, Kandinsky3ControlNetImg2ImgPipeline),
+        (AutoPipelineForInpainting, Kandinsky3ControlNetInpaintPipeline),
+    ],
+)
+def test_the_auto_classes_find_the_pipelines(auto: Any, kind: Any) -> None:
+    index: Any = SimpleNamespace(pipeline_class=kind.__name__, name="a")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kandinsky_core.pipelines.auto.OpenedModel.of", lambda *_: index)
+        assert auto.pipeline_class("a") is kind
+    unet = UNet(9 if kind is Kandinsky3ControlNetInpaintPipeline else 4)
+    plain = Kandinsky3InpaintPipeline if unet.config.kind == "inpaint" else Kandinsky3Pipeline
+    branch = FakeControlNet(branch_channels=(8,))
+    made = auto.from_pipe(pipeline(plain, unet=unet), controlnet=branch)
+    assert type(made) is kind
+    assert type(auto.from_pipe(made)) is kind
+    assert not isinstance(auto.from_pipe(made, controlnet=None), kind)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""`kandinsky controlnet` with Kandinsky 3: its options reach the pipeline, and its model loads."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from kandinsky_cli.commands import controlnet
+from kandinsky_cli.repeat_command import command_for
+from kandinsky_core import (
+    Kandinsky3ControlNetImg2ImgPipeline,
+    Kandinsky3ControlNetPipeline,
+    read_metadata,
+)
+from kandinsky_core.errors import InvalidInputError
+from tests.kandinsky_cli.run import Runner
+from tests.kandinsky_core.pipelines.test_kandinsky3_controlnet import controlled
+from tests.support.fake_backend import FakeBackend
+from tests.support.fakes import FakeNetwork
+from tests.support.kandinsky3_fork_folder import write_fork
+
+SMALL = ["--height", "16", "--width", "16", "--steps", "2", "--seed", "0", "--quiet"]
+OPTIONS = shlex.split(
+    "--control-scale 0.5 --control-start 0.25 --control-end 0.75 --guidance-rescale 0.7 "
+    "--hint-range -1 1 --hint-order BGR"
+)
+
+
+@pytest.fixture
+def hint(workplace: Path) -> str:
+    Image.new("RGB", (8, 8), (0, 0, 255)).save(workplace / "hint.png")
+    return "hint.png"
+
+
+def parsed(*words: object) -> Any:
+    parser = argparse.ArgumentParser()
+    controlnet.add_parser(parser.add_subparsers())
+    return parser.parse_args(["controlnet", *map(str, words)])
+
+
+def test_options_reach_the_pipeline(
+    kandinsky: Runner, monkeypatch: pytest.MonkeyPatch, hint: str
+) -> None:
+    pipe = controlled()
+    monkeypatch.setattr(controlnet, "load", lambda options: pipe)
+    words = ["controlnet", "a", "--hint", hint, *SMALL, *OPTIONS, "-o", "a.png"]
+    code, _, said = kandinsky(*words)
+    assert code == 0, said
+    told = pipe.unet.told
+    assert set(told["control_scale_0"].ravel()) == {0.5}
+    assert told["hint"][0, :, 0, 0].tolist() == [1, -1, -1]
+    metadata = read_metadata("a.png")
+    assert (metadata["guidance_scale"], metadata["guidance_rescale"]) == (7.0, 0.7)
+    again = command_for({**metadata, "model": "m"})
+    assert again is not None
+    assert parsed(*shlex.split(again)[2:]).control_scale == 0.5
+    for number, option in enumerate(OPTIONS[:8]):
+        assert option in shlex.split(again), number
+
+
+def test_its_own_model_loads(workplace: Path, hint: str) -> None:
+    folder = write_fork(workplace / "fork", "v2")
+    options = parsed("a", "--hint", hint, "--model", folder)
+    options.backend = FakeBackend()
+    with pytest.MonkeyPatch.context() as patch:  # the folder has no text encoder
+        patch.setattr(Kandinsky3ControlNetPipeline, "component_names", ("unet", "controlnet"))
+        patch.setattr(Kandinsky3ControlNetPipeline, "__init__", keep)
+        pipe = controlnet.load(options)
+    assert pipe.kept["controlnet"].config.CLASS_NAME == "Kandinsky3ControlNetModel"
+    options.image, options.controlnet = "b.png", str(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeNetwork, "backend_name", FakeBackend.name)
+        patch.setattr(Kandinsky3ControlNetImg2ImgPipeline, "component_names", ("controlnet",))
+        patch.setattr(Kandinsky3ControlNetImg2ImgPipeline, "__init__", keep)
+        pipe = controlnet.load(options)
+    assert pipe.kept["controlnet"].config.CLASS_NAME == "Kandinsky3ControlNetModel"
+    options.image, options.mask = None, "m.png"
+    with pytest.raises(InvalidInputError, match="--mask: give the picture that it is for"):
+        controlnet.load(options)
+
+
+def keep(self: Any, **components: Any) -> None:
+    self.kept = components
+
+
+def test_other_models_refuse_its_options(kandinsky: Runner, hint: str) -> None:
+    code, _, said = kandinsky("controlnet", "a", "--hint", hint, "--control-scale", "1", *SMALL)
+    assert code != 0
+    assert "--control-scale: shapes is not of Kandinsky 3, leave them out" in said
