@@ -122,7 +122,7 @@ def test_other_models_load_no_converter(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_adapters_that_do_not_fit(fork: Path) -> None:
     """Told by configs and names alone, before the weights of the UNet are copied."""
     pipe = Kandinsky3Pipeline.from_pretrained(fork, backend=FakeBackend(), **NO_TEXTS)
-    for wrong in ({"subfolder": "models"}, {"weight_name": "ip.bin"}, {"revison": "main"}):
+    for wrong in ({"subfolder": "models"}, {"weight_name": "ip.bin"}, {"commit": "main"}):
         with pytest.raises(InvalidInputError, match=next(iter(wrong))):
             pipe.load_ip_adapter(fork, **wrong)
     for several in ([fork, fork], [], {"image_proj.weight": np.zeros(1)}):
