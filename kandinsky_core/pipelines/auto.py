@@ -49,8 +49,8 @@ __all__ = [
 
 
 # How the pipelines are called whose networks do a task; any of them may have been saved.
-_THIRD = (*_WHOLE, "ControlNet", "ControlNetImg2Img")
 _WHOLE = ("", "Img2Img")
+_THIRD = (*_WHOLE, "ControlNet", "ControlNetImg2Img")
 _WITHOUT_MASK = (*_WHOLE, "Combined", "Img2ImgCombined")
 _MASKED = ("Inpaint", "InpaintCombined")
 

@@ -66,6 +66,10 @@ def test_pictures_hold_the_command_that_remakes_them(
     assert f"--ip-image={workplace}/dark.png:0.25" in again or "--ip-image=dark.png:0.25" in again
     assert "light.png:0.5" in joined
     assert "--ip-scale 0.75" in joined
+    Image.new("RGB", (9, 7)).save(workplace / "light.png")
+    _, shown, warned = kandinsky("info", "made.png")
+    assert "light.png has changed since the picture was made" in shown + warned
+    assert "dark.png has changed" not in shown + warned
     code, _, error = kandinsky("generate", "ab", "--flash", "--ip-image", "dark.png")
     assert code != 0
     assert "Flash takes no pictures" in error

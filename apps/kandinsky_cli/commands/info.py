@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import shlex
 from pathlib import Path
@@ -103,8 +104,8 @@ def describe_picture(path: Path) -> dict[str, Any]:
     from kandinsky_core.pictures.metadata import file_problems, is_file_record, read_metadata
 
     data = read_metadata(path)
-    items = data.get("items")
-    values = [*data.values(), *(items if isinstance(items, list) else ())]
+    lists = [value for value in data.values() if isinstance(value, list)]
+    values = [*data.values(), *itertools.chain.from_iterable(lists)]
     warnings = file_problems(filter(is_file_record, values))
     data["command"] = None
     try:

@@ -15,6 +15,7 @@ class FromPipe:
     """Base of the pipelines: `from_pipe` makes one that shares the networks of another."""
 
     component_names: ClassVar[tuple[str, ...]] = ()
+    optional_components: ClassVar[frozenset[str]] = frozenset()
     origin: dict[str, str]
 
     def __init__(self, **components: Any) -> None: ...
@@ -54,7 +55,12 @@ class FromPipe:
                 f"from_pipe does not take {', '.join(unknown)}; "
                 f"components of {made.__name__}: {', '.join(made.component_names)}"
             )
-        had: dict[str, Any] = pipeline.components  # type: ignore[attr-defined]
+        # A component that a model may lack, and lacks, is none that another class could take.
+        had = {
+            name: part
+            for name, part in pipeline.components.items()  # type: ignore[attr-defined]
+            if part is not None or name not in pipeline.optional_components
+        }
         taken = {name: had[name] for name in made.component_names if name in had} | components
         missing = [
             name
