@@ -41,6 +41,11 @@ T5 = {
     "num_layers": 2,
     "vocab_size": 99,
 }
+_SMALL_3 = {
+    "block_out_channels": [8, 16, 24, 32],
+    "cross_attention_dim": 12,
+    "time_embedding_dim": 16,
+}
 SMALL = {
     "UNet2DConditionModel": {
         "block_out_channels": [32, 64, 64, 64],
@@ -77,17 +82,8 @@ SMALL = {
         "encoder_hid_dim_2": 16,
         "text_embed_dim": 8,
     },
-    "Kandinsky3ControlNetModel": {
-        "block_out_channels": [8, 16, 24, 32],
-        "cross_attention_dim": 12,
-        "time_embedding_dim": 16,
-    },
-    "Kandinsky3UNet": {
-        "block_out_channels": [8, 16, 24, 32],
-        "cross_attention_dim": 12,
-        "encoder_hid_dim": 20,
-        "time_embedding_dim": 16,
-    },
+    "Kandinsky3ControlNetModel": _SMALL_3,
+    "Kandinsky3UNet": _SMALL_3 | {"encoder_hid_dim": 20},
     "KandinskySuperResUNet": {
         "block_out_channels": [32, 32, 64, 32],
         "init_channels": 32,
