@@ -8,6 +8,10 @@ A layer has the parts `down` [r, in], `up` [out, r] and sometimes `alpha`. These
     mid_block.attentions.0.to_q.lora_A.NAME.weight             PEFT, with the adapter's name within
     lora_unet_mid_block_attentions_0_to_q.lora_down.weight     kohya-ss, attention layers only
 
+The first also comes in the authors' names of Kandinsky 3, from ai-forever/kandinsky3-diffusers:
+
+    down_samples.1.resnet_attn_blocks.0.1.attention.processor.to_query_lora.down.weight
+
 Each of the first four may have `unet.`, `prior.` or `base_model.model.` before it.
 """
 
@@ -16,6 +20,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from kandinsky_core.checkpoints.kandinsky3_names import block_and_layer
 
 __all__ = ["LoraNames", "layer_name"]
 
@@ -31,6 +37,7 @@ _FORMS = (
     re.compile(r"(?P<layer>.+)\.(?P<part>alpha)"),
 )
 _PARTS = {"A": "down", "B": "up"}
+_AUTHORS = {"to_query": "to_q", "to_key": "to_k"}
 _KOHYA = re.compile(
     r"lora_(?:unet|prior)_(?P<layer>\w+)\.(?:lora_(?P<part>down|up)\.weight|(?P<alpha>alpha))"
 )
@@ -105,6 +112,10 @@ class LoraNames:
 def layer_name(name: str) -> str:
     """Return a layer's name as the networks have it, without prefixes and with `to_out.0`."""
     inner = _PREFIX.sub("", name, count=1) if _PREFIX.match(name) else name
+    found = block_and_layer(inner)
+    if found is not None:
+        attention, _, projection = found[1].rpartition(".")
+        inner = f"{found[0]}.{attention}.{_AUTHORS.get(projection, projection)}"
     return f"{inner}.0" if inner.endswith(".to_out") else inner
 
 

@@ -13,10 +13,12 @@ from kandinsky_converters.inventory.expected import expected_tensors
 from tests.support.kandinsky3_folder import MOVQ
 from tests.support.torch_archive import write_torch_file
 
-__all__ = ["CONTROL_DATA", "fork_config_of", "fork_weights", "write_fork"]
+__all__ = ["CONTROL_DATA", "LORA_DATA", "fork_config_of", "fork_weights", "write_fork"]
 
 CONTROL_DATA = Path(__file__).parents[1] / "data" / "k3_controlnet"
 """Small weights, configs and numbers of the original; see the README there."""
+LORA_DATA = CONTROL_DATA.with_name("k3_lora")
+"""The same of the plain UNet."""
 
 _FORMS = {
     "v2": {"unet": "UNetKandi3", "unet_controlnet": "UNetKandi3Controlnet"},
@@ -27,15 +29,19 @@ _FORMS = {
 def fork_weights(name: str) -> dict[str, Any]:
     """Weights by the original's names; those of HED edges are put together of three files."""
     if name != "unet_hed":
-        return load_file(CONTROL_DATA / f"{name}.safetensors")
+        return load_file(_folder(name) / f"{name}.safetensors")
     stem = {k: v for k, v in fork_weights("unet_controlnet").items() if "input_hint_block" in k}
     return fork_weights("unet") | stem | fork_weights("unet_hed_delta")
 
 
 def fork_config_of(name: str) -> dict[str, Any]:
     """The config.json of a network, whose class is not always right."""
-    found: dict[str, Any] = json.loads((CONTROL_DATA / f"{name}_config.json").read_text())
+    found: dict[str, Any] = json.loads((_folder(name) / f"{name}_config.json").read_text())
     return found
+
+
+def _folder(name: str) -> Path:
+    return LORA_DATA if name == "unet" else CONTROL_DATA
 
 
 def write_fork(root: Path, form: str) -> Path:

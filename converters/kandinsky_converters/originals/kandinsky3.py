@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from kandinsky_converters.originals import kandinsky2_1 as original_kandinsky2_1
 from kandinsky_converters.originals.piece import Piece
+from kandinsky_core.checkpoints.kandinsky3_names import block_and_layer
 
 __all__ = ["movq", "projection", "unet"]
 
@@ -41,14 +42,9 @@ _IP_ADAPTER = {
     "attention.processor.to_v_ip": "attention.ip_adapter.to_v",
     "attention.processor.to_out_ip": "attention.ip_adapter.to_out",
 }
-# A level's blocks come in threes: residual block, attention to the text, residual block.
-_BLOCK = re.compile(
-    r"(down|up)_samples\.(\d+)\.(?:self_attention_block|resnet_attn_blocks\.(\d+)\.([012]))\.(.+)"
-)
 # The ControlNet's first seven convolutions of the hint, its last one, and those behind levels.
 _HINT = re.compile(r"input_hint_block\.(?:conv([1-7])|(out))")
 _BEHIND = re.compile(r"convs\.(\d+)")
-_POOLING = re.compile(r"feature_pooling\.attention\.(\w+)")
 
 
 def unet(name: str) -> Iterator[tuple[str, Piece]]:
@@ -62,20 +58,11 @@ def unet(name: str) -> Iterator[tuple[str, Piece]]:
         yield f"controlnet_cond_embedding.{place}.{leaf}", Piece(name)
     elif match := _BEHIND.fullmatch(layer):
         yield f"controlnet_down_blocks.{match[1]}.{leaf}", Piece(name)
-    elif match := _POOLING.fullmatch(layer):
-        if match[1] in _ATTENTION:
-            yield f"add_time_condition.attention.{_ATTENTION[match[1]]}.{leaf}", Piece(name)
-    elif match := _BLOCK.fullmatch(layer):
-        side, level, number, place, inner = match.groups()
-        if place is None:
-            block = "attentions.0"
-        elif place == "1":
-            block = f"attentions.{int(number) + 1}"
-        else:
-            block = f"resnets_{'in' if place == '0' else 'out'}.{number}"
-        inner = _inner(inner, attention=block.startswith("attentions"))
-        if inner is not None:
-            yield f"{side}_blocks.{level}.{block}.{inner}.{leaf}", Piece(name)
+    elif found := block_and_layer(layer):
+        block, inner = found
+        theirs = _inner(inner, attention=".resnets_" not in block)
+        if theirs is not None:
+            yield f"{block}.{theirs}.{leaf}", Piece(name)
 
 
 def _inner(layer: str, *, attention: bool) -> str | None:

@@ -21,6 +21,7 @@ __all__ = ["LoraCalls"]
 logger = logging.getLogger(__name__)
 
 _UNET, _PRIORS = "unet", ("prior", "prior_prior")
+_ADAPTED = (_UNET, "controlnet", *_PRIORS)
 
 
 class LoraCalls(LoraFileCalls):
@@ -40,7 +41,7 @@ class LoraCalls(LoraFileCalls):
         networks: dict[str, Any] = self.networks
         return {
             name: networks[name]
-            for name in (_UNET, *_PRIORS)
+            for name in _ADAPTED
             if isinstance(networks.get(name), TakesAdapters)
         }
 
@@ -60,7 +61,9 @@ class LoraCalls(LoraFileCalls):
     ) -> None:
         """Load a LoRA into the UNet or the prior, and make it the only active one there.
 
-        Several that are loaded are combined by `set_adapters`, as in diffusers.
+        Several that are loaded are combined by `set_adapters`, as in diffusers. The names in a file
+        do not tell the ControlNet of Kandinsky 3 from its UNet: load one for that by
+        `pipe.controlnet.load_lora_adapter`; all other calls here are for it too.
 
         Args:
             pretrained_model_name_or_path_or_dict: A .safetensors or .bin file, a folder that holds
@@ -288,10 +291,10 @@ def _of_component(component: str, weights: Any) -> Any:
         return [_of_component(component, weight) for weight in weights]
     if not isinstance(weights, Mapping):
         return weights
-    unknown = sorted(str(name) for name in weights if name not in (_UNET, *_PRIORS))
+    unknown = sorted(str(name) for name in weights if name not in _ADAPTED)
     if unknown:
         raise InvalidInputError(
-            f"adapter_weights name {', '.join(unknown)}: adapters are for {_UNET} and {_PRIORS[0]}"
+            f"adapter_weights name {', '.join(unknown)}: adapters are for {', '.join(_ADAPTED[:3])}"
         )
     return weights.get(component)
 
