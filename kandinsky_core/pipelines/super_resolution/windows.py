@@ -81,8 +81,9 @@ class WindowedDenoiser:
         *,
         rule: StepRule = PLAIN_RULE,
         kept: Kept | None = None,
+        guidance_rescale: float | None = None,
     ) -> _WindowedRun:
-        """See `kandinsky_core.seam.networks.Denoiser.begin`; B is 1, and `kept` is not taken."""
+        """See `kandinsky_core.seam.networks.Denoiser.begin`; B is 1, without guidance or `kept`."""
         return _WindowedRun(self, sample, conditioning, guidance_scale, rule)
 
 
