@@ -218,7 +218,7 @@ def test_the_codebook_is_no_parameter_and_old_names_are_known() -> None:
 
 def test_refusals() -> None:
     backend, tensors = create(), random_prior()
-    with pytest.raises(ConfigError, match="has no VAE; it has CLIPText"):
+    with pytest.raises(ConfigError, match="has no VAE; it has AutoencoderKL, CLIPText"):
         backend.load(source("VAE", {}, tensors), "float32")
     prior = source("PriorTransformer", PRIOR, tensors)
     with pytest.raises(InvalidInputError, match=r"bfloat16.*use float32"):
