@@ -74,7 +74,6 @@ def test_the_branch_takes_one_too(backend_of: Callable[[str], Any]) -> None:
     branch.load_lora_adapter(ways_down, prefix=None)
     change = ways_down[f"{path}.up.weight"] @ ways_down[f"{path}.down.weight"]
     found = branch.read_weights([target])[target]
-    np.testing.assert_allclose(found, before + change, rtol=0, atol=1e-6)
-    assert np.abs(change).max() > 1e-3
+    assert np.abs(change).max() > 1000 * np.abs(found - before - change).max()
     branch.unload_lora()
     np.testing.assert_array_equal(branch.read_weights([target])[target], before)
