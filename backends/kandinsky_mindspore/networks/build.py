@@ -13,9 +13,11 @@ from kandinsky_core.configs import (
     Kandinsky3ControlNetConfig,
     Kandinsky3UNetConfig,
     Kandinsky20UNetConfig,
+    MT5Config,
     MultilingualCLIPConfig,
     NetworkConfig,
     SuperResUNetConfig,
+    T5Config,
     UNet2DConditionConfig,
 )
 from kandinsky_core.configs.networks import unused_tensors
@@ -25,6 +27,13 @@ from kandinsky_mindspore.networks.super_resolution import KandinskySuperResUNet
 from kandinsky_mindspore.runtime import mindone_class, mindone_module
 
 __all__ = ["build_network"]
+
+# mindone has no ControlNet of Kandinsky 3, which is made of the UNet's blocks. It has a class for
+# mT5, where the tables have other names than in the same network of T5.
+_INSTEAD: dict[type[NetworkConfig], type[NetworkConfig]] = {
+    Kandinsky3ControlNetConfig: Kandinsky3UNetConfig,
+    MT5Config: T5Config,
+}
 
 
 def build_network(config: NetworkConfig) -> Any:
@@ -43,9 +52,7 @@ def build_network(config: NetworkConfig) -> Any:
         with no_init_parameters():
             network_class = mindone_class(UNet2DConditionConfig.CLASS_NAME)
             return build_kandinsky20_unet(network_class, config).set_train(False)
-    # mindone has no ControlNet of Kandinsky 3; it is made of the UNet's blocks.
-    branch = isinstance(config, Kandinsky3ControlNetConfig)
-    network_class = mindone_class("Kandinsky3UNet" if branch else config.CLASS_NAME)
+    network_class = mindone_class(_INSTEAD.get(type(config), type(config)).CLASS_NAME)
     names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
     fields = {name: getattr(config, name) for name in names}
     config_class = getattr(network_class, "config_class", None)  # mindone.transformers has them
