@@ -358,7 +358,9 @@ def test_the_samples_of_the_documentation_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("kandinsky_core.pipelines.kandinsky3.decoder._SIDE", 64)
     text = (root / "docs/kandinsky3.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    found = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    # The adapters' weights are others; the tests that the page names make their calls.
+    blocks = [block for block in found if not re.search("(?i)ip_?adapter|controlnet", block)]
     assert len(blocks) == 4
     small = {
         '"kandinsky-community/kandinsky-3"': repr(str(guide_model)),
