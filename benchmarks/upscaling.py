@@ -67,12 +67,13 @@ def original(folder: Path, steps: int) -> Callable[[Any], Any]:
     sys.path.insert(0, str(folder / "KandiSuperRes"))  # their package itself imports more
     network = importlib.import_module("model.unet_sr").UNet(model_channels=128)  # as published
     network = network.eval().requires_grad_(requires_grad=False)
-    loop = importlib.import_module("model.diffusion_sr").DPMSolver(steps)
+    solver = importlib.import_module("model.diffusion_sr").DPMSolver
 
     def call(picture: Any) -> Any:
         small = torch.from_numpy(picture.transpose(2, 0, 1)[None]) * 2 - 1
         sides = [side * _SCALE for side in picture.shape[:2]]
         kinds = "cpu", torch.float32
+        loop = solver(steps)  # as in their pipeline, one for each picture
         return loop.generate_panorama(*sides, *kinds, steps, network, lowres_img=small)
 
     return call
@@ -108,7 +109,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="denoising steps of a picture (2)")
     parser.add_argument("--repeats", type=int, default=2, help="timed pictures of a process (2)")
     options = parser.parse_args()
-    if "original" in options.sides and options.original is None:
+    sides = options.sides if options.side is None else [options.side]
+    if "original" in sides and options.original is None:
         parser.error("the side `original` needs --original, a clone of ai-forever/KandiSuperRes")
     if options.side is not None:
         finish_side(measure(options))
