@@ -31,6 +31,7 @@ def test_a_killed_command_leaves_nothing_half(name: str, place: Path) -> None:
 def test_cut_programs_of_the_cache_change_nothing(place: Path) -> None:
     """A kill may cut a program while JAX writes it."""
     command, made = COMMANDS["generate"], place / "out" / "a.png"
+    shutil.rmtree(place / "out", ignore_errors=True)
     for folder in ("out", "cache"):
         (place / folder).mkdir(exist_ok=True)
     finish(command, place)
