@@ -67,7 +67,6 @@ def test_a_restart_compiles_nothing(shallow: Path) -> None:
     for side in ("restart", "warmed up"):
         assert set(found[side]["cached"]) == {True}
         assert found[side]["ratio"] == found[side]["seconds"] / found["cold"]["seconds"]
-        assert found[side]["stages"]["compile"] > 0
 
 
 @pytest.mark.slow
