@@ -27,8 +27,9 @@ from kandinsky_core.pipelines.super_resolution.flash import KandinskySuperResFla
 from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
 from kandinsky_core.pipelines.super_resolution.refining import Tiles, refined
 from kandinsky_core.schedulers.schedule import make_rows
-from tests.support.backends import BACKENDS, needs
+from tests.support.backends import BACKENDS, all_on_jax, needs
 from tests.support.dict_tensors import DictTensors
+from tests.support.superres_refiner import REFINERS
 from tests.support.tolerances import allowed
 
 LOG = logging.getLogger(__name__)
@@ -248,44 +249,16 @@ def test_pictures_in_a_list(upscaler: Callable[..., Any], backend: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def refiner(backend_of: Callable[[str], Any]) -> Iterator[Any]:
-    """The original's small UNet, which is given projected text, and its small MoVQ, on JAX."""
-    pytest.importorskip("jax")
-    from kandinsky_core.configs import Kandinsky3UNetConfig
-    from kandinsky_jax.components.kandinsky3_denoise import JaxKandinsky3Denoiser
-    from kandinsky_jax.networks import kandinsky3_unet
-    from kandinsky_jax.placement.devices import default_device
-    from kandinsky_jax.placement.places import OneDevice
-    from kandinsky_jax.weights.load import load_network
-
-    class Config(Kandinsky3UNetConfig):
-        """The small one is as wide in its first convolution as on its first level."""
-
-        init_channels = property(lambda self: self.block_out_channels[0])
-
-    jax = backend_of("jax")
-    config = Config(
-        block_out_channels=(8, 8, 8, 16),
-        groups=4,
-        attention_head_dim=8,
-        cross_attention_dim=16,
-        encoder_hid_dim=16,
-        time_embedding_dim=16,
-    )
+def refiner() -> Callable[[str], Any]:
+    """The original's small UNet by a backend's name, its small MoVQ and its scheduler."""
+    scheduler, movq = Kandinsky3FlashScheduler(), small_movq()
     tensors = weights("refiner", kandinsky3.unet)
-    norm = "encoder_hid_proj.projection_norm"
-    tensors["encoder_hid_proj.projection_linear.weight"] = np.zeros((16, 16), np.float32)
-    tensors |= {f"{norm}.{leaf}": np.zeros(16, np.float32) for leaf in ("weight", "bias")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kandinsky3_unet.TextProjection, "__call__", lambda self, states: states)
-        module = load_network(
-            kandinsky3_unet.Kandinsky3UNet, config, DictTensors(tensors), dtype="float32"
-        )
-        place = OneDevice(default_device())
-        unet = JaxKandinsky3Denoiser(
-            module, config, place=place, log=jax.compilations, turns=jax._turns
-        )
-        yield SimpleNamespace(unet=unet, movq=small_movq(), scheduler=Kandinsky3FlashScheduler())
+
+    @functools.cache
+    def find(backend: str) -> Any:
+        return SimpleNamespace(unet=REFINERS[backend](tensors), movq=movq, scheduler=scheduler)
+
+    return find
 
 
 def small_movq() -> Any:
@@ -321,45 +294,42 @@ def test_autoencoder_in_tiles() -> None:
     assert np.abs(whole - wanted["decoded_whole"]).max() <= allowed("super resolution movq")
 
 
-@pytest.mark.slow(seconds=30)
-def test_refining_in_tiles(refiner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each tile draws its own noise, also where tiles overlap; the last one is narrow.
+@needs("mindspore")
+@pytest.mark.slow(seconds=10)
+def test_refining_in_tiles(refiner: Callable[..., Any]) -> None:
+    """Each tile draws its own noise, also where tiles overlap; the last ones are narrow.
 
-    The lower row would take two programs more, so its tiles stay as they are.
+    Core cuts the tiles. JAX would compile a program for each of their four sizes.
     """
-    denoise = refining.denoise
-
-    def upper(unet: Any, sample: Array, *given: Any, **options: Any) -> Array:
-        return denoise(unet, sample, *given, **options) if sample.shape[2] == 32 else sample
-
-    monkeypatch.setattr(refining, "denoise", upper)
     wanted = golden("refine_tiles")
     noise = iter([wanted[f"noise_{number}"] for number in range(6)])
     found = refining.refined_latents(
-        refiner, wanted["latent"], empty_text(), lambda shape: next(noise), 32
+        refiner("mindspore"), wanted["latent"], empty_text(), lambda shape: next(noise), 32
     )
-    difference = (found - wanted["output"])[:, :, :24]  # rows that no lower tile is blended into
-    assert np.abs(difference).max() <= allowed("super resolution latents")
+    difference = np.abs(found - wanted["output"]).max()
+    LOG.info("%.2g", difference)
+    assert difference <= allowed("super resolution latents")
 
 
 @pytest.mark.slow(seconds=15)
-@pytest.mark.parametrize(("name", "seed"), [("flash_x2", 6), ("flash_x2_refined", 16)])
+@pytest.mark.parametrize(
+    ("backend", "name"), all_on_jax(["flash_x2", "flash_x2_refined"], "flash_x2_refined")
+)
 def test_flash(
     upscaler: Callable[..., Any],
-    refiner: Any,
+    refiner: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
+    backend: str,
     name: str,
-    seed: int,
 ) -> None:
     """One generator draws five times, and once more for each tile of the refiner."""
     monkeypatch.setattr(flash, "refined", lambda *given: refined(*given, Tiles(64, 32)))
     monkeypatch.setattr(flash, "empty_text", lambda pipeline: empty_text())
     wanted = golden(name)
     scheduler = Kandinsky3FlashScheduler(beta_schedule="linear", prediction_type="sample")
-    pipeline = KandinskySuperResFlashPipeline(
-        upscaler("jax", 2).unet, scheduler, refiner if "refined" in name else None
-    )
+    seed, second = (16, refiner(backend)) if "refined" in name else (6, None)
+    pipeline = KandinskySuperResFlashPipeline(upscaler(backend, 2).unet, scheduler, second)
     (found,) = pipeline(wanted["picture"], seed=seed, output_type="np").images
     difference = np.abs(found.transpose(2, 0, 1) - wanted["result"]).max()
-    LOG.info("%s: %.2g", name, difference)
+    LOG.info("%s, %s: %.2g", backend, name, difference)
     assert difference <= allowed("super resolution picture")
