@@ -62,7 +62,7 @@ def _add_window_options(parser: argparse.ArgumentParser) -> None:
         help="side of what the network sees at once; less needs less memory (default: 1024)",
     )
     parser.add_argument(
-        "--window-stride", type=int, metavar="PX", help="distance of windows (25/32 of their size)"
+        "--window-stride", type=int, metavar="PX", help="distance of windows (the model's)"
     )
     parser.add_argument(
         "--paste-exact", action="store_true", help="make the result shrink to the small picture"
