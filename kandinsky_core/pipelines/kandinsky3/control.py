@@ -24,10 +24,12 @@ from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.pipelines.kandinsky3.control_numbers import ControlNumbers
 from kandinsky_core.pipelines.kandinsky3.image_prompt_decoder import ImagePromptDecoder
 from kandinsky_core.pipelines.kandinsky3.texts import States, Texts, text_length
+from kandinsky_core.pipelines.kandinsky3.verified_parts import ControlParts
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
 from kandinsky_core.pipelines.shared.hints import hints_for
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.pipelines.shared.rows import doubled, one_for_each
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.control import ControlNet, LoopNetwork
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, ImageEncoder, T5TextEncoder
@@ -48,6 +50,7 @@ class ControlDecoder(ImagePromptDecoder):
     """
 
     hint_name: ClassVar[str] = "control_image"
+    verified: ClassVar[type[VerifiedParts]] = ControlParts
 
     component_names: ClassVar[tuple[str, ...]] = (
         "tokenizer",
