@@ -88,12 +88,13 @@ def run(options: argparse.Namespace) -> int:
     if options.steps is not None:
         positive_int("--steps", options.steps)
     wanted = _wanted(options.backends)
-    named = [*wanted, *([] if options.against is None else [options.against])]
-    libraries = {name: _library(name) for name in named}
+    named = [] if options.against is None else [options.against]
+    libraries = {name: _library(name) for name in dict.fromkeys([*named, *wanted])}
     halves, made = _open(options)
     lacking = made.verified.lacking(halves["decoder"])
     against = _reference(options, wanted, lacking)
-    libraries.setdefault(against, _library(against))
+    if against not in libraries:
+        libraries[against] = _library(against)
     if options.steps is None:
         options.steps = made.verified.steps
     # One model at a time is in memory; the outputs of the reference stay as arrays.
