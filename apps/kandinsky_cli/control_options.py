@@ -72,7 +72,7 @@ def refuse_of_third(options: argparse.Namespace) -> None:
     Raises:
         InvalidInputError: There is one.
     """
-    names = ("mask", *_ARGUMENTS)
+    names = ("mask", "ip_image", *_ARGUMENTS)
     given = [name for name in names if getattr(options, name, None) is not None]
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from kandinsky_core import (
 )
 from kandinsky_core.errors import InvalidInputError
 from tests.kandinsky_cli.run import Runner
+from tests.kandinsky_core.pipelines.test_ip_adapter import adapted
 from tests.kandinsky_core.pipelines.test_kandinsky3_controlnet import controlled
 from tests.support.fake_backend import FakeBackend
-from tests.support.fakes import FakeNetwork
+from tests.support.fakes import FakeControlNet, FakeNetwork
 from tests.support.kandinsky3_fork_folder import write_fork
 
 SMALL = ["--height", "16", "--width", "16", "--steps", "2", "--seed", "0", "--quiet"]
@@ -63,6 +65,35 @@ def test_options_reach_the_pipeline(
         assert option in shlex.split(again), number
 
 
+def test_pictures_beside_a_hint(
+    kandinsky: Runner, monkeypatch: pytest.MonkeyPatch, hint: str
+) -> None:
+    """`--ip-image` reaches the pipeline, and the metadata give the whole command back."""
+    branch = FakeControlNet(branch_channels=(8, 16), in_channels=4)
+    pipe = adapted(Kandinsky3ControlNetPipeline, controlnet=branch)
+    monkeypatch.setattr(controlnet, "load", lambda options: pipe)
+    Image.new("RGB", (3, 3), (255, 255, 255)).save("white.png")
+    pictures = ["--ip-image", "white.png:0.5", "--ip-image", f"{hint}:0.25", "--ip-scale", "0.75"]
+    words = ["controlnet", "a", "--hint", hint, *SMALL, *OPTIONS, *pictures, "-o", "a.png"]
+    code, _, said = kandinsky(*words)
+    assert code == 0, said
+    assert set(pipe.unet.told["image_weight"].tolist()) == {0.75}
+    assert "hint" in pipe.unet.told
+    code, shown, said = kandinsky("info", "a.png", "--json")
+    assert code == 0, said
+    again = parsed(*shlex.split(json.loads(shown)["command"])[2:])
+    made = parsed(*words[1:])
+    for name in ("ip_image", "hint", "image"):  # paths are whole in the metadata
+        for one in (again, made):
+            given = getattr(one, name)
+            listed = given if isinstance(given, list) else [given]
+            setattr(one, name, [str(Path(path).name) for path in listed if path])
+    different = {name for name in vars(made) if getattr(again, name) != getattr(made, name)}
+    assert different <= {"output", "quiet", "guidance_scale", "dtype", "backend", "strength"}
+    assert again.ip_scale == 0.75
+    assert again.ip_image == ["white.png:0.5", f"{hint}:0.25"]
+
+
 def test_its_own_model_loads(workplace: Path, hint: str) -> None:
     folder = write_fork(workplace / "fork", "v2")
     options = parsed("a", "--hint", hint, "--model", folder)
@@ -92,3 +123,6 @@ def test_other_models_refuse_its_options(kandinsky: Runner, hint: str) -> None:
     code, _, said = kandinsky("controlnet", "a", "--hint", hint, "--control-scale", "1", *SMALL)
     assert code != 0
     assert "--control-scale: shapes is not of Kandinsky 3, leave them out" in said
+    code, _, said = kandinsky("controlnet", "a", "--hint", hint, "--ip-image", hint, *SMALL)
+    assert code != 0
+    assert "--ip-image: shapes is not of Kandinsky 3, leave them out" in said
