@@ -13,7 +13,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.seam import registry
 from tests.kandinsky_cli.run import runner
 from tests.parity import tiny  # noqa: F401 - skips where PyTorch is missing
-from tests.parity.random_models_3 import save_kandinsky3
+from tests.parity.random_models_3 import save_kandinsky3, tokenizer
 from tests.support.fake_backend import FakeBackend
 from tests.support.kandinsky3_adapters_folder import write_adapters
 
@@ -55,7 +55,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def adapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_adapters(tmp_path_factory.mktemp("adapters"))
+    return write_adapters(tmp_path_factory.mktemp("adapters"), tokenizer())
 
 
 @pytest.mark.usefixtures("fakes")
