@@ -46,8 +46,8 @@ SAMPLES = {
         "get_inpainting_pipeline(device_map, dtype_map)",
         f"inp_pipe({_CORGI}, image, mask)",
     ],
-    # Of this model's card the calls are known, but not the text; the last call stands for its mix of
-    # text and picture. The ControlNets have no cards.
+    # Of this model's card the calls are known, but not the text. The last call stands for its mix
+    # of text and picture. The ControlNets have no cards.
     "ip_adapter": [
         "KandinskyV3PipelineIpAdapter.from_pretrained()",
         "pipe('4k caption', img=[first], weights=[1], **shared)",
