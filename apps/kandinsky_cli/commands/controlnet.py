@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kandinsky_cli.control_options import (
     add_control_options,
     call_third,
+    check_control_values,
     is_third,
     load_third,
     refuse_of_third,
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     """Make pictures whose layout a hint fixes.
 
     Raises:
-        KandinskyError: See `make`, or a picture or a strength is not usable.
+        KandinskyError: See `make`, or a picture or a number is not usable.
     """
     from kandinsky_cli.image_prompts import ImagePrompts
     from kandinsky_cli.input_pictures import InputPicture
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
 
     inputs: dict[str, Any] = {}
     facts: dict[str, Any] = {}
+    check_control_values(options)
     if options.image is not None:
         for strength, name in (
             (options.strength, "steps"),
