@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_cli.console import write_json, write_line
+from kandinsky_cli.control_options import require_no_hint
 from kandinsky_cli.image_prompts import require_ip_adapter
 from kandinsky_cli.lora_option import load_loras, lora_words, require_loras
 from kandinsky_cli.loudness import LOGGER
@@ -182,8 +183,8 @@ def load_model(
         components: Ready components, which are taken in place of the model's.
 
     Raises:
-        InvalidInputError: There are options for a prior, but the model has no prior; or its
-            schedulers do not allow so many steps.
+        InvalidInputError: There are options for a prior, but the model has no prior; the model needs
+            a hint, which the command does not take; or its schedulers do not allow so many steps.
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
@@ -194,6 +195,7 @@ def load_model(
     model = OpenedModel.of(options.model, part, HubOptions.among(given))
     if hasattr(pipeline, "pipeline_class"):
         pipeline = pipeline.pipeline_class(model)
+        require_no_hint(options, pipeline)
     two_halves = issubclass(pipeline, CombinedPipeline)
     require_ip_adapter(options, model, two_halves=two_halves)
     if not two_halves:

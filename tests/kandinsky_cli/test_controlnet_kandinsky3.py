@@ -162,3 +162,14 @@ def test_a_branch_that_does_not_fit_is_refused_by_its_config(workplace: Path, hi
         patch.setattr(Component, "tensors", None)
         with pytest.raises(InvalidInputError, match="the controlnet does not fit the UNet"):
             controlnet.load(options)
+
+
+@pytest.mark.parametrize("command", ["generate", "img2img --image hint.png --strength 1"])
+def test_commands_without_a_hint_name_the_one_that_takes_it(
+    kandinsky: Runner, workplace: Path, hint: str, command: str
+) -> None:
+    folder = write_fork(workplace / "fork", "v2")
+    name, *more = command.split()
+    code, _, error = kandinsky(name, "a", *more, "--model", folder, *SMALL)
+    assert code == 2
+    assert "which needs a hint: give it by `kandinsky controlnet PROMPT --hint PATH`" in error
