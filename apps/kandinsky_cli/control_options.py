@@ -15,7 +15,6 @@ __all__ = [
     "is_third",
     "load_third",
     "refuse_of_third",
-    "require_no_hint",
 ]
 
 # Option -> the argument of the call, and the name in the metadata.
@@ -81,25 +80,6 @@ def is_third(options: argparse.Namespace) -> bool:
             "with a ControlNet beside it; leave it out"
         )
     return third
-
-
-def require_no_hint(options: argparse.Namespace, pipeline: Any) -> None:
-    """Refuse a model that needs a hint, for a command that takes none.
-
-    Args:
-        options: The command's options.
-        pipeline: The class of the model's pipeline.
-
-    Raises:
-        InvalidInputError: The model needs a hint.
-    """
-    from kandinsky_core.pipelines.kandinsky3.control import ControlDecoder
-
-    if issubclass(pipeline, ControlDecoder):
-        raise InvalidInputError(
-            f"{options.model} is a {pipeline.__name__}, which needs a hint: give it by "
-            "`kandinsky controlnet PROMPT --hint PATH`"
-        )
 
 
 def check_control_values(options: argparse.Namespace) -> None:
