@@ -15,9 +15,11 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
+    T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
 )
@@ -93,6 +95,19 @@ class TorchMultilingualTextEncoder(TorchNetwork):
         return _array(embeds), _array(hidden)
 
 
+class TorchT5TextEncoder(TorchNetwork):
+    """T5's encoder."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""
+        with torch.no_grad():
+            output = self.network(
+                torch.from_numpy(input_ids.astype(np.int64)),
+                attention_mask=torch.from_numpy(attention_mask.astype(np.int64)),
+            )
+        return _array(output.last_hidden_state)
+
+
 class TorchImageEncoder(TorchNetwork):
     """CLIP vision model with projection."""
 
@@ -139,6 +154,19 @@ class TorchDenoiser(TorchNetwork):
         if "image_latents" in added:
             sample = torch.cat([sample, added.pop("image_latents")], dim=1)
         return self.network(sample, timestep, states, added_cond_kwargs=added).sample
+
+
+class TorchKandinsky3Denoiser(TorchDenoiser):
+    """The UNet of Kandinsky 3."""
+
+    def predict(self, sample: Any, timestep: float, conditioning: Mapping[str, Any]) -> Any:
+        """Return the network's output for one step."""
+        return self.network(
+            sample,
+            timestep,
+            encoder_hidden_states=conditioning["text_encoder_hidden_states"],
+            encoder_attention_mask=conditioning["attention_mask"],
+        ).sample
 
 
 class TorchPrior(TorchDenoiser):
@@ -231,9 +259,11 @@ def _array(tensor: Any) -> FloatArray:
 CLASSES: Mapping[type[NetworkConfig], type[TorchNetwork]] = {
     CLIPTextConfig: TorchTextEncoder,
     CLIPVisionConfig: TorchImageEncoder,
+    Kandinsky3UNetConfig: TorchKandinsky3Denoiser,
     MultilingualCLIPConfig: TorchMultilingualTextEncoder,
     PriorTransformerConfig: TorchPrior,
+    T5Config: TorchT5TextEncoder,
     UNet2DConditionConfig: TorchDenoiser,
     VQModelConfig: TorchAutoencoder,
 }
-"""The component of each network that `kandinsky verify` compares; it refuses Kandinsky 3's."""
+"""The component of each network that `kandinsky verify` compares with diffusers'."""

@@ -158,7 +158,8 @@ class FakeRun:
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         self.timesteps.append(timestep)
         self.noises.append(noise)
-        rows = next(iter(self.conditioning.values())).mean(axis=1)
+        first = next(iter(self.conditioning.values()))
+        rows = first.reshape(len(first), -1).mean(axis=1)
         if self.scale > 1:
             rows = guide(*np.split(rows, 2), np.float32(self.scale))
         shape = (-1, *[1] * (self.sample.ndim - 1))

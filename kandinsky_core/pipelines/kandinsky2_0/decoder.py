@@ -15,11 +15,13 @@ from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.errors import ConfigError
+from kandinsky_core.pipelines.kandinsky2_0.verified_parts import Kandinsky20Parts
 from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline, first_step
 from kandinsky_core.pipelines.shared.encoded_texts import encoded_texts
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.pipelines.shared.rows import one_for_each
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.schedulers import Kandinsky20Scheduler, Schedule, Scheduler
 from kandinsky_core.seam.networks import (
     Autoencoder,
@@ -56,6 +58,7 @@ class Kandinsky20Decoder(DecoderPipeline):
         "vae",
     )
     autoencoder_name: ClassVar[str] = "vae"
+    verified: ClassVar[type[VerifiedParts]] = Kandinsky20Parts
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", *_STATES)
     callback_views: ClassVar[Mapping[str, View]] = {}
 

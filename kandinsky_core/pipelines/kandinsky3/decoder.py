@@ -33,10 +33,12 @@ from kandinsky_core.pipelines.kandinsky3.texts import (
     tokens_of,
     zeroed_conditioning,
 )
+from kandinsky_core.pipelines.kandinsky3.verified_parts import Kandinsky3Parts
 from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, T5TextEncoder
 from kandinsky_core.texts.beautify import beautifier_for
@@ -74,6 +76,7 @@ class Kandinsky3Decoder(ConventionPipeline):
         "negative_attention_mask": View("attention_mask", unconditional=True),
     }
     text_encoder_loadings: ClassVar[tuple[str, ...]] = LOADINGS
+    verified: ClassVar[type[VerifiedParts]] = Kandinsky3Parts
 
     def __init__(
         self,

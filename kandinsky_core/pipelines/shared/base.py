@@ -27,6 +27,7 @@ from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.public_names import HOMES, public
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.dtypes import chosen_dtype
@@ -66,6 +67,8 @@ class DiffusionPipeline(
     part: ClassVar[str] = "decoder"
     # The values that `text_encoder_loading` takes, the default first.
     text_encoder_loadings: ClassVar[tuple[str, ...]] = ("resident",)
+    # What `kandinsky verify` compares, where the pipeline makes pictures from text.
+    verified: ClassVar[type[VerifiedParts]] = VerifiedParts
     # The names that `callback_on_step_end_tensor_inputs` takes.
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
     # Those of them that are parts of the conditioning's arrays, or have other names there.

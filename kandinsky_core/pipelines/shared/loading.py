@@ -87,7 +87,8 @@ def load_components(
     networks = {name: source for name, source in sources.items() if source.class_name in NETWORKS}
     light = {name: _light(source) for name, source in sources.items() if name not in networks}
     check(
-        {
+        {name: part.config for name, part in ready.items() if hasattr(part, "offload")}
+        | {
             name: NETWORKS[source.class_name].config.from_dict(source.config)
             for name, source in networks.items()
         }
