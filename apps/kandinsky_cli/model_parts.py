@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,9 +41,15 @@ def open_parts(subject: str, hub: HubOptions) -> list[Checkpoint]:
         parts = [OpenedModel.of(decoder, part, hub) for part in ("prior", "decoder", *others)]
         # All parts are one folder, unless the model's folder holds several.
         return list({part.folder: part.checkpoint for part in parts}.values())
-    found = [decoder.checkpoint]
-    found += [Checkpoint.open(decoder.folder, name=subject, part=part) for part in _OTHER_UNETS]
+    found = [decoder.checkpoint, *_other_unets(decoder.folder, subject)]
     return [checkpoint for checkpoint in found if _has_unet(checkpoint)] or found[:1]
+
+
+def _other_unets(folder: Path, subject: str) -> Iterator[Checkpoint]:
+    """Yield what else the authors' folder of a family may hold; 2.0 has no Flash."""
+    for part in _OTHER_UNETS:
+        with contextlib.suppress(ModelNotFoundError):
+            yield Checkpoint.open(folder, name=subject, part=part)
 
 
 def open_prior(decoder: Checkpoint, hub: HubOptions) -> Checkpoint | None:

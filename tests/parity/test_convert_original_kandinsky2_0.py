@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kandinsky_cli.model_parts import open_parts
 from kandinsky_converters.convert import convert
 from kandinsky_core import (
     AutoPipelineForImage2Image,
@@ -70,6 +71,13 @@ def test_the_files_load_as_they_are(original: Original, part: str) -> None:
     assert pipe.vae.config.scaling_factor == 0.0512
     assert pipe.scheduler == Kandinsky20Scheduler()
     assert (pipe.dtype, pipe.vae.dtype) == ("float32", "float32")
+
+
+def test_info_shows_both_unets(original: Original) -> None:
+    """And no Flash, for which a folder of Kandinsky 3 is asked too."""
+    found = open_parts(str(original[0]), HubOptions())
+    names = [checkpoint.pipeline_class for checkpoint in found]
+    assert names == ["Kandinsky20Pipeline", "Kandinsky20InpaintPipeline"]
 
 
 def test_another_task_is_refused(original: Original) -> None:

@@ -52,7 +52,7 @@ def open_originals(name: str, files: Sequence[Path], wanted: Sequence[str]) -> S
         if component in opened and (not wanted or component in wanted):
             raise CheckpointError(
                 f"{path} and {opened[component][1][0]} both hold a {component}: "
-                "give one of them by its name"
+                "give one of them by its name, or the part of the model (--part decoder)"
             )
         opened[component] = kind, (path, tensors)
     if not opened:
