@@ -160,7 +160,8 @@ class Checkpoint:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise ModelNotFoundError(
             f"{folder} is no model folder: it has no model_index.json (it has: {there}); "
-            "give the folder that diffusers' save_pretrained wrote, or ai-forever's of 2.0, 3.0 or 3.1"
+            "give the folder that diffusers' save_pretrained wrote, or ai-forever's of 2.0, 3.0 or "
+            "3.1"
         )
 
     @classmethod

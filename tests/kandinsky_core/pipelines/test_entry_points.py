@@ -86,7 +86,7 @@ def test_negative_prompts_and_samplers(load: Any) -> None:
     assert not np.array_equal(*(run.conditioning["image_embeds"][0] for run in runs))
     with pytest.raises(InvalidInputError, match="sampler='plms_sampler'"):
         model.generate_text2img("a cat", sampler="plms_sampler")
-    with pytest.raises(InvalidInputError, match="ddim_eta: only .* model_version='2.0'"):
+    with pytest.raises(InvalidInputError, match=r"ddim_eta: only .* model_version='2.0'"):
         model.generate_text2img("a teddy bear", ddim_eta=0.05)  # the README's, without a version
     for version in ("2.3", None):
         with pytest.raises(InvalidInputError, match="model_version"):
