@@ -18,6 +18,7 @@ from kandinsky_core.errors import ConfigError
 from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline, first_step
 from kandinsky_core.pipelines.shared.encoded_texts import encoded_texts
+from kandinsky_core.pipelines.shared.known_tokens import known_tokens
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.pipelines.shared.rows import one_for_each
 from kandinsky_core.schedulers import Kandinsky20Scheduler, Schedule, Scheduler
@@ -136,9 +137,11 @@ class Kandinsky20Decoder(DecoderPipeline):
 
     def _encode_text(self, text: str) -> tuple[FloatArray, ...]:
         """Encode one text; always a batch of one, so that one program serves every request."""
-        embeds, states = self.text_encoder.encode(*self.tokenizer([text]))
+        tokens = known_tokens(self.tokenizer([text]), self.text_encoder)
+        tokens_2 = known_tokens(self.tokenizer_2([text]), self.text_encoder_2)
+        embeds, states = self.text_encoder.encode(*tokens)
         require_finite(embeds, "the text encoder", self.text_encoder.dtype)
-        others = self.text_encoder_2.encode(*self.tokenizer_2([text]))
+        others = self.text_encoder_2.encode(*tokens_2)
         require_finite(others, "the second text encoder", self.text_encoder_2.dtype)
         return embeds, states, others
 

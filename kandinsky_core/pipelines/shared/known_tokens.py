@@ -1,0 +1,28 @@
+"""Refuses tokens that a text encoder has no embedding for, as a tokenizer of another model gives.
+
+A lookup beyond the table raises on no backend: JAX gives NaN or the last row, MindSpore anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kandinsky_core.arrays import Array
+from kandinsky_core.errors import CheckpointError
+
+__all__ = ["known_tokens"]
+
+
+def known_tokens(tokens: tuple[Array, Array], text_encoder: Any) -> tuple[Array, Array]:
+    """Return ids [B, L] and their mask [B, L] as they are.
+
+    Raises:
+        CheckpointError: The text encoder does not know an id.
+    """
+    size = text_encoder.config.vocab_size
+    if tokens[0].max() >= size:
+        raise CheckpointError(
+            f"the tokenizer gives the token {tokens[0].max()}, and the text encoder knows {size}: "
+            "load both from one model"
+        )
+    return tokens
