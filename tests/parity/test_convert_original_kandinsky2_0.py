@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from kandinsky_core import (
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
-from kandinsky_core.errors import CheckpointError, ConfigError
+from kandinsky_core.errors import CheckpointError, ConfigError, KandinskyError
 from tests.support.fake_backend import FakeBackend
 
 pytest.importorskip("torch")
@@ -84,6 +86,27 @@ def test_another_task_is_refused(original: Original) -> None:
     pipe = Kandinsky20Pipeline.from_pretrained(original[0], backend=FakeBackend())
     with pytest.raises(ConfigError, match="9 for inpainting"):
         Kandinsky20InpaintPipeline(**pipe.components)
+
+
+@pytest.mark.parametrize(
+    ("file", "other", "message"),
+    [
+        ("Kandinsky-2-0.pt", "vae.ckpt", r"holds a vae \(AutoencoderKL\), and a unet"),
+        ("Kandinsky-2-0.pt", "Kandinsky-2-0-inpainting.pt", "has 9 input channels"),
+        ("text_encoder2/spiece.model", None, "text_encoder2 holds no tokenizer"),
+    ],
+)
+def test_wrong_and_missing_files(
+    original: Original, tmp_path: Path, file: str, other: str | None, message: str
+) -> None:
+    """Nothing is written, not even in part."""
+    folder = shutil.copytree(original[0], tmp_path / "K", copy_function=os.link)
+    (folder / file).unlink()
+    if other is not None:
+        (folder / file).hardlink_to(folder / other)
+    with pytest.raises(KandinskyError, match=message):
+        convert(folder, "jax", tmp_path / "made", part="decoder")
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.slow(seconds=3)
