@@ -57,6 +57,7 @@ class T5Tokenizer(FileTokenizer):
 class MT5Tokenizer(T5Tokenizer):
     """The second tokenizer of Kandinsky 2.0: the same form, of 101 languages; rows of 77 tokens."""
 
+    slow_class: ClassVar[str] = "MT5Tokenizer"
     LENGTH = 77
 
 

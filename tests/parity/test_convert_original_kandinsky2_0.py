@@ -28,6 +28,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import CheckpointError, ConfigError, KandinskyError
+from kandinsky_core.pipelines.shared import loading
 from tests.support.fake_backend import FakeBackend
 
 pytest.importorskip("torch")
@@ -155,6 +156,7 @@ def test_four_scripts(original: Original) -> None:
         wanted = theirs(
             texts, padding="max_length", max_length=77, truncation=True, return_tensors="np"
         )
+        assert loading._TOKENIZERS[ours.class_name] is type(ours), "as what it is saved"
         ids, mask = ours(texts)
         np.testing.assert_array_equal(ids, wanted.input_ids)
         np.testing.assert_array_equal(mask, wanted.attention_mask)
