@@ -22,6 +22,7 @@ from kandinsky_core import (
     Kandinsky20Pipeline,
     Kandinsky20Scheduler,
     MT5Tokenizer,
+    T5Tokenizer,
     XLMRobertaTokenizer,
 )
 from kandinsky_core.arrays import Array
@@ -87,6 +88,9 @@ def test_another_task_is_refused(original: Original) -> None:
     pipe = Kandinsky20Pipeline.from_pretrained(original[0], backend=FakeBackend())
     with pytest.raises(ConfigError, match="9 for inpainting"):
         Kandinsky20InpaintPipeline(**pipe.components)
+    third = T5Tokenizer.from_pretrained(original[0] / "text_encoder2")
+    with pytest.raises(ConfigError, match=r"rows of 128 tokens.* trained with 77"):
+        Kandinsky20Pipeline(**{**pipe.components, "tokenizer_2": third})
 
 
 @pytest.mark.parametrize(

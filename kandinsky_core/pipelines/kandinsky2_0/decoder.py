@@ -30,7 +30,7 @@ from kandinsky_core.seam.networks import (
 )
 from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer
 from kandinsky_core.texts.prompts import Prompts
-from kandinsky_core.texts.t5_tokenizer import MT5Tokenizer
+from kandinsky_core.texts.t5_tokenizer import MT5Tokenizer, T5Tokenizer
 from kandinsky_core.validation import positive_int
 
 __all__ = ["Kandinsky20Decoder"]
@@ -71,6 +71,11 @@ class Kandinsky20Decoder(DecoderPipeline):
         vae: Autoencoder,
     ) -> None:
         self.vae: Autoencoder
+        if isinstance(tokenizer_2, T5Tokenizer) and not isinstance(tokenizer_2, MT5Tokenizer):
+            raise ConfigError(
+                f"tokenizer_2 gives rows of {tokenizer_2.LENGTH} tokens, and Kandinsky 2.0 was "
+                f"trained with {MT5Tokenizer.LENGTH}: load it as MT5Tokenizer"
+            )
         super().__init__(
             text_encoder=text_encoder,
             tokenizer=tokenizer,
