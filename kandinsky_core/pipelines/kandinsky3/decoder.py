@@ -275,8 +275,8 @@ class Kandinsky3Decoder(ConventionPipeline):
         if not tokens:
             return []
         assert self.text_encoder is not None
-        all_ids, all_masks = (np.concatenate(part) for part in zip(*tokens, strict=True))
-        ids, mask = known_tokens((all_ids, all_masks), self.text_encoder)
+        joined = (np.concatenate(part) for part in zip(*tokens, strict=True))
+        ids, mask = known_tokens(joined, self.text_encoder)
         states = self.text_encoder.encode(ids, mask)
         require_finite(states, "the text encoder", self.text_encoder.dtype)
         states = states * mask[..., None]
