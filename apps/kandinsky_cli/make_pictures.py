@@ -199,6 +199,8 @@ def load_model(
     two_halves = issubclass(pipeline, CombinedPipeline)
     require_ip_adapter(options, model, two_halves=two_halves)
     if not two_halves:
+        if options.command == "interpolate":
+            raise InvalidInputError(f"{options.model} has no prior, which mixes texts and pictures")
         wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
         if wrong:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)

@@ -43,7 +43,7 @@ class FakeNetwork:
     device_memory: DeviceMemory | None = None
 
     def __init__(self, **config: int | str | tuple[int, ...]) -> None:
-        self.config = SimpleNamespace(**config)
+        self.config = SimpleNamespace(**{"vocab_size": 2**20, **config})
         self.dtype, self.device, self.offloaded = "float32", "cpu", False
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:

@@ -50,6 +50,7 @@ _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
+_VOCABULARIES = ("tokenizer.json", "spiece.model")
 
 
 def open_original_source(
@@ -139,6 +140,10 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
     for tokenizer in ("tokenizer", "tokenizer_2"):
         if tokenizer in model.components:
             folder = model.components[tokenizer].folder
+            if not any((folder / name).is_file() for name in _VOCABULARIES):
+                raise ModelNotFoundError(
+                    f"{folder} holds no tokenizer ({' or '.join(_VOCABULARIES)}): download it too"
+                )
             for name in _TOKENIZER_FILES:
                 if inside(folder, name).exists():
                     texts[f"{tokenizer}/{name}"] = read_bounded(folder / name, TOKENIZER_BYTES)

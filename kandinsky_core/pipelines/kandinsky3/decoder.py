@@ -13,7 +13,7 @@ import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.denoising.loop import require_finite
-from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.kandinsky3.conventions import (
@@ -36,6 +36,7 @@ from kandinsky_core.pipelines.kandinsky3.texts import (
 from kandinsky_core.pipelines.kandinsky3.verified_parts import Kandinsky3Parts
 from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
+from kandinsky_core.pipelines.shared.known_tokens import known_tokens
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
@@ -277,12 +278,8 @@ class Kandinsky3Decoder(ConventionPipeline):
         if not tokens:
             return []
         assert self.text_encoder is not None
-        ids, mask = (np.concatenate(part) for part in zip(*tokens, strict=True))
-        if ids.max() >= self.text_encoder.config.vocab_size:
-            raise CheckpointError(
-                f"the tokenizer gives the token {ids.max()}, and the text encoder knows "
-                f"{self.text_encoder.config.vocab_size}: load both from one model"
-            )
+        joined = (np.concatenate(part) for part in zip(*tokens, strict=True))
+        ids, mask = known_tokens(joined, self.text_encoder)
         states = self.text_encoder.encode(ids, mask)
         require_finite(states, "the text encoder", self.text_encoder.dtype)
         states = states * mask[..., None]

@@ -33,6 +33,7 @@ _TOKENIZERS: Mapping[str, type[Any]] = {
     "CLIPTokenizer": ClipTokenizer,
     "CLIPTokenizerFast": ClipTokenizer,
     "MT5Tokenizer": MT5Tokenizer,
+    "MT5TokenizerFast": MT5Tokenizer,
     "T5Tokenizer": T5Tokenizer,
     "T5TokenizerFast": T5Tokenizer,
     "XLMRobertaTokenizer": XLMRobertaTokenizer,
