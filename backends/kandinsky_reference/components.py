@@ -118,7 +118,15 @@ class TorchImageEncoder(TorchNetwork):
 
 
 class TorchAutoencoder(TiledAutoencoder, TorchNetwork):
-    """MoVQ."""
+    """MoVQ, which is in float32 whatever dtype the UNet has."""
+
+    def __init__(self, network: Any, config: NetworkConfig) -> None:
+        super().__init__(network, config)
+        decode = network.decode
+        # diffusers' pipeline of Kandinsky 3 hands over the UNet's dtype.
+        network.decode = lambda latents, *words, **options: decode(
+            latents.to(network.dtype), *words, **options
+        )
 
     def _encode(self, pixels: FloatArray) -> FloatArray:
         with torch.no_grad():

@@ -12,7 +12,7 @@ from kandinsky_cli.main import main
 from kandinsky_core.arrays import Array
 from kandinsky_core.seam import registry
 from tests.kandinsky_cli.run import runner
-from tests.parity import tiny  # noqa: F401 - skips where PyTorch is missing
+from tests.parity import tiny
 from tests.parity.random_models_3 import save_kandinsky3, tokenizer
 from tests.support.fake_backend import FakeBackend
 from tests.support.kandinsky3_adapters_folder import write_adapters
@@ -79,6 +79,15 @@ def test_a_backend_stands_in_for_diffusers_where_that_lacks_the_model(
         code, out, error = run(*words, *more.split())
         assert (code, out) == (2, "")
         assert message in error
+
+
+def test_the_reference_takes_latents_of_the_unets_dtype() -> None:
+    """As diffusers' pipeline of Kandinsky 3 hands them over, where the UNet is in bfloat16."""
+    torch = pytest.importorskip("torch")
+    components = pytest.importorskip("kandinsky_reference.components")
+    network = components.TorchAutoencoder(tiny.movq(tiny.MOVQ), None).network
+    latents = torch.zeros((1, 4, 4, 4), dtype=torch.bfloat16)
+    assert network.decode(latents, force_not_quantize=True).sample.dtype == torch.float32
 
 
 @pytest.mark.slow(seconds=10)
