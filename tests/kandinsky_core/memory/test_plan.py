@@ -172,6 +172,7 @@ def test_the_embedded_model(half: str) -> None:
         assert part.parameters == stored - codebook
 
 
+@pytest.mark.slow(seconds=15)
 def test_it_is_what_jax_holds(kandinsky3: Path, tmp_path: Path) -> None:
     """From files in diffusers' layout, in JAX's and in MindSpore's; adapters as published."""
     jax = pytest.importorskip("jax")
