@@ -61,7 +61,11 @@ class KandinskyServer:
     ) -> None:
         self.settings = settings or ServerSettings()
         self._socket = _bound(self.settings.host, self.settings.port)
-        self.service = Service(self.settings, make_engines)
+        try:
+            self.service = Service(self.settings, make_engines)
+        except KandinskyError:
+            self._socket.close()
+            raise
         config = uvicorn.Config(
             make_app(self.service),
             log_config=None,

@@ -284,8 +284,8 @@ class Service:
         if self.worker.is_alive():
             self.worker.end(at_once=True)
             self.worker.join()
-        for job in self.queue.waiting():
-            if job.owned:
+        for job in list(self.jobs.values()):
+            if job.owned and not job.finished:
                 job.change("failed", ApiError(503, "shutting_down", "the server is ending"))
         self.shapes.end()
         if self._store is not None:

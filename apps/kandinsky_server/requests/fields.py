@@ -178,7 +178,7 @@ def _shown(value: Any) -> str:
 
 def _read(name: str, field: Field, value: Any, *, form: bool) -> Any:
     if form and field.kind != "seeds" and isinstance(value, list):
-        if len(value) > 1:
+        if len(value) != 1:
             raise ApiError.invalid(name, f"{name} is given {len(value)} times: give it once")
         value = value[0]
     return _READERS[field.kind](name, field, value, form)

@@ -139,7 +139,7 @@ class JobQueue:
             return None if first is None else self._batch(first)
 
     def _ready(self) -> bool:
-        return any(job.id not in self._held or job.cancelled for job in self._jobs)
+        return self._closed or any(job.id not in self._held or job.cancelled for job in self._jobs)
 
     def _batch(self, first: Job) -> Batch:
         key: Hashable = first.request.batch_key

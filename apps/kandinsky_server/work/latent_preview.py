@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LatentPreview"]
 
-_FITTED = 4  # random pictures of latents that the map is fitted to
-_SIDE = 16  # cells of their sides
+_FITTED = 2  # random pictures of latents that the map is fitted to
 _SHOWN = 256  # pixels of a preview's longer side
 
 
@@ -54,18 +53,23 @@ class LatentPreview:
         """Return the map [C + 1, 3] to colours in [-1, 1]."""
         key = id(getattr(pipeline, "movq", pipeline))
         if key not in self._maps:
-            self._maps[key] = _fitted(pipeline, latents.shape[1])
+            self._maps[key] = _fitted(pipeline, latents.shape)
         return self._maps[key]
 
 
-def _fitted(pipeline: Any, channels: int) -> FloatArray:
-    """Fit colours to smooth random latents by least squares."""
+def _fitted(pipeline: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Fit the mean colour of each cell to smooth random latents by least squares.
+
+    They have the shape of one finished picture's latents, whose program is compiled.
+    """
     rng = np.random.default_rng(0)
-    coarse = rng.standard_normal((_FITTED, channels, _SIDE // 4, _SIDE // 4)).astype(np.float32)
-    latents = np.repeat(np.repeat(coarse, 4, axis=2), 4, axis=3)
-    pixels = pipeline.decode_latents(latents)
-    cell = pixels.shape[2] // _SIDE
-    means = pixels.reshape(_FITTED, 3, _SIDE, cell, _SIDE, cell).mean(axis=(3, 5))
+    _, channels, height, width = shape
+    coarse = rng.standard_normal((_FITTED, channels, -(-height // 4), -(-width // 4)))
+    latents = np.repeat(np.repeat(coarse, 4, axis=2), 4, axis=3)[:, :, :height, :width]
+    latents = latents.astype(np.float32)
+    pixels = np.concatenate([pipeline.decode_latents(one[None]) for one in latents])
+    down, across = pixels.shape[2] // height, pixels.shape[3] // width
+    means = pixels.reshape(_FITTED, 3, height, down, width, across).mean(axis=(3, 5))
     inputs = _with_one(latents).transpose(0, 2, 3, 1).reshape(-1, channels + 1)
     found = np.linalg.lstsq(inputs, means.transpose(0, 2, 3, 1).reshape(-1, 3), rcond=None)[0]
     return found.astype(np.float32)

@@ -17,7 +17,7 @@ from kandinsky_server.metrics import Metrics
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.picture_request import PictureRequest
 from kandinsky_server.settings import ServerSettings
-from kandinsky_server.work.engine import Engine, Row, Shape
+from kandinsky_server.work.engine import Engine, Row, Shape, Step
 from kandinsky_server.work.job import Job
 from kandinsky_server.work.job_queue import JobQueue
 from kandinsky_server.work.worker import as_api_error
@@ -157,6 +157,13 @@ class WarmShapes:
             self._warm.add((engine.name, shape))
         self._metrics.compiled(seconds)
         return seconds
+
+
+def _looked_at(step: Step) -> bool:
+    """Make one preview, as the first one of an autoencoder takes longest."""
+    if step.previews is not None and step.number == step.total:
+        step.previews()
+    return False
 
 
 def _sample(engine: Engine, task: str, height: int | None, width: int | None) -> PictureRequest:
