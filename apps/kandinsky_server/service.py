@@ -11,6 +11,7 @@ from typing import Any
 
 from kandinsky_server.keeping.job_store import JobStore
 from kandinsky_server.metrics import Metrics
+from kandinsky_server.request_log import log_request
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.build import build_request
 from kandinsky_server.requests.fields import Given
@@ -136,7 +137,12 @@ class Service:
         return request
 
     def submit(
-        self, request: PictureRequest, *, owned: bool, idempotency: tuple[str, str] | None = None
+        self,
+        request: PictureRequest,
+        *,
+        owned: bool,
+        idempotency: tuple[str, str] | None = None,
+        request_id: str | None = None,
     ) -> Job:
         """Queue a request; a job that nobody waits for is on the disk when this returns.
 
@@ -144,6 +150,7 @@ class Service:
             request: The request.
             owned: Whether a connection waits for it.
             idempotency: The client's key for it, and a digest of its body.
+            request_id: The id of the HTTP request.
 
         Raises:
             ApiError: The queue is full, or the key belongs to another body.
@@ -152,7 +159,7 @@ class Service:
         with self._lock:
             if idempotency is not None and (before := self._idempotent.get(idempotency[0])):
                 return _same(before, idempotency[1])
-            job = Job(request, owned=owned)
+            job = Job(request, owned=owned, request_id=request_id)
             job.idempotency = idempotency
             held = self.shapes.is_cold(self._engine(request.model), request)
             if self._store is not None and not owned:
@@ -255,6 +262,7 @@ class Service:
         """See `Listener.finished`."""
         self._kept(job)
         self.metrics.ended(job)
+        log_request(job, prompts=self.settings.log_prompts)
 
     def _shape(self, batch: Batch) -> Shape:
         request = batch.rows[0][0].request

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from io import BytesIO
 from typing import Any
 
@@ -15,8 +18,16 @@ from tests.support.fake_engine import FakeEngine, colour_of
 openai = pytest.importorskip("openai")
 
 
-def client(server: Any, **options: Any) -> Any:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", **options)
+@pytest.fixture
+def client() -> Iterator[Callable[..., Any]]:
+    """OpenAI's clients of servers; a test's clients end with it."""
+    with ExitStack() as stack:
+
+        def start(server: Any, api_key: str = "none", **options: Any) -> Any:
+            made = openai.OpenAI(base_url=f"{server.url}/v1", api_key=api_key, **options)
+            return stack.enter_context(made)
+
+        yield start
 
 
 def opened(b64_json: str) -> Image.Image:
@@ -31,7 +42,7 @@ def png(*size: int, mode: str = "RGB", colour: Any = 0) -> BytesIO:
     return held
 
 
-def test_nothing_but_a_prompt(serve: Serve) -> None:
+def test_nothing_but_a_prompt(serve: Serve, client: Callable[..., Any]) -> None:
     answer = client(serve()).images.generate(prompt="a cat")
     (picture,) = answer.data
     image = opened(picture.b64_json)
@@ -40,7 +51,7 @@ def test_nothing_but_a_prompt(serve: Serve) -> None:
     assert image.getpixel((0, 0)) == colour_of(picture.model_extra["seed"])
 
 
-def test_fields_of_diffusers_and_a_free_size(serve: Serve) -> None:
+def test_fields_of_diffusers_and_a_free_size(serve: Serve, client: Callable[..., Any]) -> None:
     answer = client(serve()).images.generate(
         prompt="a cat", size="96x64", n=2, extra_body={"seed": [1, 2], "steps": 2}
     )
@@ -49,12 +60,12 @@ def test_fields_of_diffusers_and_a_free_size(serve: Serve) -> None:
     assert [opened(one.b64_json).size for one in answer.data] == [(96, 64)] * 2
 
 
-def test_a_seed_stands_for_consecutive_ones(serve: Serve) -> None:
+def test_a_seed_stands_for_consecutive_ones(serve: Serve, client: Callable[..., Any]) -> None:
     answer = client(serve()).images.generate(prompt="a", n=3, extra_body={"seed": 7})
     assert [one.model_extra["seed"] for one in answer.data] == [7, 8, 9]
 
 
-def test_a_stream_with_partial_pictures(serve: Serve) -> None:
+def test_a_stream_with_partial_pictures(serve: Serve, client: Callable[..., Any]) -> None:
     events = client(serve()).images.generate(
         prompt="a", stream=True, partial_images=2, extra_body={"seed": 5}
     )
@@ -65,7 +76,9 @@ def test_a_stream_with_partial_pictures(serve: Serve) -> None:
     assert opened(found[-1].b64_json).getpixel((0, 0)) == colour_of(5)
 
 
-def test_edits_with_one_picture_several_and_a_mask(serve: Serve) -> None:
+def test_edits_with_one_picture_several_and_a_mask(
+    serve: Serve, client: Callable[..., Any]
+) -> None:
     images = client(serve()).images
     one = images.edit(image=png(), prompt="a", extra_body={"strength": 0.3, "seed": [1, 2]}, n=2)
     assert [entry.model_extra["seed"] for entry in one.data] == [1, 2]
@@ -80,7 +93,7 @@ def test_edits_with_one_picture_several_and_a_mask(serve: Serve) -> None:
     assert images.create_variation(image=png()).data
 
 
-def test_errors_name_the_field_and_the_reason(serve: Serve) -> None:
+def test_errors_name_the_field_and_the_reason(serve: Serve, client: Callable[..., Any]) -> None:
     images = client(serve()).images
     with pytest.raises(openai.BadRequestError) as error:
         images.generate(prompt="a", extra_body={"num_inference_stepz": 3})
@@ -95,7 +108,7 @@ def test_errors_name_the_field_and_the_reason(serve: Serve) -> None:
     assert error.value.request_id
 
 
-def test_a_failure_is_not_tried_again(serve: Serve) -> None:
+def test_a_failure_is_not_tried_again(serve: Serve, client: Callable[..., Any]) -> None:
     engine = FakeEngine()
     server = serve(engine)
     engine.batches.clear()
@@ -106,13 +119,13 @@ def test_a_failure_is_not_tried_again(serve: Serve) -> None:
     assert "secret" not in error.value.message
 
 
-def test_a_full_queue_is_waited_for(serve: Serve) -> None:
+def test_a_full_queue_is_waited_for(serve: Serve, client: Callable[..., Any]) -> None:
     server = serve(FakeEngine(step_seconds=0.05), max_queue=1)
     found = []
-    import threading
+    images = client(server, max_retries=9).images
 
     def ask() -> None:
-        found.append(client(server, max_retries=9).images.generate(prompt="a").data)
+        found.append(images.generate(prompt="a").data)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -122,11 +135,11 @@ def test_a_full_queue_is_waited_for(serve: Serve) -> None:
     assert len(found) == 4
 
 
-def test_keys(serve: Serve) -> None:
+def test_keys(serve: Serve, client: Callable[..., Any]) -> None:
     server = serve(api_keys=("right",))
     with pytest.raises(openai.AuthenticationError) as error:
         client(server).images.generate(prompt="a")
     assert error.value.code == "invalid_api_key"
-    right = openai.OpenAI(base_url=f"{server.url}/v1", api_key="right")
+    right = client(server, "right")
     assert right.images.generate(prompt="a").data
     assert [model.id for model in right.models.list()] == ["fake"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from typing import Any
 
 from kandinsky_server.service import Service
@@ -33,19 +32,8 @@ def image_answer(job: Job, base_url: str) -> dict[str, Any]:
         "output_format": request.output_format,
         "size": _size(job),
         "usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
-        "timings": timings(job),
+        "timings": job.timings,
         "warnings": list(request.warnings),
-    }
-
-
-def timings(job: Job) -> dict[str, float]:
-    """Return the seconds that a job waited, compiled and worked."""
-    ended = time.monotonic() if job.ended is None else job.ended
-    begun = ended if job.begun is None else job.begun
-    return {
-        "queue": round(max(0.0, begun - job.arrived - job.compile_seconds), 4),
-        "compile": round(job.compile_seconds, 4),
-        "inference": round(ended - begun, 4),
     }
 
 
@@ -98,7 +86,7 @@ def job_facts(job: Job, service: Service, base_url: str) -> dict[str, Any]:
             }
             for index, made in sorted(job.made.items())
         ],
-        "timings": timings(job),
+        "timings": job.timings,
         "warnings": list(request.warnings),
         "error": None if job.error is None else job.error.body["error"],
     }

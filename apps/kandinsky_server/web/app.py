@@ -28,7 +28,13 @@ def make_app(service: Service) -> Any:
     app = FastAPI(title="Kandinsky", version=__version__, docs_url=None, redoc_url=None)
     for routes in (image_routes, job_routes, operation_routes):
         app.include_router(routes(service))
-    app.add_exception_handler(ApiError, _refused)
+
+    async def refused(request: Request, error: Any) -> Response:
+        if request.method == "POST" and error.status < 500:
+            service.metrics.refused("unknown", "busy" if error.status == 429 else "invalid")
+        return await _refused(request, error)
+
+    app.add_exception_handler(ApiError, refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)

@@ -72,7 +72,13 @@ async def _answer(
     checked = await run_in_threadpool(service.request, given.given, given.pictures)
     key = request.headers.get("idempotency-key")
     idempotency = None if key is None else (key[:255], body.digest)
-    job = await run_in_threadpool(service.submit, checked, owned=True, idempotency=idempotency)
+    job = await run_in_threadpool(
+        service.submit,
+        checked,
+        owned=True,
+        idempotency=idempotency,
+        request_id=request.state.request_id,
+    )
     if checked.stream:
         return StreamingResponse(_stream(job, edit), media_type="text/event-stream")
     if not await _while_connected(request, job.wait()):

@@ -33,7 +33,13 @@ def job_routes(service: Service) -> APIRouter:
         checked = await run_in_threadpool(service.request, body.given, body.pictures)
         key = request.headers.get("idempotency-key")
         idempotency = None if key is None else (key[:255], body.digest)
-        job = await run_in_threadpool(service.submit, checked, owned=False, idempotency=idempotency)
+        job = await run_in_threadpool(
+            service.submit,
+            checked,
+            owned=False,
+            idempotency=idempotency,
+            request_id=request.state.request_id,
+        )
         facts = job_facts(job, service, str(request.base_url))
         return JSONResponse(facts, 202, {"Location": f"/v1/jobs/{job.id}"})
 

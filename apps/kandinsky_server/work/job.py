@@ -82,6 +82,7 @@ class Job:
         job_id: Its id; None makes one.
         created: Seconds since 1970; None is now.
         attempt: How often a process began it before.
+        request_id: The id of the HTTP request, for the log.
     """
 
     def __init__(
@@ -92,12 +93,14 @@ class Job:
         job_id: str | None = None,
         created: float | None = None,
         attempt: int = 0,
+        request_id: str | None = None,
     ) -> None:
         self.id = job_id or f"job_{secrets.token_hex(12)}"
         self.request = request
         self.owned = owned
         self.created = time.time() if created is None else created
         self.attempt = attempt
+        self.request_id = request_id
         self.idempotency: tuple[str, str] | None = None
         self.state: State = "queued"
         self.step = 0
@@ -134,6 +137,17 @@ class Job:
     def rows(self) -> int:
         """How many pictures it is to make."""
         return len(self.request.seeds)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """The seconds that it waited, compiled and worked."""
+        ended = time.monotonic() if self.ended is None else self.ended
+        begun = ended if self.begun is None else self.begun
+        return {
+            "queue": round(max(0.0, begun - self.arrived - self.compile_seconds), 4),
+            "compile": round(self.compile_seconds, 4),
+            "inference": round(ended - begun, 4),
+        }
 
     def cancel(self) -> None:
         """Ask for it to stop. It does so before it begins, or between two steps."""
