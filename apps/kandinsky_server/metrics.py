@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from kandinsky_core import __version__
 from kandinsky_server.requests.picture_request import PictureRequest
 from kandinsky_server.work.job import Job
 
@@ -28,58 +30,45 @@ class Metrics:
     """The figures of one server. Names begin with `kandinsky_`; times are seconds."""
 
     def __init__(self) -> None:
-        own: dict[str, Any] = {"registry": CollectorRegistry()}
-        self._registry = own["registry"]
-        self.requests = Counter(
-            "kandinsky_requests", "Requests by how they ended.", ["task", "outcome"], **own
+        self._registry = CollectorRegistry()
+        count, times, level = self._count, self._times, self._level
+        task = ("task",)
+        self.requests = count("requests", "Requests by how they ended.", ("task", "outcome"))
+        self.images = count("images", "Pictures that were made.", task)
+        self.batches = count("batches", "Batches that were run.", task)
+        self.compilations = count("compilations", "Shapes that were compiled.")
+        self.retries = count("job_retries", "Jobs that a restart began again.")
+        self.duration = times("request_duration_seconds", "From arrival to the end.", task)
+        self.queued = times("request_queue_seconds", "From arrival to the first step.", task)
+        self.inference = times("request_inference_seconds", "From then to the end.", task)
+        self.steps = times("step_seconds", "One step.", ("part", "size"), _STEP)
+        self.rows = times("batch_rows", "Pictures of a batch.", task, _ROWS)
+        self.compile_seconds = times("compile_seconds", "Compiling a shape.", (), _COMPILE)
+        self.running = level("requests_running", "Requests at work.")
+        self.waiting = level("requests_waiting", "Requests that wait.")
+        self.limit = level("queue_limit", "Requests that may wait.")
+        self.ready = level("ready", "1 where requests are taken.")
+        self.jobs = level("jobs", "Jobs that are kept.", ("status",))
+        labels = ("version", "backend", "device", "model", "dtype")
+        self.build = level("build_info", "Always 1; the labels tell what serves.", labels)
+
+    def _count(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(f"kandinsky_{name}", about, labels, registry=self._registry)
+
+    def _times(
+        self, name: str, about: str, labels: Sequence[str], buckets: Sequence[float] = _LONG
+    ) -> Histogram:
+        return Histogram(
+            f"kandinsky_{name}", about, labels, registry=self._registry, buckets=buckets
         )
-        self.duration = Histogram(
-            "kandinsky_request_duration_seconds",
-            "From arrival to the end.",
-            ["task"],
-            buckets=_LONG,
-            **own,
-        )
-        self.queued = Histogram(
-            "kandinsky_request_queue_seconds",
-            "From arrival to the first step.",
-            ["task"],
-            buckets=_LONG,
-            **own,
-        )
-        self.inference = Histogram(
-            "kandinsky_request_inference_seconds",
-            "From the first step to the end.",
-            ["task"],
-            buckets=_LONG,
-            **own,
-        )
-        self.steps = Histogram(
-            "kandinsky_step_seconds", "One step.", ["part", "size"], buckets=_STEP, **own
-        )
-        self.images = Counter("kandinsky_images", "Pictures that were made.", ["task"], **own)
-        self.batches = Counter("kandinsky_batches", "Batches that were run.", ["task"], **own)
-        self.rows = Histogram(
-            "kandinsky_batch_rows", "Pictures of a batch.", ["task"], buckets=_ROWS, **own
-        )
-        self.compilations = Counter("kandinsky_compilations", "Shapes that were compiled.", **own)
-        self.compile_seconds = Histogram(
-            "kandinsky_compile_seconds", "Compiling a shape.", buckets=_COMPILE, **own
-        )
-        self.retries = Counter("kandinsky_job_retries", "Jobs that a restart began again.", **own)
-        self.running = Gauge("kandinsky_requests_running", "Requests at work.", **own)
-        self.waiting = Gauge("kandinsky_requests_waiting", "Requests that wait.", **own)
-        self.limit = Gauge("kandinsky_queue_limit", "Requests that may wait.", **own)
-        self.ready = Gauge("kandinsky_ready", "1 where requests are taken.", **own)
-        self.memory = Gauge(
-            "kandinsky_device_memory_bytes", "The device's memory.", ["kind"], **own
-        )
-        self.build = Gauge(
-            "kandinsky_build_info",
-            "Always 1; the labels tell what serves.",
-            ["version", "backend", "device", "model", "dtype"],
-            **own,
-        )
+
+    def _level(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"kandinsky_{name}", about, labels, registry=self._registry)
+
+    def served(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Note a served model."""
+        own = (facts["backend"], facts["device"], name, facts["dtype"])
+        self.build.labels(__version__, *own).set(1)
 
     def text(self) -> bytes:
         """Return all figures in Prometheus' text form."""

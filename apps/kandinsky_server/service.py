@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kandinsky_server.build_request import build_request
 from kandinsky_server.keeping.job_store import JobStore
 from kandinsky_server.metrics import Metrics
 from kandinsky_server.request_log import log_request
 from kandinsky_server.requests.api_errors import ApiError
-from kandinsky_server.requests.build import build_request
 from kandinsky_server.requests.fields import Given
 from kandinsky_server.requests.picture_request import PictureRequest
 from kandinsky_server.settings import ServerSettings
@@ -77,6 +77,8 @@ class Service:
     def _start(self) -> None:
         try:
             self.engines = self._make_engines(self.settings)
+            for name, engine in self.engines.items():
+                self.metrics.served(name, engine.facts())
             self.shapes.warm_up(self.engines)
         except Exception as error:
             self.problem = as_api_error(error).message

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from kandinsky_server.build_request import build_request
 from kandinsky_server.requests.api_errors import ApiError
-from kandinsky_server.requests.build import build_request
 from kandinsky_server.requests.fields import FIELDS, read_fields
 from kandinsky_server.requests.picture_request import PictureRequest
 from kandinsky_server.requests.uploads import decoded_data_url, read_mask, read_picture

@@ -67,11 +67,11 @@ def read_mask(param: str, content: bytes, *, most_bytes: int, most_pixels: int) 
     from PIL import ImageOps
 
     picture = _opened(param, content, most_bytes, most_pixels, transparent=True)
-    clear = "A" in picture.getbands() and picture.getchannel("A").getextrema()[0] < 255
+    clear = "A" in picture.getbands() and _least(picture.getchannel("A")) < 255
     grey = (
         ImageOps.invert(picture.getchannel("A")) if clear else to_rgb(picture, param).convert("L")
     )
-    if grey.getextrema()[1] < 128:
+    if _most(grey) < 128:
         raise ApiError.invalid(
             param,
             f"{param} repaints nothing: make what to repaint transparent, or white in a mask "
@@ -105,6 +105,14 @@ def _opened(
             )
     except InvalidInputError as error:
         raise ApiError.invalid(param, str(error), "image_undecodable") from error
+
+
+def _least(plane: Image.Image) -> int:
+    return int(plane.getextrema()[0])  # type: ignore[arg-type]  # it has one band
+
+
+def _most(plane: Image.Image) -> int:
+    return int(plane.getextrema()[1])  # type: ignore[arg-type]
 
 
 def _as_png(picture: Image.Image) -> bytes:

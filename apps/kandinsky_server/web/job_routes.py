@@ -14,11 +14,9 @@ from kandinsky_server.service import Service
 from kandinsky_server.web.answers import job_facts, sse
 from kandinsky_server.web.body import read_body
 from kandinsky_server.web.image_routes import with_comments
-from kandinsky_server.work.job import Job
+from kandinsky_server.work.job import STATES, Job
 
 __all__ = ["job_routes"]
-
-_STATES = ("queued", "compiling", "running", "completed", "failed", "cancelled")
 
 
 def job_routes(service: Service) -> APIRouter:
@@ -48,8 +46,8 @@ def job_routes(service: Service) -> APIRouter:
         request: Request, status: str | None = None, limit: int = 50, after: str | None = None
     ) -> Any:
         """Return jobs, the newest first."""
-        if status is not None and status not in _STATES:
-            raise ApiError.invalid("status", f"status={status[:40]}: one of {', '.join(_STATES)}")
+        if status is not None and status not in STATES:
+            raise ApiError.invalid("status", f"status={status[:40]}: one of {', '.join(STATES)}")
         if not 1 <= limit <= 500:
             raise ApiError.invalid("limit", f"limit={limit}: from 1 to 500")
         jobs = sorted(service.jobs.values(), key=lambda job: (job.created, job.id), reverse=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from kandinsky_core.pictures.metadata import versions
+from kandinsky_server.build_request import find_model
 from kandinsky_server.requests.api_errors import ApiError
-from kandinsky_server.requests.build import find_model
 from kandinsky_server.requests.fields import FIELDS, IGNORED, PICTURES
 from kandinsky_server.service import Service
+from kandinsky_server.work.job import STATES
 
 __all__ = ["operation_routes"]
 
@@ -64,8 +66,10 @@ def operation_routes(service: Service) -> APIRouter:
 def metrics_text(service: Service) -> bytes:
     """Return all figures, with those that are only known now."""
     found = service.metrics
-    running = [job for job in list(service.jobs.values()) if job.state == "running"]
-    found.running.set(len(running))
+    states = Counter(job.state for job in list(service.jobs.values()))
+    for state in STATES:
+        found.jobs.labels(state).set(states[state])
+    found.running.set(states["running"])
     found.waiting.set(len(service.queue))
     found.limit.set(service.queue.limit)
     found.ready.set(service.ready)

@@ -92,16 +92,19 @@ class Engine(Protocol):
 
     One thread runs it at a time. `compile` may run beside it, in another thread, where
     `compiles_aside` says so.
-
-    Attributes:
-        name: The name that clients give.
-        tasks: What it does.
-        compiles_aside: Whether it compiles while another thread runs it.
     """
 
-    name: str
-    tasks: Sequence[str]
-    compiles_aside: bool
+    @property
+    def name(self) -> str:
+        """The name that clients give."""
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """What it does."""
+
+    @property
+    def compiles_aside(self) -> bool:
+        """Whether it compiles while another thread runs it."""
 
     def defaults(self, task: str) -> Mapping[str, Any]:
         """Return the arguments of a task's call with their defaults; size included."""

@@ -9,14 +9,16 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.picture_request import PictureRequest
 
-__all__ = ["FINISHED", "Event", "Job", "Made", "State"]
+__all__ = ["FINISHED", "STATES", "Event", "Job", "Made", "State"]
 
 State = Literal["queued", "compiling", "running", "completed", "failed", "cancelled"]
+STATES: tuple[State, ...] = get_args(State)
+"""All states."""
 FINISHED = ("completed", "failed", "cancelled")
 """States that a job never leaves."""
 _MOST_EVENTS = 1000

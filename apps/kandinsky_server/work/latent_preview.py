@@ -72,7 +72,8 @@ def _fitted(pipeline: Any, shape: tuple[int, ...]) -> FloatArray:
     means = pixels.reshape(_FITTED, 3, height, down, width, across).mean(axis=(3, 5))
     inputs = _with_one(latents).transpose(0, 2, 3, 1).reshape(-1, channels + 1)
     found = np.linalg.lstsq(inputs, means.transpose(0, 2, 3, 1).reshape(-1, 3), rcond=None)[0]
-    return found.astype(np.float32)
+    fitted: FloatArray = found.astype(np.float32)
+    return fitted
 
 
 def _with_one(latents: Array) -> FloatArray:

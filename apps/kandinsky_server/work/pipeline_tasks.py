@@ -70,7 +70,7 @@ def taken_options(pipeline: Any, task: str) -> Mapping[str, Any]:
     calls = [type(pipeline).prepare] if hasattr(type(pipeline), "prepare") else []
     if task in ("interpolate", "controlnet") and hasattr(pipeline, "prior_pipe"):
         calls = [type(pipeline.decoder_pipe).prepare]
-    found = {}
+    found: dict[str, Any] = {}
     for call in calls:
         found |= {
             name: parameter.default
@@ -124,7 +124,7 @@ def _in_halves(pipeline: Any, rows: Sequence[Row], on_decoder: Any) -> Prepared:
     source = as_generators(None, [row.seed for row in rows], len(rows))
     of_prior |= {"num_images_per_prompt": len(rows), "generator": source}
     decoder, prior = pipeline.decoder_pipe, pipeline.prior_pipe
-    inputs = {"prompt": ""} if decoder.reads_text else {}
+    inputs: dict[str, Any] = {"prompt": ""} if decoder.reads_text else {}
     if request.task == "controlnet":
         inputs["hint"] = picture(request.pictures["hint"][0])
     watched = {} if on_decoder is None else {"callback_on_step_end": on_decoder}
