@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import base64
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -18,91 +19,102 @@ from kandinsky_server.work.job import STATES, Job
 
 __all__ = ["job_routes"]
 
+_MOST = 500
+"""Jobs of one answer."""
+
 
 def job_routes(service: Service) -> APIRouter:
     """Return the routes of a service."""
-    routes = APIRouter()
+    routes, found = APIRouter(), _JobRoutes(service)
+    one = "/v1/jobs/{job_id}"
+    for path, call, method in (
+        ("/v1/jobs", found.submit, "POST"),
+        ("/v1/jobs", found.listed, "GET"),
+        (one, found.look, "GET"),
+        (f"{one}/events", found.follow, "GET"),
+        (f"{one}/cancel", found.cancel, "POST"),
+        (one, found.remove, "DELETE"),
+    ):
+        routes.add_api_route(path, call, methods=[method], response_model=None)
+    return routes
 
-    @routes.post("/v1/jobs", status_code=202)
-    async def submit(request: Request) -> Response:
+
+class _JobRoutes:
+    """The routes' functions."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def _facts(self, request: Request, job: Job) -> dict[str, Any]:
+        return job_facts(job, self._service, str(request.base_url))
+
+    async def submit(self, request: Request) -> Response:
         """Queue a request that goes on when its client has gone."""
+        service = self._service
         service.require_ready()
         body = await read_body(request, service.settings)
         checked = await run_in_threadpool(service.request, body.given, body.pictures)
         key = request.headers.get("idempotency-key")
-        idempotency = None if key is None else (key[:255], body.digest)
         job = await run_in_threadpool(
             service.submit,
             checked,
             owned=False,
-            idempotency=idempotency,
+            idempotency=None if key is None else (key[:255], body.digest),
             request_id=request.state.request_id,
         )
-        facts = job_facts(job, service, str(request.base_url))
-        return JSONResponse(facts, 202, {"Location": f"/v1/jobs/{job.id}"})
+        location = {"Location": f"/v1/jobs/{job.id}"}
+        return JSONResponse(self._facts(request, job), 202, location)
 
-    @routes.get("/v1/jobs")
     async def listed(
-        request: Request, status: str | None = None, limit: int = 50, after: str | None = None
+        self, request: Request, status: str | None = None, limit: int = 50, after: str | None = None
     ) -> Any:
         """Return jobs, the newest first."""
         if status is not None and status not in STATES:
             raise ApiError.invalid("status", f"status={status[:40]}: one of {', '.join(STATES)}")
-        if not 1 <= limit <= 500:
-            raise ApiError.invalid("limit", f"limit={limit}: from 1 to 500")
-        jobs = sorted(service.jobs.values(), key=lambda job: (job.created, job.id), reverse=True)
-        jobs = [job for job in jobs if not job.owned and status in (None, job.state)]
+        if not 1 <= limit <= _MOST:
+            raise ApiError.invalid("limit", f"limit={limit}: from 1 to {_MOST}")
+        jobs = [
+            job
+            for job in list(self._service.jobs.values())
+            if not job.owned and status in (None, job.state)
+        ]
+        jobs.sort(key=lambda job: (job.created, job.id), reverse=True)
         if after is not None:
             ids = [job.id for job in jobs]
             jobs = jobs[ids.index(after) + 1 :] if after in ids else []
-        base = str(request.base_url)
-        return {
-            "object": "list",
-            "data": [job_facts(job, service, base) for job in jobs[:limit]],
-            "has_more": len(jobs) > limit,
-        }
+        data = [self._facts(request, job) for job in jobs[:limit]]
+        return {"object": "list", "data": data, "has_more": len(jobs) > limit}
 
-    @routes.get("/v1/jobs/{job_id}")
-    async def look(request: Request, job_id: str) -> Any:
+    async def look(self, request: Request, job_id: str) -> Any:
         """Return what has become of a job."""
-        return job_facts(service.job(job_id), service, str(request.base_url))
+        return self._facts(request, self._service.job(job_id))
 
-    @routes.get("/v1/jobs/{job_id}/events")
-    async def follow(request: Request, job_id: str) -> Response:
+    async def follow(self, request: Request, job_id: str) -> Response:
         """Follow a job; `Last-Event-ID` goes on where a stream broke off."""
-        job = service.job(job_id)
+        job = self._service.job(job_id)
         after = request.headers.get("last-event-id", "0")
         number = int(after[:15]) if after.isdigit() else 0
-        return StreamingResponse(
-            _events(job, number, service, str(request.base_url)), media_type="text/event-stream"
-        )
+        events = _events(job, number, lambda: self._facts(request, job))
+        return StreamingResponse(events, media_type="text/event-stream")
 
-    @routes.post("/v1/jobs/{job_id}/cancel")
-    async def cancel(request: Request, job_id: str) -> Any:
+    async def cancel(self, request: Request, job_id: str) -> Any:
         """Stop a job, before it begins or between two of its steps."""
-        job = service.cancel(job_id)
-        return job_facts(job, service, str(request.base_url))
+        return self._facts(request, self._service.cancel(job_id))
 
-    @routes.delete("/v1/jobs/{job_id}")
-    async def remove(job_id: str) -> Any:
+    async def remove(self, job_id: str) -> Any:
         """Cancel a job, or remove a finished one with its pictures."""
-        await run_in_threadpool(service.delete, job_id)
+        await run_in_threadpool(self._service.delete, job_id)
         return {"id": job_id, "object": "job", "deleted": True}
 
-    return routes
 
-
-async def _events(job: Job, after: int, service: Service, base_url: str) -> AsyncIterator[bytes]:
-    import base64
-
+async def _events(job: Job, after: int, look: Callable[[], Any]) -> AsyncIterator[bytes]:
     async for event in with_comments(job.events(after)):
         if event is None:
             yield b": waiting\n\n"
             continue
-        facts = event.facts
+        facts = dict(event.facts)
         if event.kind == "preview":
-            content = base64.b64encode(facts["content"]).decode()
-            facts = {**{k: v for k, v in facts.items() if k != "content"}, "b64_json": content}
+            facts["b64_json"] = base64.b64encode(facts.pop("content")).decode()
         if event.kind == "end":
-            facts = job_facts(job, service, base_url)
+            facts = look()
         yield sse(event.kind, facts, event.number)
