@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -155,26 +155,34 @@ class Job:
         """Ask for it to stop. It does so before it begins, or between two steps."""
         self._cancelled.set()
 
-    def change(self, state: State, error: ApiError | None = None) -> bool:
+    def change(
+        self,
+        state: State,
+        error: ApiError | None = None,
+        then: Callable[[Job], None] | None = None,
+    ) -> None:
         """Bring it into a state; one that has finished stays as it is.
 
-        Returns:
-            Whether the state changed.
+        Args:
+            state: The state.
+            error: Why it failed.
+            then: Called where the state changed, before those who watch are told.
         """
         with self._lock:
             if self.state in FINISHED or self.state == state:
-                return False
+                return
             self.state = state
             self.error = error
             if state == "running" and self.begun is None:
                 self.begun = time.monotonic()
             if state in FINISHED:
                 self.ended = time.monotonic()
+        if then is not None:
+            then(self)
         facts: dict[str, Any] = {"status": state}
         if error is not None:
             facts |= error.body
         self.tell("end" if state in FINISHED else "status", facts)
-        return True
 
     def advance(self, step: int, total: int) -> None:
         """Note that a step is done."""

@@ -122,27 +122,24 @@ class Worker(threading.Thread):
             self.failures += 1
             logger.error("a batch failed", exc_info=error)
         for job in batch.jobs:
-            if job.change("failed", found):
-                self._listener.finished(job)
+            job.change("failed", found, self._listener.finished)
 
     def _settle(self, job: Job) -> None:
         """Bring a job to its end, if this batch was its last."""
         if job.finished:
             return
         if len(job.made) == job.rows:
-            if job.change("completed"):
-                self._listener.finished(job)
+            job.change("completed", then=self._listener.finished)
         elif job.cancelled or job.expired:
             self._give_up(job)
 
     def _give_up(self, job: Job) -> None:
         if job.cancelled:
-            changed = job.change("cancelled")
+            job.change("cancelled", then=self._listener.finished)
         else:
             late = f"the request took more than its {job.request.timeout:g} s"
-            changed = job.change("failed", ApiError(504, "deadline_exceeded", late))
-        if changed:
-            self._listener.finished(job)
+            error = ApiError(504, "deadline_exceeded", late)
+            job.change("failed", error, self._listener.finished)
 
     @property
     def stopping(self) -> bool:
