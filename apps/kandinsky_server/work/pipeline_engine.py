@@ -13,6 +13,7 @@ from kandinsky_core.pipelines.auto import (
     AutoPipelineForText2Image,
 )
 from kandinsky_core.pipelines.kandinsky2_2.controlnet_halves import ControlnetHalves
+from kandinsky_core.pipelines.shared.call_options import PREDICTED
 from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
 from kandinsky_core.schedulers import SCHEDULER_NAMES, scheduler_by_name
 from kandinsky_core.seam.compile_only import compile_only
@@ -204,13 +205,12 @@ class _Steps:
         return {}
 
     def of_decoder(self, pipeline: Any, index: int, _: Any, values: Any) -> dict[str, Any]:
-        latents = values["latents"]
-
         def previews() -> Sequence[Image.Image]:
-            return self._preview.pictures(pipeline, latents)
+            return self._preview.pictures(pipeline, values[PREDICTED])
 
         number = self.lengths[0] + index + 1
-        self._stepped(pipeline, Step("decoder", number, sum(self.lengths), previews))
+        shown = previews if PREDICTED in values else None
+        self._stepped(pipeline, Step("decoder", number, sum(self.lengths), shown))
         return {}
 
     def _stepped(self, pipeline: Any, step: Step) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kandinsky_core.denoising.noise import as_generators
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbedsToCome
+from kandinsky_core.pipelines.shared.call_options import PREDICTED
 from kandinsky_server.work.engine import Row
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ def prepared(
         return _in_halves(pipeline, rows, on_decoder)
     given = _arguments(pipeline, rows)
     taken = signature(type(pipeline).__call__).parameters
-    watched = {"callback_on_step_end": on_decoder, "prior_callback_on_step_end": on_prior}
-    given |= {name: value for name, value in watched.items() if value is not None and name in taken}
+    given |= _watched(rows, on_decoder)
+    if on_prior is not None and "prior_callback_on_step_end" in taken:
+        given["prior_callback_on_step_end"] = on_prior
     found = pipeline.prepare(**given)
     steps = (0, len(found.plan.schedule)) if hasattr(found, "plan") else _steps(found)
     return Prepared(lambda: pipeline.run(found), steps)
@@ -112,6 +114,15 @@ def _arguments(pipeline: Any, rows: Sequence[Row]) -> dict[str, Any]:
     return found
 
 
+def _watched(rows: Sequence[Row], on_step: Any) -> dict[str, Any]:
+    """Return the arguments by which a call shows its steps, with latents where they are shown."""
+    if on_step is None:
+        return {}
+    shown = any(row.request.partial_images for row in rows)
+    names = [PREDICTED] if shown else []
+    return {"callback_on_step_end": on_step, "callback_on_step_end_tensor_inputs": names}
+
+
 def _in_halves(pipeline: Any, rows: Sequence[Row], on_decoder: Any) -> Prepared:
     """Run prior and decoder for a task that no combined pipeline does."""
     request = rows[0].request
@@ -127,11 +138,10 @@ def _in_halves(pipeline: Any, rows: Sequence[Row], on_decoder: Any) -> Prepared:
     inputs: dict[str, Any] = {"prompt": ""} if decoder.reads_text else {}
     if request.task == "controlnet":
         inputs["hint"] = picture(request.pictures["hint"][0])
-    watched = {} if on_decoder is None else {"callback_on_step_end": on_decoder}
     found = decoder.prepare(
         **inputs,
         **options,
-        **watched,
+        **_watched(rows, on_decoder),
         image_embeds=EmbedsToCome(len(rows)),
         height=request.height,
         width=request.width,
@@ -160,12 +170,11 @@ def _in_halves(pipeline: Any, rows: Sequence[Row], on_decoder: Any) -> Prepared:
 
 def _enlarging(pipeline: Any, rows: Sequence[Row], on_step: Any) -> Prepared:
     request = rows[0].request
-    watched = {} if on_step is None else {"callback_on_step_end": on_step}
     found = pipeline.prepare(
         picture(request.pictures["image"][0]),
         request.upscale,
         seed=rows[0].seed,
-        **watched,
+        **_watched(rows, on_step),
         **request.options,
     )
     if len(rows) > 1:

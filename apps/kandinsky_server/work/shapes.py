@@ -180,4 +180,5 @@ def _sample(engine: Engine, task: str, height: int | None, width: int | None) ->
         prompt="a red circle",
         options=options,
         upscale=4 if task == "upscale" else None,
+        partial_images=1,
     )
