@@ -38,6 +38,7 @@ class ServerSettings:
         max_n: Pictures of one request.
         max_pixels: Pixels of a picture; None is what the device suggests.
         max_body: Bytes of a request.
+        body_timeout: Seconds for a request's body to arrive.
         max_upload: Bytes of an uploaded picture.
         max_upload_pixels: Pixels of an uploaded picture.
         request_timeout: Seconds that a request may take where it does not say.
@@ -67,6 +68,7 @@ class ServerSettings:
     max_n: int = 10
     max_pixels: int | None = None
     max_body: int = 64 * MIB
+    body_timeout: float = 60.0
     max_upload: int = 20 * MIB
     max_upload_pixels: int = 16_000_000
     request_timeout: float = 300.0

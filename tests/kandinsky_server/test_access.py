@@ -71,11 +71,12 @@ def test_bodies_are_counted_while_they_are_read(serve: Serve, http: Client) -> N
 
 
 def test_a_slow_body_keeps_nobody_else_waiting(serve: Serve, http: Client) -> None:
-    server = serve()
+    server = serve(body_timeout=0.5)
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n{")
         assert http(server).post("/v1/images/generations", json=BODY).status_code == 200
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
 
 
 @pytest.mark.parametrize(

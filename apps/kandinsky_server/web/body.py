@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -42,10 +43,15 @@ async def read_body(request: Request, settings: ServerSettings) -> Body:
     """Read a request's body.
 
     Raises:
-        ApiError: It is too large (413), of another type (415), no JSON or form, or has a field that
-            is not allowed (400).
+        ApiError: It is too slow (408), too large (413), of another type (415), no JSON or form, or
+            has a field that is not allowed (400).
     """
-    content = await _bounded(request, settings.max_body)
+    try:
+        async with asyncio.timeout(settings.body_timeout):
+            content = await _bounded(request, settings.max_body)
+    except TimeoutError:
+        late = f"the body took more than {settings.body_timeout:g} s to arrive"
+        raise ApiError(408, "body_timeout", late) from None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         fields, files = await _form(request, content)
