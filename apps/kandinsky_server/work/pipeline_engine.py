@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kandinsky_core.checkpoints.hub import HubOptions
+from kandinsky_core.checkpoints.opened_model import OpenedModel
+from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
 from kandinsky_core.pipelines.auto import (
     AutoPipelineForImage2Image,
@@ -16,7 +19,6 @@ from kandinsky_core.pipelines.kandinsky2_2.controlnet_halves import ControlnetHa
 from kandinsky_core.pipelines.shared.call_options import PREDICTED
 from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
 from kandinsky_core.schedulers import SCHEDULER_NAMES, scheduler_by_name
-from kandinsky_core.seam.compile_only import compile_only
 from kandinsky_server.requests.fields import FIELDS
 from kandinsky_server.requests.picture_request import PictureRequest
 from kandinsky_server.work.engine import Drawn, Row, Shape, Step, Watch
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PipelineEngine"]
 
+_HUB = ("revision", "variant", "local_files_only")
 _PUBLISHED_UPSCALER = "ai-forever/KandiSuperRes"
 _AUTO: Mapping[str, Any] = {
     "text2image": AutoPipelineForText2Image,
@@ -58,32 +61,50 @@ class PipelineEngine:
         self._pipelines: dict[tuple[str, str | None], Any] = {}
         self._lock = threading.RLock()
         self._preview = LatentPreview()
-        self.tasks = _tasks(model, self._loading)
+        self._hub = {name: loading[name] for name in _HUB if name in loading}
+        self._defaults: dict[str, dict[str, Any]] = {}
+        self.tasks = _tasks(model, self._hub)
         self.compiles_aside = self._loading["backend"].name == "jax"
 
     def facts(self) -> Mapping[str, Any]:
         """See `Engine.facts`."""
-        pipeline = self._pipeline(self.tasks[0], None)
-        network = next(iter(pipeline.networks.values()))
+        backend = self._loading["backend"]
         return {
-            "backend": self._loading["backend"].name,
-            "device": str(network.device),
-            "dtype": str(network.dtype),
+            "backend": backend.name,
+            "device": self._loading.get("device") or backend.report().devices[0].split()[0],
+            "dtype": self._loading.get("dtype", "float32"),
             "schedulers": list(SCHEDULER_NAMES),
         }
 
     def defaults(self, task: str) -> Mapping[str, Any]:
-        """See `Engine.defaults`; for enlarging, the size is the picture's."""
-        pipeline = self._pipeline(task, None)
-        found = {
-            name: value
-            for name, value in taken_options(pipeline, task).items()
-            if name in FIELDS and FIELDS[name].option
-        }
-        if task != "upscale":
-            side = getattr(pipeline, "decoder_pipe", pipeline).default_size
-            found |= {"height": side, "width": side}
+        """See `Engine.defaults`; for enlarging, the size is the picture's. No weight is read."""
+        if task not in self._defaults:
+            made = self._class_of(task)
+            self._defaults[task] = {
+                name: value
+                for name, value in taken_options(made, task).items()
+                if name in FIELDS and FIELDS[name].option
+            }
+            if task != "upscale":
+                side = _trained_side(self._model, made, self._hub)
+                self._defaults[task] |= {"height": side, "width": side}
+        return self._defaults[task]
+
+    def _class_of(self, task: str) -> type[Any]:
+        self._require(task)
+        if task == "upscale":
+            return KandinskySuperResPipeline
+        if task == "controlnet":
+            return ControlnetHalves
+        auto = _AUTO["text2image" if task == "interpolate" else task]
+        found: type[Any] = auto.pipeline_class(self._model, **self._hub)
         return found
+
+    def _require(self, task: str) -> None:
+        if task not in self.tasks:
+            raise InvalidInputError(
+                f"the model {self.name} does not do {task}; it does {', '.join(self.tasks)}"
+            )
 
     def check(self, request: PictureRequest) -> None:
         """See `Engine.check`."""
@@ -160,10 +181,7 @@ class PipelineEngine:
         )
 
     def _pipeline(self, task: str, scheduler: str | None) -> Any:
-        if task not in self.tasks:
-            raise InvalidInputError(
-                f"the model {self.name} does not do {task}; it does {', '.join(self.tasks)}"
-            )
+        self._require(task)
         if task == "upscale":
             return self._upscaler(4)
         if scheduler is None:
@@ -219,21 +237,32 @@ class _Steps:
             pipeline.interrupt()
 
 
-def _tasks(model: str, loading: Mapping[str, Any]) -> tuple[str, ...]:
+def _trained_side(model: str, made: type[Any], hub: Mapping[str, Any]) -> int:
+    """Return the side in pixels that a model was trained at, by its configs."""
+    decoder = getattr(made, "decoder_class", made)
+    opened = OpenedModel.of(model, decoder.part, HubOptions.among(hub))
+    autoencoder = "vae" if "vae" in opened.checkpoint.components else "movq"
+    configs = [
+        NETWORKS[source.class_name].config.from_dict(source.config)
+        for source in opened.components(["unet", autoencoder]).values()
+    ]
+    side: int = decoder.trained_side(*configs)
+    return side
+
+
+def _tasks(model: str, hub: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a model does, by its index alone."""
-    hub = {name: loading[name] for name in ("revision", "local_files_only") if name in loading}
     found = []
     problem: KandinskyError | None = None
-    with compile_only():
-        for task, auto in _AUTO.items():
-            try:
-                made = auto.pipeline_class(model, **hub)
-            except CheckpointError as error:
-                problem = problem or error
-                continue
-            found.append(task)
-            if task == "text2image" and hasattr(made, "decoder_class"):
-                found.append("interpolate")
+    for task, auto in _AUTO.items():
+        try:
+            made = auto.pipeline_class(model, **hub)
+        except CheckpointError as error:
+            problem = problem or error
+            continue
+        found.append(task)
+        if task == "text2image" and hasattr(made, "decoder_class"):
+            found.append("interpolate")
     if model == "shapes":
         found += ["controlnet", "upscale"]
     if not found and problem is not None:

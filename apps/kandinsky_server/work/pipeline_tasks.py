@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kandinsky_core.denoising.noise import as_generators
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbedsToCome
+from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.shared.call_options import PREDICTED
 from kandinsky_server.work.engine import Row
 
@@ -67,23 +68,24 @@ def prepared(
     return Prepared(lambda: pipeline.run(found), steps)
 
 
-def taken_options(pipeline: Any, task: str) -> Mapping[str, Any]:
-    """Return the options that a task's pipeline takes, with their defaults."""
-    calls = [type(pipeline).prepare] if hasattr(type(pipeline), "prepare") else []
-    if task in ("interpolate", "controlnet") and hasattr(pipeline, "prior_pipe"):
-        calls = [type(pipeline.decoder_pipe).prepare]
-    found: dict[str, Any] = {}
-    for call in calls:
-        found |= {
-            name: parameter.default
-            for name, parameter in signature(call).parameters.items()
-            if parameter.default is not parameter.empty
-        }
-    if task in ("interpolate", "controlnet") and hasattr(pipeline, "prior_pipe"):
-        of_prior = signature(type(pipeline.prior_pipe).prepare).parameters
-        for name in ("num_inference_steps", "guidance_scale"):
-            found[f"prior_{name}"] = of_prior[name].default
-    return found
+def taken_options(made: type[Any], task: str) -> Mapping[str, Any]:
+    """Return the arguments that a task takes with their defaults, by its pipeline's class."""
+    if task not in ("interpolate", "controlnet") or not hasattr(made, "decoder_class"):
+        return _defaults(made)
+    of_prior = _defaults(KandinskyV22PriorPipeline)
+    shared = ("num_inference_steps", "guidance_scale")
+    return {
+        **_defaults(made.decoder_class),
+        **{f"prior_{name}": of_prior[name] for name in shared},
+    }
+
+
+def _defaults(made: type[Any]) -> dict[str, Any]:
+    return {
+        name: parameter.default
+        for name, parameter in signature(made.prepare).parameters.items()
+        if parameter.default is not parameter.empty
+    }
 
 
 def _steps(request: Any) -> tuple[int, int]:
