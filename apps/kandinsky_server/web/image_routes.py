@@ -17,6 +17,7 @@ from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.service import Service
 from kandinsky_server.web.answers import image_answer, sse, stream_facts
 from kandinsky_server.web.body import Body, read_body
+from kandinsky_server.web.openapi import body_schema
 from kandinsky_server.work.job import Job
 from kandinsky_server.work.picture_files import MEDIA_TYPES
 
@@ -30,18 +31,18 @@ def image_routes(service: Service) -> APIRouter:
     """Return the routes of a service."""
     routes = APIRouter()
 
-    @routes.post("/v1/images/generations")
+    @routes.post("/v1/images/generations", openapi_extra=body_schema())
     async def generations(request: Request) -> Response:
         """Make pictures of a prompt."""
         return await _answer(service, request, ("text2image", "interpolate"), edit=False)
 
-    @routes.post("/v1/images/edits")
+    @routes.post("/v1/images/edits", openapi_extra=body_schema())
     async def edits(request: Request) -> Response:
         """Change a picture: as a whole, where a mask says, or along a hint."""
         tasks = ("img2img", "inpaint", "controlnet", "interpolate", "upscale")
         return await _answer(service, request, tasks, edit=True)
 
-    @routes.post("/v1/images/variations")
+    @routes.post("/v1/images/variations", openapi_extra=body_schema())
     async def variations(request: Request) -> Response:
         """Make pictures that are like a picture, as Kandinsky's prior sees it."""
         return await _answer(service, request, ("interpolate",), edit=True, variation=True)

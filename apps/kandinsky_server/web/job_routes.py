@@ -15,6 +15,7 @@ from kandinsky_server.service import Service
 from kandinsky_server.web.answers import job_facts, sse
 from kandinsky_server.web.body import read_body
 from kandinsky_server.web.image_routes import with_comments
+from kandinsky_server.web.openapi import body_schema
 from kandinsky_server.work.job import STATES, Job
 
 __all__ = ["job_routes"]
@@ -27,8 +28,10 @@ def job_routes(service: Service) -> APIRouter:
     """Return the routes of a service."""
     routes, found = APIRouter(), _JobRoutes(service)
     one = "/v1/jobs/{job_id}"
+    routes.add_api_route(
+        "/v1/jobs", found.submit, methods=["POST"], status_code=202, openapi_extra=body_schema()
+    )
     for path, call, method in (
-        ("/v1/jobs", found.submit, "POST"),
         ("/v1/jobs", found.listed, "GET"),
         (one, found.look, "GET"),
         (f"{one}/events", found.follow, "GET"),
