@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.kandinsky_server.conftest import Serve
+from tests.kandinsky_server.conftest import Client, Serve
 from tests.support.fake_engine import FakeEngine, colour_of
 
 openai = pytest.importorskip("openai")
@@ -143,3 +143,23 @@ def test_keys(serve: Serve, client: Callable[..., Any]) -> None:
     right = client(server, "right")
     assert right.images.generate(prompt="a").data
     assert [model.id for model in right.models.list()] == ["fake"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # Of chat front ends and small clients: names of OpenAI's models, fields without meaning here.
+        {"model": "gpt-image-1", "size": "64x64", "quality": "auto", "moderation": "low"},
+        {"model": "dall-e-3", "n": 1, "size": "64x64", "quality": "hd", "style": "vivid"},
+        {"model": "dall-e-3", "size": "64x64", "response_format": "b64_json", "user": "u1"},
+        {"model": "gpt-image-1", "size": "64x64", "output_format": "png", "background": "auto"},
+    ],
+)
+def test_bodies_of_front_ends(serve: Serve, http: Client, body: dict[str, Any]) -> None:
+    engine = FakeEngine()
+    models = {"gpt-image-1": "fake", "dall-e-3": "fake"}
+    server = serve(engine, models=models)
+    server.service.engines = dict.fromkeys(models, engine)
+    answer = http(server).post("/v1/images/generations", json={"prompt": "a", **body})
+    assert answer.status_code == 200, answer.text
+    assert opened(answer.json()["data"][0]["b64_json"]).size == (64, 64)
