@@ -148,7 +148,7 @@ def test_keys(serve: Serve, client: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        # Of chat front ends and small clients: names of OpenAI's models, fields without meaning here.
+        # Of chat front ends: names of OpenAI's models, and fields without meaning here.
         {"model": "gpt-image-1", "size": "64x64", "quality": "auto", "moderation": "low"},
         {"model": "dall-e-3", "n": 1, "size": "64x64", "quality": "hd", "style": "vivid"},
         {"model": "dall-e-3", "size": "64x64", "response_format": "b64_json", "user": "u1"},
@@ -156,10 +156,10 @@ def test_keys(serve: Serve, client: Callable[..., Any]) -> None:
     ],
 )
 def test_bodies_of_front_ends(serve: Serve, http: Client, body: dict[str, Any]) -> None:
+    server = serve()
     engine = FakeEngine()
-    models = {"gpt-image-1": "fake", "dall-e-3": "fake"}
-    server = serve(engine, models=models)
-    server.service.engines = dict.fromkeys(models, engine)
+    engine.name = body["model"]
+    server.service.engines = {engine.name: engine}
     answer = http(server).post("/v1/images/generations", json={"prompt": "a", **body})
     assert answer.status_code == 200, answer.text
     assert opened(answer.json()["data"][0]["b64_json"]).size == (64, 64)
