@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
+from kandinsky_backend_kit.guided_step import ArrayFunctions, clean_sample, guided_step
 from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
@@ -239,6 +239,10 @@ class TorchRun:
     def read(self) -> FloatArray:
         """See `kandinsky_core.seam.networks.DenoisingRun.read`."""
         return self._sample.copy()
+
+    def predicted(self) -> FloatArray:
+        """See `kandinsky_core.seam.networks.DenoisingRun.predicted`."""
+        return clean_sample(self._remembered, self._sample.shape, np.array)
 
     def write(self, sample: FloatArray) -> None:
         """See `kandinsky_core.seam.networks.DenoisingRun.write`."""

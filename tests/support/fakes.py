@@ -164,10 +164,13 @@ class FakeRun:
             rows = guide(*np.split(rows, 2), np.float32(self.scale))
         shape = (-1, *[1] * (self.sample.ndim - 1))
         output = np.broadcast_to(rows.reshape(shape), self.sample.shape).astype(np.float32)
-        self.sample, _ = step(row, self.sample, output, None, noise, kept=self.kept)
+        self.sample, self.clean = step(row, self.sample, output, None, noise, kept=self.kept)
 
     def read(self) -> FloatArray:
         return self.sample
+
+    def predicted(self) -> FloatArray:
+        return self.clean
 
     def write(self, sample: FloatArray) -> None:
         self.sample = sample

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
+from kandinsky_backend_kit.guided_step import ArrayFunctions, clean_sample, guided_step
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.denoiser_calls import DenoiserCalls
@@ -260,17 +260,23 @@ class JaxRun:
 
     def read(self) -> FloatArray:
         """Return the sample, batch first and channels second."""
+        return self._read(self._sample)
+
+    def predicted(self) -> FloatArray:
+        """Return the clean sample of the last step, laid out in the same way."""
+        return clean_sample(self._remembered, (), self._read)
+
+    def _read(self, array: jax.Array) -> FloatArray:
         with at_work(self._denoiser.device):
-            sample = self._batch.read(self._sample)
-        return np.array(np.moveaxis(sample, -1, 1), order="C")
+            found = self._batch.read(array)
+        return np.array(np.moveaxis(found, -1, 1), order="C")
 
     def output(self, timestep: float) -> FloatArray:
         """Return what the network gives for the sample; no step is taken."""
         program = self._denoiser.output_program()
         with at_work(self._denoiser.device):
             weights, time = self._step_weights(), np.float32(timestep)
-            found = program(self._batch, weights, self._sample, time, self._prepared)
-            return np.array(np.moveaxis(self._batch.read(found), -1, 1), order="C")
+            return self._read(program(self._batch, weights, self._sample, time, self._prepared))
 
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""

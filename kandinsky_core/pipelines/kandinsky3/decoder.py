@@ -122,9 +122,9 @@ class Kandinsky3Decoder(ConventionPipeline):
                 "4 are for pictures from text, 9 for inpainting"
             )
 
-    @property
-    def default_size(self) -> int:
-        """Side in pixels that the UNet was trained at."""
+    @classmethod
+    def trained_side(cls, unet: Any, autoencoder: Any) -> int:
+        """Return the side that the UNet was trained at, which its config does not tell."""
         return _SIDE
 
     def _stand_ins(self) -> dict[str, Any]:

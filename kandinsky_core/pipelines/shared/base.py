@@ -13,7 +13,7 @@ from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.progress_bars import progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
-from kandinsky_core.pipelines.shared.call_options import CallOptions
+from kandinsky_core.pipelines.shared.call_options import PREDICTED, CallOptions
 from kandinsky_core.pipelines.shared.call_state import CallState
 from kandinsky_core.pipelines.shared.callback_values import LoopValues, View
 from kandinsky_core.pipelines.shared.component_values import without_wrappers
@@ -335,6 +335,7 @@ class DiffusionPipeline(
         callback_steps: Any = None,
     ) -> CallOptions:
         """Check how a caller wants to watch a call and to get its result."""
+        offered = (*self.callback_tensor_inputs, PREDICTED)
         return CallOptions.check(
-            self.callback_tensor_inputs, callback, names, return_dict, old_callback, callback_steps
+            offered, callback, names, return_dict, old_callback, callback_steps
         )
