@@ -17,6 +17,7 @@ from kandinsky_server.web.access import Access
 from kandinsky_server.web.image_routes import image_routes
 from kandinsky_server.web.job_routes import job_routes
 from kandinsky_server.web.operation_routes import operation_routes
+from kandinsky_server.web.page_routes import page_routes
 
 __all__ = ["make_app"]
 
@@ -28,6 +29,7 @@ def make_app(service: Service) -> Any:
     app = FastAPI(title="Kandinsky", version=__version__, docs_url=None, redoc_url=None)
     for routes in (image_routes, job_routes, operation_routes):
         app.include_router(routes(service))
+    app.include_router(page_routes())
     app.add_exception_handler(ApiError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
