@@ -1,54 +1,57 @@
 // Requests to the server: the key, and refusals as errors.
 
 const STORED = "kandinsky.key";
-let askForKey = null;
 let asking = null;
 
-/** An answer that is no success. `param` names the field that is wrong. */
+/** What went wrong, in words; `param` names the field that is wrong. */
 export class Refusal extends Error {
-  constructor(status, { message, code = "", param = null }, retryAfter = null) {
-    super(message);
-    Object.assign(this, { status, code, param, retryAfter });
-  }
+	constructor(message, param = null, code = "") {
+		super(message);
+		Object.assign(this, { param, code });
+	}
 }
 
 export const key = () => sessionStorage.getItem(STORED);
 export const forgetKey = () => sessionStorage.removeItem(STORED);
+
+let askForKey;
 export const onMissingKey = (ask) => (askForKey = ask);
 
 /** Send a request. Paths are relative, so that the page works below any path of a proxy. */
-export async function call(path, { method = "GET", json, headers = {}, signal } = {}) {
-  for (;;) {
-    const used = key();
-    const all = { ...headers };
-    if (used) all.Authorization = `Bearer ${used}`;
-    if (json) all["Content-Type"] = "application/json";
-    let response;
-    try {
-      response = await fetch(path, { method, headers: all, signal, body: json && JSON.stringify(json) });
-    } catch (error) {
-      if (signal?.aborted) throw error;
-      throw new Refusal(0, { message: "The server cannot be reached. Is it still running?", code: "unreachable" });
-    }
-    if (response.ok) return response;
-    if (response.status !== 401) throw await refusal(response);
-    // Another request may have brought a new key meanwhile.
-    if (used === key()) await newKey(used !== null);
-  }
+export async function call(path, { json, headers, ...options } = {}) {
+	for (;;) {
+		const used = key();
+		const sent = new Headers(headers);
+		if (used) sent.set("Authorization", `Bearer ${used}`);
+		if (json) sent.set("Content-Type", "application/json");
+		const response = await fetch(path, { ...options, headers: sent, body: json && JSON.stringify(json) })
+			.catch(() => {
+				throw new Refusal("The server cannot be reached. Is it still running?");
+			});
+		if (response.ok) return response;
+		if (response.status !== 401) throw await refusal(response);
+		// Another request may have brought a new key meanwhile.
+		if (used === key()) await newKey(used);
+	}
 }
 
 export const callJson = async (path, options) => (await call(path, options)).json();
 
 async function newKey(wrong) {
-  asking ??= askForKey(wrong).finally(() => (asking = null));
-  const given = await asking;
-  if (!given) throw new Refusal(401, { message: "This server asks for a key.", code: "invalid_api_key" });
-  sessionStorage.setItem(STORED, given);
+	asking ??= askForKey(wrong).finally(() => (asking = null));
+	const given = await asking;
+	if (!given) throw new Refusal("This server asks for a key.", null, "no_key");
+	sessionStorage.setItem(STORED, given);
 }
 
 async function refusal(response) {
-  const wait = Number(response.headers.get("Retry-After")) || null;
-  const body = await response.json().catch(() => null);
-  const error = body?.error ?? { message: `The server answered with ${response.status}.` };
-  return new Refusal(response.status, error, wait);
+	const { error } = await response.json().catch(() => ({}));
+	if (!error) return new Refusal(`The server answered with ${response.status}.`);
+	const wait = response.headers.get("Retry-After");
+	// Beside its field, a message needs not begin with the field's name and value.
+	const text = error.message.replace(/^\w+(=\S*)?: /, "");
+	const message = text.charAt(0).toUpperCase() + text.slice(1);
+	// A refusal by a pipeline names no field, but begins with its name.
+	const param = error.param ?? error.message.split(/\W/)[0];
+	return new Refusal(wait ? `${message}. Wait ${wait} s.` : message, param, error.code);
 }

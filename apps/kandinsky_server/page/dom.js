@@ -2,37 +2,34 @@
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-/** Make an element. `on...` are listeners, other values that are no texts are properties. */
+/** Make an element. Texts become attributes, all else properties. */
 export function h(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (typeof value === "string") made.setAttribute(name, value);
-    else made[name] = value;
-  }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return made;
+	const made = document.createElement(tag);
+	for (const [name, value] of Object.entries(attributes)) {
+		if (typeof value === "string") made.setAttribute(name, value);
+		else made[name] = value;
+	}
+	made.append(...children.flat().filter(Boolean));
+	return made;
 }
 
-export const button = (text, onclick, attributes = {}) =>
-  h("button", { type: "button", onclick, ...attributes }, text);
+export const button = (text, onclick, more) => h("button", { type: "button", onclick, ...more }, text);
 
-let counted = 0;
+/** Controls under one name, with room for what is wrong with them. */
+export function group(param, label, ...content) {
+	const made = h("div", { class: "field" }, h("span", { class: "label" }, label), content, h("p", { class: "problem", role: "alert" }));
+	made.dataset.param = param;
+	return made;
+}
 
-/** A labelled control, with room for a hint and for what is wrong with it. */
-export function field(param, label, control, hint = "") {
-  const id = control.id || `f${++counted}`;
-  control.id = id;
-  const about = hint ? h("p", { class: "hint", id: `${id}-about` }, hint) : null;
-  if (about) control.setAttribute("aria-describedby", about.id);
-  const made = h("div", { class: "field" }, h("label", { for: id }, label), control, about,
-    h("p", { class: "problem" }));
-  made.dataset.param = param;
-  return made;
+/** One control with its label. */
+export function field(param, label, control, hint) {
+	const id = (control.id = `of-${param}`);
+	if (hint) control.setAttribute("aria-describedby", `${id}-hint`);
+	const made = group(param, label, control, hint && h("p", { class: "hint", id: `${id}-hint` }, hint));
+	made.firstChild.replaceWith(h("label", { for: id }, label));
+	return made;
 }
 
 /** Tell users of screen readers. */
-export function say(text) {
-  $("#said").textContent = text;
-}
+export const say = (text) => ($("#said").textContent = text);

@@ -2,30 +2,28 @@
 
 import { $ } from "./dom.js";
 
-const SOURCES = '.slot, .mask, [data-param="mix"]';
+const PLACES = '[data-param="image"], [data-param="mask"], [data-param="hint"], [data-param="mix"]';
 
 /** @param take Called with a file, and whether it was put into a place for a picture. */
 export function receivePictures(take) {
-  const veil = $("#drop");
-  const holdsFile = (event) => event.dataTransfer?.types.includes("Files");
-  document.addEventListener("dragover", (event) => {
-    if (!holdsFile(event)) return;
-    event.preventDefault();
-    veil.hidden = false;
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) veil.hidden = true;
-  });
-  document.addEventListener("drop", (event) => {
-    veil.hidden = true;
-    if (!holdsFile(event)) return;
-    event.preventDefault();
-    take(event.dataTransfer.files[0], Boolean(event.target.closest?.(SOURCES)));
-  });
-  document.addEventListener("paste", (event) => {
-    const [file] = event.clipboardData.files;
-    if (!file) return;
-    event.preventDefault();
-    take(file, true);
-  });
+	const veil = $("#drop");
+	const holdsFile = (event) => event.dataTransfer.types.includes("Files");
+	document.ondragover = (event) => {
+		if (!holdsFile(event)) return;
+		event.preventDefault();
+		veil.hidden = false;
+	};
+	document.ondragleave = (event) => (veil.hidden ||= !event.relatedTarget);
+	document.ondrop = (event) => {
+		veil.hidden = true;
+		if (!holdsFile(event)) return;
+		event.preventDefault();
+		take(event.dataTransfer.files[0], Boolean(event.target.closest(PLACES)));
+	};
+	document.onpaste = (event) => {
+		const [file] = event.clipboardData.files;
+		if (!file) return;
+		event.preventDefault();
+		take(file, true);
+	};
 }

@@ -2,40 +2,35 @@
 
 import { call } from "./api.js";
 
-const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
-
 /** Yield `{kind, facts}` until the job has ended; a stream that breaks off goes on where it was. */
-export async function* jobEvents(id, signal) {
-  let last = "0";
-  for (;;) {
-    try {
-      const response = await call(`v1/jobs/${id}/events`, { headers: { "Last-Event-ID": last }, signal });
-      for await (const event of parsed(response.body)) {
-        last = event.id;
-        yield event;
-        if (event.kind === "end") return;
-      }
-    } catch (error) {
-      if (signal.aborted || (error.status >= 400 && error.status < 500)) return;
-    }
-    await pause(1);
-  }
+export async function* jobEvents(id) {
+	let last = "0";
+	for (;;) {
+		try {
+			const { body } = await call(`v1/jobs/${id}/events`, { headers: { "Last-Event-ID": last } });
+			for await (const event of parsed(body)) {
+				last = event.id;
+				yield event;
+				if (event.kind === "end") return;
+			}
+		} catch (error) {
+			if (error.code) return; // the server knows the job no longer
+		}
+		await new Promise((done) => setTimeout(done, 1000));
+	}
 }
 
 async function* parsed(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const parts = (text + value).split("\n\n");
-    text = parts.pop();
-    for (const part of parts) {
-      const lines = Object.fromEntries(part.split("\n").map((line) => {
-        const colon = line.indexOf(": ");
-        return [line.slice(0, colon), line.slice(colon + 2)];
-      }));
-      if (lines.data) yield { id: lines.id, kind: lines.event, facts: JSON.parse(lines.data) };
-    }
-  }
+	const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+	let text = "";
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done) return;
+		const parts = (text + value).split("\n\n");
+		text = parts.pop();
+		for (const part of parts) {
+			const lines = Object.fromEntries(part.split("\n").map((line) => line.split(/: (.*)/s)));
+			if (lines.data) yield { id: lines.id, kind: lines.event, facts: JSON.parse(lines.data) };
+		}
+	}
 }

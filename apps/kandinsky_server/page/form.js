@@ -2,7 +2,7 @@
 
 import { Refusal } from "./api.js";
 import { $, field, h } from "./dom.js";
-import { MaskBrush, maskLayer } from "./mask_brush.js";
+import { MaskBrush } from "./mask_brush.js";
 import { Mix } from "./mix.js";
 import { choice, option } from "./options.js";
 import { PictureSlot } from "./picture_slot.js";
@@ -12,259 +12,176 @@ import { SizeField } from "./size.js";
 import { TASKS, taskName } from "./words.js";
 
 const PREVIEWS = 8;
-const DRAFT = "kandinsky.draft";
 const STARTS_FROM = { img2img: ["image"], inpaint: ["image", "mask"], interpolate: ["mix"], controlnet: ["hint"],
-  upscale: ["image"] };
+	upscale: ["image"] };
 const IN_SIGHT = ["strength", "controlnet_conditioning_scale"]; // the other options are "Advanced"
 
 export class Form {
-  constructor(capabilities) {
-    const { limits, fields } = capabilities;
-    this.capabilities = capabilities;
-    this.element = $("#form");
-    this.options = {};
-    this.image = new PictureSlot("image", "Picture", limits, (picture) => this.pictureChanged(picture));
-    this.hint = new PictureSlot("hint", "Hint", limits, () => this.offerSizes());
-    this.brush = new MaskBrush();
-    this.mix = new Mix(fields.mix, limits);
-    this.size = new SizeField(capabilities);
-    this.seed = new SeedField();
-    this.count = h("input", { type: "number", inputmode: "numeric", min: "1", max: String(limits.n), step: "1",
-      value: "1", required: true });
-    this.countField = field("n", "How many", this.count);
-    $("#chance").append(this.seed.element, this.countField);
-    $("#prompt").maxLength = $("#negative").maxLength = fields.prompt.high;
-    const models = Object.keys(capabilities.models);
-    $("#model").append(...models.map((model) => h("option", { value: model }, model)));
-    $("#model").value = capabilities.default_model;
-    $('[data-param="model"]').hidden = models.length < 2;
-    $("#model").onchange = () => this.setModel();
-    this.setModel();
-    this.restoreDraft();
-    this.element.addEventListener("input", () => this.keepDraft());
-    this.element.addEventListener("change", () => this.keepDraft());
-    this.element.hidden = false;
-  }
+	options = {};
 
-  get model() {
-    return $("#model").value;
-  }
+	constructor(capabilities) {
+		const { limits, fields, models } = capabilities;
+		this.capabilities = capabilities;
+		this.element = $("#form");
+		this.mask = new MaskBrush();
+		this.mix = new Mix(fields.mix.high);
+		this.size = new SizeField(capabilities);
+		this.seed = new SeedField();
+		this.image = new PictureSlot("image", "Picture", (picture) => {
+			this.mask.over(picture);
+			this.showSources();
+		});
+		this.hint = new PictureSlot("hint", "Hint", () => this.showSources());
+		this.count = h("input", { type: "number", min: "1", max: String(limits.n), value: "1", required: true });
+		this.countField = field("n", "How many", this.count);
+		this.model = $("#model");
+		this.model.append(...Object.keys(models).map((model) => h("option", { value: model }, model)));
+		this.model.value = capabilities.default_model;
+		this.model.onchange = () => this.setModel();
+		this.model.parentNode.hidden = this.model.length < 2;
+		$("#prompt").maxLength = $("#negative").maxLength = fields.prompt.high;
+		this.setModel();
+		this.element.hidden = false;
+	}
 
-  get tasks() {
-    return Object.keys(this.capabilities.models[this.model].tasks);
-  }
+	get facts() {
+		return this.capabilities.models[this.model.value];
+	}
 
-  setModel() {
-    $("#tasks").replaceChildren(...this.tasks.map((task) => h("label", {},
-      h("input", { type: "radio", name: "task", value: task, onchange: () => this.setTask(task) }),
-      h("span", {}, taskName(task)))));
-    this.setTask(this.tasks.includes(this.task) ? this.task : this.tasks[0]);
-  }
+	setModel() {
+		const tasks = Object.keys(this.facts.tasks);
+		$("#tasks").replaceChildren(...tasks.map((task) => h("label", {},
+			h("input", { type: "radio", name: "task", value: task, onchange: () => this.setTask(task) }),
+			h("span", {}, taskName(task)))));
+		this.setTask(tasks.includes(this.task) ? this.task : tasks[0]);
+	}
 
-  /** Show what a task takes, and nothing else. */
-  setTask(task) {
-    this.task = task;
-    this.clearProblems();
-    $(`#tasks [value="${task}"]`).checked = true;
-    $("#about").textContent = TASKS[task]?.[1] ?? "";
-    const words = !["interpolate", "upscale"].includes(task);
-    $("#prompt-field").hidden = !words;
-    $("#prompt").disabled = !words;
-    $("#negative-field").hidden = task === "upscale";
-    this.count.disabled = this.countField.hidden = task === "upscale";
-    this.showOptions();
-    this.showSources();
-    this.offerSizes();
-  }
+	/** Show what a task takes, and nothing else. */
+	setTask(task) {
+		this.task = task;
+		this.sources = STARTS_FROM[task] ?? [];
+		this.clearProblems();
+		$(`#tasks [value="${task}"]`).checked = true;
+		$("#about").textContent = TASKS[task]?.[1] ?? "";
+		$("#prompt").disabled = $("#prompt").parentNode.hidden = ["interpolate", "upscale"].includes(task);
+		$("#negative").parentNode.hidden = task === "upscale";
+		this.showOptions();
+		this.showSources();
+	}
 
-  showOptions() {
-    const { fields, models } = this.capabilities;
-    const facts = models[this.model];
-    const before = this.options;
-    this.options = {};
-    for (const [name, usual] of Object.entries(facts.tasks[this.task])) {
-      if (!fields[name] || ["width", "height"].includes(name)) continue;
-      this.options[name] = { ...option(name, fields[name], usual), usual };
-    }
-    const enlarging = this.task === "upscale";
-    this.options.upscale = choice("upscale", "Enlarge", fields.upscale.choices, enlarging ? "4" : null,
-      enlarging ? null : "no", (times) => `${times} times`);
-    if (!enlarging) {
-      this.options.scheduler = choice("scheduler", "Scheduler", facts.schedulers, null, "the model's own");
-    }
-    this.options.output_format = choice("output_format", "File", fields.output_format.choices, "png", null,
-      (word) => word.toUpperCase());
-    // What somebody changed stays as it is when another task takes it too.
-    for (const [name, { read, usual }] of Object.entries(before)) {
-      if (read() !== (usual ?? undefined)) this.options[name]?.write(read());
-    }
-    const parts = Object.entries(this.options);
-    const pick = (wanted) => parts.filter(([name]) => wanted(name)).map(([, { element }]) => element);
-    $("#options").replaceChildren(...pick((name) => IN_SIGHT.includes(name)));
-    $("#shape").replaceChildren(...(enlarging ? [] : [this.size.element]), this.options.upscale.element);
-    $("#advanced").replaceChildren(...pick((name) => !IN_SIGHT.includes(name) && name !== "upscale"));
-  }
+	showOptions() {
+		const { fields } = this.capabilities;
+		const before = this.options;
+		const enlarging = this.task === "upscale";
+		const made = (this.options = {});
+		for (const [name, usual] of Object.entries(this.facts.tasks[this.task])) {
+			if (!["width", "height"].includes(name)) made[name] = option(name, fields[name], usual);
+		}
+		made.upscale = choice("upscale", "Enlarge", fields.upscale.choices,
+			{ usual: enlarging ? "4" : "", none: enlarging ? null : "no", shown: (times) => `${times} times` });
+		if (!enlarging) made.scheduler = choice("scheduler", "Scheduler", this.facts.schedulers, { none: "the model's own" });
+		made.output_format = choice("output_format", "File", fields.output_format.choices, { usual: "png" });
+		// What somebody chose stays where another task takes it too.
+		for (const name of Object.keys(made)) {
+			if (before[name]?.changed) made[name].write(before[name].read());
+			made[name].changed = before[name]?.changed;
+			made[name].element.addEventListener("input", () => (made[name].changed = true));
+		}
+		const pick = (wanted) => Object.keys(made).filter(wanted).map((name) => made[name].element);
+		$("#options").replaceChildren(...pick((name) => IN_SIGHT.includes(name)));
+		$("#shape").replaceChildren(...(enlarging ? [] : [this.size.element]), this.seed.element,
+			...(enlarging ? [] : [this.countField]), made.upscale.element);
+		$("#advanced").replaceChildren(...pick((name) => ![...IN_SIGHT, "upscale"].includes(name)));
+	}
 
-  get sources() {
-    return STARTS_FROM[this.task] ?? [];
-  }
+	/** Show the pictures that the task starts from; the mask is painted over one. */
+	showSources() {
+		const painting = this.sources.includes("mask") && this.image.picture;
+		$("#sources").replaceChildren(...this.sources.map((name) => this[name].element));
+		this.mask.element.hidden = !painting;
+		this.image.choose.hidden = Boolean(painting);
+		if (this.task === "upscale") return;
+		const [first] = this.sources;
+		this.size.offer(this.model.value, this.task, this[first]?.picture);
+	}
 
-  showSources() {
-    const parts = { image: this.image, mask: this.brush, mix: this.mix, hint: this.hint };
-    $("#sources").replaceChildren(...this.sources.map((name) => parts[name].element));
-    this.showMask();
-  }
+	/** Put a picture where the task wants one; a task without pictures gives way to one that has. */
+	async takePicture(file) {
+		if (!this.sources.length) this.setTask(Object.keys(STARTS_FROM).find((task) => task in this.facts.tasks));
+		const [first] = this.sources;
+		if (first === "mix") this.mix.addPicture(file);
+		else await this[first].take(file);
+	}
 
-  showMask() {
-    const painting = this.task === "inpaint" && Boolean(this.image.picture);
-    this.brush.element.hidden = !painting;
-    this.image.element.classList.toggle("shown-below", painting);
-  }
+	/** Return the body of a request; what is missing is an error with its field. */
+	async read() {
+		this.clearProblems();
+		for (const input of this.element.elements) {
+			if (input.checkValidity()) continue;
+			throw new Refusal(input.id === "prompt" ? "Write what the picture should show." : input.validationMessage,
+				input.closest("[data-param]").dataset.param);
+		}
+		const body = { task: this.task, model: this.model.value, partial_images: PREVIEWS, seed: this.seed.read() };
+		for (const [name, { read }] of Object.entries(this.options)) body[name] = read();
+		if (!$("#prompt").disabled) body.prompt = $("#prompt").value;
+		if (this.task !== "upscale") {
+			body.negative_prompt = $("#negative").value || undefined;
+			body.size = this.size.read();
+			body.n = Number(this.count.value);
+		}
+		for (const name of this.sources) {
+			if (name === "mix") Object.assign(body, await this.mix.read());
+			else if (name === "mask") body.mask = this.mask.acts.length && this.mask.read();
+			else body[name] = this[name].picture && (await dataUrl(this[name].picture.blob));
+			if (body[name]?.length > 0) continue;
+			throw new Refusal({ mix: "Write a text or add a picture to mix.",
+				mask: "Paint over what should be made anew." }[name] ?? "Choose a picture first.", name);
+		}
+		return body;
+	}
 
-  pictureChanged(picture) {
-    this.brush.over(picture);
-    this.showMask();
-    this.offerSizes();
-  }
+	/** Fill the form in; return sentences about what could not be done. */
+	async write({ task, model, prompt, negative_prompt, seed, size, options, mix, pictures }) {
+		const notes = [];
+		if (model in this.capabilities.models) {
+			this.model.value = model;
+			this.setModel();
+		} else notes.push(`The model ${model} is not served here.`);
+		if (task in this.facts.tasks) this.setTask(task);
+		else notes.push(`${taskName(task)}: this model does not do that.`);
+		$("#prompt").value = prompt;
+		$("#negative").value = negative_prompt ?? "";
+		this.count.value = 1;
+		this.seed.write(seed);
+		for (const [name, { write }] of Object.entries(this.options)) write(options[name]);
+		for (const name of this.sources) {
+			const [blob] = pictures[name] ?? [];
+			if (name === "mix") this.mix.write(mix, pictures.image);
+			else if (blob && name === "mask") this.mask.over(this.image.picture, await createImageBitmap(blob));
+			else if (blob) await this[name].take(blob);
+			else if (name !== "mask") notes.push("Choose the picture that it started from: it is not known here.");
+		}
+		if (size && this.task !== "upscale") this.size.write(size);
+		return notes;
+	}
 
-  offerSizes() {
-    if (this.task === "upscale") return;
-    const picture = this.sources.includes("image") ? this.image.picture
-      : this.sources.includes("hint") ? this.hint.picture : null;
-    this.size.offer(this.model, this.task, picture);
-  }
+	/** Say what is wrong beside the field that is wrong, or above the button. */
+	showProblem({ message, param }) {
+		const name = { width: "size", height: "size" }[param] ?? param?.split(".")[0];
+		const place = this.element.querySelector(`[data-param="${CSS.escape(name ?? "")}"]:not([hidden])`);
+		if (!place) {
+			$("#problem").textContent = message;
+			return;
+		}
+		if ($("#more").contains(place)) $("#more").open = true;
+		$(".problem", place).textContent = message;
+		const control = $("input:not([hidden], [type=radio]), textarea, select, button:not([hidden]), canvas", place);
+		control.ariaInvalid = "true";
+		control.focus();
+	}
 
-  /** Put a picture where the task wants one; a task without pictures gives way to one that has. */
-  async takePicture(file) {
-    if (!this.sources.length) {
-      const task = Object.keys(STARTS_FROM).find((one) => this.tasks.includes(one));
-      if (!task) return;
-      this.setTask(task);
-    }
-    if (this.task === "interpolate") await this.mix.addPicture(file);
-    else await (this.task === "controlnet" ? this.hint : this.image).take(file);
-  }
-
-  /** Return the body of a request; what is missing is an error with its field. */
-  async read() {
-    this.clearProblems();
-    const missing = (param, message) => new Refusal(400, { message, param });
-    for (const input of this.element.elements) {
-      if (!input.checkValidity()) {
-        const param = input.closest("[data-param]")?.dataset.param;
-        throw missing(param, param === "prompt" ? "Write what the picture should show." : input.validationMessage);
-      }
-    }
-    const body = { task: this.task, model: this.model, partial_images: PREVIEWS };
-    for (const [name, { read }] of Object.entries(this.options)) body[name] = read();
-    if (!$("#prompt").disabled) body.prompt = $("#prompt").value;
-    if (this.task !== "upscale") {
-      body.negative_prompt = $("#negative").value || undefined;
-      body.size = this.size.read();
-      body.n = Number(this.count.value);
-    }
-    body.seed = this.seed.read();
-    for (const name of this.sources) {
-      if (name === "mix") {
-        Object.assign(body, await this.mix.read());
-        if (!body.mix.length) throw missing("mix", "Write a text or add a picture to mix.");
-      } else if (name === "mask") {
-        if (!this.brush.acts.length) throw missing("mask", "Paint over what should be made anew.");
-        body.mask = this.brush.read();
-      } else {
-        if (!this[name].picture) throw missing(name, "Choose a picture first.");
-        body[name] = await dataUrl(this[name].picture.blob);
-      }
-    }
-    return body;
-  }
-
-  /** Fill the form in; return sentences about what could not be done. */
-  async write(recipe) {
-    const notes = [];
-    if (recipe.model && recipe.model in this.capabilities.models) {
-      if (recipe.model !== this.model) {
-        $("#model").value = recipe.model;
-        this.setModel();
-      }
-    } else if (recipe.model) notes.push(`The model ${recipe.model} is not served here.`);
-    if (this.tasks.includes(recipe.task)) this.setTask(recipe.task);
-    else notes.push(`${taskName(recipe.task)}: this model does not do that.`);
-    $("#prompt").value = recipe.prompt ?? "";
-    $("#negative").value = recipe.negative_prompt ?? "";
-    this.count.value = recipe.n ?? 1;
-    this.seed.write(recipe.seed);
-    const words = { scheduler: recipe.scheduler, output_format: recipe.output_format,
-      upscale: recipe.upscale && String(recipe.upscale) };
-    for (const [name, { write }] of Object.entries(this.options)) write(recipe.options?.[name] ?? words[name]);
-    await this.writePictures(recipe, notes);
-    if (recipe.size && this.task !== "upscale") this.size.write(recipe.size);
-    return notes;
-  }
-
-  async writePictures({ pictures = {}, mix = [] }, notes) {
-    for (const name of ["image", "hint"]) {
-      if (!this.sources.includes(name)) continue;
-      if (pictures[name]) await this[name].take(pictures[name][0]);
-      else if (!this[name].picture) notes.push("Choose the picture that it started from again.");
-    }
-    if (this.sources.includes("mask") && pictures.mask) {
-      this.brush.over(this.image.picture, await maskLayer(pictures.mask[0]));
-    }
-    if (!mix.length) return;
-    this.mix.clear();
-    for (const { text, image, weight } of mix) {
-      if (text !== undefined) this.mix.addText(text, weight);
-      else if (pictures.image?.[image]) await this.mix.addPicture(pictures.image[image], weight);
-    }
-  }
-
-  /** Say what is wrong beside the field that is wrong, or above the button. */
-  showProblem({ message, param }) {
-    const name = { width: "size", height: "size" }[param] ?? param?.split(/[.[]/)[0];
-    const place = name && [...this.element.querySelectorAll("[data-param]")]
-      .find((one) => one.dataset.param === name && !one.hidden);
-    if (!place) {
-      $("#problem").textContent = message;
-      return;
-    }
-    const inside = place.closest("details");
-    if (inside) inside.open = true;
-    const problem = $(".problem", place);
-    problem.textContent = message;
-    problem.id ||= `problem-${name}`;
-    const control = $("input:not([type=file]), textarea, select, .choose, canvas", place);
-    control?.setAttribute("aria-invalid", "true");
-    control?.setAttribute("aria-errormessage", problem.id);
-    control?.focus();
-    place.scrollIntoView({ block: "nearest" });
-  }
-
-  clearProblems() {
-    for (const problem of this.element.querySelectorAll(".problem")) problem.textContent = "";
-    for (const control of this.element.querySelectorAll("[aria-invalid]")) {
-      control.removeAttribute("aria-invalid");
-      control.removeAttribute("aria-errormessage");
-    }
-  }
-
-  // A draft outlives a reload of the page; its pictures do not.
-  keepDraft() {
-    const options = {};
-    for (const [name, { read }] of Object.entries(this.options)) options[name] = read();
-    const { scheduler, upscale, output_format } = options;
-    sessionStorage.setItem(DRAFT, JSON.stringify({ task: this.task, model: this.model, prompt: $("#prompt").value,
-      negative_prompt: $("#negative").value, n: this.count.value, seed: this.seed.read(), options, scheduler, upscale,
-      output_format, size: this.task === "upscale" ? null : this.size.read(),
-      mix: this.mix.rows.filter((row) => row.text).map((row) => ({ text: row.text(), weight: row.weight.value })) }));
-  }
-
-  restoreDraft() {
-    try {
-      const draft = JSON.parse(sessionStorage.getItem(DRAFT));
-      if (draft) this.write(draft);
-    } catch {
-      sessionStorage.removeItem(DRAFT);
-    }
-  }
+	clearProblems() {
+		for (const problem of this.element.querySelectorAll(".problem")) problem.textContent = "";
+		for (const control of this.element.querySelectorAll("[aria-invalid]")) control.ariaInvalid = null;
+	}
 }

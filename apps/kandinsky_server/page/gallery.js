@@ -5,73 +5,53 @@ import { pictureUrl } from "./pictures.js";
 import { stateOf } from "./words.js";
 
 export class Gallery {
-  /** @param select Called with a job and the number of its picture. */
-  constructor(jobs, select) {
-    this.jobs = jobs;
-    this.select = select;
-    this.list = $("#gallery");
-    this.tiles = new Map();
-    this.list.addEventListener("keydown", (event) => this.walk(event));
-    $("#older").onclick = () => jobs.older();
-    jobs.addEventListener("change", () => this.show());
-  }
+	tiles = new Map();
 
-  show() {
-    const wanted = this.jobs.list.flatMap((job) => (job.status === "completed" ? job.images : [{ index: 0 }])
-      .map(({ index, seed }) => ({ name: `${job.id}/${index}`, job, index, seed })));
-    const names = new Set(wanted.map(({ name }) => name));
-    for (const [name, tile] of this.tiles) {
-      if (!names.has(name)) {
-        tile.element.remove();
-        this.tiles.delete(name);
-      }
-    }
-    wanted.forEach((one, at) => {
-      if (!this.tiles.has(one.name)) this.tiles.set(one.name, this.tile(one));
-      const tile = this.tiles.get(one.name);
-      this.update(tile, one);
-      if (this.list.children[at] !== tile.element) this.list.insertBefore(tile.element, this.list.children[at]);
-    });
-    $("#empty").hidden = wanted.length > 0;
-    $("#older").hidden = !this.jobs.more;
-  }
+	/** @param select Called with a job and the number of its picture. */
+	constructor(jobs, select) {
+		this.jobs = jobs;
+		this.select = select;
+		jobs.addEventListener("change", () => this.show());
+	}
 
-  tile({ job, index }) {
-    const image = h("img", { alt: "", loading: "lazy", draggable: false });
-    const label = h("span", {});
-    const bar = h("progress", { max: 1, value: 0 });
-    const control = h("button", { type: "button", onclick: () => this.select(job, index) }, image, label, bar);
-    return { element: h("li", {}, control), control, image, label, bar };
-  }
+	show() {
+		const list = $("#gallery");
+		const before = this.tiles;
+		this.tiles = new Map();
+		for (const job of this.jobs.list) {
+			for (const { index, seed } of job.status === "completed" ? job.images : [{ index: 0 }]) {
+				const name = `${job.id}/${index}`;
+				const tile = before.get(name) ?? this.tile(job, index);
+				this.update(tile, job, index, seed);
+				if (list.children[this.tiles.size] !== tile) list.insertBefore(tile, list.children[this.tiles.size]);
+				this.tiles.set(name, tile);
+			}
+		}
+		for (const [name, tile] of before) if (!this.tiles.has(name)) tile.remove();
+		$("#empty").hidden = this.tiles.size > 0;
+	}
 
-  async update(tile, { name, job, index, seed }) {
-    const { control, image, label, bar } = tile;
-    const done = job.status === "completed";
-    control.className = `tile ${job.status}`;
-    control.setAttribute("aria-current", String(name === this.selected));
-    label.textContent = done ? "" : { running: "", queued: "Waiting", compiling: "Preparing" }[job.status] ?? job.status;
-    bar.hidden = job.status !== "running";
-    bar.value = job.total_steps ? job.step / job.total_steps : 0;
-    control.setAttribute("aria-label", `${job.prompt || job.task}, ${done ? `seed ${seed}` : stateOf(job)}`);
-    const source = done ? await pictureUrl(job.id, index).catch(() => "") : (job.previews.get(index) ?? "");
-    image.hidden = !source;
-    if (source && image.getAttribute("src") !== source) image.src = source;
-  }
+	tile(job, index) {
+		return h("li", {}, h("button", { type: "button", onclick: () => this.select(job, index) },
+			h("img", { alt: "", loading: "lazy", hidden: true }), h("span"), h("progress", { max: 1 })));
+	}
 
-  mark(job, index) {
-    this.selected = `${job.id}/${job.status === "completed" ? index : 0}`;
-    for (const [name, { control }] of this.tiles) control.setAttribute("aria-current", String(name === this.selected));
-  }
+	async update(tile, job, index, seed) {
+		const [image, label, bar] = tile.firstChild.children;
+		const done = job.status === "completed";
+		tile.firstChild.className = `tile ${job.status}`;
+		tile.firstChild.ariaLabel = `${job.prompt || job.task}, ${done ? `seed ${seed}` : stateOf(job)}`;
+		tile.firstChild.ariaCurrent = String(`${job.id}/${index}` === this.selected);
+		label.textContent = ["completed", "running"].includes(job.status) ? "" : job.status;
+		bar.hidden = job.status !== "running";
+		bar.value = job.step / (job.total_steps || 1);
+		const source = done ? await pictureUrl(job.id, index) : job.previews.get(index);
+		image.hidden = !source;
+		if (source && image.getAttribute("src") !== source) image.src = source;
+	}
 
-  /** The arrow keys go from tile to tile. */
-  walk(event) {
-    const all = [...this.list.querySelectorAll(".tile")];
-    const at = all.indexOf(document.activeElement);
-    const across = all.filter((tile) => tile.offsetTop === all[0].offsetTop).length;
-    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }[event.key];
-    if (at < 0 || !by || !all[at + by]) return;
-    event.preventDefault();
-    all[at + by].focus();
-  }
+	mark(job, index) {
+		this.selected = `${job.id}/${job.status === "completed" ? index : 0}`;
+		for (const [name, tile] of this.tiles) tile.firstChild.ariaCurrent = String(name === this.selected);
+	}
 }
-

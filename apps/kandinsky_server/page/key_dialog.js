@@ -4,14 +4,11 @@ import { $ } from "./dom.js";
 
 /** Resolve with the key, or with null where there is none. */
 export function askForKey(wrong) {
-  const dialog = $("#key-dialog");
-  const input = $("#key-input");
-  $("#key-problem").textContent = wrong ? "The server does not know this key." : "";
-  input.value = "";
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((done) => {
-    dialog.addEventListener("close", () => done(dialog.returnValue === "ok" ? input.value.trim() : null),
-      { once: true });
-  });
+	const dialog = $("#key-dialog");
+	$("#key-problem").textContent = wrong ? "The server does not know this key." : "";
+	$("#key-input").value = dialog.returnValue = "";
+	dialog.showModal();
+	return new Promise((done) => {
+		dialog.onclose = () => done(dialog.returnValue ? $("#key-input").value.trim() : null);
+	});
 }

@@ -10,145 +10,136 @@ import { askForKey } from "./key_dialog.js";
 import { metadataOf } from "./png_metadata.js";
 import { recipeOfJob, recipeOfMetadata } from "./recipe.js";
 import { Stage } from "./stage.js";
-import { submit } from "./submit.js";
 import { stateOf } from "./words.js";
 
 const jobs = new Jobs();
-const own = new Map(); // jobs of this page: id -> the state that was told last
-let form = null;
-let selected = null;
+const own = new Map(); // jobs that were begun here: id -> the state that was told last
+let form;
+let selected;
 
 const gallery = new Gallery(jobs, (job, index) => select(job, index, true));
 const stage = new Stage({
-  useSeed: (seed) => {
-    form.seed.write(seed);
-    say(`The seed is ${seed}.`);
-    form.seed.input.focus();
-  },
-  useAll: async (job, seed) => restore(await recipeOfJob(job, seed)),
-  useAsInput: (blob) => takeInput(new File([blob], "picture", { type: blob.type })),
-  cancel: (job) => jobs.cancel(job),
-  remove: async (job) => {
-    await jobs.remove(job);
-    deselect();
-  },
+	useSeed: (seed) => {
+		form.seed.write(seed);
+		form.seed.input.focus();
+	},
+	useAll: async (job, seed) => restore(await recipeOfJob(job, seed)),
+	useAsInput: takeInput,
+	cancel: (job) => jobs.cancel(job),
+	remove: async (job) => {
+		await jobs.remove(job);
+		selected = null;
+		stage.hide();
+		$("#gallery").focus();
+	},
 });
 
-function select(job, index, scroll = false) {
-  selected = { job, index };
-  stage.show(job, index);
-  gallery.mark(job, index);
-  if (scroll) stage.element.scrollIntoView({ block: "nearest" });
-}
-
-function deselect() {
-  selected = null;
-  stage.hide();
-  $("#gallery").focus();
+function select(job, index, scroll) {
+	selected = { job, index };
+	stage.show(job, index);
+	gallery.mark(job, index);
+	if (scroll) $("#stage").scrollIntoView({ block: "nearest" });
 }
 
 async function restore(recipe) {
-  const notes = await form.write(recipe);
-  form.clearProblems();
-  const text = ["The settings are in the form.", ...notes].join(" ");
-  if (notes.length) $("#problem").textContent = notes.join(" ");
-  say(text);
-  form.element.scrollIntoView({ block: "nearest" });
+	const notes = await form.write(recipe);
+	$("#problem").textContent = notes.join(" ");
+	inForm("The settings are in the form.");
 }
 
 async function takeInput(file) {
-  await form.takePicture(file);
-  say("The picture is in the form.");
-  form.element.scrollIntoView({ block: "nearest" });
+	await form.takePicture(file);
+	inForm("The picture is in the form.");
+}
+
+function inForm(text) {
+	say(text);
+	form.element.scrollIntoView({ block: "nearest" });
 }
 
 async function create() {
-  const job = await submit(form);
-  if (!job) return;
-  own.set(job.id, "");
-  jobs.add(job);
-  form.seed.drew(job.seeds[0]);
-  select(jobs.get(job.id), 0, true);
+	const button = $("#create");
+	if (button.ariaBusy === "true") return;
+	button.ariaBusy = "true";
+	try {
+		const job = await callJson("v1/jobs", { method: "POST", json: await form.read() });
+		own.set(job.id, "");
+		jobs.add([job]);
+		form.seed.drew(job.seeds[0]);
+		select(jobs.get(job.id), 0, true);
+	} finally {
+		button.ariaBusy = "false";
+	}
 }
 
-/** Show what changed, and tell of the jobs that were begun here. */
-function jobsChanged({ detail }) {
-  if (selected && (!detail || detail === selected.job)) select(selected.job, selected.index);
-  const working = jobs.active.filter((job) => own.has(job.id));
-  $("#restart").hidden = !working.length;
-  const leading = working.at(-1);
-  document.title = leading?.total_steps ? `${Math.round((100 * leading.step) / leading.total_steps)} % · Kandinsky` : "Kandinsky";
-  for (const [id, told] of own) {
-    const job = jobs.get(id);
-    if (!job || job.status === told) continue;
-    own.set(id, job.status);
-    say(job.status === "completed" ? `Done: ${job.prompt || "the picture"}, seed ${job.seeds.join(", ")}.` : `${stateOf(job)}.`);
-    if (isFinished(job)) own.delete(id);
-  }
-}
+const ownActive = () => jobs.active.filter((job) => own.has(job.id));
 
-async function cancelAndRestart() {
-  const [last] = jobs.active.filter((job) => own.has(job.id));
-  if (last) await jobs.cancel(last);
-  await create();
+/** Show what has changed, and tell of the jobs that were begun here. */
+function jobsChanged() {
+	if (selected) select(selected.job, selected.index);
+	$("#restart").hidden = !ownActive().length;
+	for (const [id, told] of own) {
+		const job = jobs.get(id);
+		if (!job || job.status === told) continue;
+		own.set(id, job.status);
+		say(job.status === "completed" ? `Done: ${job.prompt}, seed ${job.seeds.join(", ")}` : stateOf(job));
+		if (isFinished(job)) own.delete(id);
+	}
 }
 
 /** Wait until the server has warmed up, and return what it can do. */
 async function capabilities() {
-  const line = $("#server");
-  for (;;) {
-    try {
-      const found = await callJson("v1/capabilities");
-      const facts = found.models[found.default_model];
-      line.textContent = `Ready on ${facts.device}`;
-      line.className = "server ready";
-      return found;
-    } catch (error) {
-      line.className = "server";
-      line.textContent = error.message;
-      if (error.status === 401) {
-        await new Promise((done) => $("#key").addEventListener("click", done, { once: true }));
-      } else if (error.code === "not_ready") {
-        const { status, done, total } = await (await fetch("readyz")).json();
-        const part = total ? ` (${done} of ${total})` : "";
-        line.textContent = status === "failed" ? "The server could not start: see its log" : `The server is warming up${part}…`;
-      }
-      await new Promise((done) => setTimeout(done, 1500));
-    }
-  }
+	const line = $("#server");
+	for (;;) {
+		try {
+			const found = await callJson("v1/capabilities");
+			line.textContent = `Ready on ${found.models[found.default_model].device}`;
+			line.className = "server ready";
+			return found;
+		} catch (error) {
+			line.textContent = error.message;
+			if (error.code === "no_key") {
+				$("#key").hidden = false;
+				await new Promise((done) => ($("#key").onclick = done));
+			} else if (error.code === "not_ready") {
+				const { done, total } = await (await fetch("readyz")).json();
+				line.textContent = `The server is warming up${total ? `: ${done} of ${total}` : ""}…`;
+			}
+		}
+		await new Promise((done) => setTimeout(done, 1500));
+	}
 }
 
-function listen() {
-  form.element.addEventListener("submit", (event) => {
-    event.preventDefault();
-    create();
-  });
-  form.element.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) create();
-  });
-  $("#restart").onclick = cancelAndRestart;
-  jobs.addEventListener("change", jobsChanged);
-  document.addEventListener("visibilitychange", () => document.hidden || jobs.load());
-  receivePictures(async (file, intoPlace) => {
-    const found = intoPlace ? null : await metadataOf(file);
-    await (found ? restore(recipeOfMetadata(found)) : takeInput(file));
-  });
-}
-
-// What goes wrong in an action is said where people look, not only in the console.
+// Every refusal is said where people look, beside its field, and not only in the console.
 addEventListener("unhandledrejection", (event) => {
-  if (!(event.reason instanceof Refusal)) return;
-  event.preventDefault();
-  $("#problem").textContent = event.reason.message;
+	if (!form || !(event.reason instanceof Refusal)) return;
+	event.preventDefault();
+	form.showProblem(event.reason);
 });
 
 onMissingKey(askForKey);
-const found = await capabilities();
+form = new Form(await capabilities());
 $("#key").hidden = !key();
 $("#key").onclick = () => {
-  forgetKey();
-  location.reload();
+	forgetKey();
+	location.reload();
 };
-form = new Form(found);
-listen();
-await jobs.load();
+form.element.onsubmit = (event) => {
+	event.preventDefault();
+	create();
+};
+form.element.onkeydown = (event) => {
+	if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) create();
+};
+$("#restart").onclick = async () => {
+	await jobs.cancel(ownActive()[0]);
+	await create();
+};
+jobs.addEventListener("change", jobsChanged);
+document.onvisibilitychange = () => document.hidden || jobs.load();
+receivePictures(async (file, intoPlace) => {
+	const found = !intoPlace && (await metadataOf(file));
+	await (found ? restore(recipeOfMetadata(found)) : takeInput(file));
+});
+await jobs.load(500);
+if (jobs.list.length) select(jobs.list[0], 0);

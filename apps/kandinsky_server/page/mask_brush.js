@@ -1,211 +1,153 @@
-// A mask that is painted over a picture: by mouse, touch, pen, or the arrow keys.
+// A mask, white on black, that is painted over a picture: by mouse, touch, pen, or keys.
 
-import { button, h } from "./dom.js";
+import { button, group, h } from "./dom.js";
 
-const LARGEST = 1024; // Pixels of the mask's longer side: a brush needs no more.
+const LARGEST = 1024; // pixels of the mask's longer side: a brush needs no more
 
 export class MaskBrush {
-  constructor() {
-    this.acts = []; // Everything since the beginning; undo leaves the last one out and paints anew.
-    this.canvas = h("canvas", { tabIndex: 0, role: "img", "aria-describedby": "mask-keys",
-      onpointerdown: (event) => this.begin(event), onpointermove: (event) => this.move(event),
-      onpointerup: () => (this.stroke = null), onpointercancel: () => (this.stroke = null),
-      onpointerleave: () => (this.ring.hidden = true), onkeydown: (event) => this.press(event),
-      onblur: () => (this.ring.hidden = true) });
-    this.image = h("img", { alt: "" });
-    this.ring = h("i", { class: "ring", hidden: true });
-    this.size = h("input", { type: "range", min: "2", max: "50", value: "14", "aria-label": "Size of the brush" });
-    this.erasing = button("Erase", () => this.setErasing(!this.erase), { "aria-pressed": "false" });
-    this.undoing = button("Undo", () => this.undo());
-    this.element = h("div", { class: "field mask" },
-      h("span", { class: "label" }, "Paint what should be made anew"),
-      h("div", { class: "easel" }, this.image, this.canvas, this.ring),
-      h("label", { class: "row" }, "Brush", this.size),
-      h("div", { class: "row" }, this.erasing, this.undoing, button("Invert", () => this.act({ kind: "invert" })),
-        button("Clear", () => this.act({ kind: "clear" }))),
-      h("p", { class: "hint", id: "mask-keys" },
-        "Keys: arrows move the brush, space paints, E erases, [ and ] change its size, Z undoes, I inverts."),
-      h("p", { class: "problem" }));
-    this.element.dataset.param = "mask";
-    this.erase = false;
-    this.tell();
-  }
+	acts = []; // everything since the beginning; undo leaves the last one out and paints anew
 
-  /** Begin anew over a picture; `mask` is white where to repaint. */
-  over(picture, mask = null) {
-    this.picture = picture;
-    if (picture) {
-      const shrink = Math.min(1, LARGEST / Math.max(picture.width, picture.height));
-      // A small picture gets a finer mask, whose edges follow the brush.
-      const grow = Math.max(1, Math.round(256 / Math.max(picture.width, picture.height)));
-      this.canvas.width = Math.round(picture.width * shrink) * grow;
-      this.canvas.height = Math.round(picture.height * shrink) * grow;
-      this.image.src = picture.url;
-      this.at = { x: this.canvas.width / 2, y: this.canvas.height / 2 };
-    }
-    this.acts = mask ? [{ kind: "mask", mask }] : [];
-    this.paint();
-  }
+	constructor() {
+		const end = () => (this.stroke = null);
+		this.canvas = h("canvas", { tabIndex: 0, role: "img", "aria-describedby": "mask-keys",
+			onpointerdown: (event) => this.begin(event), onpointermove: (event) => this.move(event),
+			onpointerup: end, onpointercancel: end, onkeydown: (event) => this.press(event),
+			onpointerleave: () => (this.ring.hidden = true), onblur: () => (this.ring.hidden = true) });
+		this.image = h("img", { alt: "" });
+		this.ring = h("i", { class: "ring", hidden: true });
+		this.size = h("input", { type: "range", min: "2", max: "50", value: "16" });
+		this.erasing = button("Erase", () => this.setErasing(!this.erase));
+		this.undoing = button("Undo", () => this.undo());
+		this.element = group("mask", "Paint what should be made anew",
+			h("div", { class: "easel" }, this.image, this.canvas, this.ring),
+			h("label", {}, "Brush", this.size),
+			h("div", { class: "row" }, this.erasing, this.undoing, button("Invert", () => this.act({ kind: "invert" }))),
+			h("p", { class: "hint", id: "mask-keys" }, "By keys: the arrows move the brush, the space bar paints."));
+		this.setErasing(false);
+	}
 
-  get radius() {
-    return (Math.min(this.canvas.width, this.canvas.height) * this.size.value) / 200;
-  }
+	/** Begin anew over a picture, with a mask that was painted before. */
+	over(picture, mask) {
+		this.acts = mask ? [{ mask }] : [];
+		if (!picture) return;
+		// A small picture gets a finer mask, whose edges follow the brush.
+		const longest = Math.max(picture.width, picture.height);
+		const scale = longest < 256 ? Math.ceil(256 / longest) : Math.min(1, LARGEST / longest);
+		this.canvas.width = Math.round(picture.width * scale);
+		this.canvas.height = Math.round(picture.height * scale);
+		this.image.src = picture.url;
+		this.at = { x: this.canvas.width / 2, y: this.canvas.height / 2 };
+		this.paint();
+	}
 
-  setErasing(erase) {
-    this.erase = erase;
-    this.erasing.setAttribute("aria-pressed", String(erase));
-  }
+	get radius() {
+		return (Math.min(this.canvas.width, this.canvas.height) * this.size.value) / 200;
+	}
 
-  begin(event) {
-    if (event.button > 0) return;
-    event.preventDefault();
-    this.canvas.focus({ preventScroll: true });
-    this.canvas.setPointerCapture(event.pointerId);
-    this.stroke = { kind: "stroke", points: [], erase: this.erase || event.buttons === 32 }; // a pen's eraser
-    this.act(this.stroke);
-    this.move(event);
-  }
+	setErasing(erase) {
+		this.erase = erase;
+		this.erasing.ariaPressed = String(erase);
+	}
 
-  move(event) {
-    this.at = this.place(event);
-    this.showRing();
-    if (!this.stroke) return;
-    for (const one of event.getCoalescedEvents?.().concat(event) ?? [event]) {
-      const pressure = one.pointerType === "pen" && one.pressure ? 0.3 + 0.7 * one.pressure : 1;
-      this.extend({ ...this.place(one), radius: this.radius * pressure });
-    }
-  }
+	begin(event) {
+		if (event.button) return;
+		this.canvas.setPointerCapture(event.pointerId);
+		this.start();
+		this.move(event);
+	}
 
-  place(event) {
-    const box = this.canvas.getBoundingClientRect();
-    return { x: ((event.clientX - box.left) * this.canvas.width) / box.width,
-      y: ((event.clientY - box.top) * this.canvas.height) / box.height };
-  }
+	start() {
+		this.stroke = { points: [], erase: this.erase };
+		this.act(this.stroke);
+	}
 
-  extend(point) {
-    this.stroke.points.push(point);
-    this.segment(this.stroke, this.stroke.points.length - 1);
-    this.tell();
-  }
+	move(event) {
+		const box = this.canvas.getBoundingClientRect();
+		const scale = this.canvas.width / box.width;
+		// Between two frames a quick hand makes several points.
+		const all = this.stroke && event.getCoalescedEvents?.();
+		for (const one of all?.length ? all : [event]) {
+			this.at = { x: (one.clientX - box.left) * scale, y: (one.clientY - box.top) * scale };
+			this.extend(one.pointerType === "pen" ? 0.3 + 0.7 * one.pressure : 1);
+		}
+		this.showRing();
+	}
 
-  press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const far = Math.max(2, this.radius / 2);
-    const moves = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] };
-    const others = { e: () => this.setErasing(!this.erase), z: () => this.undo(), i: () => this.act({ kind: "invert" }),
-      "[": () => (this.size.value -= 2), "]": () => (this.size.value = Number(this.size.value) + 2),
-      " ": () => {
-        this.stroke = { kind: "stroke", points: [], erase: this.erase };
-        this.act(this.stroke);
-        this.extend({ ...this.at, radius: this.radius });
-        this.stroke = null;
-      } };
-    if (moves[event.key]) {
-      const [x, y] = moves[event.key];
-      this.at = { x: clamp(this.at.x + x, this.canvas.width), y: clamp(this.at.y + y, this.canvas.height) };
-    } else if (others[event.key]) others[event.key]();
-    else return;
-    event.preventDefault();
-    this.showRing();
-  }
+	extend(pressure = 1) {
+		if (!this.stroke) return;
+		this.stroke.points.push({ ...this.at, radius: this.radius * pressure });
+		this.segment(this.stroke, this.stroke.points.length - 1);
+	}
 
-  showRing() {
-    const scale = this.canvas.clientWidth / this.canvas.width;
-    const { style } = this.ring;
-    this.ring.hidden = false;
-    style.width = style.height = `${2 * this.radius * scale}px`;
-    style.left = `${this.canvas.offsetLeft + (this.at.x - this.radius) * scale}px`;
-    style.top = `${this.canvas.offsetTop + (this.at.y - this.radius) * scale}px`;
-  }
+	press(event) {
+		const go = (x, y) => () => {
+			this.at.x = Math.min(this.canvas.width, Math.max(0, this.at.x + (x * this.radius) / 2));
+			this.at.y = Math.min(this.canvas.height, Math.max(0, this.at.y + (y * this.radius) / 2));
+		};
+		const keys = { ArrowLeft: go(-1, 0), ArrowRight: go(1, 0), ArrowUp: go(0, -1), ArrowDown: go(0, 1),
+			" ": () => {
+				this.start();
+				this.extend();
+				this.stroke = null;
+			} };
+		if (!keys[event.key] || event.altKey) return;
+		event.preventDefault();
+		keys[event.key]();
+		this.showRing();
+	}
 
-  act(act) {
-    this.acts.push(act);
-    this.draw(act);
-    this.tell();
-  }
+	showRing() {
+		const share = (part) => `${(100 * part) / this.canvas.width}%`;
+		this.ring.hidden = false;
+		this.ring.style.width = share(2 * this.radius);
+		this.ring.style.left = share(this.at.x - this.radius);
+		this.ring.style.top = `${(100 * (this.at.y - this.radius)) / this.canvas.height}%`;
+	}
 
-  undo() {
-    this.acts.pop();
-    this.paint();
-  }
+	act(act) {
+		this.acts.push(act);
+		this.draw(act);
+	}
 
-  paint() {
-    this.draw({ kind: "clear" });
-    this.acts.forEach((act) => this.draw(act));
-    this.tell();
-  }
+	undo() {
+		this.acts.pop();
+		this.paint();
+	}
 
-  draw(act) {
-    const { width, height } = this.canvas;
-    const pen = this.canvas.getContext("2d");
-    pen.fillStyle = pen.strokeStyle = "#4d64ff";
-    pen.globalCompositeOperation = "source-over";
-    if (act.kind === "clear") pen.clearRect(0, 0, width, height);
-    if (act.kind === "mask") pen.drawImage(act.mask, 0, 0, width, height);
-    if (act.kind === "stroke") act.points.forEach((_, index) => this.segment(act, index));
-    if (act.kind === "invert") {
-      pen.globalCompositeOperation = "xor";
-      pen.fillRect(0, 0, width, height);
-    }
-  }
+	paint() {
+		this.draw({ kind: "clear" });
+		for (const act of this.acts) this.draw(act);
+	}
 
-  /** Draw the part of a stroke that ends at a point. */
-  segment({ points, erase }, index) {
-    const pen = this.canvas.getContext("2d");
-    const to = points[index];
-    const from = points[index - 1] ?? to;
-    pen.globalCompositeOperation = erase ? "destination-out" : "source-over";
-    pen.fillStyle = pen.strokeStyle = "#4d64ff";
-    pen.lineCap = "round";
-    pen.lineWidth = 2 * to.radius;
-    pen.beginPath();
-    pen.moveTo(from.x, from.y);
-    pen.lineTo(to.x, to.y + 0.01); // a line of no length would be no dot
-    pen.stroke();
-  }
+	draw(act) {
+		const { width, height } = this.canvas;
+		const pen = this.canvas.getContext("2d");
+		pen.fillStyle = act.kind === "clear" ? "#000" : "#fff";
+		pen.globalCompositeOperation = act.kind === "invert" ? "difference" : "source-over";
+		if (act.mask) pen.drawImage(act.mask, 0, 0, width, height);
+		else if (act.points) act.points.forEach((_, index) => this.segment(act, index));
+		else pen.fillRect(0, 0, width, height);
+		this.undoing.disabled = !this.acts.length;
+		this.canvas.ariaLabel = this.acts.length ? "The mask" : "The mask: nothing is painted yet";
+	}
 
-  tell() {
-    this.undoing.disabled = !this.acts.length;
-    const none = this.acts.length ? "" : " Nothing is painted yet.";
-    this.canvas.setAttribute("aria-label", `Mask over the picture.${none}`);
-  }
+	/** Draw the part of a stroke that ends at a point. */
+	segment({ points, erase }, index) {
+		const pen = this.canvas.getContext("2d");
+		const to = points[index];
+		const from = points[index - 1] ?? to;
+		pen.globalCompositeOperation = "source-over";
+		pen.strokeStyle = erase ? "#000" : "#fff";
+		pen.lineCap = "round";
+		pen.lineWidth = 2 * to.radius;
+		pen.beginPath();
+		pen.moveTo(from.x, from.y);
+		pen.lineTo(to.x, to.y + 0.01); // a line of no length would be no dot
+		pen.stroke();
+	}
 
-  /** The mask as a canvas, white on black. */
-  drawn() {
-    const made = document.createElement("canvas");
-    made.width = this.canvas.width;
-    made.height = this.canvas.height;
-    const pen = made.getContext("2d");
-    pen.drawImage(this.canvas, 0, 0);
-    for (const [how, colour] of [["source-in", "#fff"], ["destination-over", "#000"]]) {
-      pen.globalCompositeOperation = how;
-      pen.fillStyle = colour;
-      pen.fillRect(0, 0, made.width, made.height);
-    }
-    return made;
-  }
-
-  /** The mask as a data URL. */
-  read() {
-    return this.drawn().toDataURL("image/png");
-  }
-}
-
-const clamp = (value, most) => Math.min(most, Math.max(0, value));
-
-/** A mask's file, clear where nothing is repainted, for `over`. */
-export async function maskLayer(blob) {
-  const bitmap = await createImageBitmap(blob);
-  const made = document.createElement("canvas");
-  made.width = bitmap.width;
-  made.height = bitmap.height;
-  const pen = made.getContext("2d");
-  pen.drawImage(bitmap, 0, 0);
-  const data = pen.getImageData(0, 0, made.width, made.height);
-  for (let at = 0; at < data.data.length; at += 4) {
-    data.data[at + 3] = data.data[at];
-    data.data.set([77, 100, 255], at);
-  }
-  pen.putImageData(data, 0, 0);
-  return made;
+	/** The mask as a data URL. */
+	read() {
+		return this.canvas.toDataURL();
+	}
 }

@@ -1,53 +1,39 @@
 // A place for one picture: by file, drop, paste, or from the gallery.
 
-import { button, h } from "./dom.js";
-import { opened } from "./pictures.js";
+import { Refusal } from "./api.js";
+import { $, button, group, h } from "./dom.js";
 
 export class PictureSlot {
-  /** @param changed Called when there is another picture, or none. */
-  constructor(param, label, limits, changed) {
-    this.limits = limits;
-    this.changed = changed;
-    this.picture = null;
-    this.problem = h("p", { class: "problem" });
-    this.file = h("input", { type: "file", accept: "image/*", class: "unseen", tabIndex: -1, "aria-hidden": "true",
-      onchange: () => {
-        if (this.file.files[0]) this.take(this.file.files[0]);
-        this.file.value = "";
-      } });
-    this.choose = button("", () => this.file.click(), { class: "choose", "aria-label": `${label}: choose a file` });
-    this.remove = button("Remove", () => this.clear(), { class: "quiet" });
-    this.element = h("div", { class: "field slot" },
-      h("div", { class: "head" }, h("span", { class: "label" }, label), this.remove), this.file, this.choose, this.problem);
-    this.element.dataset.param = param;
-    this.show();
-  }
+	/** @param changed Called when there is another picture, or none. */
+	constructor(param, label, changed) {
+		this.param = param;
+		this.choose = button("", () => this.file.click(), { class: "choose", "aria-label": `${label}: choose a file` });
+		this.file = h("input", { type: "file", accept: "image/*", hidden: true,
+			onchange: () => this.take(this.file.files[0]) });
+		this.remove = button("Remove", () => this.put(null), { class: "quiet" });
+		this.element = group(param, label, this.file, this.choose);
+		this.element.firstChild.append(this.remove);
+		this.put(null);
+		this.changed = changed;
+	}
 
-  async take(file) {
-    this.problem.textContent = "";
-    try {
-      const picture = await opened(file, this.limits);
-      this.clear(false);
-      this.picture = { ...picture, url: URL.createObjectURL(picture.blob) };
-      this.show();
-      this.changed(this.picture);
-    } catch (error) {
-      this.problem.textContent = error.message;
-    }
-  }
+	async take(file) {
+		const image = new Image();
+		image.src = URL.createObjectURL(file);
+		await image.decode().catch(() => {
+			throw new Refusal(`${file.name} is no picture that this browser can read.`, this.param);
+		});
+		this.put({ blob: file, url: image.src, width: image.naturalWidth, height: image.naturalHeight });
+	}
 
-  clear(tell = true) {
-    if (this.picture) URL.revokeObjectURL(this.picture.url);
-    this.picture = null;
-    this.show();
-    if (tell) this.changed(null);
-  }
-
-  show() {
-    this.remove.hidden = !this.picture;
-    this.choose.classList.toggle("filled", Boolean(this.picture));
-    this.choose.replaceChildren(...(this.picture
-      ? [h("img", { src: this.picture.url, alt: "The chosen picture" })]
-      : [h("b", {}, "Choose a picture"), h("span", {}, "or drop or paste one, or take one of yours by “Use as input”")]));
-  }
+	put(picture) {
+		if (this.picture) URL.revokeObjectURL(this.picture.url);
+		this.picture = picture;
+		this.file.value = "";
+		this.remove.hidden = !picture;
+		$(".problem", this.element).textContent = "";
+		this.choose.replaceChildren(...(picture ? [h("img", { src: picture.url, alt: "The chosen picture" })]
+			: [h("b", {}, "Choose a picture"), h("span", {}, "or drop or paste one, or “Use as input” of one below")]));
+		this.changed?.(picture);
+	}
 }

@@ -1,46 +1,43 @@
-// The seed: left open for a new one each time, or kept.
+// The seed: a new one each time, or one that is kept.
 
 import { button, field, h } from "./dom.js";
 
-const LARGEST = 2 ** 31;
+const fresh = () => Math.floor(Math.random() * 2 ** 31);
 
 export class SeedField {
-  constructor() {
-    this.last = null;
-    this.input = h("input", { type: "number", inputmode: "numeric", min: "0", max: String(Number.MAX_SAFE_INTEGER),
-      step: "1", placeholder: "random", oninput: () => this.show() });
-    this.lock = button("Lock", () => this.write(this.locked ? null : (this.last ?? fresh())),
-      { title: "Keep the seed of the last picture" });
-    this.element = field("seed", "Seed", this.input);
-    this.input.after(h("span", { class: "row" },
-      button("Random", () => this.write(fresh()), { title: "Draw a seed and keep it" }), this.lock));
-    this.show();
-  }
+	last = null;
 
-  get locked() {
-    return this.input.value !== "";
-  }
+	constructor() {
+		this.input = h("input", { type: "number", inputmode: "numeric", min: "0", max: String(Number.MAX_SAFE_INTEGER),
+			oninput: () => this.show() });
+		this.lock = button("", () => this.write(this.read() === undefined ? (this.last ?? fresh()) : null),
+			{ title: "Keep the last seed, or let it go" });
+		this.element = field("seed", "Seed", this.input);
+		const row = h("span", { class: "row seed" });
+		this.input.replaceWith(row);
+		row.append(this.input, button("Random", () => this.write(fresh()), { title: "Draw a seed and keep it" }), this.lock);
+		this.show();
+	}
 
-  show() {
-    this.lock.setAttribute("aria-pressed", String(this.locked));
-    this.lock.textContent = this.locked ? "Locked" : "Lock";
-    this.input.placeholder = this.last === null ? "random" : `random, last ${this.last}`;
-  }
+	show() {
+		const locked = this.input.value !== "";
+		this.lock.ariaPressed = String(locked);
+		this.lock.textContent = locked ? "Locked" : "Lock";
+		this.input.placeholder = this.last === null ? "random" : `random, last ${this.last}`;
+	}
 
-  read() {
-    return this.locked ? Number(this.input.value) : undefined;
-  }
+	read() {
+		return this.input.value === "" ? undefined : Number(this.input.value);
+	}
 
-  write(seed) {
-    this.input.value = seed ?? "";
-    this.show();
-  }
+	write(seed) {
+		this.input.value = seed ?? "";
+		this.show();
+	}
 
-  /** Note the seed that the server drew. */
-  drew(seed) {
-    this.last = seed;
-    this.show();
-  }
+	/** Note the seed that the server drew. */
+	drew(seed) {
+		this.last = seed;
+		this.show();
+	}
 }
-
-const fresh = () => Math.floor(Math.random() * LARGEST);
