@@ -7,7 +7,6 @@ import { stateOf } from "./words.js";
 export class Gallery {
 	tiles = new Map();
 
-	/** @param select Called with a job and the number of its picture. */
 	constructor(jobs, select) {
 		this.jobs = jobs;
 		this.select = select;

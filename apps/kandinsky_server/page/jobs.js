@@ -24,22 +24,28 @@ export class Jobs extends EventTarget {
 	/** Ask for the newest jobs. */
 	async load(limit = 50) {
 		const { data } = await callJson(`v1/jobs?limit=${limit}`);
-		const oldest = data.at(-1)?.created_at ?? 0;
-		// What the server has removed meanwhile, as far as its answer reaches.
-		this.list = this.list.filter((job) => job.created_at < oldest || data.some(({ id }) => id === job.id));
-		this.add(data);
+		const found = data.map((facts) => this.taken(facts));
+		const others = this.list.filter((job) => !found.includes(job));
+		// Jobs that the answer does not reach stay: those sent after the question, and older ones.
+		const reach = data.length < limit ? 0 : data.at(-1).created_at;
+		this.list = [...others.filter((job) => !isFinished(job)), ...found,
+			...others.filter((job) => isFinished(job) && job.created_at <= reach)];
+		this.watch();
 	}
 
-	add(found) {
-		for (const facts of found) {
-			const known = this.get(facts.id);
-			if (!known) this.list.push({ previews: new Map(), ...facts });
-			// A stream knows more of its job than a list that was asked for before.
-			else if (!isFinished(known) && !this.followed.has(known)) Object.assign(known, facts);
-		}
-		this.list.sort((a, b) => b.created_at - a.created_at || (b.id > a.id ? 1 : -1));
-		this.changed();
+	add(facts) {
+		this.list.unshift(this.taken(facts));
+		if (this.followed.size < STREAMS) this.follow(this.list[0]);
 		this.watch();
+	}
+
+	taken(facts) {
+		const known = this.get(facts.id);
+		if (!known) return { previews: new Map(), ...facts };
+		// A stream knows more of a running job than a list that was asked for before.
+		const ahead = isFinished(known) || (known.status === "running" && this.followed.has(known));
+		if (!ahead) Object.assign(known, facts);
+		return known;
 	}
 
 	changed() {
@@ -48,6 +54,7 @@ export class Jobs extends EventTarget {
 
 	/** Follow what runs, and ask again for the rest, until nothing is left to wait for. */
 	watch() {
+		this.changed();
 		for (const job of this.active) {
 			if (job.status === "running" && this.followed.size < STREAMS && !this.followed.has(job)) this.follow(job);
 		}
@@ -60,6 +67,7 @@ export class Jobs extends EventTarget {
 		let pace = 0;
 		let before = 0;
 		for await (const { kind, facts } of jobEvents(job.id)) {
+			if (kind === "status") job.status = facts.status;
 			if (kind === "preview") job.previews.set(facts.index, `data:image/${job.output_format};base64,${facts.b64_json}`);
 			if (kind === "picture") job.images.push(facts);
 			if (kind === "progress") {
@@ -69,7 +77,7 @@ export class Jobs extends EventTarget {
 				Object.assign(job, facts);
 				job.eta_seconds = pace * (job.total_steps * Math.max(1, job.seeds.length - job.images.length) - job.step);
 			}
-			if (kind === "end") Object.assign(job, facts);
+			if (kind === "end") Object.assign(job, facts, { previews: new Map() });
 			this.changed();
 		}
 		this.followed.delete(job);

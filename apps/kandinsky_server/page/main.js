@@ -64,7 +64,7 @@ async function create() {
 	try {
 		const job = await callJson("v1/jobs", { method: "POST", json: await form.read() });
 		own.set(job.id, "");
-		jobs.add([job]);
+		jobs.add(job);
 		form.seed.drew(job.seeds[0]);
 		select(jobs.get(job.id), 0, true);
 	} finally {
@@ -94,7 +94,7 @@ async function capabilities() {
 		try {
 			const found = await callJson("v1/capabilities");
 			line.textContent = `Ready on ${found.models[found.default_model].device}`;
-			line.className = "server ready";
+			line.className = "ready";
 			return found;
 		} catch (error) {
 			line.textContent = error.message;

@@ -6,7 +6,6 @@ import { dataUrl } from "./pictures.js";
 export class Mix {
 	rows = [];
 
-	/** @param most How many can be mixed. */
 	constructor(most) {
 		this.most = most;
 		this.list = h("ul", { class: "mix" });

@@ -3,12 +3,7 @@
 import { field, h } from "./dom.js";
 import { optionName } from "./words.js";
 
-/**
- * A control for one option: `{element, read, write}`. `read` gives undefined where the model decides.
- *
- * @param about The field as the capabilities describe it.
- * @param usual The default; null where the model decides.
- */
+/** A control for one option; `read` gives undefined where the model decides. */
 export function option(name, about, usual) {
 	if (about.kind === "flag") return flag(name, about, usual);
 	const whole = about.kind === "whole";

@@ -15,7 +15,7 @@ export class SeedField {
 		this.element = field("seed", "Seed", this.input);
 		const row = h("span", { class: "row seed" });
 		this.input.replaceWith(row);
-		row.append(this.input, button("Random", () => this.write(fresh()), { title: "Draw a seed and keep it" }), this.lock);
+		row.append(this.input, button("Random", () => this.write(fresh())), this.lock);
 		this.show();
 	}
 

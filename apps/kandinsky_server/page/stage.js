@@ -8,7 +8,6 @@ import { optionName, sizeName, stateOf, taskName } from "./words.js";
 const element = $("#stage");
 
 export class Stage {
-	/** @param actions What the buttons do: useSeed, useAll, useAsInput, cancel, remove. */
 	constructor(actions) {
 		this.actions = actions;
 	}
@@ -67,8 +66,8 @@ export class Stage {
 		return [h("div", { class: "view" }, image), h("div", { class: "facts" },
 			h("div", { class: "row" }, button("Use as input", async () => this.actions.useAsInput(await blob())),
 				button("Use seed", () => this.actions.useSeed(made.seed)), again,
-				button("Download", async () => download(await blob(), `kandinsky-${made.seed}.${job.output_format}`),
-					{ title: "With all that makes it again" }), removing),
+				button("Download", async () => download(await blob(), `kandinsky-${made.seed}.${job.output_format}`)),
+				removing),
 			details(job, made))];
 	}
 }
