@@ -24,6 +24,8 @@ __all__ = ["KandinskyServer", "load_engines"]
 
 logger = logging.getLogger("kandinsky_server")
 
+_BACKLOG = 2048
+
 
 def load_engines(settings: ServerSettings) -> Mapping[str, Engine]:
     """Open the served models; their weights are read when they are warmed up.
@@ -61,7 +63,11 @@ class KandinskyServer:
     ) -> None:
         self.settings = settings or ServerSettings()
         self._socket = _bound(self.settings.host, self.settings.port)
-        self.service = Service(self.settings, make_engines)
+        try:
+            self.service = Service(self.settings, make_engines)
+        except KandinskyError:
+            self._socket.close()
+            raise
         config = uvicorn.Config(
             make_app(self.service),
             log_config=None,
@@ -143,6 +149,7 @@ def _bound(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        found.listen(_BACKLOG)  # whoever is told the address may connect at once
     except OSError as error:
         found.close()
         raise InvalidInputError(

@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +19,9 @@ from PIL import Image
 import kandinsky_server
 from kandinsky_server.requests.fields import FIELDS
 from kandinsky_server.requests.picture_request import TASKS
-from tests.kandinsky_server.conftest import Serve
+from kandinsky_server.server import KandinskyServer
+from kandinsky_server.settings import ServerSettings
+from tests.support.fake_engine import FakeEngine
 
 FOLDER = Path(kandinsky_server.__file__).parent / "page"
 NAMES = sorted(path.name for path in FOLDER.iterdir())
@@ -41,11 +44,26 @@ def test_the_page_is_small() -> None:
     assert sum((FOLDER / name).stat().st_size for name in NAMES) < 60_000
 
 
-def test_all_files_are_served_and_kept_by_browsers(serve: Serve) -> None:
-    server = serve(api_keys=("right",))  # the page itself asks for the key
-    kinds = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """One server for all tests here, with a key."""
+    settings = ServerSettings(port=0, models={"fake": "fake"}, api_keys=("right",), max_pixels=4096)
+    with KandinskyServer(settings, lambda _: {"fake": FakeEngine()}) as running:
+        yield running
+
+
+KEY = {"Authorization": "Bearer right"}
+
+
+def test_all_files_are_served_and_kept_by_browsers(server: Any) -> None:
+    kinds = {
+        "html": "text/html",
+        "css": "text/css",
+        "js": "text/javascript",
+        "svg": "image/svg+xml",
+    }
     for path, name in [("/", "index.html"), *((f"/static/{name}", name) for name in NAMES)]:
-        status, headers, content = ask(server, path)
+        status, headers, content = ask(server, path)  # without a key: the page asks for it
         assert (status, content) == (200, (FOLDER / name).read_bytes())
         assert headers["Content-Type"].split(";")[0] == kinds[name.rpartition(".")[2]]
         assert headers["Cache-Control"] == "no-cache"
@@ -58,9 +76,8 @@ def test_all_files_are_served_and_kept_by_browsers(serve: Serve) -> None:
     assert ask(server, "/v1/capabilities")[0] == 401
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_no_path_leads_out_of_the_page(server: Any) -> None:
+    for path in (
         "/static/../settings.py",
         "/static/..%2fsettings.py",
         "/static/%2e%2e/settings.py",
@@ -70,12 +87,10 @@ def test_all_files_are_served_and_kept_by_browsers(serve: Serve) -> None:
         "/static/style.css%00.js",
         "/static/./style.css",
         "/static/",
-    ],
-)
-def test_no_path_leads_out_of_the_page(serve: Serve, path: str) -> None:
-    status, _, content = ask(serve(), path)
-    assert status == 404
-    assert json.loads(content)["error"]["code"] == "not_found"
+    ):
+        status, _, content = ask(server, path)
+        assert status == 404, path
+        assert json.loads(content)["error"]["code"] == "not_found"
 
 
 class Resources(HTMLParser):
@@ -127,22 +142,21 @@ def test_the_page_has_words_for_all_tasks_and_options() -> None:
     assert sorted(options) == sorted(name for name, field in FIELDS.items() if field.option)
 
 
-def test_a_job_returns_the_pictures_that_it_starts_from(serve: Serve) -> None:
-    server = serve()
+def test_a_job_returns_the_pictures_that_it_starts_from(server: Any) -> None:
     held = BytesIO()
     Image.new("RGB", (16, 8), (9, 8, 7)).save(held, "PNG")
     body = {"prompt": "a", "image": base64.b64encode(held.getvalue()).decode()}
-    job = json.loads(ask(server, "/v1/jobs", "POST", body)[2])
+    job = json.loads(ask(server, "/v1/jobs", "POST", body, **KEY)[2])
     assert job["inputs"] == {"image": 1}
-    status, headers, content = ask(server, f"/v1/jobs/{job['id']}/inputs/image?index=0")
+    path = f"/v1/jobs/{job['id']}/inputs"
+    status, headers, content = ask(server, f"{path}/image?index=0", **KEY)
     assert (status, headers["Content-Type"]) == (200, "image/png")
     assert Image.open(BytesIO(content)).getpixel((3, 3)) == (9, 8, 7)
-    for wrong in ("image?index=1", "image?index=-1", "mask", "..%2f"):
-        assert ask(server, f"/v1/jobs/{job['id']}/inputs/{wrong}")[0] == 404
+    for wrong in ("image?index=1", "image?index=-1", "mask", "prompt"):
+        assert ask(server, f"{path}/{wrong}", **KEY)[0] == 404
+    assert ask(server, f"{path}/image")[0] == 401
 
 
-def test_capabilities_tell_the_largest_picture(serve: Serve) -> None:
-    found = json.loads(ask(serve(), "/v1/capabilities")[2])["models"]["fake"]
-    assert found["max_pixels"] == 1_048_576
-    found = json.loads(ask(serve(max_pixels=4096), "/v1/capabilities")[2])["models"]["fake"]
-    assert found["max_pixels"] == 4096
+def test_capabilities_tell_the_largest_picture(server: Any) -> None:
+    found = json.loads(ask(server, "/v1/capabilities", **KEY)[2])
+    assert found["models"]["fake"]["max_pixels"] == 4096

@@ -1,5 +1,7 @@
 // Requests to the server: the key, and refusals as errors.
 
+import { askForKey } from "./key_dialog.js";
+
 const STORED = "kandinsky.key";
 let asking = null;
 
@@ -12,10 +14,6 @@ export class Refusal extends Error {
 }
 
 export const key = () => sessionStorage.getItem(STORED);
-export const forgetKey = () => sessionStorage.removeItem(STORED);
-
-let askForKey;
-export const onMissingKey = (ask) => (askForKey = ask);
 
 /** Send a request. Paths are relative, so that the page works below any path of a proxy. */
 export async function call(path, { json, headers, ...options } = {}) {
@@ -26,7 +24,7 @@ export async function call(path, { json, headers, ...options } = {}) {
 		if (json) sent.set("Content-Type", "application/json");
 		const response = await fetch(path, { ...options, headers: sent, body: json && JSON.stringify(json) })
 			.catch(() => {
-				throw new Refusal("The server cannot be reached. Is it still running?");
+				throw new Refusal("The server cannot be reached.");
 			});
 		if (response.ok) return response;
 		if (response.status !== 401) throw await refusal(response);
@@ -40,7 +38,7 @@ export const callJson = async (path, options) => (await call(path, options)).jso
 async function newKey(wrong) {
 	asking ??= askForKey(wrong).finally(() => (asking = null));
 	const given = await asking;
-	if (!given) throw new Refusal("This server asks for a key.", null, "no_key");
+	if (!given) throw new Refusal("This server asks for a key.");
 	sessionStorage.setItem(STORED, given);
 }
 

@@ -2,12 +2,14 @@
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-/** Make an element. Texts become attributes, all else properties. */
-export function h(tag, attributes = {}, ...children) {
+/** Make an element of a tag and a class. Texts become attributes, all else properties. */
+export function h(name, attributes = {}, ...children) {
+	const [tag, kind = ""] = name.split(".");
 	const made = document.createElement(tag);
-	for (const [name, value] of Object.entries(attributes)) {
-		if (typeof value === "string") made.setAttribute(name, value);
-		else made[name] = value;
+	made.className = kind;
+	for (const [key, value] of Object.entries(attributes)) {
+		if (typeof value === "string") made.setAttribute(key, value);
+		else made[key] = value;
 	}
 	made.append(...children.flat().filter(Boolean));
 	return made;
@@ -17,7 +19,7 @@ export const button = (text, onclick, more) => h("button", { type: "button", onc
 
 /** Controls under one name, with room for what is wrong with them. */
 export function group(param, label, ...content) {
-	const made = h("div", { class: "field" }, h("span", { class: "label" }, label), content, h("p", { class: "problem", role: "alert" }));
+	const made = h("div.field", {}, h("span.label", {}, label), content, h("p.problem", { role: "alert" }));
 	made.dataset.param = param;
 	return made;
 }
@@ -26,9 +28,16 @@ export function group(param, label, ...content) {
 export function field(param, label, control, hint) {
 	const id = (control.id = `of-${param}`);
 	if (hint) control.setAttribute("aria-describedby", `${id}-hint`);
-	const made = group(param, label, control, hint && h("p", { class: "hint", id: `${id}-hint` }, hint));
+	const made = group(param, label, control, hint && h("p.hint", { id: `${id}-hint` }, hint));
 	made.firstChild.replaceWith(h("label", { for: id }, label));
 	return made;
+}
+
+/** Let an image show a source, which may have yet to come. */
+export async function show(image, source) {
+	source = await source;
+	image.hidden = !source;
+	if (source && image.getAttribute("src") !== source) image.src = source;
 }
 
 /** Tell users of screen readers. */

@@ -2,9 +2,7 @@
 
 import { $ } from "./dom.js";
 
-const PLACES = '[data-param="image"], [data-param="mask"], [data-param="hint"], [data-param="mix"]';
-
-/** @param take Called with a file, and whether it was put into a place for a picture. */
+/** `take` gets a file, and whether it was put into a place for a picture. */
 export function receivePictures(take) {
 	const veil = $("#drop");
 	const holdsFile = (event) => event.dataTransfer.types.includes("Files");
@@ -18,7 +16,7 @@ export function receivePictures(take) {
 		veil.hidden = true;
 		if (!holdsFile(event)) return;
 		event.preventDefault();
-		take(event.dataTransfer.files[0], Boolean(event.target.closest(PLACES)));
+		take(event.dataTransfer.files[0], Boolean(event.target.closest("#sources")));
 	};
 	document.onpaste = (event) => {
 		const [file] = event.clipboardData.files;

@@ -32,7 +32,7 @@ export class Form {
 			this.showSources();
 		});
 		this.hint = new PictureSlot("hint", "Hint", () => this.showSources());
-		this.count = h("input", { type: "number", min: "1", max: String(limits.n), value: "1", required: true });
+		this.count = h("input", { type: "number", min: "1", max: limits.n, value: "1", required: true });
 		this.countField = field("n", "How many", this.count);
 		this.model = $("#model");
 		this.model.append(...Object.keys(models).map((model) => h("option", { value: model }, model)));
@@ -81,17 +81,13 @@ export class Form {
 			{ usual: enlarging ? "4" : "", none: enlarging ? null : "no", shown: (times) => `${times} times` });
 		if (!enlarging) made.scheduler = choice("scheduler", "Scheduler", this.facts.schedulers, { none: "the model's own" });
 		made.output_format = choice("output_format", "File", fields.output_format.choices, { usual: "png" });
-		// What somebody chose stays where another task takes it too.
-		for (const name of Object.keys(made)) {
-			if (before[name]?.changed) made[name].write(before[name].read());
-			made[name].changed = before[name]?.changed;
-			made[name].element.addEventListener("input", () => (made[name].changed = true));
-		}
-		const pick = (wanted) => Object.keys(made).filter(wanted).map((name) => made[name].element);
-		$("#options").replaceChildren(...pick((name) => IN_SIGHT.includes(name)));
-		$("#shape").replaceChildren(...(enlarging ? [] : [this.size.element]), this.seed.element,
-			...(enlarging ? [] : [this.countField]), made.upscale.element);
-		$("#advanced").replaceChildren(...pick((name) => ![...IN_SIGHT, "upscale"].includes(name)));
+		// What somebody chose stays, where its default is the same.
+		for (const name in made) if (made[name].usual === before[name]?.usual) made[name].write(before[name].read());
+		$("#options").replaceChildren();
+		$("#advanced").replaceChildren();
+		for (const name in made) $(IN_SIGHT.includes(name) ? "#options" : "#advanced").append(made[name].element);
+		$("#shape").replaceChildren(this.size.element, this.seed.element, this.countField, made.upscale.element);
+		this.size.element.hidden = this.countField.hidden = this.count.disabled = enlarging;
 	}
 
 	/** Show the pictures that the task starts from; the mask is painted over one. */
@@ -159,7 +155,7 @@ export class Form {
 			if (name === "mix") this.mix.write(mix, pictures.image);
 			else if (blob && name === "mask") this.mask.over(this.image.picture, await createImageBitmap(blob));
 			else if (blob) await this[name].take(blob);
-			else if (name !== "mask") notes.push("Choose the picture that it started from: it is not known here.");
+			else if (name !== "mask") notes.push("Choose the picture that it started from.");
 		}
 		if (size && this.task !== "upscale") this.size.write(size);
 		return notes;
@@ -175,7 +171,7 @@ export class Form {
 		}
 		if ($("#more").contains(place)) $("#more").open = true;
 		$(".problem", place).textContent = message;
-		const control = $("input:not([hidden], [type=radio]), textarea, select, button:not([hidden]), canvas", place);
+		const control = $("input:not([hidden]), textarea, select, button:not([hidden]), canvas", place);
 		control.ariaInvalid = "true";
 		control.focus();
 	}

@@ -1,6 +1,6 @@
 // The pictures as tiles, newest first; jobs that still wait or run are among them.
 
-import { $, h } from "./dom.js";
+import { $, h, show } from "./dom.js";
 import { pictureUrl } from "./pictures.js";
 import { stateOf } from "./words.js";
 
@@ -35,22 +35,21 @@ export class Gallery {
 			h("img", { alt: "", loading: "lazy", hidden: true }), h("span"), h("progress", { max: 1 })));
 	}
 
-	async update(tile, job, index, seed) {
+	update(tile, job, index, seed) {
 		const [image, label, bar] = tile.firstChild.children;
 		const done = job.status === "completed";
-		tile.firstChild.className = `tile ${job.status}`;
-		tile.firstChild.ariaLabel = `${job.prompt || job.task}, ${done ? `seed ${seed}` : stateOf(job)}`;
-		tile.firstChild.ariaCurrent = String(`${job.id}/${index}` === this.selected);
+		const control = tile.firstChild;
+		control.className = `tile ${job.status}`;
+		control.ariaLabel = `${job.prompt || job.task}, ${done ? `seed ${seed}` : stateOf(job)}`;
+		control.ariaCurrent = String(`${job.id}/${index}` === this.selected);
 		label.textContent = ["completed", "running"].includes(job.status) ? "" : job.status;
 		bar.hidden = job.status !== "running";
 		bar.value = job.step / (job.total_steps || 1);
-		const source = done ? await pictureUrl(job.id, index) : job.previews.get(index);
-		image.hidden = !source;
-		if (source && image.getAttribute("src") !== source) image.src = source;
+		show(image, done ? pictureUrl(job.id, index) : job.previews.get(index));
 	}
 
 	mark(job, index) {
 		this.selected = `${job.id}/${job.status === "completed" ? index : 0}`;
-		for (const [name, tile] of this.tiles) tile.firstChild.ariaCurrent = String(name === this.selected);
+		this.show();
 	}
 }

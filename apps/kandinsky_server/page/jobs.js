@@ -13,10 +13,6 @@ export class Jobs extends EventTarget {
 	list = [];
 	followed = new Set();
 
-	get(id) {
-		return this.list.find((job) => job.id === id);
-	}
-
 	get active() {
 		return this.list.filter((job) => !isFinished(job));
 	}
@@ -34,13 +30,15 @@ export class Jobs extends EventTarget {
 	}
 
 	add(facts) {
-		this.list.unshift(this.taken(facts));
-		if (this.followed.size < STREAMS) this.follow(this.list[0]);
+		const job = this.taken(facts);
+		if (!this.list.includes(job)) this.list.unshift(job);
+		if (this.followed.size < STREAMS) this.follow(job);
 		this.watch();
+		return job;
 	}
 
 	taken(facts) {
-		const known = this.get(facts.id);
+		const known = this.list.find(({ id }) => id === facts.id);
 		if (!known) return { previews: new Map(), ...facts };
 		// A stream knows more of a running job than a list that was asked for before.
 		const ahead = isFinished(known) || (known.status === "running" && this.followed.has(known));
@@ -55,9 +53,8 @@ export class Jobs extends EventTarget {
 	/** Follow what runs, and ask again for the rest, until nothing is left to wait for. */
 	watch() {
 		this.changed();
-		for (const job of this.active) {
-			if (job.status === "running" && this.followed.size < STREAMS && !this.followed.has(job)) this.follow(job);
-		}
+		const fresh = this.active.filter((job) => job.status === "running" && !this.followed.has(job));
+		fresh.slice(0, STREAMS - this.followed.size).forEach((job) => this.follow(job));
 		clearTimeout(this.timer);
 		if (this.active.length) this.timer = setTimeout(() => this.load().catch(() => this.watch()), POLL);
 	}

@@ -1,19 +1,18 @@
 // Starts the page and puts its parts together.
 
-import { Refusal, callJson, forgetKey, key, onMissingKey } from "./api.js";
+import { Refusal, callJson } from "./api.js";
 import { $, say } from "./dom.js";
 import { receivePictures } from "./drops.js";
 import { Form } from "./form.js";
 import { Gallery } from "./gallery.js";
 import { Jobs, isFinished } from "./jobs.js";
-import { askForKey } from "./key_dialog.js";
 import { metadataOf } from "./png_metadata.js";
 import { recipeOfJob, recipeOfMetadata } from "./recipe.js";
 import { Stage } from "./stage.js";
 import { stateOf } from "./words.js";
 
 const jobs = new Jobs();
-const own = new Map(); // jobs that were begun here: id -> the state that was told last
+const own = new Set(); // jobs that were begun here, until they have ended
 let form;
 let selected;
 
@@ -62,28 +61,25 @@ async function create() {
 	if (button.ariaBusy === "true") return;
 	button.ariaBusy = "true";
 	try {
-		const job = await callJson("v1/jobs", { method: "POST", json: await form.read() });
-		own.set(job.id, "");
-		jobs.add(job);
+		const job = jobs.add(await callJson("v1/jobs", { method: "POST", json: await form.read() }));
+		own.add(job);
 		form.seed.drew(job.seeds[0]);
-		select(jobs.get(job.id), 0, true);
+		select(job, 0, true);
 	} finally {
 		button.ariaBusy = "false";
 	}
 }
 
-const ownActive = () => jobs.active.filter((job) => own.has(job.id));
+const ownActive = () => jobs.active.filter((job) => own.has(job));
 
-/** Show what has changed, and tell of the jobs that were begun here. */
+/** Show what has changed, and tell of what has ended. */
 function jobsChanged() {
 	if (selected) select(selected.job, selected.index);
 	$("#restart").hidden = !ownActive().length;
-	for (const [id, told] of own) {
-		const job = jobs.get(id);
-		if (!job || job.status === told) continue;
-		own.set(id, job.status);
-		say(job.status === "completed" ? `Done: ${job.prompt}, seed ${job.seeds.join(", ")}` : stateOf(job));
-		if (isFinished(job)) own.delete(id);
+	for (const job of own) {
+		if (!isFinished(job)) continue;
+		own.delete(job);
+		say(`${stateOf(job)}: ${job.prompt}, seed ${job.seeds}`);
 	}
 }
 
@@ -98,10 +94,7 @@ async function capabilities() {
 			return found;
 		} catch (error) {
 			line.textContent = error.message;
-			if (error.code === "no_key") {
-				$("#key").hidden = false;
-				await new Promise((done) => ($("#key").onclick = done));
-			} else if (error.code === "not_ready") {
+			if (error.code === "not_ready") {
 				const { done, total } = await (await fetch("readyz")).json();
 				line.textContent = `The server is warming up${total ? `: ${done} of ${total}` : ""}…`;
 			}
@@ -110,20 +103,14 @@ async function capabilities() {
 	}
 }
 
-// Every refusal is said where people look, beside its field, and not only in the console.
+// A refusal is said beside its field, and not in the console.
 addEventListener("unhandledrejection", (event) => {
 	if (!form || !(event.reason instanceof Refusal)) return;
 	event.preventDefault();
 	form.showProblem(event.reason);
 });
 
-onMissingKey(askForKey);
 form = new Form(await capabilities());
-$("#key").hidden = !key();
-$("#key").onclick = () => {
-	forgetKey();
-	location.reload();
-};
 form.element.onsubmit = (event) => {
 	event.preventDefault();
 	create();

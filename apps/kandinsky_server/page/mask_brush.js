@@ -9,24 +9,24 @@ export class MaskBrush {
 
 	constructor() {
 		const end = () => (this.stroke = null);
-		this.canvas = h("canvas", { tabIndex: 0, role: "img", "aria-describedby": "mask-keys",
+		this.canvas = h("canvas", { tabIndex: 0, role: "img", "aria-label": "Mask", "aria-describedby": "mask-keys",
 			onpointerdown: (event) => this.begin(event), onpointermove: (event) => this.move(event),
 			onpointerup: end, onpointercancel: end, onkeydown: (event) => this.press(event),
-			onpointerleave: () => (this.ring.hidden = true), onblur: () => (this.ring.hidden = true) });
+			onpointerleave: () => (this.ring.hidden = true) });
 		this.image = h("img", { alt: "" });
-		this.ring = h("i", { class: "ring", hidden: true });
+		this.ring = h("i.ring", { hidden: true });
 		this.size = h("input", { type: "range", min: "2", max: "50", value: "16" });
 		this.erasing = button("Erase", () => this.setErasing(!this.erase));
 		this.undoing = button("Undo", () => this.undo());
 		this.element = group("mask", "Paint what should be made anew",
-			h("div", { class: "easel" }, this.image, this.canvas, this.ring),
+			h("div.easel", {}, this.image, this.canvas, this.ring),
 			h("label", {}, "Brush", this.size),
-			h("div", { class: "row" }, this.erasing, this.undoing, button("Invert", () => this.act({ kind: "invert" }))),
-			h("p", { class: "hint", id: "mask-keys" }, "By keys: the arrows move the brush, the space bar paints."));
+			h("div.row", {}, this.erasing, this.undoing, button("Invert", () => this.act({ kind: "invert" }))),
+			h("p.hint", { id: "mask-keys" }, "By keys: the arrows move the brush, the space bar paints."));
 		this.setErasing(false);
 	}
 
-	/** Begin anew over a picture, with a mask that was painted before. */
+	/** Begin anew over a picture; a mask may have been painted before. */
 	over(picture, mask) {
 		this.acts = mask ? [{ mask }] : [];
 		if (!picture) return;
@@ -65,8 +65,7 @@ export class MaskBrush {
 		const box = this.canvas.getBoundingClientRect();
 		const scale = this.canvas.width / box.width;
 		// Between two frames a quick hand makes several points.
-		const all = this.stroke && event.getCoalescedEvents?.();
-		for (const one of all?.length ? all : [event]) {
+		for (const one of [...(event.getCoalescedEvents?.() ?? []), event]) {
 			this.at = { x: (one.clientX - box.left) * scale, y: (one.clientY - box.top) * scale };
 			this.extend(one.pointerType === "pen" ? 0.3 + 0.7 * one.pressure : 1);
 		}
@@ -81,8 +80,7 @@ export class MaskBrush {
 
 	press(event) {
 		const go = (x, y) => () => {
-			this.at.x = Math.min(this.canvas.width, Math.max(0, this.at.x + (x * this.radius) / 2));
-			this.at.y = Math.min(this.canvas.height, Math.max(0, this.at.y + (y * this.radius) / 2));
+			this.at = { x: this.at.x + (x * this.radius) / 2, y: this.at.y + (y * this.radius) / 2 };
 		};
 		const keys = { ArrowLeft: go(-1, 0), ArrowRight: go(1, 0), ArrowUp: go(0, -1), ArrowDown: go(0, 1),
 			" ": () => {
@@ -128,7 +126,6 @@ export class MaskBrush {
 		else if (act.points) act.points.forEach((_, index) => this.segment(act, index));
 		else pen.fillRect(0, 0, width, height);
 		this.undoing.disabled = !this.acts.length;
-		this.canvas.ariaLabel = this.acts.length ? "The mask" : "The mask: nothing is painted yet";
 	}
 
 	/** Draw the part of a stroke that ends at a point. */

@@ -8,10 +8,10 @@ export class Mix {
 
 	constructor(most) {
 		this.most = most;
-		this.list = h("ul", { class: "mix" });
+		this.list = h("ul.mix");
 		this.file = h("input", { type: "file", accept: "image/*", multiple: true, hidden: true,
 			onchange: () => [...this.file.files].forEach((file) => this.addPicture(file)) });
-		this.adding = h("div", { class: "row" },
+		this.adding = h("div.row", {},
 			button("Add a text", () => this.addText().focus()), button("Add pictures", () => this.file.click()));
 		this.element = group("mix", "Ingredients", this.list, this.file, this.adding);
 		this.addText();
@@ -19,7 +19,8 @@ export class Mix {
 	}
 
 	addText(text = "", weight) {
-		const input = h("textarea", { rows: 1, value: text, "aria-label": "Text", placeholder: "Words, such as: a blue cat" });
+		const input = h("textarea", { rows: 1, "aria-label": "Text", placeholder: "Words, such as: a blue cat" });
+		input.value = text;
 		this.add({ content: input, text: () => input.value.trim() }, weight);
 		return input;
 	}
@@ -33,12 +34,12 @@ export class Mix {
 
 	add(row, weight = 0.5) {
 		if (this.rows.length >= this.most) return;
-		const shown = h("output", {}, String(weight));
-		row.weight = h("input", { type: "range", min: String(Math.min(0, weight)), max: String(Math.max(1, weight)), step: "0.01",
+		const shown = h("output", {}, `${weight}`);
+		row.weight = h("input", { type: "range", min: Math.min(0, weight), max: Math.max(1, weight), step: "0.01",
 			"aria-label": "Weight", oninput: () => (shown.textContent = row.weight.value) });
 		row.weight.value = weight;
-		row.element = h("li", {}, row.content, h("div", { class: "weight" }, row.weight, shown),
-			button("×", () => this.drop(row), { class: "quiet", "aria-label": "Remove this ingredient" }));
+		row.element = h("li", {}, row.content, h("div.weight", {}, row.weight, shown),
+			button("×", () => this.drop(row), { class: "quiet", "aria-label": "Remove" }));
 		this.rows.push(row);
 		this.list.append(row.element);
 		this.adding.hidden = this.rows.length >= this.most;

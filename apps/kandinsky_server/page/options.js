@@ -9,7 +9,7 @@ export function option(name, about, usual) {
 	const whole = about.kind === "whole";
 	const sliding = !whole && about.high <= 1;
 	const input = h("input", { type: sliding ? "range" : "number", inputmode: whole ? "numeric" : "decimal",
-		min: String(about.low), max: String(about.high), step: whole ? "1" : sliding ? "0.01" : "any",
+		min: about.low, max: about.high, step: whole ? "1" : sliding ? "0.01" : "any",
 		placeholder: "the model's own" });
 	const element = field(name, optionName(name), input, about.about);
 	const shown = sliding ? element.firstChild.appendChild(h("output")) : {};
@@ -19,7 +19,7 @@ export function option(name, about, usual) {
 		input.oninput();
 	};
 	write();
-	return { element, write, read: () => (input.value === "" ? undefined : Number(input.value)) };
+	return { element, write, usual, read: () => (input.value === "" ? undefined : Number(input.value)) };
 }
 
 function flag(name, about, usual) {
@@ -28,7 +28,7 @@ function flag(name, about, usual) {
 	element.classList.add("check");
 	const write = (value) => (input.checked = value ?? usual ?? false);
 	write();
-	return { element, write, read: () => input.checked };
+	return { element, write, usual, read: () => input.checked };
 }
 
 /** A choice among words; `none` is the text for leaving it to the server. */
@@ -37,5 +37,5 @@ export function choice(name, label, words, { usual = "", none, shown = (word) =>
 		words.map((word) => h("option", { value: word }, shown(word))));
 	const write = (value) => (select.value = words.includes(value) ? value : usual);
 	write();
-	return { element: field(name, label, select), write, read: () => select.value || undefined };
+	return { element: field(name, label, select), write, usual, read: () => select.value || undefined };
 }

@@ -33,7 +33,7 @@ export class PictureSlot {
 		this.remove.hidden = !picture;
 		$(".problem", this.element).textContent = "";
 		this.choose.replaceChildren(...(picture ? [h("img", { src: picture.url, alt: "The chosen picture" })]
-			: [h("b", {}, "Choose a picture"), h("span", {}, "or drop or paste one, or “Use as input” of one below")]));
+			: [h("b", {}, "Choose a picture"), h("span", {}, "or drop or paste one, or use one of yours")]));
 		this.changed?.(picture);
 	}
 }

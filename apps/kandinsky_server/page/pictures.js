@@ -1,6 +1,7 @@
 // Pictures that lie on the server, and pictures as files.
 
 import { call, key } from "./api.js";
+import { h } from "./dom.js";
 
 const fetched = new Map();
 
@@ -26,9 +27,7 @@ export function dataUrl(blob) {
 }
 
 export function download(blob, name) {
-	const link = document.createElement("a");
-	link.href = URL.createObjectURL(blob);
-	link.download = name;
-	link.click();
-	setTimeout(URL.revokeObjectURL, 9999, link.href);
+	const href = URL.createObjectURL(blob);
+	h("a", { href, download: name }).click();
+	setTimeout(URL.revokeObjectURL, 9999, href);
 }

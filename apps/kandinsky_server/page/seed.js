@@ -8,12 +8,11 @@ export class SeedField {
 	last = null;
 
 	constructor() {
-		this.input = h("input", { type: "number", inputmode: "numeric", min: "0", max: String(Number.MAX_SAFE_INTEGER),
+		this.input = h("input", { type: "number", min: "0", max: Number.MAX_SAFE_INTEGER,
 			oninput: () => this.show() });
-		this.lock = button("", () => this.write(this.read() === undefined ? (this.last ?? fresh()) : null),
-			{ title: "Keep the last seed, or let it go" });
+		this.lock = button("", () => this.write(this.read() === undefined ? (this.last ?? fresh()) : null));
 		this.element = field("seed", "Seed", this.input);
-		const row = h("span", { class: "row seed" });
+		const row = h("span.row");
 		this.input.replaceWith(row);
 		row.append(this.input, button("Random", () => this.write(fresh())), this.lock);
 		this.show();

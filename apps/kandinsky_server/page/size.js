@@ -11,7 +11,7 @@ export class SizeField {
 		this.select = h("select", { onchange: () => this.show() });
 		[this.width, this.height] = ["Width", "Height"].map((name) => h("input",
 			{ type: "number", min: "8", max: "8192", required: true, "aria-label": `${name} in pixels` }));
-		this.own = h("span", { class: "row" }, this.width, "×", this.height);
+		this.own = h("span.row", {}, this.width, "×", this.height);
 		this.element = field("size", "Size", this.select);
 		this.select.after(this.own);
 	}
@@ -25,7 +25,7 @@ export class SizeField {
 		const groups = new Map();
 		const add = (group, size, note = "") => {
 			const [width, height] = size.split("x");
-			if (width * height > models[model].max_pixels || this.has(size)) return;
+			if (this.has(size) || width * height > models[model].max_pixels) return;
 			if (!groups.has(group)) groups.set(group, this.select.appendChild(h("optgroup", { label: group })));
 			groups.get(group).append(h("option", { value: size }, sizeName(size), note));
 		};
@@ -41,12 +41,12 @@ export class SizeField {
 		}
 		const wanted = picture && picture !== this.picture ? [like, own] : [before, own];
 		this.picture = picture;
-		this.select.value = wanted.find((size) => this.has(size)) ?? this.select.options[0].value;
+		this.select.value = wanted.find((size) => this.has(size)) ?? this.select.value;
 		this.show();
 	}
 
 	has(size) {
-		return [...this.select.options].some((one) => one.value && one.value === size);
+		return size && [...this.select.options].some((one) => one.value === size);
 	}
 
 	show() {

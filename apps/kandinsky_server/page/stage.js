@@ -1,6 +1,6 @@
 // The selected picture, or how far it is, with its details and what can be done with it.
 
-import { $, button, h } from "./dom.js";
+import { $, button, h, show } from "./dom.js";
 import { isFinished } from "./jobs.js";
 import { download, pictureBlob, pictureUrl } from "./pictures.js";
 import { optionName, sizeName, stateOf, taskName } from "./words.js";
@@ -33,11 +33,11 @@ export class Stage {
 	working(job) {
 		const [width, height] = job.size.split("x");
 		this.images = job.seeds.map(() => fitted(h("img", { alt: "" }), width, height));
-		this.state = h("p", { class: "state" });
+		this.state = h("p.state");
 		this.bar = h("progress", { max: 1, "aria-label": "Progress" });
 		return [h("div", { class: job.seeds.length > 1 ? "view many" : "view" }, this.images),
-			h("div", { class: "facts" }, this.state, this.bar,
-				h("div", { class: "row" }, button("Cancel", () => this.actions.cancel(job))), details(job))];
+			h("div.facts", {}, this.state, this.bar,
+				h("div.row", {}, button("Cancel", () => this.actions.cancel(job))), details(job))];
 	}
 
 	update(job) {
@@ -52,19 +52,19 @@ export class Stage {
 	finished(job, index) {
 		const made = job.images.find((one) => one.index === index);
 		const removing = button("Remove", () => {
-			if (removing.textContent === "Remove") removing.textContent = "Really remove?";
-			else this.actions.remove(job);
+			if (removing.textContent !== "Remove") this.actions.remove(job);
+			removing.textContent = "Really remove?";
 		}, { class: "quiet", onblur: () => (removing.textContent = "Remove") });
 		const again = button("Use all settings", () => this.actions.useAll(job, made?.seed ?? job.seeds[0]));
 		if (!made) {
 			return [h("div", { class: "facts alone" }, h("p", { class: job.error ? "problem" : "state" }, stateOf(job)),
-				h("div", { class: "row" }, again, removing), details(job))];
+				h("div.row", {}, again, removing), details(job))];
 		}
 		const image = fitted(h("img", { alt: job.prompt || taskName(job.task) }), made.width, made.height);
 		show(image, pictureUrl(job.id, index));
 		const blob = () => pictureBlob(job.id, index);
-		return [h("div", { class: "view" }, image), h("div", { class: "facts" },
-			h("div", { class: "row" }, button("Use as input", async () => this.actions.useAsInput(await blob())),
+		return [h("div.view", {}, image), h("div.facts", {},
+			h("div.row", {}, button("Use as input", async () => this.actions.useAsInput(await blob())),
 				button("Use seed", () => this.actions.useSeed(made.seed)), again,
 				button("Download", async () => download(await blob(), `kandinsky-${made.seed}.${job.output_format}`)),
 				removing),
@@ -79,11 +79,6 @@ function fitted(image, width, height) {
 	return image;
 }
 
-async function show(image, source) {
-	source = await source;
-	if (image.getAttribute("src") !== source) image.src = source;
-}
-
 /** All that made a picture, as a list of terms. */
 function details(job, made) {
 	const { scheduler, upscale, ...options } = job.settings;
@@ -96,5 +91,5 @@ function details(job, made) {
 		...Object.entries(options).map(([name, value]) => [optionName(name), value === true ? "yes" : value]), ["Made", time],
 		["Took", isFinished(job) && `${job.timings.inference.toFixed(1)} s`], ["Note", job.warnings.join("; ")]];
 	return h("dl", {}, facts.filter(([, value]) => value || value === 0)
-		.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
+		.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, `${value}`))));
 }

@@ -35,12 +35,9 @@ export function stateOf(job) {
 	return `${job.status === "queued" ? place(job.queue_position) : running}${left(job.eta_seconds)}`;
 }
 
-function place(before) {
-	if (before === 1) return "One job is before it in the queue";
-	return before ? `${before} jobs are before it in the queue` : "Next in the queue";
-}
+const place = (before) => (before ? `Waiting, ${before} before it in the queue` : "Next in the queue");
 
 function left(seconds) {
 	if (!seconds) return "";
-	return seconds < 90 ? `, about ${Math.ceil(seconds)} s left` : `, about ${Math.round(seconds / 60)} min left`;
+	return `, about ${seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.round(seconds / 60)} min`} left`;
 }

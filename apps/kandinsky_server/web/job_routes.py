@@ -73,14 +73,6 @@ def job_routes(service: Service) -> APIRouter:
             _events(job, number, service, str(request.base_url)), media_type="text/event-stream"
         )
 
-    @routes.get("/v1/jobs/{job_id}/inputs/{name}")
-    async def inputs(job_id: str, name: str, index: int = 0) -> Response:
-        """Return a picture that a job starts from, as PNG."""
-        found = service.job(job_id).request.pictures.get(name, ())
-        if not 0 <= index < len(found):
-            raise ApiError(404, "job_not_found", f"this job has no {name[:40]} {index}")
-        return Response(found[index], media_type="image/png")
-
     @routes.post("/v1/jobs/{job_id}/cancel")
     async def cancel(request: Request, job_id: str) -> Any:
         """Stop a job, before it begins or between two of its steps."""

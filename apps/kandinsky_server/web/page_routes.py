@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from kandinsky_server.requests.api_errors import ApiError
+from kandinsky_server.service import Service
 
 __all__ = ["page_routes"]
 
@@ -28,7 +29,7 @@ class _File:
     etag: str
 
 
-def page_routes() -> APIRouter:
+def page_routes(_: Service) -> APIRouter:
     """Return the routes of the page.
 
     The files are read once, and a name is looked up among them. So no path leads out of the folder.
@@ -74,7 +75,7 @@ def _answer(file: _File, request: Request) -> Response:
     Browsers ask each time, so that a newer server never meets an older page.
     """
     headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if file.etag in known:
+    known = request.headers.get("if-none-match", "").split(",")
+    if file.etag in [tag.strip().removeprefix("W/") for tag in known]:
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)
