@@ -8,7 +8,7 @@ export class SeedField {
 	last = null;
 
 	constructor() {
-		this.input = h("input", { type: "number", min: "0", max: Number.MAX_SAFE_INTEGER,
+		this.input = h("input", { type: "number", min: "0", placeholder: "random", max: Number.MAX_SAFE_INTEGER,
 			oninput: () => this.show() });
 		this.lock = button("", () => this.write(this.read() === undefined ? (this.last ?? fresh()) : null));
 		this.element = field("seed", "Seed", this.input);
@@ -22,7 +22,6 @@ export class SeedField {
 		const locked = this.input.value !== "";
 		this.lock.ariaPressed = String(locked);
 		this.lock.textContent = locked ? "Locked" : "Lock";
-		this.input.placeholder = this.last === null ? "random" : `random, last ${this.last}`;
 	}
 
 	read() {
@@ -37,6 +36,5 @@ export class SeedField {
 	/** Note the seed that the server drew. */
 	drew(seed) {
 		this.last = seed;
-		this.show();
 	}
 }

@@ -55,7 +55,7 @@ export class Stage {
 			if (removing.textContent !== "Remove") this.actions.remove(job);
 			removing.textContent = "Really remove?";
 		}, { class: "quiet", onblur: () => (removing.textContent = "Remove") });
-		const again = button("Use all settings", () => this.actions.useAll(job, made?.seed ?? job.seeds[0]));
+		const again = button("Use all", () => this.actions.useAll(job, made?.seed ?? job.seeds[0]));
 		if (!made) {
 			return [h("div", { class: "facts alone" }, h("p", { class: job.error ? "problem" : "state" }, stateOf(job)),
 				h("div.row", {}, again, removing), details(job))];
@@ -89,7 +89,7 @@ function details(job, made) {
 		["Size", sizeName(made ? `${made.width}x${made.height}` : job.size)], ["Model", job.model],
 		["Enlarged", upscale && `${upscale} times`], ["Scheduler", scheduler],
 		...Object.entries(options).map(([name, value]) => [optionName(name), value === true ? "yes" : value]), ["Made", time],
-		["Took", isFinished(job) && `${job.timings.inference.toFixed(1)} s`], ["Note", job.warnings.join("; ")]];
+		["Took", job.timings.inference > 0 && isFinished(job) && `${job.timings.inference.toFixed(1)} s`], ["Note", job.warnings.join("; ")]];
 	return h("dl", {}, facts.filter(([, value]) => value || value === 0)
 		.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, `${value}`))));
 }
