@@ -139,11 +139,11 @@ export class Form {
 	/** Fill the form in; return sentences about what could not be done. */
 	async write({ task, model, prompt, negative_prompt, seed, size, options, mix, pictures }) {
 		const notes = [];
-		if (model in this.capabilities.models) {
+		if (Object.hasOwn(this.capabilities.models, model)) {
 			this.model.value = model;
 			this.setModel();
 		} else notes.push(`The model ${model} is not served here.`);
-		if (task in this.facts.tasks) this.setTask(task);
+		if (Object.hasOwn(this.facts.tasks, task)) this.setTask(task);
 		else notes.push(`${taskName(task)}: this model does not do that.`);
 		$("#prompt").value = prompt;
 		$("#negative").value = negative_prompt ?? "";

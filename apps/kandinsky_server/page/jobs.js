@@ -19,13 +19,14 @@ export class Jobs extends EventTarget {
 
 	/** Ask for the newest jobs. */
 	async load(limit = 50) {
+		const asked = Date.now();
 		const { data } = await callJson(`v1/jobs?limit=${limit}`);
 		const found = data.map((facts) => this.taken(facts));
 		const others = this.list.filter((job) => !found.includes(job));
 		// Jobs that the answer does not reach stay: those sent after the question, and older ones.
 		const reach = data.length < limit ? 0 : data.at(-1).created_at;
-		this.list = [...others.filter((job) => !isFinished(job)), ...found,
-			...others.filter((job) => isFinished(job) && job.created_at <= reach)];
+		this.list = [...others.filter((job) => job.since > asked), ...found,
+			...others.filter((job) => job.since <= asked && job.created_at <= reach)];
 		this.watch();
 	}
 
@@ -39,7 +40,7 @@ export class Jobs extends EventTarget {
 
 	taken(facts) {
 		const known = this.list.find(({ id }) => id === facts.id);
-		if (!known) return { previews: new Map(), ...facts };
+		if (!known) return { ...facts, previews: new Map(), since: Date.now() };
 		// A stream knows more of a running job than a list that was asked for before.
 		const ahead = isFinished(known) || (known.status === "running" && this.followed.has(known));
 		if (!ahead) Object.assign(known, facts);

@@ -27,8 +27,6 @@ const stage = new Stage({
 	cancel: (job) => jobs.cancel(job),
 	remove: async (job) => {
 		await jobs.remove(job);
-		selected = null;
-		stage.hide();
 		$("#gallery").focus();
 	},
 });
@@ -74,7 +72,8 @@ const ownActive = () => jobs.active.filter((job) => own.has(job));
 
 /** Show what has changed, and tell of what has ended. */
 function jobsChanged() {
-	if (selected) select(selected.job, selected.index);
+	if (jobs.list.includes(selected?.job)) select(selected.job, selected.index);
+	else stage.hide();
 	$("#restart").hidden = !ownActive().length;
 	for (const job of own) {
 		if (!isFinished(job)) continue;

@@ -22,7 +22,7 @@ export class MaskBrush {
 			h("div.easel", {}, this.image, this.canvas, this.ring),
 			h("label", {}, "Brush", this.size),
 			h("div.row", {}, this.erasing, this.undoing, button("Invert", () => this.act({ kind: "invert" }))),
-			h("p.hint", { id: "mask-keys" }, "By keys: the arrows move the brush, the space bar paints."));
+			h("p.hint", { id: "mask-keys" }, "By keys: arrows move the brush, space paints."));
 		this.setErasing(false);
 	}
 

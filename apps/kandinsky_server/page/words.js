@@ -4,7 +4,7 @@ export const TASKS = {
 	text2image: ["Text", "A picture of what you write."],
 	img2img: ["Picture", "A picture, changed after your words."],
 	inpaint: ["Inpaint", "A part of a picture, made anew."],
-	interpolate: ["Mix", "Texts and pictures melt into one, each by its weight."],
+	interpolate: ["Mix", "Texts and pictures in one, each by its weight."],
 	controlnet: ["Hint", "A picture that keeps the depth or outline of your hint."],
 	upscale: ["Enlarge", "The same picture with more pixels."],
 };
