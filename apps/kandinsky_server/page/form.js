@@ -142,7 +142,7 @@ export class Form {
 		if (Object.hasOwn(this.capabilities.models, model)) {
 			this.model.value = model;
 			this.setModel();
-		} else notes.push(`The model ${model} is not served here.`);
+		} else if (model) notes.push(`The model ${model} is not served here.`);
 		if (Object.hasOwn(this.facts.tasks, task)) this.setTask(task);
 		else notes.push(`${taskName(task)}: this model does not do that.`);
 		$("#prompt").value = prompt;

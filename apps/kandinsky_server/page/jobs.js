@@ -3,7 +3,7 @@
 import { call, callJson } from "./api.js";
 import { jobEvents } from "./events.js";
 
-const POLL = 1500; // milliseconds, while something waits or runs
+const POLL = 1500; // milliseconds; ten times that while nothing waits or runs
 const STREAMS = 3; // a browser holds only six connections to a server
 
 export const isFinished = (job) => ["completed", "failed", "cancelled"].includes(job.status);
@@ -51,13 +51,14 @@ export class Jobs extends EventTarget {
 		this.dispatchEvent(new Event("change"));
 	}
 
-	/** Follow what runs, and ask again for the rest, until nothing is left to wait for. */
+	/** Follow what runs, and ask again for the rest. */
 	watch() {
 		this.changed();
 		const fresh = this.active.filter((job) => job.status === "running" && !this.followed.has(job));
 		fresh.slice(0, STREAMS - this.followed.size).forEach((job) => this.follow(job));
 		clearTimeout(this.timer);
-		if (this.active.length) this.timer = setTimeout(() => this.load().catch(() => this.watch()), POLL);
+		const pause = this.active.length ? POLL : 10 * POLL;
+		this.timer = setTimeout(() => this.load().catch(() => this.watch()), pause);
 	}
 
 	async follow(job) {
@@ -79,6 +80,7 @@ export class Jobs extends EventTarget {
 			this.changed();
 		}
 		this.followed.delete(job);
+		if (!isFinished(job)) this.forget(job); // the server lost it
 		this.watch();
 	}
 
@@ -92,7 +94,11 @@ export class Jobs extends EventTarget {
 
 	async remove(job) {
 		await call(`v1/jobs/${job.id}`, { method: "DELETE" });
-		this.list = this.list.filter((one) => one !== job);
+		this.forget(job);
 		this.changed();
+	}
+
+	forget(job) {
+		this.list = this.list.filter((one) => one !== job);
 	}
 }
