@@ -173,7 +173,11 @@ def _save(
 
 
 def load_model(
-    options: argparse.Namespace, pipeline: Any, components: Mapping[str, Any] | None = None
+    options: argparse.Namespace,
+    pipeline: Any,
+    components: Mapping[str, Any] | None = None,
+    *,
+    mixes: bool = False,
 ) -> Any:
     """Load the model that the options name, into a pipeline class or an `AutoPipelineFor...`.
 
@@ -181,9 +185,10 @@ def load_model(
         options: The command's options.
         pipeline: The class.
         components: Ready components, which are taken in place of the model's.
+        mixes: Whether the command mixes texts and pictures, which only a prior does.
 
     Raises:
-        InvalidInputError: There are options for a prior, but the model has no prior; it needs a
+        InvalidInputError: There are options for a prior, or it is to mix, but the model has no prior; it needs a
             hint, which the command does not take; or its schedulers do not allow so many steps.
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
@@ -199,7 +204,7 @@ def load_model(
     two_halves = issubclass(pipeline, CombinedPipeline)
     require_ip_adapter(options, model, two_halves=two_halves)
     if not two_halves:
-        if options.command == "interpolate":
+        if mixes:
             raise InvalidInputError(f"{options.model} has no prior, which mixes texts and pictures")
         wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
         if wrong:

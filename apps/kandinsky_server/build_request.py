@@ -13,7 +13,7 @@ from kandinsky_server.requests.uploads import read_mask, read_picture
 from kandinsky_server.settings import ServerSettings
 from kandinsky_server.work.engine import Engine
 
-__all__ = ["build_request", "find_model"]
+__all__ = ["build_request", "find_model", "most_pixels"]
 
 _PIXELS = {"cpu": 1_048_576, "other": 4_194_304}
 
@@ -173,10 +173,15 @@ def _size_of(png: bytes) -> tuple[int, int]:
     return int.from_bytes(png[20:24]), int.from_bytes(png[16:20])
 
 
+def most_pixels(settings: ServerSettings, engine: Engine) -> int:
+    """Return how many pixels a picture of a model may have."""
+    if settings.max_pixels is not None:
+        return settings.max_pixels
+    return _PIXELS["cpu" if engine.facts()["device"].startswith("cpu") else "other"]
+
+
 def _check_size(height: int, width: int, settings: ServerSettings, engine: Engine) -> None:
-    most = settings.max_pixels
-    if most is None:
-        most = _PIXELS["cpu" if engine.facts()["device"].startswith("cpu") else "other"]
+    most = most_pixels(settings, engine)
     if height * width > most:
         raise ApiError.invalid(
             "size",

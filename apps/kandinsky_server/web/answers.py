@@ -69,6 +69,7 @@ def job_facts(job: Job, service: Service, base_url: str) -> dict[str, Any]:
         "size": f"{request.width}x{request.height}",
         "seeds": list(request.seeds),
         "settings": {**request.options, "scheduler": request.scheduler, "upscale": request.upscale},
+        "inputs": {name: len(found) for name, found in request.pictures.items()},
         "mix": [{kind: value, "weight": weight} for kind, value, weight in request.mix],
         "output_format": request.output_format,
         "step": job.step,

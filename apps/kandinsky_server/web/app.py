@@ -15,9 +15,11 @@ from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.service import Service
 from kandinsky_server.web.access import Access
 from kandinsky_server.web.image_routes import image_routes
+from kandinsky_server.web.input_routes import input_routes
 from kandinsky_server.web.job_routes import job_routes
 from kandinsky_server.web.openapi import ERRORS
 from kandinsky_server.web.operation_routes import operation_routes
+from kandinsky_server.web.page_routes import page_routes
 
 __all__ = ["make_app"]
 
@@ -27,7 +29,7 @@ logger = logging.getLogger("kandinsky_server")
 def make_app(service: Service) -> Any:
     """Return the ASGI application of a service."""
     app = FastAPI(title="Kandinsky", version=__version__, docs_url=None, redoc_url=None)
-    for routes in (image_routes, job_routes, operation_routes):
+    for routes in (image_routes, input_routes, job_routes, operation_routes, page_routes):
         app.include_router(routes(service), responses=ERRORS)
 
     async def refused(request: Request, error: Any) -> Response:

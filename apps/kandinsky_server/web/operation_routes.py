@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from kandinsky_core.pictures.metadata import versions
-from kandinsky_server.build_request import find_model
+from kandinsky_server.build_request import find_model, most_pixels
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.fields import FIELDS, IGNORED, PICTURES
 from kandinsky_server.service import Service
@@ -87,6 +87,7 @@ def _capabilities(service: Service) -> dict[str, Any]:
         models = {
             name: {
                 **engine.facts(),
+                "max_pixels": most_pixels(settings, engine),
                 "tasks": {task: dict(engine.defaults(task)) for task in engine.tasks},
             }
             for name, engine in service.engines.items()
