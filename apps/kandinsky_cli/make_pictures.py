@@ -188,8 +188,9 @@ def load_model(
         mixes: Whether the command mixes texts and pictures, which only a prior does.
 
     Raises:
-        InvalidInputError: There are options for a prior, or it is to mix, but the model has no prior; it needs a
-            hint, which the command does not take; or its schedulers do not allow so many steps.
+        InvalidInputError: There are options for a prior, or it is to mix, but the model has no
+            prior; it needs a hint, which the command does not take; or its schedulers do not allow
+            so many steps.
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")

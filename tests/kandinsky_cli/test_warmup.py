@@ -60,6 +60,7 @@ def test_a_later_command_compiles_nothing(tmp_path: Path, shallow: Path) -> None
     assert all(line.startswith("took from the cache ") for line in again), again
 
 
+@pytest.mark.slow(seconds=8)
 def test_it_prints_each_program_and_where_they_are_kept(kandinsky: Runner, shallow: Path) -> None:
     words = (*SIZE, "--task", "img2img", "--model", shallow)
     folder = os.environ["KANDINSKY_COMPILATION_CACHE"]
