@@ -256,7 +256,8 @@ def refiner(backend_of: Callable[[str], Any]) -> Iterator[Any]:
     from kandinsky_jax.networks import kandinsky3_unet
     from kandinsky_jax.placement.devices import default_device
     from kandinsky_jax.placement.places import OneDevice
-    from kandinsky_jax.weights.load import load_network
+    from kandinsky_jax.weights.load import load_weights
+    from kandinsky_jax.weights.network_form import NetworkForm
 
     class Config(Kandinsky3UNetConfig):
         """The small one is as wide in its first convolution as on its first level."""
@@ -278,12 +279,12 @@ def refiner(backend_of: Callable[[str], Any]) -> Iterator[Any]:
     tensors |= {f"{norm}.{leaf}": np.zeros(16, np.float32) for leaf in ("weight", "bias")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kandinsky3_unet.TextProjection, "__call__", lambda self, states: states)
-        module = load_network(
-            kandinsky3_unet.Kandinsky3UNet, config, DictTensors(tensors), dtype="float32"
-        )
+        path = "kandinsky_jax.networks.kandinsky3_unet:Kandinsky3UNet"
+        form = NetworkForm(path, config, "float32", whole=False)  # no inventory knows this one
+        read = load_weights(form, DictTensors(tensors))
         place = OneDevice(default_device())
         unet = JaxKandinsky3Denoiser(
-            module, config, place=place, log=jax.compilations, turns=jax._turns
+            form, read, place=place, log=jax.compilations, turns=jax._turns
         )
         yield SimpleNamespace(unet=unet, movq=small_movq(), scheduler=Kandinsky3FlashScheduler())
 

@@ -1,9 +1,9 @@
 """Keeps compiled programs for later processes, which then trace and compile nothing.
 
 A program has two entries in the store. The first one is found by what the program is made from,
-before anything is traced. It names the second one, the machine code, which is found by the code that
-was traced: where only the source of this library changed, programs that are still the same are
-traced again and not compiled.
+before anything is traced. It names the second one, the machine code, which is found by the code
+that was traced: where only the source of this library changed, programs that are still the same
+are traced again and not compiled.
 """
 
 from __future__ import annotations

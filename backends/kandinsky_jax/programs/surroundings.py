@@ -15,7 +15,6 @@ import jax.extend
 
 import kandinsky_backend_kit
 import kandinsky_core
-import kandinsky_jax
 from kandinsky_backend_kit.processor import processor_identity
 from kandinsky_backend_kit.source_digest import SourceDigest
 from kandinsky_jax.layers import attention, group_statistics, products, winograd
@@ -25,7 +24,7 @@ __all__ = ["TRACED_ROOMS", "compiler", "sources", "tuning"]
 _CORE = Path(kandinsky_core.__path__[0])
 
 TRACED_ROOMS = (
-    Path(kandinsky_jax.__path__[0]),
+    Path(__file__).parents[1],
     Path(kandinsky_backend_kit.__path__[0]),
     *(_CORE / room for room in ("configs", "schedulers", "seam")),
 )
@@ -48,7 +47,7 @@ _WITHOUT_EFFECT = re.compile(
 
 
 def sources() -> bytes | None:
-    """Return a digest of the code that is traced, or None where it cannot be told; see `SourceDigest`."""
+    """Return a digest of the code that is traced, or None; see `SourceDigest.value`."""
     return _SOURCES.value()
 
 
