@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -55,8 +56,12 @@ def describe(value: Any) -> Any:
 
 
 def _name(item: Any) -> str:
+    """Return where a function or class is found, as `pickle` does."""
+    found: Any = sys.modules.get(item.__module__)
+    for part in item.__qualname__.split("."):
+        found = getattr(found, part, None)
     name = f"{item.__module__}:{item.__qualname__}"
-    if "<" in name or item.__module__ == "__main__":  # <locals>, <lambda>
+    if found is not item or item.__module__ == "__main__":
         raise UndescribedError(f"{name} is no function or class of a module")
     return name
 

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 from jax.experimental import serialize_executable
 
-from kandinsky_backend_kit.file_store import FileStore
+from kandinsky_backend_kit.file_store import KEY_BYTES, FileStore
 from kandinsky_jax.placement.places import Batch
 from kandinsky_jax.programs.cache import cache_hits, program_store
 from kandinsky_jax.programs.description import UndescribedError, describe, described_arrays
@@ -49,8 +49,9 @@ class KeptExecutable:
         content = self.store.get(self.key)
         if content is None:
             return None
+        code_key, pickled = content[:KEY_BYTES], content[KEY_BYTES:]
         try:
-            code_key, trees = pickle.loads(content)
+            trees = pickle.loads(pickled)
         except Exception as error:  # noqa: BLE001 - whatever it is, the entry can be made again
             self.store.drop(self.key, f"it cannot be read ({_line(error)})")
             return None
@@ -72,7 +73,7 @@ class KeptExecutable:
             if cache_hits() > hits:  # JAX's cache gave it, and on a CPU it cannot be written again
                 return compiled, True
             self._save(code_key, compiled)
-        self.store.put(self.key, pickle.dumps((code_key, trees)))
+        self.store.put(self.key, code_key + pickle.dumps(trees))
         return compiled, cached
 
     def _load(self, code_key: bytes, trees: Any) -> jax.stages.Compiled | None:
