@@ -29,7 +29,7 @@ def describe(value: Any) -> Any:
 
     Raises:
         UndescribedError: It is, or holds, something else than numbers, text, dtypes, tuples, lists,
-            mappings, frozen dataclasses, and functions and classes of modules.
+            mappings, dataclasses, and functions and classes of modules.
     """
     if isinstance(value, str):  # a name of a dtype is a class of its own
         return ("str", str(value))
@@ -46,7 +46,7 @@ def describe(value: Any) -> Any:
         return ("partial", *map(describe, (value.func, value.args, value.keywords)))
     if isinstance(value, types.FunctionType | type):
         return ("named", _name(value))
-    if dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if dataclasses.is_dataclass(value):
         fields = [
             (field.name, describe(getattr(value, field.name)))
             for field in dataclasses.fields(value)

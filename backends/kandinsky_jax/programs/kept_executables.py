@@ -76,14 +76,16 @@ class KeptExecutable:
         self.store.put(self.key, code_key + pickle.dumps(trees))
         return compiled, cached
 
-    def _load(self, code_key: bytes, trees: Any) -> jax.stages.Compiled | None:
+    def _load(self, code_key: bytes, trees: tuple[Any, Any]) -> jax.stages.Compiled | None:
         content = self.store.get(code_key)
         if content is None:
             return None
         try:
+            given, returned = trees
             found: jax.stages.Compiled = serialize_executable.deserialize_and_load(
                 content,
-                *trees,
+                given,
+                returned,
                 backend=self.devices[0].client,
                 execution_devices=self.devices,
             )
@@ -129,7 +131,7 @@ def _key(*parts: Any) -> bytes:
 
 def _kept(lowered: jax.stages.Lowered) -> Any:
     """Return which arguments the traced code has; it lacks those that it does not use."""
-    return sorted(lowered._lowering.compile_args["kept_var_idx"])  # type: ignore[attr-defined]
+    return sorted(lowered._lowering.compile_args["kept_var_idx"])
 
 
 def _line(error: Exception) -> str:

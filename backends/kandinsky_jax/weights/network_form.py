@@ -111,7 +111,7 @@ def _built(form: NetworkForm) -> tuple[Any, dict[str, tuple[Any, Any]]]:
     return graph, {_joined(path): (path, variable) for path, variable in variables}
 
 
-def _abstract(form: NetworkForm) -> nnx.Module:
+def _abstract(form: NetworkForm) -> Any:
     return abstract_network(form.network_class(), form.config, dtype=form.dtype)
 
 
