@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.extend
 
 import kandinsky_backend_kit
 import kandinsky_core
@@ -72,7 +71,7 @@ def tuning() -> Any:
 
 @functools.cache
 def _machine(device: jax.Device) -> Any:
-    client = jax.extend.backend.get_backend(device.platform)
+    client = device.client
     packages = ("jax", "jaxlib", "flax", "numpy")
     return (
         tuple((name, version(name)) for name in packages),
