@@ -165,6 +165,21 @@ def test_without_a_digest_of_the_source_nothing_is_kept(
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    "place", ["layers.attention.attend", "networks.unet.silu", "layers.layers.Conv.__call__"]
+)
+def test_with_somebody_elses_function_nothing_is_kept(
+    place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code is not in the key. Once it is gone, programs are kept again."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"kandinsky_jax.{place}", lambda *values: values)
+        assert [call()[1] for _ in range(2)] == [False, False]
+        assert not folder.exists()
+    assert [call()[1] for _ in range(2)] == [False, True]
+
+
 def test_donated_arguments_are_still_donated(folder: Path) -> None:
     for _ in range(2):
         given = jax.device_put(ONE + 1, default_device())

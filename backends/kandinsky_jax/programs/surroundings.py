@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import sys
+import types
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ _SOURCES = SourceDigest(TRACED_ROOMS)
 # Numbers by which these modules choose between forms of a layer; tests and users set some of them.
 _TUNED = (attention, group_statistics, products, winograd)
 
+# Modules of functions that are traced, and where such functions may come from.
+_REPLACEABLE = ("kandinsky_jax.layers.", "kandinsky_jax.networks.", "kandinsky_backend_kit.")
+_KNOWN = {"jax", "jaxlib", "flax", "numpy", *sys.stdlib_module_names}
+
 # The environment variables that compilers read. The client's are about memory.
 _FLAGS = re.compile(r"(XLA_(?!PYTHON_CLIENT)|TF_XLA_|LIBTPU_|TPU_|NVIDIA_|CUDNN_|CUBLAS_).*")
 
@@ -46,8 +51,28 @@ _WITHOUT_EFFECT = re.compile(
 
 
 def sources() -> bytes | None:
-    """Return a digest of the code that is traced, or None; see `SourceDigest.value`."""
-    return _SOURCES.value()
+    """Return a digest of the code that is traced, or None where it is not that of the files.
+
+    `SourceDigest.value` says when that is. It also is where somebody has put a function of their
+    own in the place of one of ours.
+    """
+    return None if _has_foreign_functions() else _SOURCES.value()
+
+
+def _has_foreign_functions() -> bool:
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_REPLACEABLE):
+            for value in list(vars(module).values()):
+                own = isinstance(value, type) and value.__module__ == name
+                for item in list(vars(value).values()) if own else (value,):
+                    if isinstance(item, types.FunctionType) and not _is_known(item.__module__):
+                        return True
+    return False
+
+
+def _is_known(module: str | None) -> bool:
+    package = str(module).partition(".")[0]
+    return package.startswith("kandinsky_") or package in _KNOWN
 
 
 def compiler(device: jax.Device) -> Any:

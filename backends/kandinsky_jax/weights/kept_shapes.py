@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kandinsky_jax.programs.cache import program_store
-from kandinsky_jax.programs.description import describe
+from kandinsky_jax.programs.description import UndescribedError, describe
 from kandinsky_jax.programs.surroundings import sources
 
 __all__ = ["Shapes", "kept_shapes"]
@@ -26,7 +26,11 @@ def kept_shapes(form: Any, build: Callable[[], Shapes]) -> Shapes:
     store, code = program_store(), sources()
     if store is None or code is None:
         return build()
-    key = hashlib.sha256(repr(("shapes", code.hex(), describe(form))).encode()).digest()
+    try:
+        described = describe(form)
+    except UndescribedError:
+        return build()
+    key = hashlib.sha256(repr(("shapes", code.hex(), described)).encode()).digest()
     content = store.get(key)
     if content is not None:
         return {name: tuple(shape) for name, shape in json.loads(content).items()}
