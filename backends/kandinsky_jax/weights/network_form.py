@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["NetworkForm", "abstract_network", "jax_dtype", "native_shapes"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for `_parts`
 class NetworkForm:
     """A network without its weights; equal forms have the same programs.
 
@@ -72,7 +72,7 @@ class NetworkForm:
         """
         from flax import nnx
 
-        graph, variables = _built(self)
+        graph, variables = self._parts
         if weights.keys() != variables.keys():
             differing = sorted(weights.keys() ^ variables.keys())
             raise ValueError(f"{self.path}: weights do not fit the network: {differing[:8]}")
@@ -80,6 +80,15 @@ class NetworkForm:
             (path, variable.replace(weights[name])) for name, (path, variable) in variables.items()
         )
         return nnx.merge(graph, nnx.from_flat_state(filled))
+
+    @functools.cached_property
+    def _parts(self) -> tuple[Any, dict[str, tuple[Any, Any]]]:
+        """The graph of the network, and path and variable of each parameter by its name."""
+        from flax import nnx
+
+        graph, state = nnx.split(_abstract(self))
+        variables = nnx.to_flat_state(state)
+        return graph, {_joined(path): (path, variable) for path, variable in variables}
 
 
 @functools.cache
@@ -99,16 +108,6 @@ def _shapes(form: NetworkForm) -> Shapes:
 def _path(name: str) -> list[tuple[int, str]]:
     """Return what sorts names as Flax sorts the paths of parameters: lists by number."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
-
-
-@functools.lru_cache(maxsize=64)
-def _built(form: NetworkForm) -> tuple[Any, dict[str, tuple[Any, Any]]]:
-    """Return the graph of a network, and path and variable of each parameter by its name."""
-    from flax import nnx
-
-    graph, state = nnx.split(_abstract(form))
-    variables = nnx.to_flat_state(state)
-    return graph, {_joined(path): (path, variable) for path, variable in variables}
 
 
 def _abstract(form: NetworkForm) -> Any:
