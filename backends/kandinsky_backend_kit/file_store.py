@@ -72,8 +72,9 @@ class FileStore:
             return None
         with os.fdopen(descriptor, "rb") as file:
             try:
-                fault = _distrust(os.fstat(descriptor), self._limit)
-                content = b"" if fault else file.read(self._limit + _HEADER.size + 1)
+                found = os.fstat(descriptor)
+                fault = _distrust(found, self._limit)
+                content = b"" if fault else file.read(found.st_size + 1)
             except OSError as error:
                 fault = why_not(error)
             fault = fault or _fault(content, key)

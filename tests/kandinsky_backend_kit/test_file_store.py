@@ -45,6 +45,7 @@ def test_an_entry_is_given_back_in_any_process(store: FileStore) -> None:
         store.put(KEY, content)
         assert another(store).get(KEY) == content
     assert store.get(OTHER) is None
+    assert FileStore(store.folder, 2**50).get(KEY) == bytes(300_000), "no room is taken for more"
     moved = store.folder.parent.rename(store.folder.parents[1] / "moved")
     assert FileStore(moved / "store", LIMIT).get(KEY) == bytes(300_000)
 

@@ -44,4 +44,5 @@ def test_cut_programs_of_the_cache_change_nothing(place: Path) -> None:
     made.unlink()
     finish(command, place)
     np.testing.assert_array_equal(np.asarray(Image.open(made)), whole)
-    assert all(path.stat().st_size > 100 for path in programs)
+    # Seven programs have two entries each; others, of `warmup` alone, are as they were.
+    assert sum(path.exists() and path.stat().st_size > 100 for path in programs) >= 14
