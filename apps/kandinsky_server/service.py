@@ -17,9 +17,10 @@ from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.fields import Given
 from kandinsky_server.requests.picture_request import PictureRequest
 from kandinsky_server.settings import ServerSettings
-from kandinsky_server.work.engine import Engine, Shape, Step
+from kandinsky_server.work.engine import Drawn, Engine, Row, Shape, Step, Watch
 from kandinsky_server.work.job import Job
 from kandinsky_server.work.job_queue import Batch, JobQueue
+from kandinsky_server.work.model_pool import ModelPool
 from kandinsky_server.work.rates import Rates
 from kandinsky_server.work.shapes import WarmShapes
 from kandinsky_server.work.worker import Worker, as_api_error
@@ -67,7 +68,8 @@ class Service:
             settings.max_queue, settings.max_queue_seconds, self.seconds_of, settings.batch_sizes
         )
         self.shapes = WarmShapes(settings, self.queue, self.metrics)
-        self.worker = Worker(self.queue, self._engine, self.rates, self)
+        self.pool = ModelPool({}, settings.max_loaded)
+        self.worker = Worker(self.queue, self._run, self.rates, self)
         self._starting = threading.Thread(target=self._start, name="kandinsky-start", daemon=True)
 
     def start(self) -> None:
@@ -77,6 +79,7 @@ class Service:
     def _start(self) -> None:
         try:
             self.engines = self._make_engines(self.settings)
+            self.pool = ModelPool(self.engines, self.settings.max_loaded)
             for name, engine in self.engines.items():
                 self.metrics.served(name, engine.facts())
             self.shapes.warm_up(self.engines)
@@ -248,6 +251,9 @@ class Service:
 
     def _engine(self, name: str) -> Engine:
         return self.engines[name]
+
+    def _run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
+        return self.pool.run(rows, watch)
 
     def began(self, batch: Batch) -> None:
         """See `Listener.began`."""
