@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,3 +165,27 @@ def test_bodies_of_front_ends(serve: Serve, http: Client, body: dict[str, Any]) 
     answer = http(server).post("/v1/images/generations", json={"prompt": "a", **body})
     assert answer.status_code == 200, answer.text
     assert opened(answer.json()["data"][0]["b64_json"]).size == (64, 64)
+
+
+def test_the_asynchronous_client(serve: Serve) -> None:
+    server = serve()
+
+    async def ask() -> list[Any]:
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none") as images:
+            plain = await images.images.generate(prompt="a", extra_body={"seed": 1})
+            stream = await images.images.generate(prompt="a", stream=True, partial_images=1)
+            return [plain, *[event.type async for event in stream]]
+
+    plain, *kinds = asyncio.run(ask())
+    assert plain.data[0].model_extra["seed"] == 1
+    assert kinds == ["image_generation.partial_image", "image_generation.completed"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png().getvalue())
+    url = f"{serve().url}/v1/images"
+    edit = ["-F", f"image=@{tmp_path / 'a.png'}", "-F", "prompt=a", f"{url}/edits"]
+    for words in (["-d", '{"prompt": "a"}', f"{url}/generations"], edit):
+        done = subprocess.run(["curl", "-sSf", *words], capture_output=True, check=True)
+        assert opened(json.loads(done.stdout)["data"][0]["b64_json"]).size == (32, 32)
