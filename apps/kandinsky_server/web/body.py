@@ -20,7 +20,8 @@ from kandinsky_server.settings import ServerSettings
 
 __all__ = ["Body", "read_body"]
 
-_DEEPEST = 32
+_OF_CURL = "application/x-www-form-urlencoded"
+"""What `curl -d '{...}'` says that it sends, though it is JSON."""
 _MOST_FIELDS = 200
 
 
@@ -55,7 +56,7 @@ async def read_body(request: Request, settings: ServerSettings) -> Body:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         fields, files = await _form(request, content)
-    elif kind in ("application/json", ""):
+    elif kind in ("application/json", "") or (kind == _OF_CURL and content[:1] == b"{"):
         fields, files = _json(content), {}
     else:
         message = f"Content-Type {kind[:60]}: send application/json or multipart/form-data"
