@@ -8,9 +8,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 import uvicorn
 
@@ -76,7 +77,7 @@ class KandinskyServer:
             timeout_graceful_shutdown=10,
             server_header=False,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread: threading.Thread | None = None
 
     @property
@@ -133,8 +134,7 @@ class KandinskyServer:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
         self.service.start()
-        with _without_signal_handlers(self._server):
-            self._serve()
+        self._serve()
 
     def _end(self) -> None:
         self.service.draining = True
@@ -159,13 +159,9 @@ def _bound(host: str, port: int) -> socket.socket:
     return found
 
 
-def _without_signal_handlers(server: Any) -> Any:
-    """Keep uvicorn's own handlers away: they stop listening before a load balancer knows."""
-    from contextlib import contextmanager, nullcontext
-    from unittest import mock
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn stops listening before a load balancer knows that it ends."""
 
     @contextmanager
-    def none() -> Any:
+    def capture_signals(self) -> Iterator[None]:
         yield
-
-    return mock.patch.object(server, "capture_signals", none) if server else nullcontext()

@@ -70,7 +70,7 @@ class Service:
         self.queue = JobQueue(
             settings.max_queue, settings.max_queue_seconds, self.seconds_of, settings.batch_sizes
         )
-        self.shapes = WarmShapes(settings, self.queue, self.metrics)
+        self.shapes = WarmShapes(settings, self.queue, self.metrics, self.finished)
         self.pool = ModelPool({}, settings.max_loaded)
         self.worker = Worker(self.queue, self._run, self.rates, self)
         self._starting = threading.Thread(target=self._start, name="kandinsky-start", daemon=True)

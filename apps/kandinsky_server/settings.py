@@ -49,7 +49,6 @@ class ServerSettings:
         keep_bytes: Bytes of pictures that are kept.
         ignore_unknown_fields: Whether unknown fields get a warning in place of an error.
         log_prompts: Whether the log holds prompts.
-        metrics_port: A port of its own for `/metrics`, which then needs no key.
     """
 
     models: Mapping[str, str] = field(default_factory=lambda: {"shapes": "shapes"})
@@ -80,7 +79,6 @@ class ServerSettings:
     keep_bytes: int = 2048 * MIB
     ignore_unknown_fields: bool = False
     log_prompts: bool = False
-    metrics_port: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.

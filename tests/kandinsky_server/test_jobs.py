@@ -202,3 +202,13 @@ def test_old_jobs_make_room(serve: Serve, http: Client) -> None:
     second = submit(client)
     assert client.get(f"/v1/jobs/{first['id']}").status_code == 410
     wait_for(lambda: state(client, second) == "completed")
+
+
+def test_a_shape_that_cannot_be_compiled_fails_its_job(serve: Serve, http: Client) -> None:
+    engine = FakeEngine()
+    client = http(serve(engine))
+    engine.compile = lambda *_: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    job = submit(client, size="64x64")
+    wait_for(lambda: state(client, job) == "failed")
+    line = 'kandinsky_requests_total{outcome="error",task="text2image"} 1.0'
+    assert line in client.get("/metrics").text.splitlines()

@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kandinsky_server.metrics import Metrics
@@ -34,12 +34,20 @@ class WarmShapes:
         settings: The settings.
         jobs: The queue whose jobs wait for their shape.
         metrics: Told of each compilation.
+        finished: Told of a job whose shape cannot be compiled.
     """
 
-    def __init__(self, settings: ServerSettings, jobs: JobQueue, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        jobs: JobQueue,
+        metrics: Metrics,
+        finished: Callable[[Job], None],
+    ) -> None:
         self._settings = settings
         self._jobs = jobs
         self._metrics = metrics
+        self._finished = finished
         self._warm: set[tuple[str, Shape]] = set()
         self._waiting: dict[tuple[str, Shape], list[Job]] = {}
         self._cold_made = 0
@@ -139,7 +147,7 @@ class WarmShapes:
             for job in jobs:
                 job.compile_seconds = seconds
                 if problem is not None:
-                    job.change("failed", problem)
+                    job.change("failed", problem, self._finished)
                 elif not job.finished:
                     job.change("queued")
                 self._jobs.release(job)
