@@ -26,6 +26,7 @@ __all__ = ["KandinskyServer", "load_engines"]
 logger = logging.getLogger("kandinsky_server")
 
 _BACKLOG = 2048
+_LAST_REQUESTS = 0.3  # seconds for the requests of connections that were taken last
 
 
 def load_engines(settings: ServerSettings) -> Mapping[str, Engine]:
@@ -160,7 +161,17 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn stops listening before a load balancer knows that it ends."""
+    """Ends without cutting a request.
+
+    Signals are ours, as uvicorn stops listening before a load balancer knows that it ends. And
+    uvicorn closes a connection that was just taken, whose request it has not read.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        await asyncio.sleep(_LAST_REQUESTS)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,11 +31,20 @@ _HEADERS = {
 
 
 class Access:
-    """Middleware that checks a request before its body is read, and adds headers to answers."""
+    """Middleware that checks a request before its body is read, and adds headers to answers.
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+    Args:
+        app: The application.
+        settings: The settings of the server.
+        ending: Whether the server is about to end.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: ServerSettings, ending: Callable[[], bool] = lambda: False
+    ) -> None:
         self._app = app
         self._settings = settings
+        self._ending = ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
@@ -53,6 +63,8 @@ class Access:
                 found["x-request-id"] = request_id
                 for name, value in _HEADERS.items():
                     found.setdefault(name, value)
+                if self._ending():  # a kept connection would be cut below its next request
+                    found["Connection"] = "close"
                 if origin in self._settings.origins:
                     found["Access-Control-Allow-Origin"] = str(origin)
                     found.add_vary_header("Origin")

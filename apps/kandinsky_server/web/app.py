@@ -41,7 +41,7 @@ def make_app(service: Service) -> Any:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
-    return Access(app, service.settings)
+    return Access(app, service.settings, lambda: service.draining)
 
 
 async def _refused(request: Request, error: Any) -> Response:
