@@ -19,13 +19,12 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from benchmarks.full_size import component
 from kandinsky_core.configs import NETWORKS
 from kandinsky_jax.backend import CLASSES
 from kandinsky_jax.layers import attention, winograd
-from kandinsky_jax.weights.load import abstract_network
+from kandinsky_jax.weights.network_form import NetworkForm
 
 # Teraflops in half precision and gigabytes a second of one chip, as its vendor gives them. For the
 # last chip the figures come from companies that rent it out.
@@ -72,28 +71,28 @@ class Abstract:
     def __init__(self, part: str) -> None:
         source = component(f"kandinsky-2-2-{part}", "2.2")
         config: Any = NETWORKS[source.class_name].config.from_dict(source.config)
-        module = CLASSES[type(config)][0]
+        self._form = NetworkForm(CLASSES[type(config)][0], config, "float32")
         self.config = config
-        self._graph, self._state = nnx.split(abstract_network(module, config, dtype=jnp.float32))
+        self._weights = self._form.abstract()
 
     def _run(self, method: str) -> Callable[..., Any]:
-        def run(state: Any, *values: Any) -> Any:
-            return getattr(nnx.merge(self._graph, state), method)(*values)
+        def run(weights: Any, *values: Any) -> Any:
+            return getattr(self._form.build(weights), method)(*values)
 
         return run
 
     def shapes(self, method: str, *values: Any) -> Any:
         """Return the shapes of a method's result."""
-        return jax.eval_shape(self._run(method), self._state, *values)
+        return jax.eval_shape(self._run(method), self._weights, *values)
 
     def lower(self, method: str, *values: Any) -> Any:
         """Return a method's program before it is compiled."""
-        return jax.jit(self._run(method)).lower(self._state, *values)
+        return jax.jit(self._run(method)).lower(self._weights, *values)
 
     def count(self, name: str, count: int, method: str, *values: Any) -> Call:
         """Count the operations of a method."""
         cost: Any = self.lower(method, *values).cost_analysis()
-        weights = sum(leaf.size for leaf in jax.tree.leaves(self._state))
+        weights = sum(leaf.size for leaf in jax.tree.leaves(self._weights))
         return Call(name, count, float(cost["flops"]), weights)
 
 

@@ -108,15 +108,16 @@ def as_batch(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray
         shape: Expected shape; None where any size will do.
 
     Raises:
-        InvalidInputError: The value is None, converts to no array, or gives an array that is empty
-            or of another shape.
+        InvalidInputError: The value is None, converts to no array, or gives an array that is empty,
+            of another shape, or holds NaN or infinity.
     """
     wanted = ", ".join("any" if size is None else str(size) for size in shape)
     if value is None:
         raise InvalidInputError(f"{name} is missing: give an array of shape ({wanted})")
     try:
         parts = list(value) if isinstance(value, (list, tuple)) else [value]
-        array = np.concatenate([np.asarray(part, np.float32) for part in parts])
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+            array = np.concatenate([np.asarray(part, np.float32) for part in parts])
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{name} is no numeric array: {error}") from error
     fits = array.ndim == len(shape) and all(
@@ -124,4 +125,10 @@ def as_batch(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray
     )
     if not fits or not array.size:
         raise InvalidInputError(f"{name} has shape {array.shape}, expected ({wanted})")
+    bad = array.size - int(np.isfinite(array).sum())
+    if bad:
+        raise InvalidInputError(
+            f"{name} holds NaN or infinity in {bad} of {array.size} values: give finite numbers "
+            "of float32"
+        )
     return array

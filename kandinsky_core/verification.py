@@ -1,7 +1,9 @@
 """Compares two backends component by component, with the same inputs; `kandinsky verify` uses it.
 
 A component of one backend gets the same inputs as the component of the other, so that an error
-shows where it arises. The picture at the end shows what all errors add up to.
+shows where it arises. The picture at the end shows what all errors add up to. What the components
+of a family are, and what each gets, its `VerifiedParts` says: see
+`kandinsky_core.pipelines.shared.verified_parts`.
 """
 
 from __future__ import annotations
@@ -13,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from kandinsky_core.arrays import Array, FloatArray
-from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.schedulers.schedule import make_rows
-from kandinsky_core.seam.networks import Denoiser
+from kandinsky_core.seam.control import LoopNetwork
 
-__all__ = ["TOLERANCES", "Comparison", "compare", "inputs", "outputs"]
+__all__ = ["PICTURE", "TOLERANCES", "Comparison", "compare", "one_step", "outputs"]
 
 # dtype -> relative error of a component, largest difference of a picture in [0, 1]. In half
 # precision each value is rounded, and the networks multiply the error.
@@ -27,7 +28,6 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {
     "float16": (2e-2, 0.25),
 }
 PICTURE = "picture"
-_GUIDANCE = 4.0
 _TIMESTEP = 500.0
 # A row with which a step returns the network's guided output as it is.
 _PLAIN = make_rows(1, x0_from_output=1, x0_clip=np.inf, mean_from_x0=1)[0]
@@ -38,8 +38,7 @@ class Comparison:
     """How far one component of one backend lies from the reference.
 
     Attributes:
-        component: `text_encoder` (the prior's), `multilingual` (the text encoder of a decoder that
-            reads texts), `prior`, `unet`, ..., or `picture`.
+        component: `text_encoder`, `unet`, ..., as the family names it; or `picture`.
         backend: Name of the backend that was compared.
         reference: Name of the reference.
         max_abs: Largest absolute difference.
@@ -63,69 +62,15 @@ class Comparison:
         return bool(found <= self.tolerance)
 
 
-def inputs(pipeline: Any, prompt: str, height: int, width: int) -> dict[str, tuple[Any, ...]]:
-    """Return the inputs for each component of a combined pipeline, the same on every backend.
+def outputs(
+    runs: Mapping[str, Callable[..., Any]], given: Mapping[str, tuple[Any, ...]]
+) -> Iterator[tuple[str, tuple[Array, ...]]]:
+    """Run each component alone; yield its name and its outputs.
 
     Args:
-        pipeline: The reference; prior and UNet get the outputs of its text encoders.
-        prompt: The prompt.
-        height: Pixels.
-        width: Pixels.
+        runs: What runs a component, by its name.
+        given: The inputs of each, the same for every backend.
     """
-    prior, decoder = pipeline.prior_pipe, pipeline.decoder_pipe
-    generator = Generator(0)
-    texts = [prior.tokenizer([text]) for text in ("", prompt)]
-    encoded = [prior.text_encoder.encode(ids) for ids, _ in texts]
-    size = prior.image_encoder.config.image_size
-    embedding = prior.prior.config.embedding_dim
-    latent = decoder.plan(height, width, 1, _GUIDANCE, "latent").latent_shape
-    conditioning = {
-        "prompt_embeds": np.concatenate([embeds for embeds, _ in encoded]),
-        "text_encoder_hidden_states": np.concatenate([hidden for _, hidden in encoded]),
-        "text_mask": np.concatenate([mask for _, mask in texts]),
-    }
-    factor = decoder.movq_scale_factor
-    pixels = generator.randn((1, 3, latent[1] * factor, latent[2] * factor)).clip(-1, 1)
-    embeds = {"image_embeds": generator.randn((2, decoder.unet.config.image_embed_dim))}
-    multilingual: dict[str, tuple[Any, ...]] = {}
-    if decoder.reads_text:
-        multilingual["multilingual"] = decoder.tokenizer([prompt])
-        embeds |= _multilingual_conditioning(decoder, prompt)
-    return {
-        "text_encoder": (texts[1][0],),
-        **multilingual,
-        "image_encoder": (generator.randn((1, 3, size, size)),),
-        "prior": (generator.randn((1, embedding)), conditioning),
-        "unet": (generator.randn((1, *latent)), embeds),
-        "movq encode": (pixels,),
-        "movq decode": (generator.randn((1, *latent)).clip(-1, 1),),
-    }
-
-
-def _multilingual_conditioning(decoder: Any, prompt: str) -> dict[str, Array]:
-    """Return the texts that a UNet reads beside image embeddings, unconditional rows first."""
-    encoded = [decoder.text_encoder.encode(*decoder.tokenizer([text])) for text in ("", prompt)]
-    return {
-        "text_embeds": np.concatenate([embeds for embeds, _ in encoded]),
-        "text_encoder_hidden_states": np.concatenate([hidden for _, hidden in encoded]),
-    }
-
-
-def outputs(
-    pipeline: Any, given: Mapping[str, tuple[Any, ...]]
-) -> Iterator[tuple[str, tuple[Array, ...]]]:
-    """Run each component of a combined pipeline alone; yield its name and its outputs."""
-    prior, decoder = pipeline.prior_pipe, pipeline.decoder_pipe
-    multilingual = {"multilingual": decoder.text_encoder.encode} if decoder.reads_text else {}
-    runs: dict[str, Callable[..., Any]] = {
-        "text_encoder": prior.text_encoder.encode,
-        **multilingual,
-        "image_encoder": prior.image_encoder.encode,
-        "prior": lambda *arguments: _one_step(prior.prior, *arguments),
-        "unet": lambda *arguments: _one_step(decoder.unet, *arguments),
-        "movq encode": decoder.movq.encode,
-        "movq decode": decoder.movq.decode,
-    }
     for name, run in runs.items():
         result = run(*given[name])
         yield name, result if isinstance(result, tuple) else (result,)
@@ -138,8 +83,21 @@ def compare(
     got: Sequence[Array],
     expected: Sequence[Array],
     dtype: str,
+    *,
+    peers: bool = False,
 ) -> Comparison:
-    """Measure how far outputs lie from the reference's; the worst of several outputs counts."""
+    """Measure how far outputs lie from the reference's; the worst of several outputs counts.
+
+    Args:
+        component: The component's name.
+        backend: The backend's name.
+        reference: The reference's name.
+        got: Outputs of the backend.
+        expected: Outputs of the reference.
+        dtype: The dtype of both.
+        peers: Whether the reference is a backend too. Both may then be off by the tolerance, so
+            twice as much passes for a component.
+    """
     pairs = [
         (np.asarray(mine, np.float64), np.asarray(theirs, np.float64))
         for mine, theirs in zip(got, expected, strict=True)
@@ -152,20 +110,31 @@ def compare(
         backend=backend,
         reference=reference,
         max_abs=float(np.max([np.abs(mine - theirs).max() for mine, theirs in pairs])),
-        relative=float(
-            np.max(
-                [np.linalg.norm(mine - theirs) / np.linalg.norm(theirs) for mine, theirs in pairs]
-            )
-        ),
+        relative=max(_relative(mine, theirs) for mine, theirs in pairs),
         psnr=-10 * float(np.log10(max(square, 1e-30))) if picture else None,
-        tolerance=of_picture if picture else of_component,
+        tolerance=of_picture if picture else of_component * (1 + peers),
     )
 
 
-def _one_step(
-    denoiser: Denoiser, sample: FloatArray, conditioning: Mapping[str, Array]
+def one_step(
+    denoiser: LoopNetwork, sample: FloatArray, conditioning: Mapping[str, Array], scale: float
 ) -> FloatArray:
-    """Return the guided output of a denoiser at one timestep."""
-    run = denoiser.begin(sample, conditioning, _GUIDANCE)
+    """Return the guided output of a denoiser at one timestep.
+
+    Args:
+        denoiser: A UNet or a prior, or a UNet with its branch.
+        sample: See `Denoiser.begin`.
+        conditioning: See `Denoiser.begin`.
+        scale: Weight of guidance.
+    """
+    run = denoiser.begin(sample, conditioning, scale)
     run.step(_TIMESTEP, _PLAIN, None)
     return run.read()
+
+
+def _relative(mine: Array, theirs: Array) -> float:
+    """Return how large a difference is beside the reference, which may be zero throughout."""
+    off, whole = float(np.linalg.norm(mine - theirs)), float(np.linalg.norm(theirs))
+    if whole == 0:
+        return 0.0 if off == 0 else float("inf")
+    return off / whole

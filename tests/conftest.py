@@ -28,6 +28,7 @@ _PERSONAL = (
     "HUGGING_FACE_HUB_TOKEN",
     "JAX_COMPILATION_CACHE_DIR",
     "KANDINSKY_BACKEND",
+    "KANDINSKY_COMPILATION_CACHE_GIB",
     "KANDINSKY_MEMORY_CHECK",
     "TRANSFORMERS_OFFLINE",
 )
@@ -126,11 +127,10 @@ def _take_own_cores() -> None:
 def _compiled(config: pytest.Config) -> Path | None:
     """Where compiled programs stay until the next run, of which they take half the time.
 
-    Each process of pytest-xdist has a folder of its own: JAX may read what another is writing.
+    All processes of pytest-xdist share them.
     """
     cache = getattr(config, "cache", None)
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    return None if cache is None else Path(cache.mkdir("compiled")) / worker
+    return None if cache is None else Path(cache.mkdir("compiled"))
 
 
 def _guarded(connect: Any) -> Any:

@@ -23,6 +23,7 @@ __all__ = ["COMMANDS", "finish", "kill", "main"]
 _LIMIT = 600.0  # seconds of one run
 _SIZE = ("--height", "64", "--width", "64")
 _STEPS = ("--steps", "2", "--prior-steps", "2", "--seed", "1")
+_PROGRAMS = "cache/kandinsky"
 _PICTURE = ("generate", "a red circle", *_SIZE, *_STEPS, "--output", "out/a.png")
 # Less optimising: what is compiled does not matter here, and it takes most of the time.
 _FLAGS = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
@@ -89,13 +90,19 @@ def _clear_conversion(place: Path) -> None:
     shutil.rmtree(place / "out" / "model", ignore_errors=True)
 
 
-def _check_nothing(place: Path) -> Iterator[str]:
-    yield from ()
+def _check_programs(place: Path) -> Iterator[str]:
+    from kandinsky_backend_kit.file_store import FileStore
+
+    folder = place / _PROGRAMS
+    store = FileStore(folder, 2**40)
+    for path in folder.glob("*.entry"):
+        if store.get(bytes.fromhex(path.stem)) is None:
+            yield f"{path.name} is not whole"
 
 
 def _forget_some(place: Path) -> None:
     """Remove a few compiled programs, so that the next run writes some."""
-    for path in sorted((place / "cache").glob("*-cache"))[:4]:
+    for path in sorted((place / _PROGRAMS).glob("*.entry"))[:4]:
         path.unlink()
 
 
@@ -108,7 +115,7 @@ COMMANDS: Mapping[str, Command] = {
         _clear_conversion,
         frozenset({"model"}),
     ),
-    "warmup": Command(("warmup", *_SIZE), "cache", _check_nothing, _forget_some, None),
+    "warmup": Command(("warmup", *_SIZE), _PROGRAMS, _check_programs, _forget_some, None),
 }
 """The commands by their names."""
 
@@ -126,7 +133,7 @@ def kill(name: str, moments: int, place: Path) -> Iterator[str]:
     """
     command = COMMANDS[name]
     (place / "out").mkdir(exist_ok=True)
-    (place / "cache").mkdir(exist_ok=True)
+    (place / _PROGRAMS).mkdir(parents=True, exist_ok=True)
     finish(command, place)  # what it compiles is there from now on
     command.clear(place)
     whole, changed = finish(command, place)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from kandinsky_core.errors import InvalidInputError
 
-__all__ = ["add_control_options", "call_third", "is_third", "load_third", "refuse_of_third"]
+__all__ = [
+    "add_control_options",
+    "call_third",
+    "check_control_values",
+    "is_third",
+    "load_third",
+    "refuse_of_third",
+]
 
 # Option -> the argument of the call, and the name in the metadata.
 _ARGUMENTS = {
@@ -55,15 +63,46 @@ def is_third(options: argparse.Namespace) -> bool:
     """Tell whether the model that the options name is Kandinsky 3.
 
     Raises:
+        InvalidInputError: Another model is given a ControlNet.
         KandinskyError: The model is missing or damaged.
     """
     from kandinsky_core.checkpoints.hub import HubOptions
     from kandinsky_core.checkpoints.opened_model import OpenedModel
 
-    if getattr(options, "controlnet", None) is not None:
-        return True  # and ai-forever's folders have no part of the name `controlnet`
-    found = OpenedModel.of(options.model, "controlnet", HubOptions.among(vars(options)))
-    return found.pipeline_class.startswith("Kandinsky3")
+    beside = getattr(options, "controlnet", None) is not None
+    # Folders of ai-forever have no part of the name `controlnet`.
+    part = "decoder" if beside else "controlnet"
+    found = OpenedModel.of(options.model, part, HubOptions.among(vars(options)))
+    third = found.pipeline_class.startswith("Kandinsky3")
+    if beside and not third:
+        raise InvalidInputError(
+            f"--controlnet: {options.model} is a {found.pipeline_class}, and only Kandinsky 3 runs "
+            "with a ControlNet beside it; leave it out"
+        )
+    return third
+
+
+def check_control_values(options: argparse.Namespace) -> None:
+    """Check the values of these options, before a model is loaded.
+
+    Raises:
+        InvalidInputError: One is of the wrong kind or range.
+    """
+    from kandinsky_core.pipelines.kandinsky3.control_numbers import (
+        ControlNumbers,
+        check_hint_values,
+    )
+
+    names = ("control_scale", "control_start", "control_end")
+    usual = (1.0, 0.0, 1.0)
+    ControlNumbers.check(*_given(options, names, usual))
+    names = ("guidance_rescale", "hint_range", "hint_order")
+    check_hint_values(*_given(options, names, (0.0, (0.0, 1.0), "RGB")))
+
+
+def _given(options: argparse.Namespace, names: Sequence[str], usual: Sequence[Any]) -> list[Any]:
+    values = [getattr(options, name, None) for name in names]
+    return [own if value is None else value for value, own in zip(values, usual, strict=True)]
 
 
 def refuse_of_third(options: argparse.Namespace) -> None:
@@ -72,7 +111,7 @@ def refuse_of_third(options: argparse.Namespace) -> None:
     Raises:
         InvalidInputError: There is one.
     """
-    names = ("mask", *_ARGUMENTS)
+    names = ("mask", "ip_image", *_ARGUMENTS)
     given = [name for name in names if getattr(options, name, None) is not None]
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)

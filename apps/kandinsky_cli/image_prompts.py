@@ -26,7 +26,7 @@ def add_image_prompt_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="PATH[:WEIGHT]",
         help="a picture that the result is to resemble, and its weight; may be given several times "
-        f"(Kandinsky 2, or a model with an IP-Adapter: {_PUBLISHED})",
+        f"(a model with an IP-Adapter: {_PUBLISHED}; without a hint also Kandinsky 2)",
     )
     parser.add_argument(
         _SCALE,

@@ -37,6 +37,7 @@ from kandinsky_core.pictures.formats import check_quality
 from kandinsky_core.pictures.metadata import check_storable, save_image
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbedsToCome
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline
+from kandinsky_core.pipelines.kandinsky3.control import ControlDecoder
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.schedulers import scheduler_by_name
 from kandinsky_core.seam.dtypes import dtype_name
@@ -172,7 +173,11 @@ def _save(
 
 
 def load_model(
-    options: argparse.Namespace, pipeline: Any, components: Mapping[str, Any] | None = None
+    options: argparse.Namespace,
+    pipeline: Any,
+    components: Mapping[str, Any] | None = None,
+    *,
+    mixes: bool = False,
 ) -> Any:
     """Load the model that the options name, into a pipeline class or an `AutoPipelineFor...`.
 
@@ -180,10 +185,12 @@ def load_model(
         options: The command's options.
         pipeline: The class.
         components: Ready components, which are taken in place of the model's.
+        mixes: Whether the command mixes texts and pictures, which only a prior does.
 
     Raises:
-        InvalidInputError: There are options for a prior, but the model has no prior; or its
-            schedulers do not allow so many steps.
+        InvalidInputError: There are options for a prior, or it is to mix, but the model has no
+            prior; it needs a hint, which the command does not take; or its schedulers do not allow
+            so many steps.
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
@@ -194,9 +201,12 @@ def load_model(
     model = OpenedModel.of(options.model, part, HubOptions.among(given))
     if hasattr(pipeline, "pipeline_class"):
         pipeline = pipeline.pipeline_class(model)
+        _require_no_hint(options, pipeline)
     two_halves = issubclass(pipeline, CombinedPipeline)
     require_ip_adapter(options, model, two_halves=two_halves)
     if not two_halves:
+        if mixes:
+            raise InvalidInputError(f"{options.model} has no prior, which mixes texts and pictures")
         wrong = _given(options, "prior", "prior_revision", "prior_steps", "prior_guidance_scale")
         if wrong:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
@@ -209,6 +219,15 @@ def load_model(
     if options.movq_tile_size is not None:
         loaded.movq.enable_tiling(options.movq_tile_size)
     return loaded
+
+
+def _require_no_hint(options: argparse.Namespace, pipeline: Any) -> None:
+    """Refuse a model that needs a hint, for a command that takes none."""
+    if issubclass(pipeline, ControlDecoder):
+        raise InvalidInputError(
+            f"{options.model} is a {pipeline.__name__}, which needs a hint: give it by "
+            "`kandinsky controlnet PROMPT --hint PATH`"
+        )
 
 
 def call_arguments(options: argparse.Namespace, words: CheckedWords) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ __all__ = ["Absent", "open_parts", "open_prior", "open_weights"]
 
 _OTHER_PARTS = ("inpaint", "controlnet", "upscaler")
 _OTHER_UNETS = ("flash", "inpaint")  # ai-forever's folders hold these beside the decoder's
+_UPSCALERS = ("upscaler", "upscaler_x2", "upscaler_flash")  # KandiSuperRes is these alone
 _WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor")
 _FILES = ("*.safetensors*", "*.ckpt", "*.pt", "*.bin*")
 _SAFE = _FILES[:2]
@@ -34,14 +37,23 @@ def open_parts(subject: str, hub: HubOptions) -> list[Checkpoint]:
     """
     root = EMBEDDED.get(subject) or Path(subject)
     others = [part for part in _OTHER_PARTS if (root / part / "model_index.json").is_file()]
+    upscalers = list(_originals(root, subject, _UPSCALERS)) if root.is_dir() else []
+    if upscalers and not (root / "model_index.json").is_file():
+        return upscalers
     decoder = OpenedModel.of(subject, "decoder", hub)
     if decoder.checkpoint.has_index:
         parts = [OpenedModel.of(decoder, part, hub) for part in ("prior", "decoder", *others)]
         # All parts are one folder, unless the model's folder holds several.
         return list({part.folder: part.checkpoint for part in parts}.values())
-    found = [decoder.checkpoint]
-    found += [Checkpoint.open(decoder.folder, name=subject, part=part) for part in _OTHER_UNETS]
+    found = [decoder.checkpoint, *_originals(decoder.folder, subject, _OTHER_UNETS)]
     return [checkpoint for checkpoint in found if _has_unet(checkpoint)] or found[:1]
+
+
+def _originals(folder: Path, subject: str, parts: Sequence[str]) -> Iterator[Checkpoint]:
+    """Yield which of these the authors' folder holds; that of 2.0 has no Flash, for example."""
+    for part in parts:
+        with contextlib.suppress(ModelNotFoundError):
+            yield Checkpoint.open(folder, name=subject, part=part)
 
 
 def open_prior(decoder: Checkpoint, hub: HubOptions) -> Checkpoint | None:

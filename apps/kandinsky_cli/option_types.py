@@ -21,7 +21,7 @@ def seed(word: str) -> int:
         return int(word)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"invalid int value: {word!r}; a PROMPT or an ITEM comes before --seed"
+            f"invalid int value: {word!r}; a PROMPT, ITEM or IMAGE comes before --seed"
         ) from None
 
 

@@ -17,6 +17,7 @@ from kandinsky_core.files import why_not
 from kandinsky_core.pictures.formats import picture_format
 from kandinsky_core.pictures.metadata import save_image
 from kandinsky_core.pictures.outputs import make_image_grid, to_pil, to_unit_range
+from kandinsky_core.pipelines.shared.call_options import PREDICTED
 from kandinsky_core.validation import positive_int
 
 __all__ = ["Previews"]
@@ -29,8 +30,8 @@ _MOST = 16  # pictures of a batch that are shown, side by side
 class Previews:
     """Writes a preview after every so many steps of a decoder.
 
-    MoVQ decodes the latents as they are, noise included, just as it decodes the finished ones: so a
-    preview takes as long as that. The latents are only read, and the picture stays the same.
+    MoVQ decodes the clean latents that the step predicts, just as it decodes the finished ones: so
+    a preview takes as long as that. They are only read, and the picture stays the same.
 
     Attributes:
         who: The command, for a warning.
@@ -73,13 +74,13 @@ class Previews:
             return {}
         return {
             "callback_on_step_end": self._after_step,
-            "callback_on_step_end_tensor_inputs": ["latents"],
+            "callback_on_step_end_tensor_inputs": [PREDICTED],
         }
 
     def _after_step(self, pipeline: Any, index: int, _: int, values: Mapping[str, Any]) -> None:
         if self.every is None or (index + 1) % self.every:
             return
-        pixels = np.nan_to_num(pipeline.decode_latents(values["latents"]))
+        pixels = np.nan_to_num(pipeline.decode_latents(values[PREDICTED]))
         height, width = self.size
         pictures = to_pil(
             to_unit_range(pixels, height or pixels.shape[2], width or pixels.shape[3])

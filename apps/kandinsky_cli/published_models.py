@@ -100,4 +100,11 @@ PUBLISHED = (
         does="text to image, image to image, inpainting, Flash, each with a UNet of 12.2 GB",
         gigabytes=48.2,
     ),
+    PublishedModel(
+        model=f"{_AUTHORS}/KandiSuperRes",
+        version="any",
+        does="pictures 4 times as large, or with files of 1.7 GB twice as large",
+        gigabytes=0.8,
+        note="for `kandinsky upscale` and --upscale",
+    ),
 )

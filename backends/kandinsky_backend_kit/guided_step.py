@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from kandinsky_core.arrays import FloatArray
 from kandinsky_core.schedulers.schedule import Row, step
 from kandinsky_core.seam.step_rules import Kept, StepRule
 
-__all__ = ["ArrayFunctions", "guide", "guided_step", "rescaled"]
+__all__ = ["ArrayFunctions", "clean_sample", "guide", "guided_step", "rescaled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,20 @@ class ArrayFunctions:
 
 
 _SMALLEST = 1e-20
+
+
+def clean_sample(
+    remembered: Any, shape: Sequence[int], read: Callable[[Any], FloatArray]
+) -> FloatArray:
+    """Return the clean sample that the last step predicted, which every step remembers.
+
+    Args:
+        remembered: What `guided_step` returned, or None before the first step.
+        shape: The shape of the zeros that there are before the first step.
+        read: Turns the framework's array into NumPy's.
+    """
+    first = remembered[0] if isinstance(remembered, tuple) else remembered
+    return np.zeros(shape, np.float32) if first is None else read(first)
 
 
 def guide(unconditional: Any, conditional: Any, scale: Any) -> Any:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flax import nnx
-
 from kandinsky_backend_kit.bounded_programs import program_limit
 from kandinsky_backend_kit.network_config import read_config
 from kandinsky_backend_kit.t5_parts import T5Parts
@@ -45,18 +43,8 @@ from kandinsky_jax.components.kandinsky3_control import JaxControlNet
 from kandinsky_jax.components.kandinsky3_denoise import JaxKandinsky3Denoiser
 from kandinsky_jax.components.network import JaxNetwork
 from kandinsky_jax.components.t5_streaming import StreamedT5TextEncoder
-from kandinsky_jax.components.tiled_form import worth_tiling
+from kandinsky_jax.components.tiled_form import tileable, worth_tiling
 from kandinsky_jax.components.turns import Turns
-from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
-from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
-from kandinsky_jax.networks.kandinsky3_control import Kandinsky3ControlNetModel
-from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
-from kandinsky_jax.networks.movq import AutoencoderKL, VQModel
-from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
-from kandinsky_jax.networks.prior import PriorTransformer
-from kandinsky_jax.networks.super_resolution import KandinskySuperResUNet
-from kandinsky_jax.networks.t5_encoder import T5EncoderModel
-from kandinsky_jax.networks.unet import Kandinsky20UNet, UNet2DConditionModel
 from kandinsky_jax.placement.devices import (
     default_device,
     device_name,
@@ -70,26 +58,38 @@ from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.cache import enable_compilation_cache
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
-from kandinsky_jax.weights.load import abstract_network, load_network
+from kandinsky_jax.weights.load import load_weights
+from kandinsky_jax.weights.network_form import NetworkForm
 
 __all__ = ["CLASSES", "JaxBackend"]
 
-CLASSES: Mapping[type[NetworkConfig], tuple[type[nnx.Module], type[JaxNetwork]]] = {
-    AutoencoderKLConfig: (AutoencoderKL, JaxAutoencoder),
-    CLIPTextConfig: (CLIPTextModelWithProjection, JaxTextEncoder),
-    CLIPVisionConfig: (CLIPVisionModelWithProjection, JaxImageEncoder),
-    Kandinsky20UNetConfig: (Kandinsky20UNet, JaxDenoiser),
-    Kandinsky3ControlNetConfig: (Kandinsky3ControlNetModel, JaxControlNet),
-    Kandinsky3UNetConfig: (Kandinsky3UNet, JaxKandinsky3Denoiser),
-    MT5Config: (T5EncoderModel, JaxT5TextEncoder),
-    MultilingualCLIPConfig: (MultilingualCLIP, JaxMultilingualTextEncoder),
-    PriorTransformerConfig: (PriorTransformer, JaxPrior),
-    SuperResUNetConfig: (KandinskySuperResUNet, JaxDenoiser),
-    T5Config: (T5EncoderModel, JaxT5TextEncoder),
-    UNet2DConditionConfig: (UNet2DConditionModel, JaxDenoiser),
-    VQModelConfig: (VQModel, JaxAutoencoder),
+_NETWORKS = "kandinsky_jax.networks"
+
+CLASSES: Mapping[type[NetworkConfig], tuple[str, type[JaxNetwork]]] = {
+    AutoencoderKLConfig: (f"{_NETWORKS}.movq:AutoencoderKL", JaxAutoencoder),
+    CLIPTextConfig: (f"{_NETWORKS}.clip_text:CLIPTextModelWithProjection", JaxTextEncoder),
+    CLIPVisionConfig: (f"{_NETWORKS}.clip_vision:CLIPVisionModelWithProjection", JaxImageEncoder),
+    Kandinsky20UNetConfig: (f"{_NETWORKS}.unet:Kandinsky20UNet", JaxDenoiser),
+    Kandinsky3ControlNetConfig: (
+        f"{_NETWORKS}.kandinsky3_control:Kandinsky3ControlNetModel",
+        JaxControlNet,
+    ),
+    Kandinsky3UNetConfig: (f"{_NETWORKS}.kandinsky3_unet:Kandinsky3UNet", JaxKandinsky3Denoiser),
+    MT5Config: (f"{_NETWORKS}.t5_encoder:T5EncoderModel", JaxT5TextEncoder),
+    MultilingualCLIPConfig: (
+        f"{_NETWORKS}.multilingual_clip:MultilingualCLIP",
+        JaxMultilingualTextEncoder,
+    ),
+    PriorTransformerConfig: (f"{_NETWORKS}.prior:PriorTransformer", JaxPrior),
+    SuperResUNetConfig: (f"{_NETWORKS}.super_resolution:KandinskySuperResUNet", JaxDenoiser),
+    T5Config: (f"{_NETWORKS}.t5_encoder:T5EncoderModel", JaxT5TextEncoder),
+    UNet2DConditionConfig: (f"{_NETWORKS}.unet:UNet2DConditionModel", JaxDenoiser),
+    VQModelConfig: (f"{_NETWORKS}.movq:VQModel", JaxAutoencoder),
 }
-"""The Flax module of each network of `kandinsky_core.configs.NETWORKS`, and its component."""
+"""Where the Flax module of each network of `kandinsky_core.configs.NETWORKS` is, and its component.
+
+The modules are named and not imported; see `kandinsky_jax.weights.network_form`.
+"""
 
 
 class JaxBackend:
@@ -122,32 +122,31 @@ class JaxBackend:
         Within `compile_only` no weight is read: the component only compiles its programs.
         """
         config = read_config(source, "JAX")
-        module_class, component_class = CLASSES[type(config)]
+        path, component_class = CLASSES[type(config)]
         place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
+        form = NetworkForm(path, config, dtype)
         with at_work(place.name, loading=True):
-            module = (
-                abstract_network(module_class, config, dtype=dtype)
-                if compiling_only()
-                else load_network(module_class, config, source.tensors(), dtype=dtype, place=place)
+            weights = (
+                form.abstract() if compiling_only() else load_weights(form, source.tensors(), place)
             )
         programs = self._programs.setdefault((config, dtype, place), {})
         log = self.compilations
         component = component_class(
-            module, config, place=place, log=log, programs=programs, turns=self._turns
+            form, weights, place=place, log=log, programs=programs, turns=self._turns
         )
         if not compiling_only():
             component.remember(source)
         if isinstance(component, JaxDenoiser):
-            component.winograd = self._tiles(module_class, config, place)
+            component.winograd = self._tiles(form, place)
         return component
 
-    def _tiles(self, module_class: type[nnx.Module], config: NetworkConfig, place: Place) -> bool:
+    def _tiles(self, form: NetworkForm, place: Place) -> bool:
         if self._winograd is False or not isinstance(place, OneDevice):
             return False
         if self._winograd is None:
-            return place.device.platform == "cpu" and worth_tiling(module_class, config)
-        return hasattr(module_class, "TILEABLE")
+            return place.device.platform == "cpu" and worth_tiling(form)
+        return tileable(form.config)
 
     def load_streamed(
         self, source: ComponentSource, dtype: str, device: str | None = None

@@ -14,7 +14,7 @@ from diffusers.pipelines import kandinsky
 
 from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_core.arrays import FloatArray
-from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component
+from kandinsky_core.checkpoints.checkpoint import Component
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.backend import BackendReport, DeviceMemory
@@ -22,6 +22,8 @@ from kandinsky_core.seam.registry import require_packages
 from kandinsky_reference.components import CLASSES, TorchNetwork
 
 __all__ = ["ReferenceBackend"]
+
+_PRIOR = "prior_"
 
 
 class ReferenceBackend:
@@ -48,6 +50,7 @@ class ReferenceBackend:
 
     def pictures(
         self,
+        pipeline_class: str,
         folders: Mapping[str, Path],
         networks: Mapping[str, TorchNetwork],
         seed: int,
@@ -56,33 +59,23 @@ class ReferenceBackend:
         """Make pictures with diffusers' own pipelines, schedulers, tokenizer and random numbers.
 
         Args:
-            folders: The folders of `prior` and `decoder`.
-            networks: The networks of our combined pipeline, which this backend has loaded; they
-                are not loaded again.
+            pipeline_class: The class of our pipeline, which diffusers has too.
+            folders: The folder of `decoder`, and of `prior` where it lies apart.
+            networks: The networks of our pipeline, which this backend has loaded; they are not
+                loaded again.
             seed: The seed of a PyTorch CPU generator.
-            **request: Arguments of the combined pipeline's call.
+            **request: Arguments of the pipeline's call.
 
         Returns:
             float32 [B, height, width, 3] in [0, 1].
         """
         ready = {name: network.network for name, network in networks.items()}
-        inner = {
-            name.removeprefix("prior_"): ready.pop(name)
-            for name in tuple(ready)
-            if name.startswith("prior_")
-        }
-        name = Checkpoint.open(folders["decoder"]).pipeline_class  # the name says the family
-        family = name.removesuffix("Pipeline")
-        prior_class, decoder_class, pipeline_class = (
-            getattr(diffusers, made)
-            for made in (f"{family}PriorPipeline", name, f"{family}CombinedPipeline")
-        )
-        prior = prior_class.from_pretrained(folders["prior"], **inner)
-        decoder = decoder_class.from_pretrained(folders["decoder"], **ready)
-        pipeline = pipeline_class(
-            **decoder.components,
-            **{f"prior_{name}": component for name, component in prior.components.items()},
-        )
+        made = getattr(diffusers, pipeline_class)
+        if "prior" in folders:
+            family = pipeline_class.removesuffix("CombinedPipeline")
+            pipeline = made(**_components_of_halves(family, folders, ready))
+        else:
+            pipeline = made.from_pretrained(folders["decoder"], **ready)
         pipeline.set_progress_bar_config(disable=True)
         generator = torch.Generator().manual_seed(seed)
         with warnings.catch_warnings():
@@ -100,6 +93,22 @@ class ReferenceBackend:
         """See `kandinsky_core.seam.backend.Backend.report`."""
         versions = require_packages("test", "torch", "diffusers", "transformers")
         return BackendReport(name="diffusers", available=True, versions=versions, devices=("cpu",))
+
+
+def _components_of_halves(
+    family: str, folders: Mapping[str, Path], ready: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the components of a combined pipeline, whose two halves lie apart."""
+    inner = {name: network for name, network in ready.items() if name.startswith(_PRIOR)}
+    of_prior = {name.removeprefix(_PRIOR): network for name, network in inner.items()}
+    others = {name: network for name, network in ready.items() if name not in inner}
+    prior_class, decoder_class = (
+        getattr(diffusers, f"{family}{half}Pipeline") for half in ("Prior", "")
+    )
+    prior = prior_class.from_pretrained(folders["prior"], **of_prior)
+    decoder = decoder_class.from_pretrained(folders["decoder"], **others)
+    found = {_PRIOR + name: component for name, component in prior.components.items()}
+    return {**decoder.components, **found}
 
 
 def _library(name: str) -> Any:

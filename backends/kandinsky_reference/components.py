@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
+from kandinsky_backend_kit.guided_step import ArrayFunctions, clean_sample, guided_step
 from kandinsky_backend_kit.host_memory import host_memory
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.configs import (
     CLIPTextConfig,
     CLIPVisionConfig,
+    Kandinsky3UNetConfig,
     MultilingualCLIPConfig,
     NetworkConfig,
     PriorTransformerConfig,
+    T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
 )
@@ -93,6 +95,19 @@ class TorchMultilingualTextEncoder(TorchNetwork):
         return _array(embeds), _array(hidden)
 
 
+class TorchT5TextEncoder(TorchNetwork):
+    """T5's encoder."""
+
+    def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
+        """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""
+        with torch.no_grad():
+            output = self.network(
+                torch.from_numpy(input_ids.astype(np.int64)),
+                attention_mask=torch.from_numpy(attention_mask.astype(np.int64)),
+            )
+        return _array(output.last_hidden_state)
+
+
 class TorchImageEncoder(TorchNetwork):
     """CLIP vision model with projection."""
 
@@ -103,7 +118,15 @@ class TorchImageEncoder(TorchNetwork):
 
 
 class TorchAutoencoder(TiledAutoencoder, TorchNetwork):
-    """MoVQ."""
+    """MoVQ, which is in float32 whatever dtype the UNet has."""
+
+    def __init__(self, network: Any, config: NetworkConfig) -> None:
+        super().__init__(network, config)
+        decode = network.decode
+        # diffusers' pipeline of Kandinsky 3 hands over the UNet's dtype.
+        network.decode = lambda latents, *words, **options: decode(
+            latents.to(network.dtype), *words, **options
+        )
 
     def _encode(self, pixels: FloatArray) -> FloatArray:
         with torch.no_grad():
@@ -139,6 +162,19 @@ class TorchDenoiser(TorchNetwork):
         if "image_latents" in added:
             sample = torch.cat([sample, added.pop("image_latents")], dim=1)
         return self.network(sample, timestep, states, added_cond_kwargs=added).sample
+
+
+class TorchKandinsky3Denoiser(TorchDenoiser):
+    """The UNet of Kandinsky 3."""
+
+    def predict(self, sample: Any, timestep: float, conditioning: Mapping[str, Any]) -> Any:
+        """Return the network's output for one step."""
+        return self.network(
+            sample,
+            timestep,
+            encoder_hidden_states=conditioning["text_encoder_hidden_states"],
+            encoder_attention_mask=conditioning["attention_mask"],
+        ).sample
 
 
 class TorchPrior(TorchDenoiser):
@@ -204,6 +240,10 @@ class TorchRun:
         """See `kandinsky_core.seam.networks.DenoisingRun.read`."""
         return self._sample.copy()
 
+    def predicted(self) -> FloatArray:
+        """See `kandinsky_core.seam.networks.DenoisingRun.predicted`."""
+        return clean_sample(self._remembered, self._sample.shape, np.array)
+
     def write(self, sample: FloatArray) -> None:
         """See `kandinsky_core.seam.networks.DenoisingRun.write`."""
         self._sample = np.array(sample, np.float32)
@@ -231,9 +271,11 @@ def _array(tensor: Any) -> FloatArray:
 CLASSES: Mapping[type[NetworkConfig], type[TorchNetwork]] = {
     CLIPTextConfig: TorchTextEncoder,
     CLIPVisionConfig: TorchImageEncoder,
+    Kandinsky3UNetConfig: TorchKandinsky3Denoiser,
     MultilingualCLIPConfig: TorchMultilingualTextEncoder,
     PriorTransformerConfig: TorchPrior,
+    T5Config: TorchT5TextEncoder,
     UNet2DConditionConfig: TorchDenoiser,
     VQModelConfig: TorchAutoencoder,
 }
-"""The component of each network that `kandinsky verify` compares; it refuses Kandinsky 3's."""
+"""The component of each network that `kandinsky verify` compares with diffusers'."""

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.files import open_originals
-from kandinsky_converters.originals.whole_models import adapted_source, open_original_source
+from kandinsky_converters.originals.whole_models import (
+    adapted_source,
+    open_original_source,
+    parts_in,
+)
 from kandinsky_converters.parts import ORIGINAL_SUFFIXES, Source
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
 from kandinsky_core.checkpoints.hub import EMBEDDED, HubOptions, fetch_pickles, local_folder
@@ -155,6 +159,10 @@ def _folder_without_index(name: str, folder: Path, wanted: Sequence[str]) -> lis
     found = sorted(path.name for path in folder.iterdir() if path.suffix in ORIGINAL_SUFFIXES)
     files = [inside(folder, name) for name in found]
     if not files:
+        for family, parts in parts_in(folder).items():
+            raise InvalidInputError(
+                f"{name} holds models of {family}: say which one by --part, {', '.join(parts)}"
+            )
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise ModelNotFoundError(
             f"{folder} is nothing to convert: it has no model_index.json, no {REPORT}, no "

@@ -153,14 +153,19 @@ class Checkpoint:
             for layout in other_layouts("adapted") if found._is_foreign else ():
                 found = layout.adapted(found)
             return found
-        for layout in other_layouts():
-            other: Checkpoint | None = layout.open_model(folder, name or str(folder), part)
-            if other is not None:
-                return other
+        other = _original(folder, name or str(folder), part)
+        if other is not None:
+            return other
+        other = _original(folder, name or str(folder), "decoder")
+        if other is not None:
+            raise ModelNotFoundError(
+                f"{folder} is a model for {other.pipeline_class}, and holds no {part}"
+            )
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise ModelNotFoundError(
             f"{folder} is no model folder: it has no model_index.json (it has: {there}); "
-            "give the folder that diffusers' save_pretrained wrote, or ai-forever's of 3.1"
+            "give the folder that diffusers' save_pretrained wrote, or ai-forever's of 2.0, 3.0 or "
+            "3.1"
         )
 
     @classmethod
@@ -221,3 +226,9 @@ class Checkpoint:
 def _names_component(value: Any) -> bool:
     """Tell `["diffusers", "VQModel"]` from plain settings and from absent components."""
     return isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
+
+
+def _original(folder: Path, name: str, part: str) -> Checkpoint | None:
+    """Return what a layout other than diffusers' has in a folder for a part."""
+    found = (layout.open_model(folder, name, part) for layout in other_layouts())
+    return next((made for made in found if made is not None), None)

@@ -44,6 +44,8 @@ class NetworkClass:
         instead: A dtype that the network cannot compute in, and the one that takes its place.
         blocks: How the names of a block's tensors begin, with the block's number as a group, where
             the network can be read block by block; None where it is read as a whole.
+        beside: The class of network that it runs beside in one program, so that a device holds both
+            at once; None where it runs alone.
         unused: Names of tensors that files hold and that no pipeline uses, each with the reason.
         tied: Second names of tensors, under which a file may hold them too, or alone.
     """
@@ -54,6 +56,7 @@ class NetworkClass:
     dtype: str | None = None
     instead: Mapping[str, str] = field(default_factory=dict)
     blocks: re.Pattern[str] | None = None
+    beside: type[NetworkConfig] | None = None
     unused: Mapping[str, str] = field(default_factory=dict)
     tied: Mapping[str, str] = field(default_factory=dict)
 
@@ -93,7 +96,10 @@ NETWORKS: Mapping[str, NetworkClass] = {
         ),
         NetworkClass(config=Kandinsky20UNetConfig, library="kandinsky_core", folder="unet"),
         NetworkClass(
-            config=Kandinsky3ControlNetConfig, library="kandinsky_core", folder="controlnet"
+            config=Kandinsky3ControlNetConfig,
+            library="kandinsky_core",
+            folder="controlnet",
+            beside=Kandinsky3UNetConfig,
         ),
         NetworkClass(config=Kandinsky3UNetConfig, library="diffusers", folder="unet"),
         NetworkClass(

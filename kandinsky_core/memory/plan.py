@@ -97,7 +97,8 @@ class MemoryPlan:
         components: The networks on the device.
         loading: When a text encoder that can be read block by block is loaded: see
             `kandinsky_core.memory.on_demand_encoder.LOADINGS`.
-        one_at_a_time: Whether a network is on the device only while it is used.
+        one_at_a_time: Whether a network is on the device only while it is used. A branch is used
+            together with its UNet.
     """
 
     components: tuple[ComponentMemory, ...]
@@ -119,7 +120,7 @@ class MemoryPlan:
             if self._later(part)
         ]
         if self.one_at_a_time:
-            return max([self.at_load, *later])
+            return max([self.at_load, self._together, *later])
         return self.at_load + sum(later)
 
     @property
@@ -130,6 +131,19 @@ class MemoryPlan:
     def in_dtype(self, dtype: str) -> MemoryPlan:
         """Return the plan of a pipeline that is asked for another dtype."""
         return replace(self, components=tuple(part.in_dtype(dtype) for part in self.components))
+
+    @property
+    def _together(self) -> int:
+        """Bytes of a network and of what runs beside it; 0 where nothing does."""
+        found = 0
+        for part in self.components:
+            host = NETWORKS[part.class_name].beside
+            if host is not None:
+                found += part.size
+                found += sum(
+                    one.size for one in self.components if one.class_name == host.CLASS_NAME
+                )
+        return found
 
     def _later(self, part: ComponentMemory) -> bool:
         return self.loading != "resident" and part.block_size is not None

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ __all__ = [
     "check_storable",
     "file_problems",
     "file_record",
+    "image_bytes",
     "is_file_record",
     "metadata_of",
     "read_metadata",
@@ -131,21 +133,57 @@ def save_image(
         OSError: The file cannot be written.
     """
     path = Path(path)
+    form, settings = _ways(str(path), path, image, metadata, quality)
+    with replace_file(path) as temporary:
+        image.save(temporary, format=form.name, **settings)
+
+
+def image_bytes(
+    image: Image.Image,
+    suffix: str,
+    metadata: Mapping[str, Any],
+    *,
+    quality: int | None = None,
+) -> bytes:
+    """Return the bytes of the file that `save_image` would write.
+
+    Args:
+        image: The picture.
+        suffix: `.png`, `.jpg`, `.jpeg` or `.webp`.
+        metadata: As for `save_image`.
+        quality: As for `save_image`.
+
+    Raises:
+        InvalidInputError: As for `save_image`.
+        TypeError: The metadata hold what JSON cannot.
+    """
+    form, settings = _ways("the picture", Path(f"a{suffix}"), image, metadata, quality)
+    held = BytesIO()
+    image.save(held, format=form.name, **settings)
+    return held.getvalue()
+
+
+def _ways(
+    subject: str,
+    path: Path,
+    image: Image.Image,
+    metadata: Mapping[str, Any],
+    quality: int | None,
+) -> tuple[PictureFormat, dict[str, Any]]:
+    """Return the format that a path chooses, and the arguments of PIL's `save`."""
     form = picture_format(path)
     settings: dict[str, Any] = {}
     if (level := check_quality("quality", quality, form)) is not None:
         settings["quality"] = level
-    form.check_size(str(path), *image.size)
+    form.check_size(subject, *image.size)
     if form.name == "JPEG":
         settings["subsampling"] = 0  # made pictures have sharp edges between colours
         if image.mode not in _JPEG_MODES:
             raise InvalidInputError(
-                f"{path}: JPEG holds no picture of mode {image.mode}: convert it to RGB, or write "
-                "it as .png"
+                f"{subject}: JPEG holds no picture of mode {image.mode}: convert it to RGB, or "
+                "write it as .png"
             )
-    settings |= _stored(str(path), form, metadata)
-    with replace_file(path) as temporary:
-        image.save(temporary, format=form.name, **settings)
+    return form, settings | _stored(subject, form, metadata)
 
 
 def check_storable(name: str, form: PictureFormat, metadata: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.auto import AutoPipelineForInpainting, AutoPipelineForText2Image
@@ -67,8 +68,14 @@ def get_kandinsky2(
         return Kandinsky2(own.from_pretrained(model or published, **options), release)
     inpaints = task_type == "inpainting"
     auto = AutoPipelineForInpainting if inpaints else AutoPipelineForText2Image
-    pipe = auto.from_pretrained(model or f"{published}{'-inpaint' * inpaints}", **options)
     made = Kandinsky2_1 if model_version == "2.1" else Kandinsky2_2
-    if getattr(pipe, "decoder_class", None) not in made.decoders.values():
-        raise InvalidInputError(f"model={model!r} is no Kandinsky {model_version}: give its own")
-    return made(pipe)
+    if model is not None:  # before its weights are read
+        opened = OpenedModel.of(model, auto.part, HubOptions.among(options))
+        found = getattr(auto.pipeline_class(opened), "decoder_class", None)
+        if found not in made.decoders.values():
+            raise InvalidInputError(
+                f"model={model!r} is no Kandinsky {model_version}: give its own, or its version as "
+                "model_version="
+            )
+        model = opened
+    return made(auto.from_pretrained(model or f"{published}{'-inpaint' * inpaints}", **options))

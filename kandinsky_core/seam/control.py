@@ -17,7 +17,14 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.networks import DenoisingRun, Network
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 
-__all__ = ["CONTROL_SCALE", "CONTROL_WINDOW", "ControlNet", "LoopNetwork", "require_fit"]
+__all__ = [
+    "CONTROL_SCALE",
+    "CONTROL_WINDOW",
+    "ControlNet",
+    "LoopNetwork",
+    "require_fit",
+    "require_same_sizes",
+]
 
 CONTROL_SCALE = "control_scale_{}"
 CONTROL_WINDOW = "control_window"
@@ -56,25 +63,29 @@ class ControlNet(Network, Protocol):
 _SHARED = ("block_out_channels", "cross_attention_dim")
 
 
+def require_same_sizes(branch: Any, unet: Any) -> None:
+    """Refuse the configs of a branch and a UNet that cannot run together.
+
+    Raises:
+        InvalidInputError: They differ in sizes.
+    """
+    differing = [name for name in _SHARED if getattr(branch, name) != getattr(unet, name)]
+    found = [f"{name}={getattr(branch, name)} beside {getattr(unet, name)}" for name in differing]
+    if branch.in_channels != unet.latent_channels:
+        found.append(f"in_channels={branch.in_channels} beside {unet.latent_channels}")
+    if found:
+        raise InvalidInputError(
+            f"the controlnet does not fit the UNet ({', '.join(found)}): load the two of one model"
+        )
+
+
 def require_fit(branch: Any, unet: Any) -> None:
     """Refuse a branch and a UNet that cannot run together.
 
     Raises:
         InvalidInputError: They differ in sizes, dtype or device.
     """
-    differing = [
-        name for name in _SHARED if getattr(branch.config, name) != getattr(unet.config, name)
-    ]
-    if branch.config.in_channels != unet.config.latent_channels:
-        differing.append("in_channels")
-    if differing:
-        found = ", ".join(
-            f"{name}={getattr(branch.config, name)} beside {getattr(unet.config, name)}"
-            for name in differing
-        )
-        raise InvalidInputError(
-            f"the controlnet does not fit the UNet ({found}): load the two of one model"
-        )
+    require_same_sizes(branch.config, unet.config)
     for name in ("dtype", "device"):
         if getattr(branch, name) != getattr(unet, name):
             raise InvalidInputError(

@@ -170,6 +170,13 @@ class DenoisingRun(Protocol):
         """Return the present sample. Waits for the device."""
         ...
 
+    def predicted(self) -> FloatArray:
+        """Return the clean sample that the last step predicted. Waits for the device.
+
+        Before the first step it is zeros. It shows what forms behind the noise.
+        """
+        ...
+
     def write(self, sample: FloatArray) -> None:
         """Replace the present sample by one of the same shape."""
         ...

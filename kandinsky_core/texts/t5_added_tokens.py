@@ -6,7 +6,8 @@ which mark gaps in T5's training. UL2 has 28 more, `new_id_0` and so on, in `add
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,22 @@ from kandinsky_core.errors import CheckpointError
 __all__ = ["added_tokens"]
 
 _EXTRA_IDS = 100  # where no file says how many
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which JSON can say
 
 
-def added_tokens(folder: Path, count: int) -> list[str]:
-    """Return the tokens whose ids are `count`, `count` + 1 and so on.
+def added_tokens(folder: Path, pieces: Sequence[str]) -> list[str]:
+    """Return the tokens whose ids follow those of the pieces.
 
     Where files leave an id without a token, a text stands in that no prompt holds.
 
     Args:
         folder: The tokenizer's folder; its JSON files may be missing.
-        count: Number of pieces.
+        pieces: The texts of all pieces.
 
     Raises:
-        CheckpointError: A file is damaged, or adds too many or too long tokens.
+        CheckpointError: A file is damaged, adds too many or too long tokens, or gives an id to two.
     """
+    count = len(pieces)
     file = inside(folder, "tokenizer_config.json")
     settings = read_json(file) if file.exists() else {}
     extra = settings.get("extra_ids", _EXTRA_IDS)
@@ -42,10 +45,12 @@ def added_tokens(folder: Path, count: int) -> list[str]:
             f"{ADDED_TOKENS}"
         )
     tokens = {count + extra - 1 - index: f"<extra_id_{index}>" for index in range(extra)}
+    written: dict[int, str] = dict(enumerate(pieces))
     for source, number, token in _written(folder, file, settings):
         if not (
             isinstance(token, str)
             and 0 < len(token) <= TOKEN_CHARACTERS
+            and not _SURROGATE.search(token)
             and type(number) is int
             and 0 <= number < count + ADDED_TOKENS
         ):
@@ -53,6 +58,11 @@ def added_tokens(folder: Path, count: int) -> list[str]:
                 f"{source} adds the token {shown(token)} with the id {shown(number)}; allowed are "
                 f"texts of at most {TOKEN_CHARACTERS:,} characters, and ids below "
                 f"{count + ADDED_TOKENS:,}"
+            )
+        if written.setdefault(number, token) != token:
+            raise CheckpointError(
+                f"{source} adds the token {shown(token)} with the id {number}, which the token "
+                f"{shown(written[number])} has"
             )
         tokens[number] = token
     last = max(tokens, default=-1)

@@ -57,6 +57,7 @@ class T5Tokenizer(FileTokenizer):
 class MT5Tokenizer(T5Tokenizer):
     """The second tokenizer of Kandinsky 2.0: the same form, of 101 languages; rows of 77 tokens."""
 
+    slow_class: ClassVar[str] = "MT5Tokenizer"
     LENGTH = 77
 
 
@@ -81,7 +82,7 @@ def _from_pieces(folder: Path, file: Path) -> Tokenizer:
     ids = {piece.text: index for index, piece in enumerate(model.pieces)}
     if _END not in ids:
         raise CheckpointError(f"{file} has no piece {_END!r}: it is not T5's")
-    added = added_tokens(folder, len(model.pieces))
+    added = added_tokens(folder, [piece.text for piece in model.pieces])
     with library_errors(file):
         vocabulary = [(piece.text, piece.score) for piece in model.pieces]
         tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=model.unknown))

@@ -35,11 +35,9 @@ def shapes_of(backend: str, name: str) -> Shapes:
 
         parameters = parameters_by_name(build_network(config))
         return {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    from kandinsky_jax.backend import CLASSES
-    from kandinsky_jax.weights.load import abstract_network, expected_shapes
+    from tests.support.jax_networks import expected_shapes
 
-    module_class, _ = CLASSES[type(config)]
-    return expected_shapes(abstract_network(module_class, config, dtype="float32"))
+    return expected_shapes(config)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

@@ -13,6 +13,7 @@ from kandinsky_core import KandinskyV22Pipeline
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.lora import read_lora
+from tests.support import kandinsky2_0
 from tests.support.backends import BACKENDS, needs
 from tests.support.tolerances import allowed
 
@@ -150,3 +151,30 @@ def test_adapters_are_sums_of_the_first_weights(
     unet.set_adapters("a", 0)
     for name, array in unet.read_weights(adapters).items():
         np.testing.assert_array_equal(array, stored.read(name).astype(np.float16))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_matrix_of_kandinsky_2_0(backend: str) -> None:
+    """Those of attention and of the two heads that read texts, which diffusers does not have."""
+    from kandinsky_core import get_backend
+
+    unet: Any = get_backend(backend).load(kandinsky2_0.source("unet"), "float32")
+    first = kandinsky2_0.tensors_of("unet")
+    matrices = {name: array for name, array in first.items() if array.ndim == 2}
+    assert sum(name.startswith(("add_embedding", "encoder_hid_proj")) for name in matrices) == 7
+    rng, pairs, wanted = np.random.default_rng(5), {}, {}
+    for name, array in matrices.items():
+        down, up = (
+            rng.standard_normal(n, np.float32) for n in ((2, array.shape[1]), (len(array), 2))
+        )
+        layer = f"unet.{name.removesuffix('.weight')}"
+        pairs |= {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up}
+        wanted[name] = array + np.float32(0.7) * up @ down
+    unet.load_lora_adapter(pairs, "unet", adapter_name="a")
+    unet.set_adapters("a", 0.7)
+    limit = allowed("sums of lora")
+    for name, array in unet.read_weights(matrices).items():
+        np.testing.assert_allclose(array, wanted[name], rtol=limit, atol=limit)
+    unet.unload_lora()
+    for name, array in unet.read_weights(matrices).items():
+        np.testing.assert_array_equal(array, matrices[name])

@@ -100,6 +100,7 @@ def test_picture_holds_the_command_that_remakes_it(kandinsky: Runner, workplace:
     assert "height: 50" in output
 
 
+@pytest.mark.slow(seconds=5)
 def test_several_seeds_as_json(kandinsky: Runner, workplace: Path, shallow: Path) -> None:
     words = ["a blue star", "--seed", 3, 2**40, *FEW, "--output", "new/folder", "--json"]
     words += ["--model", shallow]

@@ -43,3 +43,23 @@ def test_commands(
     assert (facts["prompt"], facts["negative_prompt"]) == ("красный кот", "плохо")
     assert facts["scheduler"] == "Kandinsky20Scheduler"
     assert Path("p.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("interpolate", "a", "b", "--weights", "1", "1"), "K has no prior, which mixes"),
+        (("controlnet", "a", "--hint", "in.png"), "for Kandinsky20Pipeline, and holds no contr"),
+        (("upscale", "in.png"), "K is a model for Kandinsky20Pipeline, and holds no upscaler"),
+    ],
+)
+def test_what_it_cannot_do(
+    kandinsky: Runner, workplace: Path, words: tuple[str, ...], said: str
+) -> None:
+    """This much of the authors' folder shows whose it is."""
+    (workplace / "K/text_encoder1").mkdir(parents=True)
+    (workplace / "K/text_encoder1/config.json").write_text("{}")
+    Image.new("RGB", (40, 30), "red").save("in.png")
+    code, _, error = kandinsky(*words, "--model", "K")
+    assert (code, error.count("\n")) == (2, 1)
+    assert said in error

@@ -6,12 +6,15 @@ import argparse
 import json
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from kandinsky_cli.commands import upscale
 from kandinsky_cli.upscaling import Upscaling
 from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.errors import InvalidInputError
@@ -128,7 +131,7 @@ def test_wrong_options_of_making_pictures(
         (("a.png", "--scale", "3"), "--scale 3: give 2 or 4"),
         (("a.png", "--steps", "0"), "--steps=0"),
         (("a.png", "a.png", "--output", "b.png"), "2 pictures need a folder"),
-        (("a.png", "./a.png"), "two pictures have one name"),
+        (("a.png", "./a.png"), "two pictures would become a-x4.png"),
         (("a.png", "--output", "a.png"), "there is such a file"),
         (("a.png", "--quality", "50"), "--quality"),
         (("a.png", "--output", "a.gif"), "pictures are written as"),
@@ -143,6 +146,20 @@ def test_mistakes_are_told_before_the_model_is_loaded(
     assert (code, output) == (2, "")
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_the_name_of_a_file_says_the_models_scale(
+    kandinsky: Runner, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --scale, the model knows it."""
+    draw(workplace / "a.png")
+    facts = {"upscaled": [{"scale": 2, "backend": "none", "device": "none"}]}
+    made = SimpleNamespace(images=[Image.new("RGB", (18, 14))], metadata=[facts])
+    model = MagicMock(return_value=made)
+    model.unet.config.scale = 2
+    monkeypatch.setattr(upscale, "load", lambda _: model)
+    assert kandinsky("upscale", "a.png", "--quiet") == (0, "a-x2.png\n", "")
+    assert kandinsky("upscale", "a.png")[2].count("a-x2.png: there is such a file") == 1
 
 
 def test_a_model_of_another_kind_or_scale_is_named(kandinsky: Runner, workplace: Path) -> None:

@@ -18,18 +18,29 @@ pytest.importorskip("jax")
 
 ROOT = Path(__file__).parents[2]
 SIZE = ("--height", "16", "--width", "32")
-# The command line with the log of compilations on standard error.
-LOGGED = (
-    "import logging, sys\n"
-    "logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')\n"
-    "from kandinsky_cli.main import main\n"
-    "sys.exit(main(sys.argv[1:]))\n"
-)
+# The command line, with the log of compilations and what JAX says of them on standard error.
+LOGGED = """
+import logging, sys
+import jax
+logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')
+def listen(event, *_, **__):
+    if event.startswith('/jax/core/compile/'):
+        print('jax event: ' + event, file=sys.stderr)
+jax.monitoring.register_event_duration_secs_listener(listen)
+from kandinsky_cli.main import main
+code = main(sys.argv[1:])
+print('flax is imported: ' + str('flax' in sys.modules), file=sys.stderr)
+sys.exit(code)
+"""
 
 
-def compilations(words: list[str], cache: Path, folder: Path) -> list[str]:
-    """Run a command in a process of its own and return what it compiled."""
-    settings = {"KANDINSKY_COMPILATION_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+def compilations(words: list[str], cache: Path, folder: Path, *, traces: bool = False) -> list[str]:
+    """Run a command in a process of its own and return what it compiled.
+
+    If it traces nothing, it builds no network either.
+    """
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    settings = {"KANDINSKY_COMPILATION_CACHE": str(cache), "PYTHONPATH": paths}
     done = subprocess.run(
         [sys.executable, "-c", LOGGED, *words],
         cwd=folder,
@@ -38,6 +49,8 @@ def compilations(words: list[str], cache: Path, folder: Path) -> list[str]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    assert ("jax event: " in done.stderr) == traces
+    assert f"flax is imported: {traces}" in done.stderr
     mark = "kandinsky_core.compilations: "
     return [line.removeprefix(mark) for line in done.stderr.splitlines() if mark in line]
 
@@ -47,7 +60,7 @@ def test_a_later_command_compiles_nothing(tmp_path: Path, shallow: Path) -> None
     """Guided and not, with a negative prompt and without; the cache starts empty, and is moved."""
     model = ("--model", str(shallow))
     words = ["warmup", *SIZE, *model, "--guidance", "both"]
-    first = compilations(words, tmp_path / "first", tmp_path)
+    first = compilations(words, tmp_path / "first", tmp_path, traces=True)
     cache = (tmp_path / "first").rename(tmp_path / "moved")
     assert len(first) == 11
     assert all(line.startswith("compiled ") for line in first), first
@@ -60,6 +73,7 @@ def test_a_later_command_compiles_nothing(tmp_path: Path, shallow: Path) -> None
     assert all(line.startswith("took from the cache ") for line in again), again
 
 
+@pytest.mark.slow(seconds=8)
 def test_it_prints_each_program_and_where_they_are_kept(kandinsky: Runner, shallow: Path) -> None:
     words = (*SIZE, "--task", "img2img", "--model", shallow)
     folder = os.environ["KANDINSKY_COMPILATION_CACHE"]

@@ -84,7 +84,7 @@ GENERATE = [
     ("--mesh data=2 --backend jax --device cpu", "device='cpu' beside mesh='data=2'"),
     ("--mesh nonsense --backend jax", "mesh='nonsense': there is no axis 'nonsense'"),
     ("--seed -9223372036854775809", "a seed is an integer from -2**63 to 2**64 - 1"),
-    ("--seed 1 abc", "invalid int value: 'abc'; a PROMPT or an ITEM comes before --seed"),
+    ("--seed 1 abc", "invalid int value: 'abc'; a PROMPT, ITEM or IMAGE comes before --seed"),
     ("--backend jacks", "there is no backend 'jacks': choose one of"),
     ("--scheduler fast", "scheduler='fast': give one of ddim"),
     ("--text-encoder-loading streamed", "text_encoder_loading='streamed': choose one of resid"),
@@ -106,7 +106,7 @@ GENERATE = [
     ),
 ]
 OTHERS = [
-    ("generate --seed 1 abc", "invalid int value: 'abc'; a PROMPT or an ITEM comes before --seed"),
+    ("generate --seed 1 abc", "'abc'; a PROMPT, ITEM or IMAGE comes before --seed"),
     ("img2img a --image white.png --strength 2", "strength=2.0: give a number above 0"),
     ("img2img a --image white.png --steps 1001", "--steps 1001: give from 1 to 999"),
     ("img2img a --image folder", "--image: "),

@@ -164,20 +164,24 @@ def test_recognised_by_names_and_shapes() -> None:
     ],
 )
 def test_full_size_coverage_on_jax(name: str) -> None:
-    """Native names and shapes are those of the network's own attributes, none over or missing."""
+    """Native names and shapes are those of the network's own attributes, none over or missing.
+
+    And the backend, which loads without building the network, expects them in the same order.
+    """
     pytest.importorskip("jax")
-    from kandinsky_jax.backend import CLASSES
-    from kandinsky_jax.weights.load import abstract_network, native_shapes
+    from kandinsky_jax.weights.network_form import abstract_network, native_shapes
+    from tests.support.jax_networks import form_of
 
     manifest = KNOWN[name]
-    module = CLASSES[NETWORKS[manifest.class_name].config][0]
-    found = native_shapes(abstract_network(module, config_of(manifest), dtype="float32"))
+    form = form_of(config_of(manifest))
+    found = native_shapes(abstract_network(form.network_class(), form.config, dtype="float32"))
     expected = {}
     for tensor, shape in used_by_networks(manifest).items():
         native = native_name("jax", tensor, len(shape))
         rule = JAX_RULES.rule_for(native.rpartition(".")[2], len(shape))
         expected[native] = shape if rule.axes is None else tuple(shape[axis] for axis in rule.axes)
     assert found == expected
+    assert list(form.shapes().items()) == list(found.items())
 
 
 def config_of(manifest: Manifest) -> NetworkConfig:

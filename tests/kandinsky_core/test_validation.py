@@ -99,6 +99,8 @@ def test_batches_are_joined_and_cast() -> None:
         ([np.zeros((1, 3)), np.zeros((1, 4))], "no numeric array"),
         ([[[1, 2], [3]]], "no numeric array"),
         (None, "embeds is missing: give an array of shape (any, 3)"),
+        (np.array([[1, 2, np.nan]]), "embeds holds NaN or infinity in 1 of 3 values: give finite"),
+        (np.full((2, 3), 1e300), "embeds holds NaN or infinity in 6 of 6 values"),
     ],
 )
 def test_batches_that_do_not_fit(value: Any, said: str) -> None:

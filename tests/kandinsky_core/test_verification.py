@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from kandinsky_cli.commands import verify as command
 from kandinsky_core.errors import BackendUnavailableError, InvalidInputError
 from kandinsky_core.seam import registry
 from kandinsky_core.seam.backend import BackendReport
-from kandinsky_core.verification import TOLERANCES, compare, inputs, outputs
-from tests.support import fakes_2_1
+from kandinsky_core.verification import TOLERANCES, compare, outputs
+from tests.support import fakes_2_0, fakes_2_1
 from tests.support.fakes import combined_pipeline
 
 
@@ -42,12 +43,37 @@ def test_nan_does_not_pass() -> None:
     assert not row.passed
 
 
+def test_two_backends_may_both_be_off() -> None:
+    """A component of a backend beside another backend's, and a picture as always."""
+    limit, of_picture = TOLERANCES["float32"]
+    expected = [np.array([1.0])]
+    off = [expected[0] + 1.5 * limit]
+    assert not compare("unet", "a", "diffusers", off, expected, "float32").passed
+    assert compare("unet", "a", "b", off, expected, "float32", peers=True).passed
+    assert compare("picture", "a", "b", off, expected, "float32", peers=True).tolerance == (
+        of_picture
+    )
+
+
+def test_a_reference_that_is_zero() -> None:
+    zero, one = [np.zeros(3)], [np.ones(3)]
+    assert compare("unet", "a", "b", zero, zero, "float32").passed
+    assert not compare("unet", "a", "b", one, zero, "float32").passed
+
+
+def fed_and_run(pipe: Any, height: int, width: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs and the outputs of each component."""
+    parts = pipe.verified(pipe)
+    given = parts.inputs(parts.call("ad", height, width, 1))
+    found = dict(outputs(parts.runs(), given))
+    assert list(found) == list(given)
+    return given, found
+
+
 def test_every_component_is_fed_and_run() -> None:
     pipe = combined_pipeline()
     pipe.prior_pipe.image_encoder.encode = lambda pixels: np.ones((len(pixels), 6), np.float32)
-    given = inputs(pipe, "abc", 16, 32)
-    found = dict(outputs(pipe, given))
-    assert list(found) == list(given)
+    given, found = fed_and_run(pipe, 16, 32)
     assert given["movq encode"][0].shape == (1, 3, 16, 32)
     assert given["unet"][0].shape == found["unet"][0].shape == (1, 4, 4, 8)
     # The row gives back the guided output: u + 4 (c - u) of the fake's constant prediction.
@@ -59,9 +85,7 @@ def test_every_component_is_fed_and_run() -> None:
 def test_a_decoder_that_reads_texts_has_one_component_more() -> None:
     pipe = fakes_2_1.combined("decoder")
     pipe.prior_pipe.image_encoder.encode = lambda pixels: np.ones((len(pixels), 6), np.float32)
-    given = inputs(pipe, "ad", 16, 16)
-    found = dict(outputs(pipe, given))
-    assert list(found) == list(given)
+    given, found = fed_and_run(pipe, 16, 16)
     assert list(found)[:2] == ["text_encoder", "multilingual"]
     embeds, states = found["multilingual"]
     conditioning = given["unet"][1]
@@ -70,6 +94,18 @@ def test_a_decoder_that_reads_texts_has_one_component_more() -> None:
     np.testing.assert_array_equal(conditioning["text_embeds"][1:], embeds)
     np.testing.assert_array_equal(conditioning["text_encoder_hidden_states"][1:], states)
     assert embeds.any()
+
+
+def test_a_family_without_prior() -> None:
+    """Kandinsky 2.0: the UNet gets what the pipeline's own call makes of the prompt."""
+    pipe = fakes_2_0.pipeline()
+    given, found = fed_and_run(pipe, 16, 16)
+    assert list(found) == ["text_encoder", "text_encoder_2", "unet", "vae encode", "vae decode"]
+    _, conditioning, scale = given["unet"]
+    states = conditioning["text_encoder_hidden_states_2"]
+    np.testing.assert_array_equal(states[1:], found["text_encoder_2"][0])
+    assert (len(states), scale) == (2, 4)
+    assert type(pipe).verified.lacking(SimpleNamespace()) == "Kandinsky 2.0"
 
 
 class Library:
@@ -117,6 +153,7 @@ def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def verify(**given: Any) -> int:
     defaults = {"dtype": "float32", "steps": 1, "json": False, "model": "shapes"}
     defaults |= {"against": None, "backends": None, "converted": None, "prior": None}
+    defaults |= {"height": None, "width": None}
     return command.run(Namespace(**defaults | given))
 
 

@@ -87,6 +87,7 @@ def test_a_combined_pipeline_and_its_picture(backend: Any, load: Callable[[str, 
     np.testing.assert_array_equal(pictures[1], expected.images)
 
 
+@pytest.mark.slow(seconds=8)
 def test_no_weight_is_read_to_compile(
     backend: Any, monkeypatch: pytest.MonkeyPatch, load: Callable[[str, Any], Any]
 ) -> None:
@@ -96,7 +97,7 @@ def test_no_weight_is_read_to_compile(
         raise AssertionError("weights were read")
 
     with monkeypatch.context() as patch, compile_only():
-        patch.setattr("kandinsky_jax.backend.load_network", refuse)
+        patch.setattr("kandinsky_jax.backend.load_weights", refuse)
         bare = load("KandinskyV22CombinedPipeline", backend)
         bare.enable_model_cpu_offload()
     bare.compile(16, 32, negative_prompt=False)

@@ -14,7 +14,12 @@ jax = pytest.importorskip("jax")
 
 from kandinsky_core.errors import InvalidInputError  # noqa: E402
 from kandinsky_jax.programs import cache  # noqa: E402
-from kandinsky_jax.programs.cache import CACHE_VARIABLE, enable_compilation_cache  # noqa: E402
+from kandinsky_jax.programs.cache import (  # noqa: E402
+    CACHE_VARIABLE,
+    LIMIT_VARIABLE,
+    enable_compilation_cache,
+    program_store,
+)
 
 NAMES = (
     "jax_compilation_cache_dir",
@@ -25,8 +30,9 @@ NAMES = (
 
 
 @pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    """JAX's own settings are back after each test, and nothing is arranged before it."""
+def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All settings are back after each test, and nothing is arranged before it."""
+    monkeypatch.setattr(cache, "_folder", None)
     before = {name: jax.config.values[name] for name in NAMES}
     jax.config.update(NAMES[0], None)
     yield
@@ -38,6 +44,11 @@ def set_up() -> tuple[Any, float]:
     return jax.config.values[NAMES[0]], jax.config.values[NAMES[1]]
 
 
+def stored() -> Path | None:
+    store = program_store()
+    return None if store is None else store.folder
+
+
 @pytest.mark.parametrize("address", ["gs://bucket/x", "s3://bucket/a//b"])
 def test_the_address_of_a_store_is_passed_on_unchanged(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -46,6 +57,7 @@ def test_the_address_of_a_store_is_passed_on_unchanged(
     monkeypatch.setenv(CACHE_VARIABLE, address)
     assert enable_compilation_cache() == address
     assert set_up() == (address, 0.0)
+    assert stored() is None, "JAX's own cache serves there"
     assert list(tmp_path.iterdir()) == []
     assert enable_compilation_cache() == address, "also once JAX has it"
 
@@ -62,6 +74,39 @@ def test_the_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv(CACHE_VARIABLE, "~/c")
     assert enable_compilation_cache() == tmp_path / "c"
     assert (tmp_path / "c").is_dir()
+    assert stored() == tmp_path / "c" / "kandinsky"
+    assert set_up()[0] is None, "JAX keeps no second copy"
+
+
+def test_a_cache_that_was_arranged_through_jax(tmp_path: Path) -> None:
+    """It is as the user set it, and ours is in it, unless JAX's switch is off."""
+    jax.config.update(NAMES[0], str(tmp_path))
+    before = set_up()
+    assert enable_compilation_cache() == tmp_path
+    assert set_up() == before
+    assert stored() == tmp_path / "kandinsky"
+    try:
+        jax.config.update("jax_enable_compilation_cache", False)
+        assert stored() is None
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+
+
+def test_the_processes_of_a_mesh_have_the_cache_of_jax(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They compile together: if one found a program and another did not, one would wait."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    assert enable_compilation_cache() == tmp_path
+    assert set_up() == (str(tmp_path), 0.0)
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "4 GiB", "nan", "inf"])
+def test_a_limit_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, text)
+    with pytest.raises(InvalidInputError, match=r"_GIB='.*': give the GiB .* leave it out for 4"):
+        enable_compilation_cache()
 
 
 def test_a_user_without_a_home(
@@ -110,7 +155,7 @@ def test_a_named_folder_that_cannot_be_made(
 def test_a_named_folder_that_cannot_be_written_or_read(
     mode: int, found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Programs that are there serve; JAX would warn of each that it cannot write."""
+    """Programs that are there serve."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     monkeypatch.setattr(os, "access", lambda path, wanted: wanted & ~mode == 0)
     if found is not None:
@@ -118,10 +163,11 @@ def test_a_named_folder_that_cannot_be_written_or_read(
             enable_compilation_cache()
         return
     assert enable_compilation_cache() is None
-    assert set_up() == (str(tmp_path), 1e9)
+    assert stored() == tmp_path / "kandinsky"
 
 
 def test_an_empty_value_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, "")
     assert enable_compilation_cache() is None
     assert set_up()[0] is None
+    assert stored() is None

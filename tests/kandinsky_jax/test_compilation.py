@@ -99,6 +99,33 @@ def test_twenty_varied_requests_compile_each_program_once(
     assert "(1, 12, 8, 4)" in steps[0]
 
 
+def test_after_a_restart_twenty_varied_requests_trace_nothing(pipe: Any, shallow: Path) -> None:
+    """Another backend object finds all programs on the disk, as another process does."""
+    size = {"height": 48, "width": 32, "output_type": "np"}
+    requests = varied_requests()
+    expected = [pipe(**request, **size).images for request in requests[:2]]
+    backend: Any = get_backend("jax")
+    again: Any = AutoPipelineForText2Image.from_pretrained(shallow, backend=backend)
+    again.set_progress_bar_config(disable=True)
+    again.scheduler = pipe.scheduler  # the last one of another test
+    events: list[str] = []
+    listening = True
+
+    def listen(event: str, _: float, **__: Any) -> None:
+        if listening and event.startswith("/jax/core/compile/"):
+            events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        found = [again(**request, **size).images for request in requests]
+    finally:
+        listening = False
+    assert events == []
+    assert len(backend.compilations) == 9
+    assert all(entry.cached for entry in backend.compilations)
+    np.testing.assert_array_equal(found[:2], expected)
+
+
 def test_a_new_shape_compiles_and_an_old_one_does_not_again(pipe: Any) -> None:
     log = pipe.decoder_pipe.unet.compilations
     embeds = np.zeros((1, pipe.decoder_pipe.unet.config.encoder_hid_dim), np.float32)

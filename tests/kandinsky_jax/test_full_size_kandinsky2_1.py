@@ -9,15 +9,13 @@ import math
 from functools import cache
 from typing import Any
 
-import jax.numpy as jnp
 import pytest
 
 from kandinsky_core.configs import MultilingualCLIPConfig
 from kandinsky_core.errors import ConfigError
 from kandinsky_core.schedulers import DDIMScheduler, DDPMScheduler, scheduler_from_config
-from kandinsky_jax.backend import CLASSES
-from kandinsky_jax.weights.load import abstract_network, expected_shapes
 from tests.kandinsky_converters.test_manifests import KNOWN, used_by_networks
+from tests.support.jax_networks import expected_shapes
 from tests.support.published import published_config, published_json
 
 # config -> manifest, tensors that networks use, their values
@@ -34,9 +32,7 @@ NETWORKS = {
 
 @cache
 def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
-    config = published_config(name)
-    network = abstract_network(CLASSES[type(config)][0], config, dtype=jnp.float32)
-    return expected_shapes(network)
+    return expected_shapes(published_config(name))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

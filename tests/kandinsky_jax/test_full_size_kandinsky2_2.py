@@ -8,35 +8,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import cache
-from typing import Any
 
-import jax.numpy as jnp
 import pytest
 
-from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
-from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
-from kandinsky_jax.networks.movq import VQModel
-from kandinsky_jax.networks.prior import PriorTransformer
-from kandinsky_jax.networks.unet import UNet2DConditionModel
-from kandinsky_jax.weights.load import abstract_network, expected_shapes
+from tests.support.jax_networks import expected_shapes
 from tests.support.published import published_config
 
-NETWORKS: dict[str, Any] = {
-    "unet": UNet2DConditionModel,
-    "unet_inpaint": UNet2DConditionModel,
-    "unet_controlnet": UNet2DConditionModel,
-    "prior": PriorTransformer,
-    "movq": VQModel,
-    "text_encoder": CLIPTextModelWithProjection,
-    "image_encoder": CLIPVisionModelWithProjection,
-}
 MOVQ_CODEBOOK = 16384 * 4  # quantize.embedding.weight: stored, counted by the hub, never used
 
 
 @cache
 def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
-    network = abstract_network(NETWORKS[name], published_config(name), dtype=jnp.float32)
-    return expected_shapes(network)
+    return expected_shapes(published_config(name))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from kandinsky_jax.layers.layers import (
     upsample_nearest,
 )
 from kandinsky_jax.networks.unet import UNet2DConditionModel
-from kandinsky_jax.weights.load import abstract_network
+from kandinsky_jax.weights.network_form import abstract_network
 from tests.support.published import published_config
 
 LAYERS = Layers(dtype="float32", param_dtype="float32", attend=attention.attend)

@@ -11,15 +11,8 @@ from flax import nnx
 
 from kandinsky_core.configs import PriorTransformerConfig, VQModelConfig
 from kandinsky_core.errors import CheckpointError
-from kandinsky_jax.networks.movq import VQModel
-from kandinsky_jax.networks.prior import PriorTransformer
-from kandinsky_jax.weights.load import (
-    abstract_network,
-    expected_shapes,
-    load_network,
-    torch_tensors,
-)
 from tests.support.dict_tensors import DictTensors
+from tests.support.jax_networks import expected_shapes, filled_network, torch_tensors
 
 PRIOR = PriorTransformerConfig(
     num_attention_heads=2, attention_head_dim=4, num_layers=1, embedding_dim=6, num_embeddings=5
@@ -35,19 +28,18 @@ MOVQ = VQModelConfig(
 
 
 def random_tensors(dtype: type | np.dtype = np.float32) -> DictTensors:
-    network = abstract_network(PriorTransformer, PRIOR, dtype=jnp.float32)
     generator = np.random.default_rng(5)
     return DictTensors(
         {
             name: generator.standard_normal(shape).astype(dtype)
-            for name, shape in expected_shapes(network).items()
+            for name, shape in expected_shapes(PRIOR).items()
         }
     )
 
 
 def test_there_and_back_is_bit_for_bit() -> None:
     tensors = random_tensors()
-    network = load_network(PriorTransformer, PRIOR, tensors, dtype=jnp.float32)
+    network = filled_network(PRIOR, tensors)
     back = dict(torch_tensors(network))
     assert back.keys() == tensors.arrays.keys()
     for name, array in back.items():
@@ -58,7 +50,7 @@ def test_there_and_back_is_bit_for_bit() -> None:
 @pytest.mark.parametrize("asked", ["float16", "bfloat16", "float32"])
 def test_files_of_any_precision_are_cast_to_the_one_asked_for(stored: type, asked: str) -> None:
     tensors = random_tensors(stored)
-    network = load_network(PriorTransformer, PRIOR, tensors, dtype=asked)
+    network = filled_network(PRIOR, tensors, dtype=asked)
     leaves = jax.tree.leaves(nnx.state(network))
     assert {str(leaf.dtype) for leaf in leaves} == {asked}
     expected = tensors.arrays["clip_mean"].astype(jnp.dtype(asked))
@@ -67,7 +59,7 @@ def test_files_of_any_precision_are_cast_to_the_one_asked_for(stored: type, aske
 
 def test_the_network_keeps_no_window_into_the_checkpoint() -> None:
     tensors = random_tensors()
-    network = load_network(PriorTransformer, PRIOR, tensors, dtype=jnp.float32)
+    network = filled_network(PRIOR, tensors)
     before = np.array(network.positional_embedding[...])
     for array in tensors.arrays.values():
         array[...] = 0
@@ -81,16 +73,15 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_it_is_read() -> None:
     tensors.arrays["proj_in.weight"] = np.zeros((6, 8), np.float32)  # transposed
     message = r"missing \(prd_embedding\).*unexpected \(norm_in.weight\).*\[6,8\] for \[8,6\]"
     with pytest.raises(CheckpointError, match=message):
-        load_network(PriorTransformer, PRIOR, tensors, dtype=jnp.float32)
+        filled_network(PRIOR, tensors)
     assert tensors.reads == []
 
 
 def test_legacy_names_and_the_unused_codebook_of_movq() -> None:
-    network = abstract_network(VQModel, MOVQ, dtype=jnp.float32)
     generator = np.random.default_rng(6)
     modern = {
         name: generator.standard_normal(shape).astype(np.float32)
-        for name, shape in expected_shapes(network).items()
+        for name, shape in expected_shapes(MOVQ).items()
     }
     old_names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     legacy = {"quantize.embedding.weight": np.zeros((256, 4), np.float32)}
@@ -101,6 +92,6 @@ def test_legacy_names_and_the_unused_codebook_of_movq() -> None:
         legacy[old] = array
     assert any("proj_attn" in name for name in legacy)
     tensors = DictTensors(legacy)
-    back = dict(torch_tensors(load_network(VQModel, MOVQ, tensors, dtype=jnp.float32)))
+    back = dict(torch_tensors(filled_network(MOVQ, tensors)))
     assert all(np.array_equal(back[name], array) for name, array in modern.items())
     assert "quantize.embedding.weight" not in tensors.reads

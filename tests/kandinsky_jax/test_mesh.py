@@ -24,7 +24,7 @@ from kandinsky_jax.networks.prior import PriorTransformer
 from kandinsky_jax.networks.t5_encoder import T5EncoderModel
 from kandinsky_jax.networks.unet import UNet2DConditionModel
 from kandinsky_jax.placement.sharding import weight_spec
-from kandinsky_jax.weights.load import abstract_network, native_shapes
+from kandinsky_jax.weights.network_form import abstract_network, native_shapes
 from tests.kandinsky_cli.run import runner
 from tests.support.backends import needs
 from tests.support.kandinsky3 import T5_JSON, UNET_JSON

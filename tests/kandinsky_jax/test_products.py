@@ -106,7 +106,7 @@ def test_bfloat16_is_multiplied_where_jax_and_processor_can(
     file = tmp_path / "cpuinfo"
     if text is not None:
         file.write_text(text, encoding="utf-8")
-    monkeypatch.setattr(products, "_PROCESSORS", file)
+    monkeypatch.setattr("kandinsky_backend_kit.processor.PROCESSORS", file)
     monkeypatch.setattr(jax, "__version_info__", version)
     assert products.multiplies_bfloat16.__wrapped__() == fast  # what is cached is this machine's
 

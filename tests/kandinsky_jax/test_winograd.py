@@ -31,9 +31,8 @@ from kandinsky_jax.layers.winograd import (
     convolve_tiles,
     kernel_to_tiles,
 )
-from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3UNet
-from kandinsky_jax.networks.unet import UNet2DConditionModel
 from tests.support.dict_tensors import DictTensors
+from tests.support.jax_networks import form_of
 
 PUBLISHED = Path(__file__).parents[2] / "tests/data/configs/2.2/unet.json"
 SHAPES = EMBEDDED["shapes"] / "decoder/unet/config.json"
@@ -202,6 +201,6 @@ def test_large_networks_take_it_on_a_cpu() -> None:
         UNet2DConditionConfig.from_dict(json.loads(path.read_text(encoding="utf-8")))
         for path in (PUBLISHED, SHAPES)
     )
-    assert worth_tiling(UNet2DConditionModel, published)
-    assert not worth_tiling(UNet2DConditionModel, small)
-    assert not worth_tiling(Kandinsky3UNet, Kandinsky3UNetConfig())
+    assert worth_tiling(form_of(published))
+    assert not worth_tiling(form_of(small))
+    assert not worth_tiling(form_of(Kandinsky3UNetConfig()))

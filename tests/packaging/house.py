@@ -20,6 +20,7 @@ PACKAGES = {
     "kandinsky_mindspore": "backends",
     "kandinsky_reference": "backends",
     "kandinsky_cli": "apps",
+    "kandinsky_server": "apps",
     "benchmarks": ".",
     "tools": ".",
 }

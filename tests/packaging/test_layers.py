@@ -22,7 +22,8 @@ BELOW = {
     "kandinsky_jax": {"kandinsky_core", "kandinsky_converters", "kandinsky_backend_kit"},
     "kandinsky_mindspore": {"kandinsky_core", "kandinsky_converters", "kandinsky_backend_kit"},
     "kandinsky_reference": {"kandinsky_core", "kandinsky_converters", "kandinsky_backend_kit"},
-    "kandinsky_cli": {"kandinsky_core", "kandinsky_converters"},
+    "kandinsky_server": {"kandinsky_core"},
+    "kandinsky_cli": {"kandinsky_core", "kandinsky_converters", "kandinsky_server"},
     "benchmarks": {*PACKAGES} - {"tools", "kandinsky_cli"},
     "tools": {*PACKAGES} - {"benchmarks", "kandinsky_cli"},
 }
@@ -34,6 +35,7 @@ WITHOUT = {
     "kandinsky_jax": FRAMEWORKS - {"jax", "jaxlib", "flax"} | {"transformers"},
     "kandinsky_mindspore": FRAMEWORKS - {"mindspore", "mindone"} | {"transformers"},
     "kandinsky_reference": FRAMEWORKS - {"torch", "diffusers"},
+    "kandinsky_server": FRAMEWORKS | {"transformers"},
     "kandinsky_cli": FRAMEWORKS | {"transformers"},
 }
 # Depth maps are made and prompts expanded by transformers, where it is installed.

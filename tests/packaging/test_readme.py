@@ -83,7 +83,7 @@ def test_the_readme_is_short_and_has_two_setups_commands_and_samples() -> None:
     readme = Page("README.md")
     assert readme.text.count("\n") <= 150
     assert len(SETUP) == 2
-    assert len(readme.commands) == 5
+    assert len(readme.commands) == 4
     assert len(readme.blocks("python")) == 2
 
 

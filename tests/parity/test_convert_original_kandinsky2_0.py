@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kandinsky_cli.model_parts import open_parts
 from kandinsky_converters.convert import convert
 from kandinsky_core import (
     AutoPipelineForImage2Image,
@@ -19,12 +22,14 @@ from kandinsky_core import (
     Kandinsky20Pipeline,
     Kandinsky20Scheduler,
     MT5Tokenizer,
+    T5Tokenizer,
     XLMRobertaTokenizer,
 )
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.hub import HubOptions
 from kandinsky_core.checkpoints.opened_model import OpenedModel
-from kandinsky_core.errors import CheckpointError, ConfigError
+from kandinsky_core.errors import CheckpointError, ConfigError, KandinskyError
+from kandinsky_core.pipelines.shared import loading
 from tests.support.fake_backend import FakeBackend
 
 pytest.importorskip("torch")
@@ -72,10 +77,41 @@ def test_the_files_load_as_they_are(original: Original, part: str) -> None:
     assert (pipe.dtype, pipe.vae.dtype) == ("float32", "float32")
 
 
+def test_info_shows_both_unets(original: Original) -> None:
+    """And no Flash, for which a folder of Kandinsky 3 is asked too."""
+    found = open_parts(str(original[0]), HubOptions())
+    names = [checkpoint.pipeline_class for checkpoint in found]
+    assert names == ["Kandinsky20Pipeline", "Kandinsky20InpaintPipeline"]
+
+
 def test_another_task_is_refused(original: Original) -> None:
     pipe = Kandinsky20Pipeline.from_pretrained(original[0], backend=FakeBackend())
     with pytest.raises(ConfigError, match="9 for inpainting"):
         Kandinsky20InpaintPipeline(**pipe.components)
+    third = T5Tokenizer.from_pretrained(original[0] / "text_encoder2")
+    with pytest.raises(ConfigError, match=r"rows of 128 tokens.* trained with 77"):
+        Kandinsky20Pipeline(**{**pipe.components, "tokenizer_2": third})
+
+
+@pytest.mark.parametrize(
+    ("file", "other", "message"),
+    [
+        ("Kandinsky-2-0.pt", "vae.ckpt", r"holds a vae \(AutoencoderKL\), and a unet"),
+        ("Kandinsky-2-0.pt", "Kandinsky-2-0-inpainting.pt", "has 9 input channels"),
+        ("text_encoder2/spiece.model", None, "text_encoder2 holds no tokenizer"),
+    ],
+)
+def test_wrong_and_missing_files(
+    original: Original, tmp_path: Path, file: str, other: str | None, message: str
+) -> None:
+    """Nothing is written, not even in part."""
+    folder = shutil.copytree(original[0], tmp_path / "K", copy_function=os.link)
+    (folder / file).unlink()
+    if other is not None:
+        (folder / file).hardlink_to(folder / other)
+    with pytest.raises(KandinskyError, match=message):
+        convert(folder, "jax", tmp_path / "made", part="decoder")
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.slow(seconds=3)
@@ -124,6 +160,7 @@ def test_four_scripts(original: Original) -> None:
         wanted = theirs(
             texts, padding="max_length", max_length=77, truncation=True, return_tensors="np"
         )
+        assert loading._TOKENIZERS[ours.class_name] is type(ours), "as what it is saved"
         ids, mask = ours(texts)
         np.testing.assert_array_equal(ids, wanted.input_ids)
         np.testing.assert_array_equal(mask, wanted.attention_mask)

@@ -150,12 +150,10 @@ def test_image_encoder(networks: Callable[[str], Any], backend: str) -> None:
 @pytest.mark.slow(seconds=3)
 def test_layers_on_jax(networks: Callable[[str], Any]) -> None:
     """Image tokens, and one attention at each weight of the picture."""
-    from flax import nnx
-
     from kandinsky_jax.networks.kandinsky3_image_prompt import TextAndImage
 
     unet, wanted = networks("jax").unet, golden("unet")
-    module: Any = nnx.merge(unet._graph, unet._weights)
+    module: Any = unet._form.build(unet._weights)
     image = module.encoder_hid_proj.image_projection(wanted["image_embeds"])
     assert relative(np.asarray(image), wanted["image_tokens"]) < allowed("ip image encoder")
     attention = module.down_blocks[1].attentions[1].attention

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from kandinsky_converters.originals import kandinsky3
 from kandinsky_converters.originals.kandinsky3_fork import fork_config
 from kandinsky_converters.originals.tensors import OriginalTensors
 from kandinsky_core import DDPMScheduler
@@ -21,7 +23,12 @@ from kandinsky_core.schedulers.schedule import make_rows
 from tests.support.backends import BACKENDS, needs
 from tests.support.dict_tensors import DictTensors
 from tests.support.fakes import FakeAutoencoder
-from tests.support.kandinsky3_fork_folder import CONTROL_DATA, fork_config_of, fork_weights
+from tests.support.kandinsky3_fork_folder import (
+    CONTROL_DATA,
+    LORA_DATA,
+    fork_config_of,
+    fork_weights,
+)
 from tests.support.kandinsky3_ip_adapter_folder import original_unet
 from tests.support.tolerances import allowed
 
@@ -257,3 +264,52 @@ def test_the_branch_is_not_shown_the_image_tokens_of_the_unet(
     assert error_of(guided(network, wanted, told(1, 0)), alone) <= allowed("3 controlnet")
     both = guided(network, wanted, told(1, 1))
     assert min(error_of(both, alone), error_of(both, unmoved)) > 100 * allowed("3 controlnet")
+
+
+@pytest.mark.slow(seconds=5)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_loras_beside_an_ip_adapter_and_a_branch(load: Callable[..., Any], backend: str) -> None:
+    """LoRAs of both networks give what weights merged by hand give; no scale compiles anew."""
+    wanted = golden("branch")
+    unet, branch = (load(backend, name) for name in ("unet_ip_adapter", "unet_controlnet"))
+    network = branch.beside(unet)
+    picture = np.linspace(-1, 1, 32, dtype=np.float32).reshape(2, 16)
+    weights = np.ones(2, np.float32)
+    told = conditioning(wanted, 1) | {"image_embeds": picture, "image_weight": weights}
+    loras = {unet: load_file(LORA_DATA / "lora.safetensors")}
+    elsewhere = ("up_samples", "down_samples.3")  # the branch ends with the third level
+    loras[branch] = {k: v for k, v in loras[unet].items() if not k.startswith(elsewhere)}
+    plain = guided(network, wanted, told)
+    programs = len(unet.compilations or ())
+    for scales in ((0.5, 1.0), (1.0, -0.25)):
+        found = {}
+        for one, scale in zip((unet, branch), scales, strict=True):
+            one.load_lora_adapter(loras[one], prefix=None, adapter_name="theirs")
+            one.set_adapters("theirs", scale)
+        found["lora"] = guided(network, wanted, told)
+        for one, scale in zip((unet, branch), scales, strict=True):
+            one.unload_lora()
+            one.update_weights(merged_by_hand(one, loras[one], scale))
+        found["by hand"] = guided(network, wanted, told)
+        for one in (unet, branch):
+            one.restore_weights()
+        error = error_of(found["lora"], found["by hand"])
+        LOG.info("%s, scales %s: %.2g", backend, scales, error)
+        assert error <= allowed("3 controlnet")
+        assert error_of(found["lora"], plain) > 1000 * allowed("3 controlnet")
+    assert len(unet.compilations or ()) == programs, "a scale or a LoRA compiled anew"
+    np.testing.assert_array_equal(guided(network, wanted, told), plain)
+
+
+def merged_by_hand(network: Any, lora: dict[str, Array], scale: float) -> dict[str, Array]:
+    """W + s up @ down of each projection, whose original names stand beside the LoRA's."""
+    found = {}
+    layers = {"query": "to_query", "key": "to_key", "v": "to_value", "out": "output_layer"}
+    for key, down in lora.items():
+        if not key.endswith(".down.weight"):
+            continue
+        place, _, kind = key.removesuffix("_lora.down.weight").partition(".processor.to_")
+        ((name, _),) = kandinsky3.unet(f"{place}.{layers[kind]}.weight")
+        up = lora[key.replace(".down.", ".up.")]
+        found[name] = network.read_weights([name])[name] + np.float32(scale) * (up @ down)
+    return found

@@ -25,14 +25,8 @@ from kandinsky_core.configs import (
 )
 from kandinsky_core.configs.networks import unused_tensors
 from kandinsky_jax.layers import winograd
-from kandinsky_jax.networks.clip_text import CLIPTextModelWithProjection
-from kandinsky_jax.networks.clip_vision import CLIPVisionModelWithProjection
-from kandinsky_jax.networks.movq import VQModel
-from kandinsky_jax.networks.multilingual_clip import MultilingualCLIP
-from kandinsky_jax.networks.prior import PriorTransformer
-from kandinsky_jax.networks.unet import UNet2DConditionModel
-from kandinsky_jax.weights.load import abstract_network, expected_shapes, load_network
 from tests.parity import tiny
+from tests.support.jax_networks import expected_shapes, filled_network
 from tests.support.published import CONFIG_CLASSES, published_config, published_json
 from tests.support.tolerances import HALF_PRECISION, allowed
 
@@ -54,13 +48,13 @@ HALF_PRECISION_FACTOR = HALF_PRECISION["jax"]
 HALF_PRECISION_ROUNDINGS = 12  # of the dtype's precision
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
-CLASSES: dict[type, tuple[Any, Any]] = {
-    diffusers.UNet2DConditionModel: (UNet2DConditionModel, UNet2DConditionConfig),
-    diffusers.PriorTransformer: (PriorTransformer, PriorTransformerConfig),
-    diffusers.VQModel: (VQModel, VQModelConfig),
-    MultilingualCLIPReference: (MultilingualCLIP, MultilingualCLIPConfig),
-    transformers.CLIPTextModelWithProjection: (CLIPTextModelWithProjection, CLIPTextConfig),
-    transformers.CLIPVisionModelWithProjection: (CLIPVisionModelWithProjection, CLIPVisionConfig),
+CLASSES: dict[type, Any] = {
+    diffusers.UNet2DConditionModel: UNet2DConditionConfig,
+    diffusers.PriorTransformer: PriorTransformerConfig,
+    diffusers.VQModel: VQModelConfig,
+    MultilingualCLIPReference: MultilingualCLIPConfig,
+    transformers.CLIPTextModelWithProjection: CLIPTextConfig,
+    transformers.CLIPVisionModelWithProjection: CLIPVisionConfig,
 }
 
 
@@ -71,9 +65,8 @@ def check(error: float, tolerance: float) -> None:
 
 def twin(model: Any, dtype: str = "float32") -> Any:
     """Our network with the weights of a PyTorch model."""
-    module_class, config_class = CLASSES[type(model)]
-    config = config_class.from_dict(tiny.config_dict(model))
-    return load_network(module_class, config, tiny.tensors_of(model), dtype=dtype)
+    config = CLASSES[type(model)].from_dict(tiny.config_dict(model))
+    return filled_network(config, tiny.tensors_of(model), dtype=dtype)
 
 
 def normal(*shape: int) -> Any:
@@ -257,8 +250,8 @@ def test_prior_in_half_precision(dtype: str) -> None:
 @pytest.mark.parametrize("name", CONFIG_CLASSES)
 def test_names_and_shapes_of_the_published_models(name: str) -> None:
     """All tensors of the reference's full-size model are ours, but for those known as unused."""
-    reference = {theirs.__name__: (theirs, ours[0]) for theirs, ours in CLASSES.items()}
-    model_class, module_class = reference[CONFIG_CLASSES[name].CLASS_NAME]
+    reference: dict[str, Any] = {theirs.__name__: theirs for theirs in CLASSES}
+    model_class = reference[CONFIG_CLASSES[name].CLASS_NAME]
     config = published_json(name)
     with torch.device("meta"):
         if hasattr(model_class, "config_class") and model_class.config_class is not None:
@@ -271,5 +264,4 @@ def test_names_and_shapes_of_the_published_models(name: str) -> None:
         for tensor, value in model.state_dict().items()
         if tensor not in unused
     }
-    ours = abstract_network(module_class, published_config(name), dtype="float32")
-    assert expected_shapes(ours) == theirs
+    assert expected_shapes(published_config(name)) == theirs

@@ -74,6 +74,7 @@ def test_both_backends_agree_with_diffusers_in_one_process(
         assert not alike, f"{part}: one backend, measured twice?"
 
 
+@pytest.mark.slow(seconds=6)
 def test_the_first_component_that_differs_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def seen(image: Image.Image) -> tuple[str, list[tuple[str, str, str]]]:
     return verdict.ground, [(shape.kind, shape.colour, shape.position) for shape in verdict.shapes]
 
 
+@pytest.mark.slow(seconds=8)
 def test_a_green_square_is_painted_into_the_masked_half(load: Any) -> None:
     pipe = load("AutoPipelineForInpainting")
     before = drawn(scene("white", ("circle", "red", "medium", "left")))

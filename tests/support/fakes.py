@@ -43,7 +43,7 @@ class FakeNetwork:
     device_memory: DeviceMemory | None = None
 
     def __init__(self, **config: int | str | tuple[int, ...]) -> None:
-        self.config = SimpleNamespace(**config)
+        self.config = SimpleNamespace(**{"vocab_size": 2**20, **config})
         self.dtype, self.device, self.offloaded = "float32", "cpu", False
 
     def to(self, *, device: str | None = None, dtype: str | None = None) -> None:
@@ -158,15 +158,19 @@ class FakeRun:
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         self.timesteps.append(timestep)
         self.noises.append(noise)
-        rows = next(iter(self.conditioning.values())).mean(axis=1)
+        first = next(iter(self.conditioning.values()))
+        rows = first.reshape(len(first), -1).mean(axis=1)
         if self.scale > 1:
             rows = guide(*np.split(rows, 2), np.float32(self.scale))
         shape = (-1, *[1] * (self.sample.ndim - 1))
         output = np.broadcast_to(rows.reshape(shape), self.sample.shape).astype(np.float32)
-        self.sample, _ = step(row, self.sample, output, None, noise, kept=self.kept)
+        self.sample, self.clean = step(row, self.sample, output, None, noise, kept=self.kept)
 
     def read(self) -> FloatArray:
         return self.sample
+
+    def predicted(self) -> FloatArray:
+        return self.clean
 
     def write(self, sample: FloatArray) -> None:
         self.sample = sample

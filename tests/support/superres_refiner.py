@@ -42,14 +42,15 @@ def on_jax(tensors: Mapping[str, Array]) -> Any:
     from kandinsky_jax.networks import kandinsky3_unet
     from kandinsky_jax.placement.devices import default_device
     from kandinsky_jax.placement.places import OneDevice
-    from kandinsky_jax.weights.load import load_network
+    from kandinsky_jax.weights.load import load_weights
+    from kandinsky_jax.weights.network_form import NetworkForm
 
     norm = "encoder_hid_proj.projection_norm"
     unread = {f"{norm}.{leaf}": np.zeros(16, np.float32) for leaf in ("weight", "bias")}
     unread["encoder_hid_proj.projection_linear.weight"] = np.zeros((16, 16), np.float32)
-    module = load_network(
-        kandinsky3_unet.Kandinsky3UNet, CONFIG, DictTensors({**tensors, **unread}), dtype="float32"
-    )
+    path = "kandinsky_jax.networks.kandinsky3_unet:Kandinsky3UNet"
+    form = NetworkForm(path, CONFIG, "float32", whole=False)  # no inventory knows this one
+    read = load_weights(form, DictTensors({**tensors, **unread}))
 
     class Unprojected(JaxKandinsky3Denoiser):
         def begin(self, *given: Any, **options: Any) -> Any:
@@ -59,7 +60,7 @@ def on_jax(tensors: Mapping[str, Array]) -> Any:
                 return super().begin(*given, **options)
 
     place = OneDevice(default_device())
-    return Unprojected(module, CONFIG, place=place, log=CompilationLog())
+    return Unprojected(form, read, place=place, log=CompilationLog())
 
 
 class _HalvedLater(int):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from kandinsky_cli.control_options import (
     add_control_options,
     call_third,
+    check_control_values,
     is_third,
     load_third,
     refuse_of_third,
 )
+from kandinsky_cli.image_prompts import add_image_prompt_options
 from kandinsky_cli.picture_options import (
     TWO_STAGES,
     add_command,
@@ -51,6 +53,7 @@ def add_parser(commands: Any) -> None:
         help="how far the prompt leads the prior away from what --image shows (default: 0.85)",
     )
     add_control_options(parser)
+    add_image_prompt_options(parser)
     add_picture_options(parser)
 
 
@@ -58,8 +61,9 @@ def run(options: argparse.Namespace) -> None:
     """Make pictures whose layout a hint fixes.
 
     Raises:
-        KandinskyError: See `make`, or a picture or a strength is not usable.
+        KandinskyError: See `make`, or a picture or a number is not usable.
     """
+    from kandinsky_cli.image_prompts import ImagePrompts
     from kandinsky_cli.input_pictures import InputPicture
     from kandinsky_cli.make_pictures import call_arguments, call_halves, make
     from kandinsky_core.pipelines.shared.decoder import first_step
@@ -67,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
 
     inputs: dict[str, Any] = {}
     facts: dict[str, Any] = {}
+    check_control_values(options)
     if options.image is not None:
         for strength, name in (
             (options.strength, "steps"),
@@ -83,13 +88,16 @@ def run(options: argparse.Namespace) -> None:
         inputs["mask_image"], facts["mask_image"] = mask.picture, mask.record
     if options.controlnet is not None:
         facts["controlnet"] = options.controlnet
+    images = ImagePrompts.choose(options)
+    facts |= images.facts
     hint = InputPicture.open("--hint", options.hint)
     inputs["hint"], facts["hint"] = hint.picture, hint.record
 
     def draw(pipeline: Any, words: CheckedWords) -> Any:
         if not hasattr(pipeline, "prior_pipe"):
             facts.pop("prior_strength", None)
-            return call_third(options, pipeline, inputs, call_arguments(options, words))
+            arguments = call_arguments(options, words) | images.arguments(pipeline)
+            return call_third(options, pipeline, inputs, arguments)
 
         def embed() -> Any:
             shared = {

@@ -87,4 +87,4 @@ def load(options: argparse.Namespace) -> Any:
     from kandinsky_cli.make_pictures import load_model
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
 
-    return load_model(options, AutoPipelineForText2Image)
+    return load_model(options, AutoPipelineForText2Image, mixes=True)

@@ -62,7 +62,7 @@ def _add_window_options(parser: argparse.ArgumentParser) -> None:
         help="side of what the network sees at once; less needs less memory (default: 1024)",
     )
     parser.add_argument(
-        "--window-stride", type=int, metavar="PX", help="distance of windows (25/32 of their size)"
+        "--window-stride", type=int, metavar="PX", help="distance of windows (the model's)"
     )
     parser.add_argument(
         "--paste-exact", action="store_true", help="make the result shrink to the small picture"
@@ -106,6 +106,9 @@ def run(options: argparse.Namespace) -> None:
     pictures = _open(options.images)
     files = _files(options)
     pipeline = load(options)
+    if options.scale is None:  # names of files say it
+        options.scale = pipeline.unet.config.scale
+        files = _files(options)
     pipeline.set_progress_bar_config(disable=quiet(options))
     call = _given(options, _CALL) | {"paste_exact": options.paste_exact}
     if "steps" in call:
@@ -187,8 +190,9 @@ def _files(options: argparse.Namespace) -> list[Path]:
         scale = options.scale or 4
         folder = output or Path()
         files = [folder / f"{Path(name).stem}-x{scale}.png" for name in options.images]
-    if len(set(files)) < len(files):
-        raise InvalidInputError("two pictures have one name: enlarge them one at a time")
+    twice = next((file for file in files if files.count(file) > 1), None)
+    if twice is not None:
+        raise InvalidInputError(f"two pictures would become {twice}: enlarge them one at a time")
     check_quality("--quality", options.quality, picture_format(files[0], "--output"))
     try_folder(files[0].parent)
     for file in files:

@@ -36,8 +36,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--against",
         metavar="NAME",
-        help="the reference, `diffusers` or a backend (default: diffusers where it is installed, "
-        "else the first of the backends)",
+        help="the reference, `diffusers` or a backend (default: diffusers where it is installed "
+        "and has the model, else the first of the backends)",
     )
     parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16")
     parser.add_argument(
@@ -49,9 +49,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--steps",
         type=int,
-        default=20,
         metavar="N",
-        help="denoising steps of the decoder (default: 20); the prior takes 10",
+        help="denoising steps of the picture (default: 20, Flash 4); a prior takes 10",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--variant", help="infix of the weight files, fp16 for example")
@@ -70,9 +69,6 @@ def add_parser(commands: Any) -> None:
 _REFERENCE = "diffusers"
 
 
-_PRIOR_STEPS = 10
-
-
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and return 1 where a tolerance is exceeded.
 
@@ -89,44 +85,80 @@ def run(options: argparse.Namespace) -> int:
         hub = HubOptions.among(vars(options))
         return print_check(options.model, options.converted, hub, as_json=options.json)
     dtype = dtype_name(options.dtype)
-    positive_int("--steps", options.steps)
-    compared, against = _choose(options.backends, options.against)
-    libraries = {name: _library(name) for name in (against, *compared)}
-    halves = _open(options)
+    if options.steps is not None:
+        positive_int("--steps", options.steps)
+    wanted = _wanted(options.backends)
+    named = [] if options.against is None else [options.against]
+    libraries = {name: _library(name) for name in dict.fromkeys([*named, *wanted])}
+    halves, made = _open(options)
+    lacking = made.verified.lacking(halves["decoder"])
+    against = _reference(options, wanted, lacking)
+    if against not in libraries:
+        libraries[against] = _library(against)
+    if options.steps is None:
+        options.steps = made.verified.steps
     # One model at a time is in memory; the outputs of the reference stay as arrays.
     expected, given = _results(options, libraries[against], halves, None)
     rows: list[Comparison] = []
-    for name in compared:
+    peers = against != _REFERENCE
+    for name in [name for name in wanted if name != against]:
         got, _ = _results(options, libraries[name], halves, given)
-        rows += [compare(part, name, against, got[part], expected[part], dtype) for part in got]
+        rows += [
+            compare(part, name, against, got[part], expected[part], dtype, peers=peers)
+            for part in got
+        ]
     versions = {name: dict(library.report().versions) for name, library in libraries.items()}
     _print(options, rows, versions)
     return 0 if all(row.passed for row in rows) else 1
 
 
-def _choose(backends: str | None, against: str | None) -> tuple[list[str], str]:
-    """Return the backends to compare and the reference, by default all installed and diffusers."""
-    from kandinsky_core.seam.registry import available_backends, backend_names, get_backend
+def _wanted(backends: str | None) -> list[str]:
+    """Return the backends that the option names, by default all that are installed."""
+    from kandinsky_core.seam.registry import available_backends, get_backend
 
     if backends is None:
-        wanted = available_backends() or [get_backend().name]  # the error says what to install
-    else:
-        wanted = list(dict.fromkeys(name.strip() for name in backends.split(",")))
-        if not all(wanted):
-            raise InvalidInputError(f"--backends {backends!r} has an empty name: leave it out")
-    if against is None:
-        against = _REFERENCE if _has_reference() else wanted[0]
-    compared = [name for name in wanted if name != against]
-    if not compared:
-        extras = [name for name in backend_names() if name != against]
-        if against != _REFERENCE:
-            extras.append("test")
+        return available_backends() or [get_backend().name]  # the error says what to install
+    wanted = list(dict.fromkeys(name.strip() for name in backends.split(",")))
+    if not all(wanted):
+        raise InvalidInputError(f"--backends {backends!r} has an empty name: leave it out")
+    return wanted
+
+
+def _reference(options: argparse.Namespace, wanted: Sequence[str], lacking: str | None) -> str:
+    """Return what the backends are compared with, by default diffusers where it has the model.
+
+    Args:
+        options: The command's options.
+        wanted: The backends to compare; the reference may be one of them.
+        lacking: What diffusers lacks to run the model, or None.
+
+    Raises:
+        InvalidInputError: diffusers is asked for and lacks something, or there is no other backend.
+    """
+    from kandinsky_core.seam.registry import backend_names
+
+    against: str | None = options.against
+    if against == _REFERENCE and lacking is not None:
         raise InvalidInputError(
-            f"{against} alone has nothing to be compared with: name another by --backends, or "
-            f"--against {_REFERENCE}; what is missing comes with "
-            + " or ".join(f"pip install 'kandinsky-anywhere[{extra}]'" for extra in extras)
+            f"--against {_REFERENCE}: it has no {lacking}; name a backend in its place, {wanted[0]}"
         )
-    return compared, against
+    if against is None:
+        usable = lacking is None and _has_reference()
+        against = _REFERENCE if usable else wanted[0]
+    if any(name != against for name in wanted):
+        return against
+    extras = [name for name in backend_names() if name != against]
+    way = ""
+    if lacking is None and against != _REFERENCE:
+        extras.append("test")
+        way = f", or --against {_REFERENCE}"
+    elif lacking is not None:
+        way = f" ({_REFERENCE} has no {lacking})"
+    raise InvalidInputError(
+        f"{against} alone has nothing to be compared with: name another by --backends{way}; what "
+        "is missing comes with "
+        + " or ".join(f"pip install 'kandinsky-anywhere[{extra}]'" for extra in extras)
+    )
 
 
 def _has_reference() -> bool:
@@ -145,32 +177,43 @@ def _library(name: str) -> Any:
     return get_reference(name) if name == _REFERENCE else get_backend(name)
 
 
-def _open(options: argparse.Namespace) -> dict[str, OpenedModel]:
-    """Open both halves of the model, once for all backends, and check the options of the picture.
+def _open(options: argparse.Namespace) -> tuple[dict[str, OpenedModel], Any]:
+    """Open the model, once for all backends, and check the options of the picture.
+
+    Returns:
+        `decoder`, and `prior` where the model has two halves that lie apart; and the class of its
+        pipeline.
 
     Raises:
-        InvalidInputError: The model is of Kandinsky 2.0 or 3, which have no prior; or an option is
-            of the wrong range.
+        InvalidInputError: A prior is given for a model that has none, or an option is of the wrong
+            range.
         KandinskyError: A half cannot be found, or its index is damaged.
     """
     from kandinsky_cli.steps_options import check_steps
     from kandinsky_core.checkpoints.hub import HubOptions
     from kandinsky_core.checkpoints.opened_model import OpenedModel
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
-    from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, find_prior
+    from kandinsky_core.pipelines.kandinsky2_2.two_halves import (
+        CombinedPipeline,
+        find_prior,
+        holds_prior,
+    )
 
     _check_words(options)
     hub = HubOptions.among(vars(options))
     part = AutoPipelineForText2Image.part
     decoder = OpenedModel.of(options.model, part, hub)
-    if not issubclass(AutoPipelineForText2Image.pipeline_class(decoder), CombinedPipeline):
-        raise InvalidInputError(
-            f"{options.model} has no prior, and verify compares models of Kandinsky 2.1 and 2.2"
-        )
+    made = AutoPipelineForText2Image.pipeline_class(decoder)
     check_steps(options, decoder)
+    if not issubclass(made, CombinedPipeline):
+        if options.prior is not None:
+            raise InvalidInputError(f"--prior: {options.model} has no prior, leave it out")
+        return {"decoder": decoder}, made
+    if options.prior is None and holds_prior(decoder.checkpoint):
+        return {"decoder": decoder}, made
     prior = options.prior or find_prior(decoder.checkpoint, part)
     of_prior = OpenedModel.of(prior, "prior", replace(hub, revision=None))
-    return {"decoder": decoder, "prior": of_prior}
+    return {"decoder": decoder, "prior": of_prior}, made
 
 
 def _check_words(options: argparse.Namespace) -> None:
@@ -190,33 +233,32 @@ def _results(
     options: argparse.Namespace, library: Any, halves: Mapping[str, OpenedModel], given: Any
 ) -> tuple[dict[str, Any], Any]:
     """Run one backend: each component on `given` inputs, then the whole pipeline."""
-
     from kandinsky_core.pipelines.auto import AutoPipelineForText2Image
-    from kandinsky_core.verification import PICTURE, inputs, outputs
+    from kandinsky_core.verification import PICTURE, outputs
 
+    own = library.name == _REFERENCE
     pipeline: Any = AutoPipelineForText2Image.from_pretrained(
-        halves["decoder"], prior=halves["prior"], backend=library, dtype=options.dtype
+        halves["decoder"],
+        backend=library,
+        dtype=options.dtype,
+        # Backends keep to what they usually do, which needs less memory.
+        text_encoder_loading="resident" if own else None,
+        **({"prior": halves["prior"]} if "prior" in halves else {}),
     )
     pipeline.set_progress_bar_config(disable=True)
-    size = pipeline.decoder_pipe.default_size
-    height, width = options.height or size, options.width or size
-    given = given or inputs(pipeline, options.prompt, height, width)
-    found = dict(outputs(pipeline, given))
-    request = {
-        "prompt": options.prompt,
-        "height": height,
-        "width": width,
-        "num_inference_steps": options.steps,
-        "prior_num_inference_steps": _PRIOR_STEPS,
-    }
-    if library.name == _REFERENCE:
+    parts = pipeline.verified(pipeline)
+    call = parts.call(options.prompt, options.height, options.width, options.steps)
+    given = given or parts.inputs(call)
+    found = dict(outputs(parts.runs(), given))
+    if own:
         # diffusers makes the picture with its own pipeline, schedulers, tokenizer, random numbers
         folders = {part: model.folder for part, model in halves.items()}
-        pictures = library.pictures(folders, pipeline.networks, options.seed, **request)
+        name = type(pipeline).__name__
+        pictures = library.pictures(name, folders, pipeline.networks, options.seed, **call)
     else:
-        pictures = pipeline(**request, seed=options.seed, output_type="np").images
+        pictures = pipeline(**call, seed=options.seed, output_type="np").images
     found[PICTURE] = (pictures,)
-    del pipeline
+    del pipeline, parts
     gc.collect()
     return found, given
 
@@ -239,11 +281,11 @@ def _print(
         }
         write_json(found)
         return
-    write_line(f"{'component':<14}{'backend':<11}{'max abs':>9}{'relative':>10}{'PSNR':>7}")
+    write_line(f"{'component':<16}{'backend':<11}{'max abs':>9}{'relative':>10}{'PSNR':>7}")
     for row in rows:
         psnr = "" if row.psnr is None else f"{row.psnr:.1f}"
         line = (
-            f"{row.component:<14}{row.backend:<11}{row.max_abs:>9.1e}{row.relative:>10.1e}{psnr:>7}"
+            f"{row.component:<16}{row.backend:<11}{row.max_abs:>9.1e}{row.relative:>10.1e}{psnr:>7}"
         )
         mark = "" if row.passed else f"  exceeds {row.tolerance:g}"
         write_line(f"{line.rstrip()}{mark}")

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
+from kandinsky_backend_kit.guided_step import ArrayFunctions, clean_sample, guided_step
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.denoiser_calls import DenoiserCalls
 from kandinsky_core.seam.step_rules import PLAIN_RULE, Kept, StepRule
 from kandinsky_jax.components.network import JaxNetwork, to_channels_last
-from kandinsky_jax.components.tiled_form import tiled_form, tiles_gain_in, tiling_program
+from kandinsky_jax.components.tiled_form import Tiled, tiled_form, tiles_gain_in, tiling_program
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
-from kandinsky_jax.weights.load import jax_dtype
+from kandinsky_jax.weights.network_form import jax_dtype
 
-__all__ = ["JaxDenoiser", "JaxPrior", "JaxRun"]
+__all__ = ["Form", "JaxDenoiser", "JaxPrior", "JaxRun"]
 
 _FUNCTIONS = ArrayFunctions(
     concatenate=jnp.concatenate,
@@ -31,8 +30,67 @@ _FUNCTIONS = ArrayFunctions(
     sort=jnp.sort,
 )
 
-Build = Callable[[Any], Any]
-"""Makes a network of its weights, within a program."""
+
+class Form(Protocol):
+    """What a program makes the network from; `NetworkForm`, or one of several of them."""
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype of the computation."""
+        ...
+
+    def build(self, weights: Any) -> Any:
+        """Return the network, with weights that are the program's own."""
+        ...
+
+
+def _prepare(form: Form, weights: Any, conditioning: dict[str, Any]) -> Any:
+    """Compute, once a run, everything that all steps share."""
+    laid_out = {name: to_channels_last(array) for name, array in conditioning.items()}
+    return form.build(weights).prepare(**laid_out)
+
+
+def _step(
+    form: Form,
+    guided: bool,
+    rule: StepRule,
+    weights: Any,
+    sample: Any,
+    remembered: Any,
+    noise: Any,
+    timestep: Any,
+    row: Any,
+    guidance: Any,
+    prepared: Any,
+    kept: dict[str, Any] | None,
+) -> tuple[Any, Any]:
+    """Take a whole step: network, guidance, and one row of the schedule."""
+    network, dtype = form.build(weights), jax_dtype(form.dtype)
+
+    def predict(rows: Any) -> Any:
+        times = jnp.broadcast_to(timestep, rows.shape[:1])
+        return network(rows.astype(dtype), times, prepared).astype(jnp.float32)
+
+    return guided_step(
+        _FUNCTIONS,
+        predict,
+        row,
+        sample,
+        remembered,
+        to_channels_last(noise),
+        channels=sample.shape[-1],
+        guidance_scale=guidance[0] if guided else None,
+        rule=rule,
+        kept=None if kept is None else Kept(**kept),
+        guidance_rescale=guidance[1] if len(guidance) > 1 else None,
+    )
+
+
+def _output(form: Form, weights: Any, sample: Any, timestep: Any, prepared: Any) -> Any:
+    """Run the network alone."""
+    times = jnp.broadcast_to(timestep, sample.shape[:1])
+    rows = sample.astype(jax_dtype(form.dtype))
+    return form.build(weights)(rows, times, prepared).astype(jnp.float32)
 
 
 class JaxDenoiser(DenoiserCalls, JaxNetwork):
@@ -45,11 +103,11 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
     """
 
     winograd: bool = False
-    _tiled: tuple[Any, Any] | None = None  # graph and weights
-    _tiled_shapes: tuple[Any, Any] | None = None  # the same without values, to compile
+    _tiled: Tiled | None = None
+    _tiled_shapes: Tiled | None = None  # the same without values, to compile
 
-    def tiled(self) -> tuple[Any, Any] | None:
-        """Return graph and weights of the tiled form, or None if loops run the plain network."""
+    def tiled(self) -> Tiled | None:
+        """Return the tiled form and its weights, or None if loops run the plain network."""
         if not self.winograd or self._offloaded or not tiles_gain_in(self.dtype):
             return None
         if compiling_only():
@@ -58,12 +116,13 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         self._tiled = self._tiled or self._tile()
         return self._tiled
 
-    def _tile(self) -> tuple[Any, Any]:
+    def _tile(self) -> Tiled:
         program = self._programs.get("tiles")
         if program is None:
             program = self._programs["tiles"] = tiling_program(self._log)
-        weights, batch = self.placed_weights(), self._place.batch(np.zeros(1))
-        return tiled_form(self._module_class, self.config, self.dtype, weights, program, batch)
+        return tiled_form(
+            self._form, self.placed_weights(), program, self._place.batch(np.zeros(1))
+        )
 
     def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """See `JaxNetwork.to`."""
@@ -100,14 +159,8 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
     def prepare_program(self) -> Program:
         """Return the program that computes, once a run, everything that all steps share."""
         if "prepare" not in self._programs:
-            build = self._builds()
-
-            def prepare(weights: Any, conditioning: dict[str, Any]) -> Any:
-                return build(weights).prepare(
-                    **{name: to_channels_last(array) for name, array in conditioning.items()}
-                )
-
-            self._programs["prepare"] = Program(self._label("prepare"), prepare, self._log)
+            function = partial(_prepare, self._built_of())
+            self._programs["prepare"] = Program(self._label("prepare"), function, self._log)
         return self._programs["prepare"]
 
     def step_program(self, guided: bool, rule: StepRule = PLAIN_RULE) -> Program:
@@ -119,41 +172,11 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         form = self.tiled()
         key = ("step", guided, rule, form is None)
         if key not in self._programs:
-            build, dtype = self._builds(form), jax_dtype(self.dtype)
-
-            def run(
-                weights: Any,
-                sample: Any,
-                remembered: Any,
-                noise: Any,
-                timestep: Any,
-                row: Any,
-                guidance: Any,
-                prepared: Any,
-                kept: dict[str, Any] | None,
-            ) -> tuple[Any, Any]:
-                network = build(weights)
-
-                def predict(rows: Any) -> Any:
-                    times = jnp.broadcast_to(timestep, rows.shape[:1])
-                    return network(rows.astype(dtype), times, prepared).astype(jnp.float32)
-
-                return guided_step(
-                    _FUNCTIONS,
-                    predict,
-                    row,
-                    sample,
-                    remembered,
-                    to_channels_last(noise),
-                    channels=sample.shape[-1],
-                    guidance_scale=guidance[0] if guided else None,
-                    rule=rule,
-                    kept=None if kept is None else Kept(**kept),
-                    guidance_rescale=guidance[1] if len(guidance) > 1 else None,
-                )
-
+            function = partial(_step, self._built_of(form), guided, rule)
             label = self._label("guided step" if guided else "step")
-            self._programs[key] = Program(label, run, self._log, donate=(1, 2), shared=(4, 5, 6))
+            self._programs[key] = Program(
+                label, function, self._log, donate=(1, 2), shared=(4, 5, 6)
+            )
         return self._programs[key]
 
     def output_program(self) -> Program:
@@ -161,18 +184,13 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         form = self.tiled()
         key = ("output", form is None)
         if key not in self._programs:
-            build, dtype = self._builds(form), jax_dtype(self.dtype)
-
-            def run(weights: Any, sample: Any, timestep: Any, prepared: Any) -> Any:
-                times = jnp.broadcast_to(timestep, sample.shape[:1])
-                return build(weights)(sample.astype(dtype), times, prepared).astype(jnp.float32)
-
-            self._programs[key] = Program(self._label("output"), run, self._log, shared=(2,))
+            function = partial(_output, self._built_of(form))
+            self._programs[key] = Program(self._label("output"), function, self._log, shared=(2,))
         return self._programs[key]
 
-    def _builds(self, form: tuple[Any, Any] | None = None) -> Build:
-        """Return what programs make the network with; they must not refer to its weights."""
-        return partial(nnx.merge, self._graph if form is None else form[0])
+    def _built_of(self, tiled: Tiled | None = None) -> Form:
+        """Return what programs make the network from."""
+        return self._form if tiled is None else tiled[0]
 
     def _label(self, name: str) -> str:
         return f"{type(self.config).__name__.removesuffix('Config')} {name}"
@@ -185,9 +203,10 @@ class JaxPrior(JaxDenoiser):
         """See `kandinsky_core.seam.networks.PriorDenoiser.clip_statistics`."""
         if compiling_only():  # there may be no values
             return (np.zeros((1, self.config.embedding_dim), np.float32),) * 2
-        network: Any = nnx.merge(self._graph, self._weights)
         with at_work(self.device):
-            mean, std = self._place.get((network.clip_mean[...], network.clip_std[...]))
+            mean, std = map(
+                self._place.get, (self._weights["clip_mean"], self._weights["clip_std"])
+            )
         return np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
 
@@ -260,17 +279,23 @@ class JaxRun:
 
     def read(self) -> FloatArray:
         """Return the sample, batch first and channels second."""
+        return self._read(self._sample)
+
+    def predicted(self) -> FloatArray:
+        """Return the clean sample of the last step, laid out in the same way."""
+        return clean_sample(self._remembered, (), self._read)
+
+    def _read(self, array: jax.Array) -> FloatArray:
         with at_work(self._denoiser.device):
-            sample = self._batch.read(self._sample)
-        return np.array(np.moveaxis(sample, -1, 1), order="C")
+            found = self._batch.read(array)
+        return np.array(np.moveaxis(found, -1, 1), order="C")
 
     def output(self, timestep: float) -> FloatArray:
         """Return what the network gives for the sample; no step is taken."""
         program = self._denoiser.output_program()
         with at_work(self._denoiser.device):
             weights, time = self._step_weights(), np.float32(timestep)
-            found = program(self._batch, weights, self._sample, time, self._prepared)
-            return np.array(np.moveaxis(self._batch.read(found), -1, 1), order="C")
+            return self._read(program(self._batch, weights, self._sample, time, self._prepared))
 
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_jax.components.network import JaxNetwork, to_channels_first, to_channels_last
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
-from kandinsky_jax.weights.load import jax_dtype
+from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
 
 __all__ = [
     "JaxAutoencoder",
@@ -25,25 +25,37 @@ __all__ = [
 ]
 
 
+def _run(
+    form: NetworkForm, function: Callable[..., Any], weights: Any, *values: Any
+) -> tuple[Any, ...]:
+    result = function(form.build(weights), *values)
+    parts = result if isinstance(result, tuple) else (result,)
+    return tuple(part.astype(jnp.float32) for part in parts)
+
+
+def _encode(network: Any, *values: Any) -> Any:
+    return network(*values)
+
+
+def _encode_pixels(dtype: str, network: Any, pixels: Any) -> Any:
+    return network(to_channels_last(pixels).astype(jax_dtype(dtype)))
+
+
+def _convert(dtype: str, method: str, network: Any, value: Any) -> Any:
+    value = to_channels_last(value).astype(jax_dtype(dtype))
+    return to_channels_first(getattr(network, method)(value))
+
+
 class _SingleCall(JaxNetwork):
     """Base of networks that a stage calls once and not in a loop."""
 
     def _call(
         self, name: str, function: Callable[..., Any], *arguments: Array
     ) -> tuple[FloatArray, ...]:
-        """Compile `function(module, *arguments)` for the arguments' shapes and run it.
-
-        The program outlives this object, so `function` must not refer to it.
-        """
+        """Compile `function(network, *arguments)` for the arguments' shapes and run it."""
         if name not in self._programs:
-            graph = self._graph
-
-            def run(weights: Any, *values: Any) -> tuple[Any, ...]:
-                result = function(nnx.merge(graph, weights), *values)
-                parts = result if isinstance(result, tuple) else (result,)
-                return tuple(part.astype(jnp.float32) for part in parts)
-
             label = f"{type(self).__name__.removeprefix('Jax')}.{name}"
+            run = partial(_run, self._form, function)
             self._programs[name] = Program(label, run, self._log)
         with at_work(self.device):
             batch = self._place.batch(arguments[0])
@@ -56,7 +68,7 @@ class JaxTextEncoder(_SingleCall):
 
     def encode(self, input_ids: Array) -> tuple[FloatArray, FloatArray]:
         """See `kandinsky_core.seam.networks.TextEncoder.encode`."""
-        embeds, hidden = self._call("encode", lambda module, ids: module(ids), input_ids)
+        embeds, hidden = self._call("encode", _encode, input_ids)
         return embeds, hidden
 
 
@@ -65,9 +77,7 @@ class JaxMultilingualTextEncoder(_SingleCall):
 
     def encode(self, input_ids: Array, attention_mask: Array) -> tuple[FloatArray, FloatArray]:
         """See `kandinsky_core.seam.networks.MultilingualTextEncoder.encode`."""
-        embeds, hidden = self._call(
-            "encode", lambda module, ids, mask: module(ids, mask), input_ids, attention_mask
-        )
+        embeds, hidden = self._call("encode", _encode, input_ids, attention_mask)
         return embeds, hidden
 
 
@@ -79,12 +89,8 @@ class JaxT5TextEncoder(_SingleCall):
 
         Texts are encoded one at a time, so that one program serves any number of them.
         """
-
-        def run(module: Any, ids: Any, mask: Any) -> Any:
-            return module(ids, mask)
-
         rows = zip(input_ids[:, None], attention_mask[:, None], strict=True)
-        return np.concatenate([self._call("encode", run, *row)[0] for row in rows])
+        return np.concatenate([self._call("encode", _encode, *row)[0] for row in rows])
 
 
 class JaxImageEncoder(_SingleCall):
@@ -92,12 +98,7 @@ class JaxImageEncoder(_SingleCall):
 
     def encode(self, pixel_values: FloatArray) -> FloatArray:
         """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
-        dtype = jax_dtype(self.dtype)
-
-        def run(module: Any, pixels: Any) -> Any:
-            return module(to_channels_last(pixels).astype(dtype))
-
-        return self._call("encode", run, pixel_values)[0]
+        return self._call("encode", partial(_encode_pixels, self.dtype), pixel_values)[0]
 
 
 class JaxAutoencoder(TiledAutoencoder, _SingleCall):
@@ -110,10 +111,4 @@ class JaxAutoencoder(TiledAutoencoder, _SingleCall):
         return self._convert("decode", latents)
 
     def _convert(self, method: str, array: FloatArray) -> FloatArray:
-        dtype = jax_dtype(self.dtype)
-
-        def run(module: Any, value: Any) -> Any:
-            value = to_channels_last(value).astype(dtype)
-            return to_channels_first(getattr(module, method)(value))
-
-        return self._call(method, run, array)[0]
+        return self._call(method, partial(_convert, self.dtype, method), array)[0]

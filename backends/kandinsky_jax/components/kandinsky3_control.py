@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from flax import nnx
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.seam.control import require_fit
-from kandinsky_jax.components.denoise import Build, JaxDenoiser
+from kandinsky_jax.components.denoise import Form, JaxDenoiser
 from kandinsky_jax.components.network import JaxNetwork
+from kandinsky_jax.components.tiled_form import Tiled
 from kandinsky_jax.components.turns import Holder
-from kandinsky_jax.networks.kandinsky3_control import ControlledUNet
+from kandinsky_jax.weights.network_form import NetworkForm
 
 __all__ = ["JaxControlNet", "JaxControlledUNet"]
 
@@ -24,6 +24,24 @@ class JaxControlNet(JaxNetwork):
         """See `kandinsky_core.seam.control.ControlNet.beside`."""
         require_fit(self, unet)
         return JaxControlledUNet(unet, self)
+
+
+@dataclass(frozen=True, slots=True)
+class _ControlledForm:
+    """A UNet and its branch; see `kandinsky_jax.components.denoise.Form`."""
+
+    unet: NetworkForm
+    branch: NetworkForm
+
+    @property
+    def dtype(self) -> str:
+        return self.unet.dtype
+
+    def build(self, weights: Any) -> Any:
+        from kandinsky_jax.networks.kandinsky3_control import ControlledUNet
+
+        unet, branch = weights
+        return ControlledUNet(self.unet.build(unet), self.branch.build(branch))
 
 
 class JaxControlledUNet(JaxDenoiser):
@@ -55,13 +73,8 @@ class JaxControlledUNet(JaxDenoiser):
         """Return the weights of both; see `JaxNetwork.placed_weights`."""
         return self._unet.placed_weights(holder), self._branch.placed_weights(holder)
 
-    def _builds(self, form: tuple[Any, Any] | None = None) -> Build:
-        graphs = self._unet._graph, self._branch._graph
-
-        def build(weights: Any) -> ControlledUNet:
-            return ControlledUNet(*map(nnx.merge, graphs, weights))
-
-        return build
+    def _built_of(self, tiled: Tiled | None = None) -> Form:
+        return _ControlledForm(self._unet._form, self._branch._form)
 
     def _label(self, name: str) -> str:
         return f"{self._unet._label(name)} with {self._branch.config.CLASS_NAME}"

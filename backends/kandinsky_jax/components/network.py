@@ -1,15 +1,14 @@
-"""The base of every JAX component: a Flax module with its weights in their place."""
+"""The base of every JAX component: a network's weights in their place, and its programs."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from kandinsky_backend_kit.adapted_network import AdaptedNetwork
 from kandinsky_core.arrays import Array
@@ -22,10 +21,10 @@ from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
 from kandinsky_core.seam.network_pickling import KEPT
 from kandinsky_jax.components.turns import Holder, Turns
 from kandinsky_jax.placement.memory import device_memory
-from kandinsky_jax.placement.places import OneDevice, Place
+from kandinsky_jax.placement.places import OneDevice, Place, Weights
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
-from kandinsky_jax.weights.load import abstract_network, jax_dtype
+from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
 from kandinsky_jax.weights.replace import read_weights, weight_shapes, with_weights
 
 __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
@@ -35,8 +34,8 @@ class JaxNetwork(AdaptedNetwork):
     """Base of the components: moves, casts, offloads and replaces a network's weights.
 
     Args:
-        module: The filled module.
-        config: Its config.
+        form: The network.
+        weights: Its weights; within `compile_only` their shapes are enough.
         place: Where the weights lie.
         log: The backend's compilation log.
         programs: Compiled programs, shared by networks that differ in nothing except weights.
@@ -47,8 +46,8 @@ class JaxNetwork(AdaptedNetwork):
 
     def __init__(
         self,
-        module: nnx.Module,
-        config: Any,
+        form: NetworkForm,
+        weights: Weights,
         *,
         place: Place,
         log: CompilationLog,
@@ -56,9 +55,9 @@ class JaxNetwork(AdaptedNetwork):
         turns: Turns | None = None,
     ) -> None:
         super().__init__()
-        self.config = config
-        self._graph, self._weights = nnx.split(module)
-        self._module_class = type(module)
+        self.config: Any = form.config
+        self._form = form
+        self._weights = weights
         self._place = place
         self._log = log
         self._offloaded = False
@@ -83,7 +82,7 @@ class JaxNetwork(AdaptedNetwork):
     @property
     def dtype(self) -> str:
         """Name of the dtype that the network computes in."""
-        return DTypeName(jax.tree.leaves(self._weights)[0].dtype)
+        return DTypeName(self._form.dtype)
 
     @property
     def device(self) -> str:
@@ -119,10 +118,9 @@ class JaxNetwork(AdaptedNetwork):
                 self._weights = place.put_weights(self._weights)
         dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
         if dtype is not None and dtype != self.dtype:
-            empty = abstract_network(self._module_class, self.config, dtype=dtype)
-            self._graph, _ = nnx.split(empty)
+            self._form = replace(self._form, dtype=dtype)
             chosen = jax_dtype(dtype)
-            self._weights = jax.tree.map(lambda leaf: leaf.astype(chosen), self._weights)
+            self._weights = {name: leaf.astype(chosen) for name, leaf in self._weights.items()}
             self._programs = {}
 
     def offload(self) -> None:
@@ -132,7 +130,7 @@ class JaxNetwork(AdaptedNetwork):
             return
         with at_work(self.device):
             self._weights = self._place.get(self._weights)
-        gc.collect()  # Flax's functions refer to themselves, and to the weights that they saw
+        gc.collect()  # what was traced may refer to itself, and to the weights that it saw
 
     def onload(self) -> None:
         """Keep the weights on the device from now on."""
@@ -159,7 +157,7 @@ class JaxNetwork(AdaptedNetwork):
         with at_work(self.device):
             self._weights = with_weights(self._weights, values, place)
 
-    def placed_weights(self, holder: Holder | None = None) -> Any:
+    def placed_weights(self, holder: Holder | None = None) -> Weights:
         """Return the weights in place; with offloading, a copy on the device for as long as needed.
 
         Within `compile_only` it returns their shapes, which are enough to compile.

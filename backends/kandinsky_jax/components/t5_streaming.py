@@ -6,12 +6,11 @@ with all 32 of them (`benchmarks/t5_streaming.py`): 1.7 GiB at the peak besides 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
-from jax.typing import DTypeLike
 
 from kandinsky_backend_kit.streamed_weights import StreamedWeights
 from kandinsky_backend_kit.t5_parts import T5Parts
@@ -21,15 +20,15 @@ from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.devices import DeviceName
 from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
-from kandinsky_jax.layers.attention import attend
-from kandinsky_jax.layers.layers import Layers
-from kandinsky_jax.networks.t5_encoder import T5Block
-from kandinsky_jax.placement.places import Batch, Place
+from kandinsky_jax.placement.places import Batch, Place, Weights
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
-from kandinsky_jax.weights.load import abstract_network, jax_dtype, load_network
+from kandinsky_jax.weights.load import load_weights
+from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
 
 __all__ = ["StreamedT5TextEncoder"]
+
+_BLOCK = "kandinsky_jax.networks.t5_encoder:t5_block"
 
 
 class StreamedT5TextEncoder(StreamedWeights):
@@ -103,13 +102,9 @@ class StreamedT5TextEncoder(StreamedWeights):
         self, index: int, batch: Batch, rows: list[jax.Array], biases: list[jax.Array]
     ) -> list[jax.Array]:
         """Load a block, call it for each text, and drop it."""
-        graph, weights = self._load(index)
+        weights = self._load(index)
         if self._program is None:
-
-            def run(weights: Any, x: Any, bias: Any) -> Any:
-                network: Any = nnx.merge(graph, weights)
-                return network(x, bias)
-
+            run = partial(_run_block, self._block())
             self._program = Program("T5TextEncoder.block", run, self._log)
         program = self._program
         # It waits for each result, or the next block would come before this one is gone.
@@ -118,20 +113,19 @@ class StreamedT5TextEncoder(StreamedWeights):
             for row, bias in zip(rows, biases, strict=True)
         ]
         if not compiling_only():  # else the leaves are shapes
-            for leaf in jax.tree.leaves(weights):
-                leaf.delete()  # Flax's functions refer to themselves, and to weights they saw
+            for leaf in weights.values():
+                leaf.delete()  # the next block needs the room, whoever refers to this one
         return done
 
-    def _load(self, index: int) -> tuple[Any, Any]:
-        """Read a block's graph and weights; to compile without running, shapes are enough."""
+    def _load(self, index: int) -> Weights:
+        """Read a block's weights; to compile without running, their shapes are enough."""
         if compiling_only():
-            graph, shapes = nnx.split(abstract_network(_block, self.config, dtype=self.dtype))
-            return graph, self._place.shapes(shapes)
-        tensors = self._parts.block(index)
-        block = load_network(_block, self.config, tensors, dtype=self.dtype, place=self._place)
-        graph, weights = nnx.split(block)
-        return graph, weights
+            return self._place.shapes(self._block().abstract())
+        return load_weights(self._block(), self._parts.block(index), self._place)
+
+    def _block(self) -> NetworkForm:
+        return NetworkForm(_BLOCK, self.config, str(self.dtype), whole=False)
 
 
-def _block(config: T5Config, *, dtype: DTypeLike, param_dtype: DTypeLike) -> T5Block:
-    return T5Block(config, layers=Layers(dtype=dtype, param_dtype=param_dtype, attend=attend))
+def _run_block(form: NetworkForm, weights: Any, x: Any, bias: Any) -> Any:
+    return form.build(weights)(x, bias)

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
-import jax
-from flax import nnx
 from jax import Array
 
-from kandinsky_core.configs import NetworkConfig
+from kandinsky_core.configs import NetworkConfig, SuperResUNetConfig, UNet2DConditionConfig
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_jax.layers.products import multiplies_bfloat16
 from kandinsky_jax.layers.winograd import DOUBLED_TILES, TILES, kernel_to_tiles
-from kandinsky_jax.placement.places import Batch
+from kandinsky_jax.placement.places import Batch, Weights, leaf_of
 from kandinsky_jax.programs.program import Program
-from kandinsky_jax.weights.load import abstract_network
+from kandinsky_jax.weights.network_form import NetworkForm
 
-__all__ = ["tiled_form", "tiles_gain_in", "tiling_program", "worth_tiling"]
+__all__ = ["Tiled", "tileable", "tiled_form", "tiles_gain_in", "tiling_program", "worth_tiling"]
+
+Tiled = tuple[NetworkForm, Weights]
+"""The tiled form of a network, and its weights."""
 
 # Numbers in the kernels: smaller networks are so fast that a second compilation does not pay.
 _SMALLEST = 50_000_000
 
 
-def worth_tiling(module_class: type[nnx.Module], config: NetworkConfig) -> bool:
+def tileable(config: NetworkConfig) -> bool:
+    """Whether a network has a tiled form."""
+    return isinstance(config, UNet2DConditionConfig | SuperResUNetConfig)
+
+
+def worth_tiling(form: NetworkForm) -> bool:
     """Whether a network has a tiled form, and is large enough to gain by it."""
-    if not hasattr(module_class, "TILEABLE"):
+    if not tileable(form.config):
         return False
-    _, state = nnx.split(_abstract(module_class, config, "float32"))
-    shapes = {path[:-2]: leaf.shape for path, leaf in nnx.to_flat_state(state) if _is_tile(path)}
-    return bool(9 * sum(map(math.prod, shapes.values())) >= _SMALLEST)
+    kernels = (shape for shape in form.shapes().values() if shape[:-2] == (3, 3))
+    if sum(map(math.prod, kernels)) < _SMALLEST:
+        return False
+    tiled = replace(form, tiled=True).shapes()
+    shapes = {_layer(name): shape for name, shape in tiled.items() if _is_tile(name)}
+    return 9 * sum(map(math.prod, shapes.values())) >= _SMALLEST
 
 
 def tiles_gain_in(dtype: str) -> bool:
@@ -41,64 +50,46 @@ def tiles_gain_in(dtype: str) -> bool:
     return dtype == "float32" or (dtype == "bfloat16" and multiplies_bfloat16())
 
 
-def tiled_form(
-    module_class: type[nnx.Module],
-    config: NetworkConfig,
-    dtype: str,
-    weights: Any,
-    program: Program,
-    batch: Batch,
-) -> tuple[Any, Any]:
-    """Return graph and weights of the tiled form, which shares all weights except the kernels.
+def tiled_form(form: NetworkForm, weights: Weights, program: Program, batch: Batch) -> Tiled:
+    """Return the tiled form and its weights: all those of the network, with tiles for kernels.
 
     Args:
-        module_class: The network's class.
-        config: Its config.
-        dtype: The dtype of weights and factors.
-        weights: The weights of the checkpoint's form, on one device.
+        form: The network as the checkpoint has it.
+        weights: Its weights, on one device.
         program: The result of `tiling_program`, which changes all kernels at once. Within
             `compile_only` it is compiled and not run, and the kernels' shapes are enough.
         batch: The batch of that device.
     """
-    graph, state = nnx.split(_abstract(module_class, config, dtype))
-    given = dict(nnx.to_flat_state(weights))
-    variables = dict(nnx.to_flat_state(state))
-    counts = Counter(path[:-2] for path in variables if _is_tile(path))
+    tiled = replace(form, tiled=True)
+    names = tiled.shapes()
+    counts = Counter(_layer(name) for name in names if _is_tile(name))
     layers = [[layer for layer in counts if counts[layer] == n] for n in (TILES, DOUBLED_TILES)]
-    kernels = [[_value(given[(*layer, "kernel")]) for layer in kind] for kind in layers]
+    kernels = [[weights[f"{layer}.kernel"] for layer in kind] for kind in layers]
     change = program.shapes if compiling_only() else program
     made = itertools.chain.from_iterable(change(batch, None, *kernels))
     changed = dict(zip(itertools.chain.from_iterable(layers), made, strict=True))
-    for path, variable in variables.items():
-        value = changed[path[:-2]][int(str(path[-1]))] if _is_tile(path) else _value(given[path])
-        variables[path] = variable.replace(value)
-    return graph, nnx.from_flat_state(variables)
+    return tiled, {
+        name: changed[_layer(name)][int(leaf_of(name))] if _is_tile(name) else weights[name]
+        for name in names
+    }
 
 
-def _value(variable: Any) -> Any:
-    """Return a variable's array, or its shape where it has no values."""
-    (value,) = jax.tree.leaves(variable)
-    return value
+def _is_tile(name: str) -> bool:
+    return name.split(".")[-2:-1] == ["tiles"]
 
 
-def _is_tile(path: tuple[Any, ...]) -> bool:
-    return len(path) > 1 and path[-2] == "tiles"
-
-
-def _abstract(module_class: Any, config: NetworkConfig, dtype: str) -> nnx.Module:
-    network: nnx.Module = abstract_network(
-        functools.partial(module_class, tiled=True), config, dtype=dtype
-    )
-    return network
+def _layer(tile: str) -> str:
+    return tile.rsplit(".", 2)[0]
 
 
 def tiling_program(log: CompilationLog) -> Program:
     """Return the program that changes kernels to tiles."""
 
-    def run(weights: None, whole: list[Array], doubled: list[Array]) -> tuple[list[Any], ...]:
-        return (
-            [kernel_to_tiles(kernel) for kernel in whole],
-            [kernel_to_tiles(kernel, doubled=True) for kernel in doubled],
-        )
+    return Program("kernels to tiles", _to_tiles, log)
 
-    return Program("kernels to tiles", run, log)
+
+def _to_tiles(weights: None, whole: list[Array], doubled: list[Array]) -> tuple[list[Any], ...]:
+    return (
+        [kernel_to_tiles(kernel) for kernel in whole],
+        [kernel_to_tiles(kernel, doubled=True) for kernel in doubled],
+    )

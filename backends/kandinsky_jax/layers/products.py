@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-__all__ = ["matmul_precision", "multiplies_bfloat16", "product", "wide_product"]
+from kandinsky_backend_kit.processor import processor_flags
 
-_PROCESSORS = Path("/proc/cpuinfo")
+__all__ = ["matmul_precision", "multiplies_bfloat16", "product", "wide_product"]
 
 
 def matmul_precision(dtype: np.dtype[Any]) -> jax.lax.Precision | None:
@@ -28,15 +27,7 @@ def multiplies_bfloat16() -> bool:
     They use AMX, four times as fast, if the result is float32, the dtype in which AMX sums. Some
     versions of JAX 0.8 have such products; older ones refuse a float32 result of some shapes.
     """
-    return jax.__version_info__ >= (0, 9) and "amx_bf16" in _processor_flags()
-
-
-def _processor_flags() -> list[str]:
-    """Return the flags of the first processor from Linux; no flags on another system."""
-    if not _PROCESSORS.exists():
-        return []
-    with _PROCESSORS.open(encoding="utf-8") as lines:
-        return next((line.split() for line in lines if line.startswith("flags")), [])
+    return jax.__version_info__ >= (0, 9) and "amx_bf16" in processor_flags()
 
 
 def product(x: Array, kernel: Array, equation: str = "...i,io->...o") -> Array:

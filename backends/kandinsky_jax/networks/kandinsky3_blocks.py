@@ -14,12 +14,16 @@ from kandinsky_jax.layers.group_statistics import group_normalised
 from kandinsky_jax.layers.layers import Conv, Identity, Layers, Linear, silu
 from kandinsky_jax.layers.products import product
 from kandinsky_jax.networks.kandinsky3_image_prompt import (
-    AttentionTokens,
     ImageBranch,
     TextAndImage,
+)
+from kandinsky_jax.networks.prepared import (
+    AttentionTokens,
+    BlockTokens,
+    KeyValue,
     TextAndImageTokens,
 )
-from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens, TokenKeyValue
+from kandinsky_jax.networks.unet_blocks import NORM_EPSILON
 
 __all__ = ["Attention", "DownBlock", "UpBlock"]
 
@@ -163,7 +167,7 @@ class Attention(nnx.Module):
     def prepare(self, context: Array | TextAndImage) -> AttentionTokens:
         """Make keys and values from [B,L,n_context]."""
         text = context.text if isinstance(context, TextAndImage) else context
-        tokens = TokenKeyValue(
+        tokens = KeyValue(
             split_heads(self.to_k(text), self.heads), split_heads(self.to_v(text), self.heads)
         )
         if isinstance(context, TextAndImage):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -21,31 +21,10 @@ from kandinsky_jax.layers.layers import (
 )
 from kandinsky_jax.networks.kandinsky3_blocks import DownBlock
 from kandinsky_jax.networks.kandinsky3_hint import HintStem
-from kandinsky_jax.networks.kandinsky3_unet import Kandinsky3Conditioning, TextPooling
-from kandinsky_jax.networks.unet_blocks import BlockTokens
+from kandinsky_jax.networks.kandinsky3_unet import TextPooling
+from kandinsky_jax.networks.prepared import BranchConditioning, ControlledConditioning
 
 __all__ = ["ControlledUNet", "Kandinsky3ControlNetModel"]
-
-
-class BranchConditioning(NamedTuple):
-    """The part of every step of the branch that depends on its conditioning alone; a pytree."""
-
-    embedding: Array  # added to the time embedding, [B,T]
-    bias: Array  # added to the scores of attentions to the text, [B,1,1,L]
-    hint: Array  # added behind the first convolution, [B,h,w,C]
-    down: tuple[BlockTokens, ...]
-
-
-class ControlledConditioning(NamedTuple):
-    """What every step of UNet and branch depends on; a pytree.
-
-    `kandinsky_core.seam.control` explains scales, [B,h',w',1] for each level, and window, [B,2].
-    """
-
-    unet: Kandinsky3Conditioning
-    branch: BranchConditioning
-    scales: tuple[Array, ...]
-    window: Array
 
 
 class Kandinsky3ControlNetModel(nnx.Module):

@@ -13,15 +13,9 @@ from jax import Array
 from kandinsky_core.configs import Kandinsky3UNetConfig
 from kandinsky_jax.layers.attention import merge_heads, split_heads
 from kandinsky_jax.layers.layers import LayerNorm, Layers, Linear
-from kandinsky_jax.networks.unet_blocks import TokenKeyValue
+from kandinsky_jax.networks.prepared import KeyValue, TextAndImageTokens
 
-__all__ = [
-    "AttentionTokens",
-    "ImageBranch",
-    "ImageProjection",
-    "TextAndImage",
-    "TextAndImageTokens",
-]
+__all__ = ["ImageBranch", "ImageProjection", "TextAndImage"]
 
 
 class TextAndImage(NamedTuple):
@@ -30,17 +24,6 @@ class TextAndImage(NamedTuple):
     text: Array  # [B,L,D]
     image: Array  # image tokens, [B,N,D]
     weight: Array  # of the picture, [B]
-
-
-class TextAndImageTokens(NamedTuple):
-    """Keys and values of one attention for text and picture, and the weight [B] of the picture."""
-
-    text: TokenKeyValue
-    image: TokenKeyValue
-    weight: Array
-
-
-AttentionTokens = TokenKeyValue | TextAndImageTokens
 
 
 class ImageProjection(nnx.Module):
@@ -70,9 +53,9 @@ class ImageBranch(nnx.Module):
         self.heads = heads
         self.attend = layers.attend
 
-    def prepare(self, text: TokenKeyValue, context: TextAndImage) -> TextAndImageTokens:
+    def prepare(self, text: KeyValue, context: TextAndImage) -> TextAndImageTokens:
         """Make keys and values of the image tokens, beside those of the text."""
-        image = TokenKeyValue(
+        image = KeyValue(
             split_heads(self.to_k(context.image), self.heads),
             split_heads(self.to_v(context.image), self.heads),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,25 +26,15 @@ from kandinsky_jax.layers.layers import (
 from kandinsky_jax.networks.kandinsky3_blocks import Attention, DownBlock, UpBlock
 from kandinsky_jax.networks.kandinsky3_hint import HintStem
 from kandinsky_jax.networks.kandinsky3_image_prompt import ImageProjection, TextAndImage
-from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, BlockTokens
+from kandinsky_jax.networks.prepared import Kandinsky3Conditioning
+from kandinsky_jax.networks.unet_blocks import NORM_EPSILON
 
-__all__ = ["Kandinsky3Conditioning", "Kandinsky3UNet", "TextPooling"]
+__all__ = ["Kandinsky3UNet", "TextPooling"]
 
 LOWEST = float(np.finfo(np.float32).min)
 # Levels without attention: the first on the way down, and all from the fourth on the way up. In a
 # model of four levels, as the published one is, both are the same level.
 _WITHOUT_ATTENTION_DOWN, _WITHOUT_ATTENTION_UP = 0, 3
-
-
-class Kandinsky3Conditioning(NamedTuple):
-    """The part of every step that depends on the conditioning alone; a pytree for the UNet."""
-
-    embedding: Array  # added to the time embedding, [B,T]
-    bias: Array  # added to the scores of attentions to the text, [B,1,1,L]
-    channels: Array | None  # put behind the sample's channels, [B,h,w,c]
-    down: tuple[BlockTokens, ...]
-    up: tuple[BlockTokens, ...]
-    hint: Array | None = None  # added behind the first convolution, [B,h,w,C]
 
 
 class TextProjection(nnx.Module):

@@ -8,7 +8,7 @@ step runs 3 tokens instead of 81.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -26,25 +26,12 @@ from kandinsky_jax.layers.layers import (
     gelu,
     timestep_sinusoid,
 )
+from kandinsky_jax.networks.prepared import KeyValue, PriorConditioning
 
-__all__ = ["PriorConditioning", "PriorTransformer"]
+__all__ = ["PriorTransformer"]
 
 STEP_TOKENS = 3  # time, noisy image embedding, learned query
 MASKED = -10000.0  # the published value; a key that is both padded and later gets it twice
-
-
-class KeyValue(NamedTuple):
-    """Keys and values of one attention, each [B,T,N,D]."""
-
-    key: Array
-    value: Array
-
-
-class PriorConditioning(NamedTuple):
-    """The part of every step that depends on the text alone; a pytree for the prior."""
-
-    text: tuple[KeyValue, ...]  # keys and values of the text in each block, [B,78,N,D]
-    bias: Array  # added to the scores of the step's tokens, [B,1,3,81], float32
 
 
 class PriorAttention(nnx.Module):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,18 +22,13 @@ from kandinsky_jax.layers.layers import (
     timestep_sinusoid_of_sines,
 )
 from kandinsky_jax.layers.products import matmul_precision
+from kandinsky_jax.networks.prepared import SmallPicture
 from kandinsky_jax.networks.unet_blocks import NORM_EPSILON
 
 __all__ = ["KandinskySuperResUNet"]
 
 # The taps of a side of 4 that make the even pixels of a doubled side, and those that make the odd.
 _TAPS = ((3, 1), (2, 0))
-
-
-class SmallPicture(NamedTuple):
-    """The small picture, enlarged to the size of the sample: [B,H,W,3]; a pytree for the UNet."""
-
-    pixels: Array
 
 
 class Doubling(nnx.Module):
@@ -132,8 +125,6 @@ class KandinskySuperResUNet(nnx.Module):
 
     Source: ai-forever/KandiSuperRes, `KandiSuperRes/model/unet_sr.py`.
     """
-
-    TILEABLE: ClassVar[bool] = True
 
     def __init__(
         self,

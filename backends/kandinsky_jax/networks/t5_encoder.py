@@ -20,7 +20,7 @@ from kandinsky_core.configs import T5Config
 from kandinsky_jax.layers.attention import AttentionFunction, attend, merge_heads, split_heads
 from kandinsky_jax.layers.layers import Embedding, Layers, Linear, gelu_tanh, silu
 
-__all__ = ["RMSNorm", "T5Block", "T5EncoderModel", "score_bias"]
+__all__ = ["RMSNorm", "T5Block", "T5EncoderModel", "score_bias", "t5_block"]
 
 LOWEST = float(np.finfo(np.float32).min)
 _ACTIVATIONS = {"gated-gelu": gelu_tanh, "gated-silu": silu}
@@ -117,6 +117,11 @@ class T5Block(nnx.Module):
         for index, layer in enumerate(self.layer):
             x = layer(x, bias) if index == 0 else layer(x)
         return x
+
+
+def t5_block(config: T5Config, *, dtype: DTypeLike, param_dtype: DTypeLike) -> T5Block:
+    """Return a block by itself."""
+    return T5Block(config, layers=Layers(dtype=dtype, param_dtype=param_dtype, attend=attend))
 
 
 class Stack(nnx.Module):

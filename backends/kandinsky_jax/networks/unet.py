@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -20,26 +20,11 @@ from kandinsky_jax.layers.layers import (
     silu,
     timestep_sinusoid,
 )
-from kandinsky_jax.networks.unet_blocks import (
-    NORM_EPSILON,
-    BlockTokens,
-    DownBlock,
-    MiddleBlock,
-    UpBlock,
-)
+from kandinsky_jax.networks.prepared import UNetConditioning
+from kandinsky_jax.networks.unet_blocks import NORM_EPSILON, DownBlock, MiddleBlock, UpBlock
 from kandinsky_jax.networks.unet_conditioning import EMBEDDING_HEADS, TOKEN_HEADS
 
-__all__ = ["Kandinsky20UNet", "UNet2DConditionModel", "UNetConditioning"]
-
-
-class UNetConditioning(NamedTuple):
-    """The part of every step that depends on the conditioning alone; a pytree for the UNet."""
-
-    embedding: Array  # added to the time embedding, [B,T]
-    channels: Array | None  # put behind the sample's channels, [B,h,w,c]
-    down: tuple[BlockTokens, ...]
-    middle: BlockTokens
-    up: tuple[BlockTokens, ...]
+__all__ = ["Kandinsky20UNet", "UNet2DConditionModel"]
 
 
 class UNet2DConditionModel(nnx.Module):
@@ -48,8 +33,6 @@ class UNet2DConditionModel(nnx.Module):
     With `tiled` the convolutions use `winograd`, except on the lowest level: that has more than
     half of the weights and few pixels.
     """
-
-    TILEABLE: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -20,21 +19,11 @@ from kandinsky_jax.layers.layers import (
     silu,
     upsample_nearest,
 )
+from kandinsky_jax.networks.prepared import BlockTokens, KeyValue
 
-__all__ = ["DownBlock", "MiddleBlock", "TokenKeyValue", "UpBlock"]
+__all__ = ["DownBlock", "MiddleBlock", "UpBlock"]
 
 NORM_EPSILON = 1e-5
-
-
-class TokenKeyValue(NamedTuple):
-    """Keys and values that one attention makes of the conditioning tokens, each [B,T,N,D]."""
-
-    key: Array
-    value: Array
-
-
-# The tokens of one block: an item for each of its attentions, so none in a block without one.
-BlockTokens = tuple[TokenKeyValue, ...]
 
 
 def _unchanged(x: Array) -> Array:
@@ -93,14 +82,14 @@ class TokenAttention(nnx.Module):
         self.heads = width // config.attention_head_dim
         self.attend = layers.attend
 
-    def prepare(self, tokens: Array) -> TokenKeyValue:
+    def prepare(self, tokens: Array) -> KeyValue:
         """Make this attention's keys and values from [B,T,cross_attention_dim]."""
-        return TokenKeyValue(
+        return KeyValue(
             split_heads(self.add_k_proj(tokens), self.heads),
             split_heads(self.add_v_proj(tokens), self.heads),
         )
 
-    def __call__(self, x: Array, tokens: TokenKeyValue) -> Array:
+    def __call__(self, x: Array, tokens: KeyValue) -> Array:
         batch, height, width, channels = x.shape
         flat = self.group_norm(x).reshape(batch, height * width, channels)
         query, key, value = (

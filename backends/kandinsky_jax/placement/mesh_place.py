@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -22,7 +21,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_jax.placement.devices import device_platform
 from kandinsky_jax.placement.mesh import DATA_AXIS, mesh_name
-from kandinsky_jax.placement.places import Batch, Place
+from kandinsky_jax.placement.places import Batch, Place, Weights, leaf_of
 from kandinsky_jax.placement.sharding import MODEL_AXIS, weight_spec
 
 __all__ = ["OverMesh"]
@@ -58,24 +57,19 @@ class OverMesh:
         """See `kandinsky_jax.placement.places.Place.put_weight`."""
         return _placed(array, self._of_weight(leaf, np.shape(array)))
 
-    def put_weights(self, state: Any) -> Any:
+    def put_weights(self, state: Weights) -> Weights:
         """See `kandinsky_jax.placement.places.Place.put_weights`."""
-        return nnx.from_flat_state(
-            (path, variable.replace(self.put_weight(str(path[-1]), variable[...])))
-            for path, variable in nnx.to_flat_state(state)
-        )
+        return {name: self.put_weight(leaf_of(name), array) for name, array in state.items()}
 
-    def shapes(self, state: Any) -> Any:
+    def shapes(self, state: Weights) -> Weights:
         """See `kandinsky_jax.placement.places.Place.shapes`."""
 
-        def shape_of(leaf: str, variable: Any) -> jax.ShapeDtypeStruct:
-            sharding = self._of_weight(leaf, variable.shape)
-            return jax.ShapeDtypeStruct(variable.shape, variable.dtype, sharding=sharding)
-
-        return nnx.from_flat_state(
-            (path, variable.replace(shape_of(str(path[-1]), variable)))
-            for path, variable in nnx.to_flat_state(state)
-        )
+        return {
+            name: jax.ShapeDtypeStruct(
+                array.shape, array.dtype, sharding=self._of_weight(leaf_of(name), array.shape)
+            )
+            for name, array in state.items()
+        }
 
     def _of_weight(self, leaf: str, shape: tuple[int, ...]) -> NamedSharding:
         return NamedSharding(self.mesh, weight_spec(leaf, shape, self.mesh.shape[MODEL_AXIS]))
@@ -105,6 +99,18 @@ class _MeshBatch:
         self._parts = mesh.shape[DATA_AXIS] if self.split else 1
         self._each = -(-count // self._parts)
         self._rows = NamedSharding(mesh, PartitionSpec(DATA_AXIS) if self.split else _WHOLE)
+
+    @property
+    def devices(self) -> tuple[jax.Device, ...]:
+        """See `kandinsky_jax.placement.places.Batch.devices`."""
+        return tuple(self._mesh.devices.flat)
+
+    @property
+    def description(self) -> tuple[str, ...]:
+        """See `kandinsky_jax.placement.places.Batch.description`."""
+        ids = [device.id for device in self.devices]
+        mesh = (self._mesh.axis_names, self._mesh.axis_types, self._mesh.devices.shape, ids)
+        return ("mesh", str(mesh), f"split {self.split}")
 
     def put(self, array: Array) -> Any:
         """See `kandinsky_jax.placement.places.Batch.put`.

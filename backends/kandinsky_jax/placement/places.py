@@ -12,7 +12,15 @@ import numpy as np
 from kandinsky_core.arrays import Array
 from kandinsky_jax.placement.devices import device_name, find_device
 
-__all__ = ["Batch", "OneDevice", "Place"]
+__all__ = ["Batch", "OneDevice", "Place", "Weights", "leaf_of"]
+
+Weights = dict[str, Any]
+"""A network's parameters by their names in a file for JAX: arrays, or their shapes alone."""
+
+
+def leaf_of(name: str) -> str:
+    """Return the last part of a weight's name, which tells the kind of weight."""
+    return name.rpartition(".")[2]
 
 
 class Batch(Protocol):
@@ -21,6 +29,16 @@ class Batch(Protocol):
     @property
     def split(self) -> bool:
         """Whether each device has rows of its own; such rows need another program."""
+        ...
+
+    @property
+    def devices(self) -> tuple[jax.Device, ...]:
+        """The devices that a program runs on."""
+        ...
+
+    @property
+    def description(self) -> tuple[str, ...]:
+        """All of this batch that changes a program; the same text in every process."""
         ...
 
     def put(self, array: Array) -> Any:
@@ -68,11 +86,11 @@ class Place(Protocol):
         """Bring one weight here; `leaf` is the last part of its name."""
         ...
 
-    def put_weights(self, state: Any) -> Any:
+    def put_weights(self, state: Weights) -> Weights:
         """Bring a network's weights here from the host."""
         ...
 
-    def shapes(self, state: Any) -> Any:
+    def shapes(self, state: Weights) -> Weights:
         """Return a network's weights as they would lie here, without their values."""
         ...
 
@@ -97,6 +115,16 @@ class OneDevice:
         """See `Place.name`."""
         return device_name(self.device)
 
+    @property
+    def devices(self) -> tuple[jax.Device, ...]:
+        """See `Batch.devices`."""
+        return (self.device,)
+
+    @property
+    def description(self) -> tuple[str, ...]:
+        """See `Batch.description`."""
+        return ("one device", str(self.device.id))
+
     def moved(self, device: str) -> Place:
         """See `Place.moved`."""
         return OneDevice(find_device(device))
@@ -105,16 +133,18 @@ class OneDevice:
         """See `Place.put_weight`."""
         return self.put(array)
 
-    def put_weights(self, state: Any) -> Any:
+    def put_weights(self, state: Weights) -> Weights:
         """See `Place.put_weights`."""
-        return jax.device_put(state, self.device)
+        placed: Weights = jax.device_put(state, self.device)
+        return placed
 
-    def shapes(self, state: Any) -> Any:
+    def shapes(self, state: Weights) -> Weights:
         """See `Place.shapes`."""
         sharding = jax.sharding.SingleDeviceSharding(self.device)
-        return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state
-        )
+        return {
+            name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+            for name, array in state.items()
+        }
 
     def get(self, tree: Any) -> Any:
         """See `Place.get`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_jax.placement.places import Batch
 from kandinsky_jax.programs.cache import cache_hits
+from kandinsky_jax.programs.kept_executables import kept_executable
 
 __all__ = ["Program"]
 
@@ -23,14 +23,15 @@ class Program:
     """A function of arrays that is compiled when it meets new shapes.
 
     Its programs are among those that `kandinsky_backend_kit.bounded_programs` bounds: one that was
-    dropped is compiled again, which mostly takes it from the persistent cache.
+    dropped is made again, which mostly takes it from the disk.
 
     The first argument is the weights. Their shapes never change and are no part of the key, so that
     a call does not walk through hundreds of arrays.
 
     Args:
         name: The program's name in the log.
-        function: A pure function; its first argument is the weights.
+        function: A pure function; its first argument is the weights. Its programs outlive the
+            process if `kandinsky_jax.programs.description` can describe it.
         log: Where compilations are recorded.
         donate: Positions of arguments whose buffers the result may take over.
         shared: Positions of arguments that are the same for all rows. The other arguments and the
@@ -72,15 +73,29 @@ class Program:
         compiled = self._compiled.get(key)
         if compiled is None:
             make_room()
-            start, hits = time.perf_counter(), cache_hits()
-            jitted = batch.jit(_own(self._function), self._shared, self._donate)
-            compiled = jitted.lower(weights, *arguments).compile()
+            start = time.perf_counter()
+            compiled, cached = self._make(batch, weights, arguments)
             # The first argument, the sample or the prompt, tells the shape; the rest follows it.
             shape = str(leaves[0].shape)
-            seconds, cached = time.perf_counter() - start, cache_hits() > hits
-            self._log.add(self._name, shape, seconds, cached=cached)
+            self._log.add(self._name, shape, time.perf_counter() - start, cached=cached)
             self._compiled.add(key, compiled, f"{self._name} for shape {shape}", _size(compiled))
         return compiled
+
+    def _make(
+        self, batch: Batch, weights: Any, arguments: tuple[Any, ...]
+    ) -> tuple[jax.stages.Compiled, bool]:
+        """Take the program from the disk or compile it; also return whether it was there."""
+        made_from = (self._name, self._function, self._donate, self._shared)
+        entry = kept_executable(batch, made_from, (weights, *arguments))
+        compiled = None if entry is None else entry.load()
+        if compiled is not None:
+            return compiled, True
+        jitted = batch.jit(_own(self._function), self._shared, self._donate)
+        lowered = jitted.lower(weights, *arguments)
+        if entry is not None:
+            return entry.compile(lowered)
+        hits = cache_hits()
+        return lowered.compile(), cache_hits() > hits
 
 
 def _own(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,10 +104,11 @@ def _own(function: Callable[..., Any]) -> Callable[..., Any]:
     JAX's own caches keep every program of a function for as long as the function lives.
     """
 
-    @functools.wraps(function)  # its name is in the key of the persistent cache
     def run(*arguments: Any) -> Any:
         return function(*arguments)
 
+    # The name is in the key of JAX's own cache.
+    run.__name__ = getattr(getattr(function, "func", function), "__name__", "run")
     return run
 
 

@@ -1,4 +1,4 @@
-"""Reads and replaces single weights of a filled network, under PyTorch's names."""
+"""Reads and replaces single weights of a network, under PyTorch's names."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from kandinsky_converters.layouts.numbers import cast
 from kandinsky_core.arrays import Array
+from kandinsky_jax.placement.places import Weights, leaf_of
 from kandinsky_jax.weights.load import rule_and_name
 
 __all__ = ["read_weights", "weight_shapes", "with_weights"]
 
 
-def weight_shapes(state: Any) -> dict[str, tuple[int, ...]]:
-    """Return PyTorch's name and shape of each parameter."""
+def weight_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
+    """Return PyTorch's name and shape of each weight."""
     shapes = {}
-    for path, variable in nnx.to_flat_state(state):
-        rule, name = rule_and_name(path, variable)
-        shapes[name] = rule.torch_shape(tuple(variable.shape))
+    for native, array in weights.items():
+        rule, name = rule_and_name(native, len(array.shape))
+        shapes[name] = rule.torch_shape(tuple(array.shape))
     return shapes
 
 
-def read_weights(state: Any, names: Iterable[str], get: Callable[[Any], Any]) -> dict[str, Array]:
+def read_weights(
+    weights: Weights, names: Iterable[str], get: Callable[[Any], Any]
+) -> dict[str, Array]:
     """Return copies of some weights, in PyTorch's layout.
 
     Args:
-        state: The parameters, on a device or the host.
-        names: PyTorch's names of the weights.
+        weights: The weights, on a device or the host.
+        names: PyTorch's names of the ones to read.
         get: A function that copies an array to the host.
 
     Raises:
@@ -39,10 +41,10 @@ def read_weights(state: Any, names: Iterable[str], get: Callable[[Any], Any]) ->
     """
     found = {}
     wanted = set(names)
-    for path, variable in nnx.to_flat_state(state):
-        rule, name = rule_and_name(path, variable)
+    for native, array in weights.items():
+        rule, name = rule_and_name(native, len(array.shape))
         if name in wanted:
-            found[name] = np.array(rule.to_torch(np.asarray(get(_apart(variable[...])))))
+            found[name] = np.array(rule.to_torch(np.asarray(get(_apart(array)))))
     if len(found) < len(wanted):
         raise KeyError(*sorted(wanted - set(found)))
     return found
@@ -58,21 +60,22 @@ def _apart(value: Any) -> Any:
     return value.addressable_data(0) if single else value
 
 
-def with_weights(state: Any, values: Mapping[str, Array], place: Callable[[str, Any], Any]) -> Any:
-    """Return the parameters with some weights replaced.
+def with_weights(
+    weights: Weights, values: Mapping[str, Array], place: Callable[[str, Any], Any]
+) -> Weights:
+    """Return the weights with some of them replaced.
 
     Args:
-        state: The parameters.
-        values: The new weights by PyTorch's names, in its layout.
+        weights: The weights.
+        values: The new ones by PyTorch's names, in its layout.
         place: A function that brings an array to where the others are, from the last part of the
             array's name and the array.
     """
-    variables = []
-    for path, variable in nnx.to_flat_state(state):
-        rule, name = rule_and_name(path, variable)
+    changed = dict(weights)
+    for native, old in weights.items():
+        rule, name = rule_and_name(native, len(old.shape))
         if name in values:
-            dtype = jnp.dtype(variable.dtype)
+            dtype = jnp.dtype(old.dtype)
             array = np.array(cast(rule.to_backend(np.asarray(values[name])), dtype))
-            variable = variable.replace(place(str(path[-1]), array))
-        variables.append((path, variable))
-    return nnx.from_flat_state(variables)
+            changed[native] = place(leaf_of(native), array)
+    return changed

@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import mint, ops
 
-from kandinsky_backend_kit.guided_step import ArrayFunctions, guided_step
+from kandinsky_backend_kit.guided_step import ArrayFunctions, clean_sample, guided_step
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.denoiser_calls import DenoiserCalls
@@ -250,6 +250,11 @@ class MindSporeRun:
         """Return the sample. Waits for the device."""
         with LOCK:
             return to_numpy(self._sample)
+
+    def predicted(self) -> FloatArray:
+        """Return the clean sample of the last step. Waits for the device."""
+        with LOCK:
+            return clean_sample(self._remembered, self._sample.shape, to_numpy)
 
     def write(self, sample: FloatArray) -> None:
         """Replace the sample."""

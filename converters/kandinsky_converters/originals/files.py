@@ -15,7 +15,7 @@ from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.torch_files import TorchFile
 from kandinsky_core.errors import CheckpointError
 
-__all__ = ["PROJECTIONS", "open_originals"]
+__all__ = ["PROJECTIONS", "open_original", "open_originals"]
 
 _Opened = tuple[Path, TorchFile]
 
@@ -52,7 +52,7 @@ def open_originals(name: str, files: Sequence[Path], wanted: Sequence[str]) -> S
         if component in opened and (not wanted or component in wanted):
             raise CheckpointError(
                 f"{path} and {opened[component][1][0]} both hold a {component}: "
-                "give one of them by its name"
+                "give one of them by its name, or the part of the model (--part decoder)"
             )
         opened[component] = kind, (path, tensors)
     if not opened:
@@ -68,6 +68,26 @@ def open_originals(name: str, files: Sequence[Path], wanted: Sequence[str]) -> S
     return Source(
         name=name, subfolder="", folder=None, parts=parts, others=(), available=list(opened)
     )
+
+
+def open_original(path: Path, name: str, class_name: str) -> Part:
+    """Open the file of a network that is known.
+
+    Args:
+        path: The file.
+        name: The network's component.
+        class_name: The network's class.
+
+    Raises:
+        CheckpointError: See `open_originals`, or the file holds another network.
+    """
+    (part,) = open_originals(str(path), [path], []).parts
+    if (part.name, part.class_name) != (name, class_name):
+        raise CheckpointError(
+            f"{path} holds a {part.name} ({part.class_name}), and a {name} ({class_name}) belongs "
+            "there: download it again"
+        )
+    return part
 
 
 def _open(path: Path) -> tuple[str, TorchFile]:

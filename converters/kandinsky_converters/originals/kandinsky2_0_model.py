@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals.component import OriginalComponent
-from kandinsky_converters.originals.files import open_originals
+from kandinsky_converters.originals.files import open_original
 from kandinsky_converters.parts import Part
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
@@ -23,12 +23,12 @@ from kandinsky_core.seam.tensors import Tensors
 
 __all__ = ["PARTS", "hub_patterns", "open_model"]
 
-# part -> file of the UNet, class of the pipeline
+# part -> file of the UNet, its input channels, class of the pipeline
 PARTS = {
-    "decoder": ("Kandinsky-2-0.pt", "Kandinsky20Pipeline"),
-    "inpaint": ("Kandinsky-2-0-inpainting.pt", "Kandinsky20InpaintPipeline"),
+    "decoder": ("Kandinsky-2-0.pt", 4, "Kandinsky20Pipeline"),
+    "inpaint": ("Kandinsky-2-0-inpainting.pt", 9, "Kandinsky20InpaintPipeline"),
 }
-"""The UNet's file and the pipeline for each `part` that a pipeline asks for."""
+"""The UNet and the pipeline for each `part` that a pipeline asks for."""
 
 _VAE = "vae.ckpt"
 _FIRST, _SECOND = "text_encoder1", "text_encoder2"
@@ -39,19 +39,19 @@ _DECODER = "mT5's decoder, which no picture needs"
 
 def open_model(folder: Path, name: str, part: str) -> Checkpoint | None:
     """See `kandinsky_core.checkpoints.other_layouts`."""
-    marks = (*(file for file, _ in PARTS.values()), f"{_FIRST}/config.json")
+    marks = (*(file for file, _, _ in PARTS.values()), f"{_FIRST}/config.json")
     if part not in PARTS or not any(inside(folder, mark).is_file() for mark in marks):
         return None
-    file, pipeline = PARTS[part]
+    file, channels, pipeline = PARTS[part]
     first, second = inside(folder, _FIRST), inside(folder, _SECOND)
     found: list[Component] = [
         _lazy("text_encoder", "MultilingualCLIP", first, lambda: _text_encoder(first)),
         Component("tokenizer", "", "XLMRobertaTokenizer", first),
         _lazy("text_encoder_2", "MT5EncoderModel", second, lambda: _text_encoder_2(second)),
         Component("tokenizer_2", "", "MT5Tokenizer", second),
-        _lazy("unet", "Kandinsky20UNet", folder, lambda: _original(folder, file)),
+        _lazy("unet", "Kandinsky20UNet", folder, lambda: _unet(folder, file, channels)),
         ConfiguredComponent("scheduler", "", _SAMPLER, folder, settings={"_class_name": _SAMPLER}),
-        _lazy("vae", "AutoencoderKL", folder, lambda: _original(folder, _VAE)),
+        _lazy("vae", "AutoencoderKL", folder, lambda: _autoencoder(folder)),
     ]
     return Checkpoint(folder, name, pipeline, {item.name: item for item in found})
 
@@ -60,13 +60,27 @@ def _lazy(name: str, class_name: str, folder: Path, opened: Callable[[], Part]) 
     return OriginalComponent(name, "", class_name, folder, opened=opened)
 
 
-def _original(folder: Path, file: str) -> Part:
+def _unet(folder: Path, file: str, channels: int) -> Part:
+    part = _original(folder, file, "unet", "Kandinsky20UNet")
+    found = part.config["in_channels"]
+    if found != channels:
+        raise CheckpointError(
+            f"{folder / file} has {found} input channels, and the file of this name has "
+            f"{channels}: download it again"
+        )
+    return part
+
+
+def _autoencoder(folder: Path) -> Part:
+    return _original(folder, _VAE, "vae", "AutoencoderKL")
+
+
+def _original(folder: Path, file: str, name: str, class_name: str) -> Part:
     path = inside(folder, file)
     if not path.is_file():
         there = ", ".join(sorted(found.name for found in folder.iterdir())[:8]) or "nothing"
         raise ModelNotFoundError(f"{path} is not there (there is {there}): download it")
-    (part,) = open_originals(str(path), [path], []).parts
-    return part
+    return open_original(path, name, class_name)
 
 
 def _text_encoder(folder: Path) -> Part:

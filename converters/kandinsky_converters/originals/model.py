@@ -16,7 +16,7 @@ from typing import Any
 from kandinsky_converters.component_files import open_component
 from kandinsky_converters.originals import kandinsky3_fork
 from kandinsky_converters.originals.component import OriginalComponent
-from kandinsky_converters.originals.files import PROJECTIONS, open_originals
+from kandinsky_converters.originals.files import PROJECTIONS, open_original
 from kandinsky_converters.originals.kandinsky3_fork import adapted
 from kandinsky_converters.parts import Part
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, Component, ConfiguredComponent
@@ -74,9 +74,9 @@ def open_model(folder: Path, name: str, part: str) -> Checkpoint | None:
     variant = PARTS[part]
     settings = variant.scheduler
     found: list[Component] = [
-        _lazy("unet", "Kandinsky3UNet", place, lambda: _original(place, variant.unet, "unet")),
+        _original("unet", "Kandinsky3UNet", place, variant.unet),
         ConfiguredComponent("scheduler", "", settings["_class_name"], place, settings=settings),
-        _lazy("movq", "VQModel", place, lambda: _original(place, _MOVQ, "movq")),
+        _original("movq", "VQModel", place, _MOVQ),
     ]
     if (encoder / "config.json").is_file():
         source = Component("text_encoder", "", "T5EncoderModel", encoder)
@@ -91,13 +91,16 @@ def _lazy(name: str, class_name: str, folder: Path, opened: Callable[[], Part]) 
     return OriginalComponent(name, "", class_name, folder, opened=opened)
 
 
-def _original(place: Path, file: str, component: str) -> Part:
+def _original(name: str, class_name: str, place: Path, file: str) -> Component:
+    return _lazy(name, class_name, place, lambda: _opened(name, class_name, place, file))
+
+
+def _opened(name: str, class_name: str, place: Path, file: str) -> Part:
     path = inside(place, file)
     if not path.is_file():
         there = ", ".join(sorted(path.name for path in place.glob("*.pt"))) or "nothing"
         raise ModelNotFoundError(f"{path} is not there (there is {there}): download it")
-    (part,) = open_originals(str(path), [path], [component]).parts
-    return part
+    return open_original(path, name, class_name)
 
 
 def hub_patterns(part: str, components: Iterable[str]) -> list[str]:

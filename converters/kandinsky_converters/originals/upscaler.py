@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kandinsky_converters.originals.component import OriginalComponent
-from kandinsky_converters.originals.files import open_originals
+from kandinsky_converters.originals.files import open_original
 from kandinsky_converters.parts import Part
 from kandinsky_core.checkpoints.checkpoint import Checkpoint, ConfiguredComponent
 from kandinsky_core.checkpoints.inside import inside
@@ -56,8 +56,7 @@ def open_model(folder: Path, name: str, part: str) -> Checkpoint | None:
         return None
 
     def opened() -> Part:
-        (found,) = open_originals(name, [path], ["unet"]).parts
-        return found
+        return open_original(path, "unet", "KandinskySuperResUNet")
 
     scheduler = dict(variant.scheduler)
     components = (

@@ -15,13 +15,14 @@ from kandinsky_converters.originals.component import OriginalComponent
 from kandinsky_converters.parts import Source
 from kandinsky_core.budgets import TOKENIZER_BYTES
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
-from kandinsky_core.checkpoints.hub import HubOptions, resolve_model
+from kandinsky_core.checkpoints.file_names import INDEX
+from kandinsky_core.checkpoints.hub import HubOptions, local_folder, resolve_model
 from kandinsky_core.checkpoints.inside import inside
 from kandinsky_core.checkpoints.regular_files import read_bounded
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.errors import InvalidInputError, ModelNotFoundError
 
-__all__ = ["PARTS", "adapted_source", "open_original_source"]
+__all__ = ["PARTS", "adapted_source", "open_original_source", "parts_in"]
 
 _OPENERS: Mapping[str, Any] = {
     "Kandinsky 2.0": kandinsky2_0,
@@ -29,10 +30,15 @@ _OPENERS: Mapping[str, Any] = {
     "KandiSuperRes": upscaler,
 }
 
+PARTS_OF: Mapping[str, tuple[str, ...]] = {
+    family: tuple(opener.PARTS) for family, opener in _OPENERS.items()
+}
+"""The parts that a model of original files may be asked for, by its family."""
+
 PARTS: Mapping[str, str] = {
-    part: " or ".join(family for family, opener in _OPENERS.items() if part in opener.PARTS)
-    for opened in _OPENERS.values()
-    for part in opened.PARTS
+    part: " or ".join(family for family, parts in PARTS_OF.items() if part in parts)
+    for parts in PARTS_OF.values()
+    for part in parts
 }
 """The parts that a model of original files may be asked for, and whose files these are."""
 
@@ -44,6 +50,7 @@ _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
+_VOCABULARIES = ("tokenizer.json", "spiece.model")
 
 
 def open_original_source(
@@ -52,11 +59,19 @@ def open_original_source(
     """Open a folder, or a repository on the hub, as a model that is converted as a whole.
 
     Raises:
-        InvalidInputError: There is no such part.
+        InvalidInputError: There is no such part, or the folder's family has none of this name.
         ModelNotFoundError: There is no such folder, or it holds no original files.
     """
-    if part not in PARTS:
-        raise InvalidInputError(f"part {part!r}: choose {', '.join(PARTS)}")
+    place = local_folder(source)
+    if place is not None and (place / INDEX).is_file():
+        raise InvalidInputError(
+            f"part {part!r}: {source} is one model, as its {INDEX} says; leave the part out"
+        )
+    known = {} if place is None else parts_in(place)
+    if part not in PARTS or (known and not any(part in parts for parts in known.values())):
+        held = f"{source} holds {' and '.join(known)}; " if known else ""
+        choices = dict.fromkeys(name for parts in (known or PARTS_OF).values() for name in parts)
+        raise InvalidInputError(f"part {part!r}: {held}choose {', '.join(choices)}")
     networks = ("unet", "movq", "vae", "text_encoder", "text_encoder_2")
     wanted = [*(components or (*networks, "tokenizer", "tokenizer_2"))]
     folder = resolve_model(source, part, options, wanted)
@@ -66,6 +81,15 @@ def open_original_source(
     if model is None:
         raise ModelNotFoundError(f"{source} holds no original files of {PARTS[part]}")
     return adapted_source(model, str(source), "", components)
+
+
+def parts_in(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return the families whose original files a folder holds, each with all of its parts."""
+    return {
+        family: PARTS_OF[family]
+        for family, opener in _OPENERS.items()
+        if any(opener.open_model(folder, str(folder), part) for part in opener.PARTS)
+    }
 
 
 def adapted_source(model: Checkpoint, name: str, half: str, wanted: Sequence[str]) -> Source:
@@ -116,6 +140,10 @@ def _made(model: Checkpoint) -> dict[str, bytes]:
     for tokenizer in ("tokenizer", "tokenizer_2"):
         if tokenizer in model.components:
             folder = model.components[tokenizer].folder
+            if not any((folder / name).is_file() for name in _VOCABULARIES):
+                raise ModelNotFoundError(
+                    f"{folder} holds no tokenizer ({' or '.join(_VOCABULARIES)}): download it too"
+                )
             for name in _TOKENIZER_FILES:
                 if inside(folder, name).exists():
                     texts[f"{tokenizer}/{name}"] = read_bounded(folder / name, TOKENIZER_BYTES)

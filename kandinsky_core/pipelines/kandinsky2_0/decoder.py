@@ -15,11 +15,14 @@ from kandinsky_core.denoising.generator import Generator
 from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.errors import ConfigError
+from kandinsky_core.pipelines.kandinsky2_0.verified_parts import Kandinsky20Parts
 from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline, first_step
 from kandinsky_core.pipelines.shared.encoded_texts import encoded_texts
+from kandinsky_core.pipelines.shared.known_tokens import known_tokens
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.pipelines.shared.rows import one_for_each
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.schedulers import Kandinsky20Scheduler, Schedule, Scheduler
 from kandinsky_core.seam.networks import (
     Autoencoder,
@@ -29,7 +32,7 @@ from kandinsky_core.seam.networks import (
 )
 from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer
 from kandinsky_core.texts.prompts import Prompts
-from kandinsky_core.texts.t5_tokenizer import MT5Tokenizer
+from kandinsky_core.texts.t5_tokenizer import MT5Tokenizer, T5Tokenizer
 from kandinsky_core.validation import positive_int
 
 __all__ = ["Kandinsky20Decoder"]
@@ -56,6 +59,7 @@ class Kandinsky20Decoder(DecoderPipeline):
         "vae",
     )
     autoencoder_name: ClassVar[str] = "vae"
+    verified: ClassVar[type[VerifiedParts]] = Kandinsky20Parts
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", *_STATES)
     callback_views: ClassVar[Mapping[str, View]] = {}
 
@@ -70,6 +74,11 @@ class Kandinsky20Decoder(DecoderPipeline):
         vae: Autoencoder,
     ) -> None:
         self.vae: Autoencoder
+        if isinstance(tokenizer_2, T5Tokenizer) and not isinstance(tokenizer_2, MT5Tokenizer):
+            raise ConfigError(
+                f"tokenizer_2 gives rows of {tokenizer_2.LENGTH} tokens, and Kandinsky 2.0 was "
+                f"trained with {MT5Tokenizer.LENGTH}: load it as MT5Tokenizer"
+            )
         super().__init__(
             text_encoder=text_encoder,
             tokenizer=tokenizer,
@@ -136,9 +145,11 @@ class Kandinsky20Decoder(DecoderPipeline):
 
     def _encode_text(self, text: str) -> tuple[FloatArray, ...]:
         """Encode one text; always a batch of one, so that one program serves every request."""
-        embeds, states = self.text_encoder.encode(*self.tokenizer([text]))
+        tokens = known_tokens(self.tokenizer([text]), self.text_encoder)
+        tokens_2 = known_tokens(self.tokenizer_2([text]), self.text_encoder_2)
+        embeds, states = self.text_encoder.encode(*tokens)
         require_finite(embeds, "the text encoder", self.text_encoder.dtype)
-        others = self.text_encoder_2.encode(*self.tokenizer_2([text]))
+        others = self.text_encoder_2.encode(*tokens_2)
         require_finite(others, "the second text encoder", self.text_encoder_2.dtype)
         return embeds, states, others
 

@@ -9,6 +9,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.pipelines.kandinsky2_1.image_to_image import KandinskyImg2ImgPipeline
 from kandinsky_core.pipelines.kandinsky2_1.inpainting import KandinskyInpaintPipeline
 from kandinsky_core.pipelines.kandinsky2_1.text_to_image import KandinskyPipeline
+from kandinsky_core.pipelines.kandinsky2_1.verified_parts import MultilingualParts
 from kandinsky_core.pipelines.kandinsky2_2.combined import KandinskyV22CombinedPipeline
 from kandinsky_core.pipelines.kandinsky2_2.combined_image import (
     KandinskyV22Img2ImgCombinedPipeline,
@@ -18,6 +19,7 @@ from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.kandinsky2_2.two_halves import CombinedPipeline, CombinedRequest
 from kandinsky_core.pipelines.shared.call_options import Callback, OldCallback
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.texts.prompts import Prompts
 
 __all__ = [
@@ -35,6 +37,7 @@ class _ReadsPrompt(CombinedPipeline):
     """
 
     decoder_class: ClassVar[type[EmbeddingDecoder]] = KandinskyPipeline
+    verified: ClassVar[type[VerifiedParts]] = MultilingualParts
 
     def _decoder_texts(self, prompts: Prompts, negative_prompt: Any) -> Prompts:
         return Prompts.check(Prompts(prompts.texts), negative_prompt)

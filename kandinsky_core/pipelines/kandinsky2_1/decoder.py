@@ -13,6 +13,7 @@ from kandinsky_core.denoising.loop import require_finite
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.kandinsky2_2.decoder import EmbeddingDecoder
 from kandinsky_core.pipelines.shared.encoded_texts import encoded_texts
+from kandinsky_core.pipelines.shared.known_tokens import known_tokens
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, MultilingualTextEncoder
@@ -80,6 +81,8 @@ class Kandinsky21Decoder(EmbeddingDecoder):
 
     def _encode_text(self, text: str) -> tuple[FloatArray, FloatArray]:
         """Encode one text; always a batch of one, so that one program serves every request."""
-        embeds, hidden = self.text_encoder.encode(*self.tokenizer([text]))
+        embeds, hidden = self.text_encoder.encode(
+            *known_tokens(self.tokenizer([text]), self.text_encoder)
+        )
         require_finite(embeds, "the text encoder", self.text_encoder.dtype)
         return embeds, hidden

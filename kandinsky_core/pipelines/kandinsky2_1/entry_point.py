@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kandinsky2_1"]
 
+_OF_2_0 = ("progress", "dynamic_threshold_v", "denoised_type", "ddim_eta")
 _SAMPLERS = ("ddim_sampler", "p_sampler")
 # The clean sample is clamped to 2, and then to its quantile.
 _P_SAMPLER = {
@@ -63,12 +64,14 @@ class Kandinsky2_1(PriorCalls):
         negative_decoder_prompt: str = "",
         *,
         seed: int | None = None,
+        **others: Any,
     ) -> list[Image.Image]:
         """Make pictures of a prompt.
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
         """
+        _refuse(others)
         return self._pictures(
             "text2img",
             prompt,
@@ -132,12 +135,14 @@ class Kandinsky2_1(PriorCalls):
         prior_steps: str | int = "25",
         *,
         seed: int | None = None,
+        **others: Any,
     ) -> list[Image.Image]:
         """Make pictures that begin with a picture; `strength` is the share that is kept.
 
         Raises:
             InvalidInputError: An argument is of the wrong kind or range.
         """
+        _refuse(others)
         kept = real_number("strength", strength)
         if not 0 <= kept < 1:
             raise InvalidInputError(f"strength={strength!r}: give a number from 0 up to 1")
@@ -173,6 +178,7 @@ class Kandinsky2_1(PriorCalls):
         negative_decoder_prompt: str = "",
         *,
         seed: int | None = None,
+        **others: Any,
     ) -> list[Image.Image]:
         """Repaint the part of a picture where the mask [H, W] is 0, and keep it where it is 1.
 
@@ -180,6 +186,7 @@ class Kandinsky2_1(PriorCalls):
             InvalidInputError: An argument is of the wrong kind or range, or the weights are those
                 for pictures from text.
         """
+        _refuse(others)
         mask = np.asarray(img_mask)
         if mask.ndim != 2:
             raise InvalidInputError("img_mask: give an array [H, W] of 1 (kept) and 0 (repainted)")
@@ -215,3 +222,15 @@ class Kandinsky2_1(PriorCalls):
         embeds = self._embeds(*embedded, negatives, generator)
         images: list[Image.Image] = decoder(prompt, **embeds, **request, generator=generator).images
         return images
+
+
+def _refuse(others: Mapping[str, Any]) -> None:
+    """Refuse further arguments; those of 2.0 say that its samples lack `model_version`."""
+    of_2_0 = [name for name in others if name in _OF_2_0]
+    if of_2_0:
+        raise InvalidInputError(
+            f"{', '.join(of_2_0)}: only Kandinsky 2.0 takes this, and 2.1 is loaded: "
+            "get_kandinsky2(..., model_version='2.0') loads 2.0"
+        )
+    if others:
+        raise TypeError(f"Kandinsky 2.1 takes no {', '.join(others)}")

@@ -20,6 +20,7 @@ from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_options import Callback, CallOptions
 from kandinsky_core.pipelines.shared.decoder import first_step
+from kandinsky_core.pipelines.shared.known_tokens import known_tokens
 from kandinsky_core.pipelines.shared.outputs import KandinskyPriorPipelineOutput
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.stopping import Call
@@ -382,7 +383,7 @@ class KandinskyV22PriorPipeline(DiffusionPipeline):
 
     def _encode_text(self, text: str) -> tuple[FloatArray, FloatArray, Array]:
         """Encode one text; always a batch of one, so that one program serves every request."""
-        ids, mask = self.tokenizer([text])
+        ids, mask = known_tokens(self.tokenizer([text]), self.text_encoder)
         embeds, hidden = self.text_encoder.encode(ids)
         require_finite(embeds, "the text encoder", self.text_encoder.dtype)
         return embeds, hidden, mask

@@ -18,6 +18,7 @@ from kandinsky_core.pipelines.kandinsky2_2.halves_memory import Half, require_ro
 from kandinsky_core.pipelines.kandinsky2_2.image_prompt import MixesPictures
 from kandinsky_core.pipelines.kandinsky2_2.prior import KandinskyV22PriorPipeline
 from kandinsky_core.pipelines.kandinsky2_2.prior_request import PriorRequest
+from kandinsky_core.pipelines.kandinsky2_2.verified_parts import HalvesParts
 from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.pipelines.shared.call_state import CallState
 from kandinsky_core.pipelines.shared.foreign_options import known_options, model_by_name
@@ -25,6 +26,7 @@ from kandinsky_core.pipelines.shared.image_prompt import ImagePrompt
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.ready_components import backend_of, check_ready
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.prompts import Prompts
@@ -65,6 +67,7 @@ class CombinedPipeline(MixesPictures, DiffusionPipeline):
     decoder_class: ClassVar[type[EmbeddingDecoder]]
     decoder_pipe: Any
     negative_prompt_compiles: ClassVar[bool] = True
+    verified: ClassVar[type[VerifiedParts]] = HalvesParts
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -21,22 +21,24 @@ import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import ConfigError, InvalidInputError
-from kandinsky_core.pipelines.kandinsky3.control_numbers import ControlNumbers
+from kandinsky_core.pipelines.kandinsky3.control_numbers import (
+    ControlNumbers,
+    check_hint_values,
+)
 from kandinsky_core.pipelines.kandinsky3.image_prompt_decoder import ImagePromptDecoder
 from kandinsky_core.pipelines.kandinsky3.texts import States, Texts, text_length
+from kandinsky_core.pipelines.kandinsky3.verified_parts import ControlParts
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
 from kandinsky_core.pipelines.shared.hints import hints_for
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
 from kandinsky_core.pipelines.shared.rows import doubled, one_for_each
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.schedulers import Scheduler
-from kandinsky_core.seam.control import ControlNet, LoopNetwork
+from kandinsky_core.seam.control import ControlNet, LoopNetwork, require_same_sizes
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, ImageEncoder, T5TextEncoder
 from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
-from kandinsky_core.validation import one_of, real_number
 
 __all__ = ["ControlDecoder"]
-
-_ORDERS = ("RGB", "BGR")
 
 
 class ControlDecoder(ImagePromptDecoder):
@@ -48,6 +50,7 @@ class ControlDecoder(ImagePromptDecoder):
     """
 
     hint_name: ClassVar[str] = "control_image"
+    verified: ClassVar[type[VerifiedParts]] = ControlParts
 
     component_names: ClassVar[tuple[str, ...]] = (
         "tokenizer",
@@ -84,7 +87,7 @@ class ControlDecoder(ImagePromptDecoder):
             feature_extractor,
         )
         self.controlnet: ControlNet | None = controlnet
-        _check_form(unet, controlnet)
+        _check_form(getattr(unet, "config", None), controlnet)
 
     @classmethod
     def check_configs(cls, configs: Mapping[str, Any]) -> None:
@@ -92,8 +95,9 @@ class ControlDecoder(ImagePromptDecoder):
 
         Raises:
             ConfigError: The UNet is for another task or family.
+            InvalidInputError: The branch does not fit the UNet.
         """
-        unet = configs.get("unet")
+        unet, branch = configs.get("unet"), configs.get("controlnet")
         if unet is None or unet.family != "3" or unet.kind != "controlnet":
             super().check_configs(configs)
         elif cls.kind == "inpaint":
@@ -101,6 +105,9 @@ class ControlDecoder(ImagePromptDecoder):
                 f"{cls.__name__} needs a UNet for inpainting and a controlnet beside it; this UNet "
                 "reads the hint itself"
             )
+        if branch is not None and unet is not None:
+            _check_form(unet, branch)
+            require_same_sizes(branch, unet)
 
     @property
     def _looped(self) -> LoopNetwork:
@@ -143,9 +150,7 @@ class ControlDecoder(ImagePromptDecoder):
                 not at all, or there is no branch for a strength.
         """
         name, image = _the_one(images)
-        share = real_number("guidance_rescale", rescale)
-        if not 0 <= share <= 1:
-            raise InvalidInputError(f"guidance_rescale={rescale!r}: give a number from 0 to 1")
+        share, (low, high) = check_hint_values(rescale, value_range, order)
         numbers = ControlNumbers.check(scale, start, end)
         if self.controlnet is None and not numbers.usual:
             raise InvalidInputError(
@@ -153,9 +158,8 @@ class ControlDecoder(ImagePromptDecoder):
                 "this UNet reads the hint itself, there is no branch to weigh; leave them out"
             )
         hints = hints_for(name, image, plan, self.movq_scale_factor)
-        if one_of("control_image_order", order, _ORDERS) == "BGR":
+        if order == "BGR":
             hints = hints[:, ::-1]
-        low, high = _ends(value_range)
         return {
             "hints": np.ascontiguousarray(low + (high - low) * hints, np.float32),
             "control": None if self.controlnet is None else numbers,
@@ -212,12 +216,16 @@ class ControlDecoder(ImagePromptDecoder):
 def _check_form(unet: Any, controlnet: Any) -> None:
     """Refuse a UNet without a branch, unless it reads the hint itself.
 
+    Args:
+        unet: The UNet's config, or None.
+        controlnet: The branch or its config, or None.
+
     Raises:
         InvalidInputError: A branch is missing, or there is one too many.
     """
     if unet is None:
         return
-    reads = unet.config.kind == "controlnet"
+    reads = unet.kind == "controlnet"
     if reads and controlnet is not None:
         raise InvalidInputError("this UNet reads the hint itself: leave controlnet= out")
     if not reads and controlnet is None:
@@ -237,26 +245,6 @@ def _the_one(given: Mapping[str, Any]) -> tuple[str, Any]:
     if len(found) != 1:
         raise InvalidInputError(f"give the hint once, as {next(iter(given))}=")
     return found[0]
-
-
-def _ends(value_range: Any) -> tuple[float, float]:
-    """Return the values for black and for white.
-
-    Raises:
-        InvalidInputError: These are no two numbers, the first one lower.
-    """
-    try:
-        low, high = value_range
-    except (TypeError, ValueError):
-        low = high = None
-    if low is None or not real_number("control_image_range", low) < real_number(
-        "control_image_range", high
-    ):
-        raise InvalidInputError(
-            f"control_image_range={value_range!r}: give the values for black and for white, (0, 1) "
-            "or (-1, 1)"
-        )
-    return float(low), float(high)
 
 
 def _projected(mask: Array, guided: bool) -> Array:

@@ -12,9 +12,11 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_array
 from kandinsky_core.schedulers.schedule import Schedule
 from kandinsky_core.seam.control import CONTROL_SCALE, CONTROL_WINDOW
-from kandinsky_core.validation import real_number
+from kandinsky_core.validation import one_of, real_number
 
-__all__ = ["ControlNumbers"]
+__all__ = ["ControlNumbers", "check_hint_values"]
+
+_ORDERS = ("RGB", "BGR")
 
 _NEVER = (-1.0, 0.0)  # the highest and the lowest timestep of a window without steps
 
@@ -43,9 +45,11 @@ class ControlNumbers:
         """
         name = "controlnet_conditioning_scale"
         found = np.asarray(as_array(name, scale), np.float32)
+        if found.ndim == 0:
+            real_number(name, found.item())
         if found.ndim not in (0, 2) or not found.size or not np.isfinite(found).all():
             raise InvalidInputError(
-                f"{name} has shape {found.shape}: give a finite number, or a map [H, W] of such"
+                f"{name} has shape {found.shape}: give a number, or a map [H, W] of finite numbers"
             )
         shares = [
             real_number(f"control_guidance_{which}", value)
@@ -102,6 +106,47 @@ class ControlNumbers:
         first, last = int(count * self.start), min(int(count * self.end), count - 1)
         times = schedule.timesteps[first : last + 1]
         return (float(times.max()), float(times.min())) if len(times) else _NEVER
+
+
+def check_hint_values(rescale: Any, value_range: Any, order: Any) -> tuple[float, Any]:
+    """Check the other values that a call says of its hint.
+
+    Args:
+        rescale: `guidance_rescale`.
+        value_range: `control_image_range`.
+        order: `control_image_order`.
+
+    Returns:
+        The share of rescaled guidance, and the values for black and white.
+
+    Raises:
+        InvalidInputError: A value is of the wrong kind or range.
+    """
+    share = real_number("guidance_rescale", rescale)
+    if not 0 <= share <= 1:
+        raise InvalidInputError(f"guidance_rescale={rescale!r}: give a number from 0 to 1")
+    one_of("control_image_order", order, _ORDERS)
+    return share, _ends(value_range)
+
+
+def _ends(value_range: Any) -> tuple[float, float]:
+    """Return the values for black and for white.
+
+    Raises:
+        InvalidInputError: These are no two numbers, the first one lower.
+    """
+    try:
+        low, high = value_range
+    except (TypeError, ValueError):
+        low = high = None
+    if low is None or not real_number("control_image_range", low) < real_number(
+        "control_image_range", high
+    ):
+        raise InvalidInputError(
+            f"control_image_range={value_range!r}: give the values for black and for white, (0, 1) "
+            "or (-1, 1)"
+        )
+    return float(low), float(high)
 
 
 def _nearest_exact(plane: FloatArray, height: int, width: int) -> FloatArray:

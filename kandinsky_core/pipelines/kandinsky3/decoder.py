@@ -13,7 +13,7 @@ import numpy as np
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.denoising.loop import require_finite
-from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
+from kandinsky_core.errors import ConfigError, InvalidInputError
 from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
 from kandinsky_core.memory.on_demand_encoder import LOADINGS
 from kandinsky_core.pipelines.kandinsky3.conventions import (
@@ -33,10 +33,13 @@ from kandinsky_core.pipelines.kandinsky3.texts import (
     tokens_of,
     zeroed_conditioning,
 )
+from kandinsky_core.pipelines.kandinsky3.verified_parts import Kandinsky3Parts
 from kandinsky_core.pipelines.shared.callback_values import View
 from kandinsky_core.pipelines.shared.decoder import DecoderPipeline
+from kandinsky_core.pipelines.shared.known_tokens import known_tokens
 from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, T5TextEncoder
 from kandinsky_core.texts.beautify import beautifier_for
@@ -74,6 +77,7 @@ class Kandinsky3Decoder(ConventionPipeline):
         "negative_attention_mask": View("attention_mask", unconditional=True),
     }
     text_encoder_loadings: ClassVar[tuple[str, ...]] = LOADINGS
+    verified: ClassVar[type[VerifiedParts]] = Kandinsky3Parts
 
     def __init__(
         self,
@@ -118,9 +122,9 @@ class Kandinsky3Decoder(ConventionPipeline):
                 "4 are for pictures from text, 9 for inpainting"
             )
 
-    @property
-    def default_size(self) -> int:
-        """Side in pixels that the UNet was trained at."""
+    @classmethod
+    def trained_side(cls, unet: Any, autoencoder: Any) -> int:
+        """Return the side that the UNet was trained at, which its config does not tell."""
         return _SIDE
 
     def _stand_ins(self) -> dict[str, Any]:
@@ -274,12 +278,8 @@ class Kandinsky3Decoder(ConventionPipeline):
         if not tokens:
             return []
         assert self.text_encoder is not None
-        ids, mask = (np.concatenate(part) for part in zip(*tokens, strict=True))
-        if ids.max() >= self.text_encoder.config.vocab_size:
-            raise CheckpointError(
-                f"the tokenizer gives the token {ids.max()}, and the text encoder knows "
-                f"{self.text_encoder.config.vocab_size}: load both from one model"
-            )
+        joined = (np.concatenate(part) for part in zip(*tokens, strict=True))
+        ids, mask = known_tokens(joined, self.text_encoder)
         states = self.text_encoder.encode(ids, mask)
         require_finite(states, "the text encoder", self.text_encoder.dtype)
         states = states * mask[..., None]

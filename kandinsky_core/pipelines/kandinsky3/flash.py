@@ -9,10 +9,12 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.denoising.noise import draw_normal
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.kandinsky3.decoder import Kandinsky3Decoder
+from kandinsky_core.pipelines.kandinsky3.verified_parts import FlashParts
 from kandinsky_core.pipelines.shared.call_options import Callback
 from kandinsky_core.pipelines.shared.decoder import DecoderInputs
 from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.shared.requests import DecoderRequest
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.validation import positive_int
 
@@ -27,6 +29,7 @@ class Kandinsky3FlashPipeline(Kandinsky3Decoder):
     """
 
     part: ClassVar[str] = "flash"
+    verified: ClassVar[type[VerifiedParts]] = FlashParts
 
     def prepare(
         self,

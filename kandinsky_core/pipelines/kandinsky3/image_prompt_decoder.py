@@ -7,7 +7,7 @@ methods are those of diffusers' pipelines that have IP-Adapters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.clip_images import clip_pixels
 from kandinsky_core.pictures.inputs import as_array
 from kandinsky_core.pipelines.kandinsky3.ip_adapter_calls import IpAdapterCalls
+from kandinsky_core.pipelines.kandinsky3.verified_parts import ImagePromptParts
 from kandinsky_core.pipelines.shared.image_prompt import ImagePrompt, pictures_of, weights_of
 from kandinsky_core.pipelines.shared.requests import DecoderPlan, DecoderRequest
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.validation import as_batch, positive_int, real_number
 
 __all__ = ["ImagePromptDecoder"]
@@ -26,6 +28,8 @@ __all__ = ["ImagePromptDecoder"]
 
 class ImagePromptDecoder(IpAdapterCalls):
     """Base of the pipelines of Kandinsky 3 that take pictures beside the prompt."""
+
+    verified: ClassVar[type[VerifiedParts]] = ImagePromptParts
 
     def check_image_prompt(
         self, plan: DecoderPlan, image: Any, embeds: Any, weights: Any, scale: Any = None

@@ -13,7 +13,7 @@ from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.progress_bars import progress
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.pipelines.shared.ahead_of_time import CompilesAhead
-from kandinsky_core.pipelines.shared.call_options import CallOptions
+from kandinsky_core.pipelines.shared.call_options import PREDICTED, CallOptions
 from kandinsky_core.pipelines.shared.call_state import CallState
 from kandinsky_core.pipelines.shared.callback_values import LoopValues, View
 from kandinsky_core.pipelines.shared.component_values import without_wrappers
@@ -27,6 +27,7 @@ from kandinsky_core.pipelines.shared.saving import SavesPipelines
 from kandinsky_core.pipelines.shared.steps import Steps
 from kandinsky_core.pipelines.shared.stopping import Call, Calls
 from kandinsky_core.pipelines.shared.torch_calls import TorchCalls
+from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.public_names import HOMES, public
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.dtypes import chosen_dtype
@@ -66,6 +67,8 @@ class DiffusionPipeline(
     part: ClassVar[str] = "decoder"
     # The values that `text_encoder_loading` takes, the default first.
     text_encoder_loadings: ClassVar[tuple[str, ...]] = ("resident",)
+    # What `kandinsky verify` compares, where the pipeline makes pictures from text.
+    verified: ClassVar[type[VerifiedParts]] = VerifiedParts
     # The names that `callback_on_step_end_tensor_inputs` takes.
     callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
     # Those of them that are parts of the conditioning's arrays, or have other names there.
@@ -332,6 +335,7 @@ class DiffusionPipeline(
         callback_steps: Any = None,
     ) -> CallOptions:
         """Check how a caller wants to watch a call and to get its result."""
+        offered = (*self.callback_tensor_inputs, PREDICTED)
         return CallOptions.check(
-            self.callback_tensor_inputs, callback, names, return_dict, old_callback, callback_steps
+            offered, callback, names, return_dict, old_callback, callback_steps
         )

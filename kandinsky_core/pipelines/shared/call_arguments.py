@@ -70,7 +70,8 @@ ARGUMENTS: Mapping[str, str] = {
     "the values of these names.",
     "callback_on_step_end_tensor_inputs": "Names of the arrays that the callback gets in "
     "`values`. `callback_tensor_inputs` of the pipeline lists the names to choose from. Those in "
-    "`tensor_inputs` of the callback are added.",
+    "`tensor_inputs` of the callback are added. `pred_original_sample` may be named too: the clean "
+    "latents that the step predicted, which show what forms behind the noise.",
     "prior_callback_on_step_end": "A function that is called after each step of the prior, as "
     "`callback_on_step_end` is after each step of the decoder.",
     "prior_callback_on_step_end_tensor_inputs": "Names of the arrays that the callback of the "

@@ -16,7 +16,10 @@ from kandinsky_core.pipelines.shared.callback_tensors import uses_torch
 from kandinsky_core.pipelines.shared.outputs import PipelineOutput
 from kandinsky_core.validation import positive_int
 
-__all__ = ["CallOptions", "Callback", "OldCallback"]
+__all__ = ["PREDICTED", "CallOptions", "Callback", "OldCallback"]
+
+PREDICTED = "pred_original_sample"
+"""The clean sample that a step predicted, by diffusers' name; callbacks may ask for it."""
 
 logger = logging.getLogger(__name__)
 

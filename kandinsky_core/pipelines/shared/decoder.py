@@ -107,12 +107,19 @@ class DecoderPipeline(DiffusionPipeline):
 
     @property
     def default_size(self) -> int:
-        """Side in pixels that the UNet was trained at: 512 for the published models.
+        """Side in pixels that the UNet was trained at: 512 for the published models."""
+        return self.trained_side(self.unet.config, self.movq.config)
 
-        A config that does not say has 512 too, which diffusers takes for all.
+    @classmethod
+    def trained_side(cls, unet: Any, autoencoder: Any) -> int:
+        """Return the side in pixels that a UNet was trained at, by the configs of the networks.
+
+        A config that does not say has 512, which diffusers takes for all.
         """
-        cells = self.unet.config.sample_size
-        return _SIDE if cells is None else int(cells * self.movq_scale_factor)
+        cells = unet.sample_size
+        return (
+            _SIDE if cells is None else int(cells * 2 ** (len(autoencoder.block_out_channels) - 1))
+        )
 
     def plan(
         self,

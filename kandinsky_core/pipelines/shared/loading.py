@@ -33,6 +33,7 @@ _TOKENIZERS: Mapping[str, type[Any]] = {
     "CLIPTokenizer": ClipTokenizer,
     "CLIPTokenizerFast": ClipTokenizer,
     "MT5Tokenizer": MT5Tokenizer,
+    "MT5TokenizerFast": MT5Tokenizer,
     "T5Tokenizer": T5Tokenizer,
     "T5TokenizerFast": T5Tokenizer,
     "XLMRobertaTokenizer": XLMRobertaTokenizer,
@@ -87,7 +88,8 @@ def load_components(
     networks = {name: source for name, source in sources.items() if source.class_name in NETWORKS}
     light = {name: _light(source) for name, source in sources.items() if name not in networks}
     check(
-        {
+        {name: part.config for name, part in ready.items() if hasattr(part, "offload")}
+        | {
             name: NETWORKS[source.class_name].config.from_dict(source.config)
             for name, source in networks.items()
         }

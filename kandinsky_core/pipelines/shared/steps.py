@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.inputs import as_array
-from kandinsky_core.pipelines.shared.call_options import CallOptions
+from kandinsky_core.pipelines.shared.call_options import PREDICTED, CallOptions
 from kandinsky_core.pipelines.shared.call_state import LoopState
 from kandinsky_core.pipelines.shared.callback_values import LoopValues, checked_as, kind_of
 from kandinsky_core.pipelines.shared.stopping import Call
@@ -90,10 +91,7 @@ class Steps:
             return "a callback", {}
         latents = np.array(run.read())
         shown = self._options.shown
-        given = {
-            name: shown(latents if name == _LATENTS else self.values.read(name))
-            for name in self._options.names
-        }
+        given = {name: shown(self._value(name, latents, run)) for name in self._options.names}
         changed = callback(self._pipeline, index, shown(timestep), given)
         who = f"callback_on_step_end ({_name_of(callback)})"
         if changed is None:
@@ -111,6 +109,11 @@ class Steps:
         if _LATENTS in changed:
             _write_latents(who, changed[_LATENTS], latents.shape, run)
         return who, {name: value for name, value in changed.items() if name != _LATENTS}
+
+    def _value(self, name: str, latents: Array, run: DenoisingRun) -> Array | None:
+        if name == PREDICTED:
+            return run.predicted()
+        return latents if name == _LATENTS else self.values.read(name)
 
     def _call_old(self, index: int, timestep: int, run: DenoisingRun) -> None:
         """Call `callback`; as in diffusers, it may write into the latents but returns nothing."""

@@ -6,7 +6,7 @@ windows have one shape, so that one compiled program serves pictures of any size
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,13 +116,22 @@ class _WindowedRun:
 
     def step(self, timestep: float, row: FloatArray, noise: FloatArray | None) -> None:
         """Take one step in each window, and average the windows."""
-        total = np.zeros_like(self._sample)
         for group, run in zip(self._groups, self._runs, strict=True):
             run.write(_cut(self._sample, group, self._at_once))
             run.step(timestep, row, None if noise is None else _cut(noise, group, self._at_once))
-            for place, part in zip(group, run.read(), strict=False):  # a filled group reads more
+        self._sample = self._averaged([run.read() for run in self._runs])
+
+    def _averaged(self, parts: Sequence[FloatArray]) -> FloatArray:
+        total = np.zeros_like(self._sample)
+        for group, found in zip(self._groups, parts, strict=True):
+            for place, part in zip(group, found, strict=False):  # a filled group has more
                 total[0, :, *place] += part
-        self._sample = total / self._coverage
+        averaged: FloatArray = total / self._coverage
+        return averaged
+
+    def predicted(self) -> FloatArray:
+        """Return the clean sample that the windows' last steps predicted."""
+        return self._averaged([run.predicted() for run in self._runs])
 
     def read(self) -> FloatArray:
         """Return the sample."""

@@ -16,10 +16,10 @@ from kandinsky_core.configs.networks import tied_tensors, unused_tensors
 from kandinsky_core.seam.dtypes import DTYPES
 
 CONFIGS = {entry.config for entry in NETWORKS.values()}
-# `kandinsky verify`, whom the reference serves, refuses 2.0 and 3; diffusers has no upscaler.
+# diffusers has no 2.0, no ControlNet of 3 and no upscaler.
 NOT_IN_REFERENCE = {
     *("AutoencoderKL", "Kandinsky20UNet", "MT5EncoderModel"),
-    *("Kandinsky3ControlNetModel", "Kandinsky3UNet", "KandinskySuperResUNet", "T5EncoderModel"),
+    *("Kandinsky3ControlNetModel", "KandinskySuperResUNet"),
 }
 
 

@@ -14,8 +14,9 @@ from kandinsky_converters.manifests import Manifest, manifests
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
-from kandinsky_core.configs import NETWORKS
+from kandinsky_core.configs import NETWORKS, CLIPVisionConfig
 from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_size, stored_size
+from tests.support.kandinsky3_adapters_folder import write_adapters
 from tests.support.kandinsky3_folder import T5, write_kandinsky3
 
 DOCUMENT = Path(__file__).parents[3] / "docs/memory.md"
@@ -119,15 +120,38 @@ def test_ways_to_load_it() -> None:
         ("2.1", ["kandinsky-2-1-prior", "kandinsky-2-1"]),
         ("2.2", ["kandinsky-2-2-prior", "kandinsky-2-2-decoder"]),
         ("3", ["kandinsky-3"]),
+        ("3 with IP-Adapter", ["kandinsky-3", "kandinsky3_ip_adapter"]),
+        ("3 with ControlNet", ["kandinsky-3", "kandinsky3_controlnet_v2"]),
     ],
 )
 def test_the_documented_sizes(name: str, repositories: list[str], dtype: str) -> None:
-    parts = [part for each in repositories for part in published(each, dtype).components]
+    named = {
+        f"{'prior' in each} {part.name}": part  # the UNet of an adapter takes the place of 3's
+        for each in repositories
+        for part in published(each, dtype).components
+    }
+    parts = list(named.values())
+    if "IP" in name:  # no manifest: it is CLIP's ViT-L/14, with as many parameters as published
+        vision = CLIPVisionConfig.CLASS_NAME
+        encoder = {"class_name": vision, "dtype": dtype, "parameters": 303_966_208}
+        parts.append(ComponentMemory(name="image_encoder", **encoder))
     found = [MemoryPlan(tuple(parts)), MemoryPlan(tuple(parts), one_at_a_time=True)]
-    if name == "3":
+    if name[0] == "3":
         found.append(MemoryPlan(tuple(parts), "streamed", one_at_a_time=True))
     row = [name, dtype, *(readable_size(plan.ever) for plan in found), ""][:5]
     assert f"| {' | '.join(row).rstrip()} |" in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_a_branch_is_used_together_with_its_unet() -> None:
+    plan = by_name(published("kandinsky-3", "bfloat16"))
+    plan |= by_name(published("kandinsky3_controlnet_v2", "bfloat16"))
+    both = plan["unet"].size + plan["unet_controlnet"].size
+    without = tuple(part for name, part in plan.items() if name != "text_encoder")
+    found = MemoryPlan(without, one_at_a_time=True)
+    assert found.ever == both
+    assert found.at_load == plan["unet"].size, "they are loaded one after the other"
+    streamed = MemoryPlan(tuple(plan.values()), "streamed", one_at_a_time=True)
+    assert streamed.ever == both
 
 
 def test_another_dtype_spares_what_is_pinned() -> None:
@@ -148,18 +172,22 @@ def test_the_embedded_model(half: str) -> None:
         assert part.parameters == stored - codebook
 
 
+@pytest.mark.slow(seconds=15)
 def test_it_is_what_jax_holds(kandinsky3: Path, tmp_path: Path) -> None:
-    """From files in diffusers' layout, in JAX's and in MindSpore's."""
+    """From files in diffusers' layout, in JAX's and in MindSpore's; adapters as published."""
     jax = pytest.importorskip("jax")
     from kandinsky_core import get_backend
 
-    folders = [EMBEDDED["shapes"] / "prior", kandinsky3]
+    folders = [EMBEDDED["shapes"] / "prior", kandinsky3, write_adapters(tmp_path / "adapters")]
+    assert {"image_encoder", "controlnet"} < of(folders[-1], "float32").keys()
     for layout in ("jax", "mindspore"):
         convert(kandinsky3, layout, tmp_path / layout)
         folders.append(tmp_path / layout)
     for folder in folders:
         components = Checkpoint.open(folder).components
         for name, part in of(folder, "bfloat16").items():
+            if folder.name == "adapters" and name in ("movq", "text_encoder"):
+                continue  # as in the others
             network: Any = get_backend("jax").load(components[name], part.dtype)
             held = sum(leaf.nbytes for leaf in jax.tree.leaves(network._weights))
             assert part.size == held, (folder, name)

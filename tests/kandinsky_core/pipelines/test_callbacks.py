@@ -177,3 +177,18 @@ def test_names_of_tensors_in_other_forms(decoder: Any, names: Any) -> None:
 def test_a_callback_that_is_none(decoder: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"callback_on_step_end='f' is not callable"):
         decoder(*EMBEDS, callback_on_step_end="f")
+
+
+def test_what_a_step_predicts_is_shown_and_not_put_back(decoder: Any) -> None:
+    """The last step of the schedule ends at what it predicts, but for its noise."""
+    shown: list[Any] = []
+
+    def look(*given: Any) -> None:
+        shown.append(given[-1])
+
+    images = call(decoder, look, "latents", "pred_original_sample").images
+    first, last = (values["pred_original_sample"] for values in shown)
+    np.testing.assert_allclose(last, images, atol=1e-6)
+    assert not np.allclose(first, shown[0]["latents"])
+    with pytest.raises(InvalidInputError, match="'pred_original_sample': choose from latents"):
+        call(decoder, lambda *_: {"pred_original_sample": np.zeros(SHAPE)})

@@ -86,6 +86,10 @@ def test_negative_prompts_and_samplers(load: Any) -> None:
     assert not np.array_equal(*(run.conditioning["image_embeds"][0] for run in runs))
     with pytest.raises(InvalidInputError, match="sampler='plms_sampler'"):
         model.generate_text2img("a cat", sampler="plms_sampler")
+    with pytest.raises(InvalidInputError, match=r"ddim_eta: only .* model_version='2.0'"):
+        model.generate_text2img("a teddy bear", ddim_eta=0.05)  # the README's, without a version
+    with pytest.raises(InvalidInputError, match=r"model='shapes' is no Kandinsky 2\.1: .*ersion="):
+        get_kandinsky2("cpu", model="shapes")  # before weights are read
     for version in ("2.3", None):
         with pytest.raises(InvalidInputError, match="model_version"):
             get_kandinsky2(model_version=version)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kandinsky_core import DDPMScheduler, Generator, KandinskyV22Pipeline, get_kandinsky2
-from kandinsky_core.errors import ConfigError, InvalidInputError
+from kandinsky_core.errors import CheckpointError, ConfigError, InvalidInputError
 from kandinsky_core.pipelines.kandinsky2_0.entry_point import Kandinsky2
 from tests.support.fakes import decoder_components
 from tests.support.fakes_2_0 import SCALE, SECOND, TASKS, pipeline
@@ -167,6 +167,15 @@ def readme(task: str = "decoder", **options: Any) -> Kandinsky2:
 def timesteps(model: Kandinsky2, method: str, *given: Any, **options: Any) -> Any:
     getattr(model, method)("ab", *given, progress=False, seed=1, **options)
     return model.pipe.unet.runs[-1]
+
+
+@pytest.mark.parametrize("encoder", ["text_encoder", "text_encoder_2"])
+def test_a_tokenizer_of_another_model_is_refused(encoder: str) -> None:
+    pipe = pipeline()
+    getattr(pipe, encoder).config.vocab_size = 2
+    with pytest.raises(CheckpointError, match="and the text encoder knows 2: load both"):
+        pipe("a cat", height=SIDE, width=SIDE, num_inference_steps=2)
+    assert not pipe.unet.runs
 
 
 def test_eta_is_dead_in_the_current_code_and_alive_in_the_first_release() -> None:

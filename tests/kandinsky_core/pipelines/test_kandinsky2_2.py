@@ -10,7 +10,13 @@ import pytest
 
 from kandinsky_core import DDIMScheduler, Generator
 from kandinsky_core.errors import InvalidInputError, NonFiniteError
-from tests.support.fakes import WIDTH, FakeTextEncoder, combined_pipeline, decoder_pipeline
+from tests.support.fakes import (
+    WIDTH,
+    FakeRun,
+    FakeTextEncoder,
+    combined_pipeline,
+    decoder_pipeline,
+)
 
 
 @pytest.fixture
@@ -261,10 +267,11 @@ def test_components_set_on_the_combined_pipeline_reach_its_halves(pipe: Any) -> 
         _ = pipe.vae
 
 
-def test_non_finite_results_name_the_stage() -> None:
+def test_non_finite_results_name_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = decoder_pipeline()
+    monkeypatch.setattr(FakeRun, "read", lambda self: self.sample * np.float32(np.nan))
     with pytest.raises(NonFiniteError, match="UNet"):
-        decoder(np.full((1, WIDTH), np.nan), np.ones((1, WIDTH)), num_inference_steps=1)
+        decoder(np.ones((1, WIDTH)), np.ones((1, WIDTH)), num_inference_steps=1)
 
 
 def test_metadata_says_what_makes_the_picture_again(pipe: Any) -> None:

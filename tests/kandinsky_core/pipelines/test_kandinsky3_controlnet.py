@@ -264,8 +264,8 @@ def test_the_auto_classes_find_the_pipelines(auto: Any, kind: Any) -> None:
     ("arguments", "said"),
     [
         ({"controlnet_conditioning_scale": "x"}, "controlnet_conditioning_scale"),
-        ({"controlnet_conditioning_scale": [1.0, 2.0]}, r"shape \(2,\): give a finite number"),
-        ({"controlnet_conditioning_scale": float("nan")}, "give a finite number"),
+        ({"controlnet_conditioning_scale": [1.0, 2.0]}, r"shape \(2,\): give a number, or a"),
+        ({"controlnet_conditioning_scale": float("nan")}, "scale=nan: give a finite number"),
         ({"control_guidance_start": 0.6, "control_guidance_end": 0.5}, "no later than the end"),
         ({"control_guidance_end": 1.5}, "shares of the steps from 0 to 1"),
         ({"guidance_rescale": 2}, "guidance_rescale=2: give a number from 0 to 1"),

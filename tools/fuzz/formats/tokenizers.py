@@ -1,4 +1,7 @@
-"""Files of tokenizers: CLIP's vocabulary and settings, `tokenizer.json`, `spiece.model`."""
+"""Files of tokenizers: CLIP's vocabulary and settings, `tokenizer.json`, `spiece.model`.
+
+Beside the last may lie files that add tokens.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,14 @@ _WHOLE: dict[str, Any] = {
         "type": "Unigram",
         "unk_id": 1,
         "vocab": [["<pad>", 0.0], ["<unk>", 0.0], ["\u2581a", -1.0], ["b", -2.0], ["c", -2.5]],
+    },
+}
+# Files beside `spiece.model`, which has five pieces.
+_ADDED: dict[str, Any] = {
+    "added_tokens.json": {"new_id_1": 7, "ab": 8, "</s>": 1},
+    "tokenizer_config.json": {
+        "extra_ids": 2,
+        "added_tokens_decoder": {"7": {"content": "new_id_1", "special": True}, "1": "</s>"},
     },
 }
 _PROMPTS = ("", "ab c", "a b " * 200, "\u00e9\u4e2d\U0001f600 \0 ab")
@@ -154,10 +165,16 @@ def _pieces(random: Random) -> Case:
     if random.random() < 0.1:
         content += _field(3, _field(2, random.randbytes(random.choice((0, 4, 64)))))
         how.append("a character map")
-    if random.random() < 0.6 or not how:
+    files: dict[str, Content] = {}
+    if random.random() < 0.5:
+        name = random.choice(sorted(_ADDED))
+        files[name], more = changed_json(random, _ADDED[name])
+        how += [name, *more]
+    elif random.random() < 0.8 or not how:
         content, more = changed_bytes(random, content)
         how += more
-    return Case({"spiece.model": content}, ["pieces", *how], {"class": "T5Tokenizer"})
+    files["spiece.model"] = content
+    return Case(files, ["pieces", *how], {"class": "T5Tokenizer"})
 
 
 def _piece(text: str, score: float, kind: int) -> bytes:

@@ -1,0 +1,1 @@
+"""Keeps jobs and their pictures, so that a restart loses none."""

@@ -1,0 +1,201 @@
+"""Keeps jobs in SQLite and their pictures in files, so that a killed process loses none.
+
+An acknowledged job is on the disk before its id goes out. Pictures are whole before the job says
+completed. After a restart what ran is queued again, and makes the same pictures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.files import replace_file
+from kandinsky_server.requests.api_errors import ApiError
+from kandinsky_server.requests.picture_request import PictureRequest
+from kandinsky_server.work.job import Job, Made
+
+__all__ = ["JobStore"]
+
+_VERSION = 1
+_MOST_ATTEMPTS = 3
+_SCHEMA = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    created REAL NOT NULL,
+    state TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    request TEXT NOT NULL,
+    inputs TEXT NOT NULL,
+    outputs TEXT NOT NULL,
+    error TEXT,
+    idempotency TEXT,
+    digest TEXT
+);
+CREATE INDEX jobs_created ON jobs (created);
+"""
+
+
+class JobStore:
+    """The jobs of one folder, which one process at a time has.
+
+    Args:
+        folder: The folder; it is made. It must not lie on a network file system.
+
+    Raises:
+        InvalidInputError: Another server has the folder, it cannot be written, or a newer version
+            of this library wrote it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock_file = _locked(folder / "lock")
+            self._database = sqlite3.connect(folder / "jobs.sqlite3", check_same_thread=False)
+            _migrate(self._database)
+        except (OSError, sqlite3.Error) as error:
+            raise InvalidInputError(f"--state-dir {folder}: {error}") from error
+        self._lock = threading.Lock()
+
+    def add(self, job: Job) -> None:
+        """Put a job on the disk, with the pictures that it starts from."""
+        inputs: dict[str, int] = {}
+        for name, contents in job.request.pictures.items():
+            inputs[name] = len(contents)
+            for index, content in enumerate(contents):
+                _write(self._input(job.id, name, index), content)
+        key, digest = job.idempotency or (None, None)
+        values = (job.id, job.created, job.state, job.attempt, job.request.to_json())
+        rest = (json.dumps(inputs), "[]", None, key, digest)
+        with self._transaction() as database:
+            database.execute("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?)", (*values, *rest))
+
+    def update(self, job: Job) -> None:
+        """Put on the disk what has become of a job: pictures first, then its state."""
+        outputs = []
+        for index, made in sorted(job.made.items()):
+            path = self._output(job.id, index)
+            if made.content is not None:
+                _write(path, made.content)
+                job.made[index] = Made(None, made.seed, made.width, made.height, path)
+            outputs.append([index, made.seed, made.width, made.height])
+        error = None
+        if job.error is not None:
+            found = job.error
+            error = json.dumps([found.status, found.code, found.message])
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE jobs SET state=?, attempt=?, outputs=?, error=? WHERE id=?",
+                (job.state, job.attempt, json.dumps(outputs), error, job.id),
+            )
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job and remove its files."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM jobs WHERE id=?", (job_id,))
+        shutil.rmtree(self._of(job_id), ignore_errors=True)
+
+    def load(self) -> list[Job]:
+        """Return all jobs, the oldest first; one that was running is queued, one attempt later.
+
+        A job that was begun three times fails, as it may be what ends the process.
+        """
+        rows = self._database.execute(
+            "SELECT id, created, state, attempt, request, inputs, outputs, error, idempotency, "
+            "digest FROM jobs ORDER BY created, rowid"
+        ).fetchall()
+        jobs = [self._job(*row) for row in rows]
+        for job in jobs:
+            if job.attempt >= _MOST_ATTEMPTS and not job.finished:
+                lost = f"the process ended {job.attempt} times while it made this"
+                job.change("failed", ApiError(500, "worker_lost", lost))
+                self.update(job)
+        return jobs
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        with self._lock:
+            self._database.close()
+        self._lock_file.close()
+
+    def _job(
+        self,
+        job_id: str,
+        created: float,
+        state: Any,
+        attempt: int,
+        request: str,
+        inputs: str,
+        outputs: str,
+        error: str | None,
+        key: str | None,
+        digest: str | None,
+    ) -> Job:
+        pictures = {
+            name: tuple(self._input(job_id, name, index).read_bytes() for index in range(count))
+            for name, count in json.loads(inputs).items()
+        }
+        job = Job(
+            PictureRequest.from_json(request, pictures),
+            job_id=job_id,
+            created=created,
+            attempt=attempt + (state in ("running", "compiling")),
+        )
+        job.idempotency = None if key is None else (key, digest or "")
+        if state not in ("queued", "running", "compiling"):
+            for index, seed, width, height in json.loads(outputs):
+                job.made[index] = Made(None, seed, width, height, self._output(job_id, index))
+            job.change(state, None if error is None else ApiError(*json.loads(error)))
+        return job
+
+    def _of(self, job_id: str) -> Path:
+        return self._folder / "jobs" / job_id
+
+    def _input(self, job_id: str, name: str, index: int) -> Path:
+        return self._of(job_id) / f"{name}-{index}.png"
+
+    def _output(self, job_id: str, index: int) -> Path:
+        return self._of(job_id) / f"picture-{index}"
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._database:
+            yield self._database
+
+
+def _locked(path: Path) -> IO[bytes]:
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise InvalidInputError(
+            f"--state-dir {path.parent}: another server has this folder: give each its own"
+        ) from error
+    return file
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")  # an acknowledged job outlives a power cut
+    database.execute("PRAGMA busy_timeout=5000")
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise InvalidInputError(
+            f"--state-dir: it was written by a newer version (form {version}): give another folder"
+        )
+    if version == 0:
+        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replace_file(path) as temporary:
+        temporary.write_bytes(content)

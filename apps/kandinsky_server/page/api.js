@@ -1,0 +1,55 @@
+// Requests to the server: the key, and refusals as errors.
+
+import { askForKey } from "./key_dialog.js";
+
+const STORED = "kandinsky.key";
+let asking = null;
+
+/** What went wrong, in words; `param` names the field that is wrong. */
+export class Refusal extends Error {
+	constructor(message, param = null, code = "") {
+		super(message);
+		Object.assign(this, { param, code });
+	}
+}
+
+export const key = () => sessionStorage.getItem(STORED);
+
+/** Send a request. Paths are relative, so that the page works below any path of a proxy. */
+export async function call(path, { json, headers, ...options } = {}) {
+	for (;;) {
+		const used = key();
+		const sent = new Headers(headers);
+		if (used) sent.set("Authorization", `Bearer ${used}`);
+		if (json) sent.set("Content-Type", "application/json");
+		const response = await fetch(path, { ...options, headers: sent, body: json && JSON.stringify(json) })
+			.catch(() => {
+				throw new Refusal("The server cannot be reached.");
+			});
+		if (response.ok) return response;
+		if (response.status !== 401) throw await refusal(response);
+		// Another request may have brought a new key meanwhile.
+		if (used === key()) await newKey(used);
+	}
+}
+
+export const callJson = async (path, options) => (await call(path, options)).json();
+
+async function newKey(wrong) {
+	asking ??= askForKey(wrong).finally(() => (asking = null));
+	const given = await asking;
+	if (!given) throw new Refusal("This server asks for a key.");
+	sessionStorage.setItem(STORED, given);
+}
+
+async function refusal(response) {
+	const { error } = await response.json().catch(() => ({}));
+	if (!error) return new Refusal(`The server answered with ${response.status}.`);
+	const wait = response.headers.get("Retry-After");
+	// Beside its field, a message needs not begin with the field's name and value.
+	const text = error.message.replace(/^\w+(=\S*)?: /, "");
+	const message = text.charAt(0).toUpperCase() + text.slice(1);
+	// A refusal by a pipeline names no field, but begins with its name.
+	const param = error.param ?? error.message.split(/\W/)[0];
+	return new Refusal(wait ? `${message}. Wait ${wait} s.` : message, param, error.code);
+}

@@ -1,0 +1,119 @@
+"""How a server is set up: what `kandinsky serve` takes, checked once."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.validation import positive_int
+
+__all__ = ["ServerSettings"]
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The options of a server.
+
+    Attributes:
+        models: Served name -> the model as `from_pretrained` takes it. The first is the default.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        api_keys: Keys of which a client must give one; empty for none.
+        allow_no_auth: Whether other machines may come in without a key.
+        origins: Origins of web pages elsewhere that may use the server.
+        state_dir: Folder of jobs that outlive the process; None keeps them in memory.
+        loading: Arguments of `from_pretrained`: backend, device, dtype, ...
+        warm_shapes: `(task, height, width)` to compile before the server is ready.
+        batch_sizes: Numbers of rows that a batch may have.
+        cold_shapes: Whether shapes that are not warm are compiled when they are asked for.
+        max_cold_shapes: How many of them in a process's life.
+        max_queue: Requests that may wait.
+        max_queue_seconds: Seconds of work that may wait, as far as it can be told.
+        max_n: Pictures of one request.
+        max_pixels: Pixels of a picture; None is what the device suggests.
+        max_body: Bytes of a request.
+        body_timeout: Seconds for a request's body to arrive.
+        max_upload: Bytes of an uploaded picture.
+        max_upload_pixels: Pixels of an uploaded picture.
+        request_timeout: Seconds that a request may take where it does not say.
+        drain_delay: Seconds in which a server that ends says so and still listens.
+        drain_timeout: Seconds for the running batch to end.
+        keep_hours: Hours that finished jobs are kept.
+        keep_bytes: Bytes of pictures that are kept.
+        ignore_unknown_fields: Whether unknown fields get a warning in place of an error.
+        log_prompts: Whether the log holds prompts.
+        metrics_port: A port of its own for `/metrics`, which then needs no key.
+    """
+
+    models: Mapping[str, str] = field(default_factory=lambda: {"shapes": "shapes"})
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    allow_no_auth: bool = False
+    origins: tuple[str, ...] = ()
+    state_dir: Path | None = None
+    loading: Mapping[str, Any] = field(default_factory=dict)
+    warm_shapes: tuple[tuple[str, int | None, int | None], ...] = (("text2image", None, None),)
+    batch_sizes: tuple[int, ...] = (1,)
+    cold_shapes: bool = True
+    max_cold_shapes: int = 16
+    max_queue: int = 64
+    max_queue_seconds: float = 600.0
+    max_n: int = 10
+    max_pixels: int | None = None
+    max_body: int = 64 * MIB
+    body_timeout: float = 60.0
+    max_upload: int = 20 * MIB
+    max_upload_pixels: int = 16_000_000
+    request_timeout: float = 300.0
+    drain_delay: float = 5.0
+    drain_timeout: float = 60.0
+    keep_hours: float = 24.0
+    keep_bytes: int = 2048 * MIB
+    ignore_unknown_fields: bool = False
+    log_prompts: bool = False
+    metrics_port: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            InvalidInputError: There is no model, or a number is none, or the server would be open
+                to other machines without a key.
+        """
+        if not self.models:
+            raise InvalidInputError("--model: name at least one model")
+        for size in self.batch_sizes:
+            positive_int("--batch-sizes", size)
+        if 1 not in self.batch_sizes:
+            raise InvalidInputError(
+                f"--batch-sizes {','.join(map(str, self.batch_sizes))}: add 1, for single pictures"
+            )
+        if not (self.loopback or self.api_keys or self.allow_no_auth):
+            raise InvalidInputError(
+                f"--host {self.host}: other machines reach this address: give --api-key, or "
+                "--no-auth to let everybody in"
+            )
+        if any(not key or not key.isascii() for key in self.api_keys):
+            raise InvalidInputError("--api-key: give a key of ASCII characters that is not empty")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def default_model(self) -> str:
+        """The model of requests that name none."""
+        return next(iter(self.models))

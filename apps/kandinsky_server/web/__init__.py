@@ -1,0 +1,1 @@
+"""The HTTP side: routes, event streams, access, and the page."""

@@ -1,0 +1,98 @@
+"""A process that is killed at any moment loses no job, and one that is asked to end cuts none."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.support.fake_engine import colour_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def running(folder: Path, step_seconds: float) -> Iterator[tuple[Any, httpx.Client]]:
+    """A server in a process of its own, and a client."""
+    command = [sys.executable, "-m", "tests.support.fake_server", str(folder), str(step_seconds)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            with httpx.Client(base_url=process.stdout.readline().strip(), timeout=30) as client:
+                while client.get("/readyz").status_code != 200:
+                    time.sleep(0.02)
+                yield process, client
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow(seconds=30)
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """Every job whose id was answered is completed once, with the pictures of its seeds."""
+    moments, seeds = random.Random(0), iter(range(10_000))
+    acknowledged: dict[str, list[int]] = {}
+    for _ in range(8):
+        with running(tmp_path / "state", 0.01) as (process, client):
+            timer = threading.Timer(moments.uniform(0.02, 0.5), process.kill)
+            timer.start()
+            try:
+                while True:
+                    mine = [next(seeds), next(seeds)]
+                    answer = client.post("/v1/jobs", json={"prompt": "a", "seed": mine})
+                    if answer.status_code == 202:
+                        acknowledged[answer.json()["id"]] = mine
+                    time.sleep(moments.uniform(0, 0.05))
+            except httpx.TransportError:
+                pass
+            timer.join()
+    with running(tmp_path / "state", 0) as (_, client):
+        for job_id, mine in acknowledged.items():
+            while (facts := client.get(f"/v1/jobs/{job_id}").json())["status"] != "completed":
+                assert facts["status"] in ("queued", "running", "compiling"), facts
+                time.sleep(0.02)
+            assert [image["seed"] for image in facts["images"]] == mine
+            for image in facts["images"]:
+                path = image["url"][image["url"].index("/v1/") :]
+                picture = Image.open(BytesIO(client.get(path).content))
+                assert picture.getpixel((0, 0)) == colour_of(image["seed"])
+        listed = client.get("/v1/jobs", params={"limit": 500}).json()["data"]
+        assert {one["id"] for one in listed} >= set(acknowledged)
+    assert len(acknowledged) > 8
+
+
+@pytest.mark.slow(seconds=5)
+def test_asked_to_end_under_load(tmp_path: Path) -> None:
+    """No request is cut: each gets its picture, or is told that the server ends."""
+    codes: list[int] = []
+    with running(tmp_path / "state", 0.02) as (process, client):
+
+        def ask() -> None:
+            for _ in range(50):
+                try:
+                    answer = client.post("/v1/images/generations", json={"prompt": "a"})
+                except httpx.ConnectError:
+                    return  # it does not listen any more
+                codes.append(answer.status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert process.wait(20) == 0
+    assert 200 in codes
+    assert set(codes) <= {200, 503}
