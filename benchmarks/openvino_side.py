@@ -25,8 +25,7 @@ def measure(
         model: `2.2` or `shapes`.
         form: `plain`, or `int8`: weights and activations of convolutions and products in 8 bits,
             as NNCF makes them.
-        dtype: The dtype of all that is not in 8 bits; float32 weights are kept where it is asked
-            for, and 16 bits a weight otherwise.
+        dtype: The dtype that OpenVINO is to compute in, besides what is in 8 bits.
         size: Pixels of a side.
         repeats: Timed calls.
     """
