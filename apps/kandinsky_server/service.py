@@ -17,9 +17,10 @@ from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.fields import Given
 from kandinsky_server.requests.picture_request import PictureRequest
 from kandinsky_server.settings import ServerSettings
-from kandinsky_server.work.engine import Engine, Shape, Step
+from kandinsky_server.work.engine import Drawn, Engine, Row, Shape, Step, Watch
 from kandinsky_server.work.job import Job
 from kandinsky_server.work.job_queue import Batch, JobQueue
+from kandinsky_server.work.model_pool import ModelPool
 from kandinsky_server.work.rates import Rates
 from kandinsky_server.work.shapes import WarmShapes
 from kandinsky_server.work.worker import Worker, as_api_error
@@ -32,6 +33,8 @@ _ALIVE = 60.0
 """Seconds after which a worker that does nothing is taken for dead."""
 _MOST_FAILURES = 3
 """Device errors in a row after which the server is not ready any more."""
+_SWEEP_EVERY = 10.0
+"""Seconds from one look for jobs to remove to the next."""
 _REMEMBERED = 100_000
 """Ids of removed jobs, which are answered with 410 in place of 404."""
 
@@ -60,6 +63,7 @@ class Service:
         self._make_engines = make_engines
         self._store = None if settings.state_dir is None else JobStore(settings.state_dir)
         self._lock = threading.Lock()
+        self._sweep_after = 0.0
         self._expired: dict[str, None] = {}
         self._idempotent: dict[str, Job] = {}
         self.rates = Rates()
@@ -67,7 +71,8 @@ class Service:
             settings.max_queue, settings.max_queue_seconds, self.seconds_of, settings.batch_sizes
         )
         self.shapes = WarmShapes(settings, self.queue, self.metrics)
-        self.worker = Worker(self.queue, self._engine, self.rates, self)
+        self.pool = ModelPool({}, settings.max_loaded)
+        self.worker = Worker(self.queue, self._run, self.rates, self)
         self._starting = threading.Thread(target=self._start, name="kandinsky-start", daemon=True)
 
     def start(self) -> None:
@@ -77,6 +82,7 @@ class Service:
     def _start(self) -> None:
         try:
             self.engines = self._make_engines(self.settings)
+            self.pool = ModelPool(self.engines, self.settings.max_loaded)
             for name, engine in self.engines.items():
                 self.metrics.served(name, engine.facts())
             self.shapes.warm_up(self.engines)
@@ -225,8 +231,17 @@ class Service:
         """Return about how many seconds a job still takes; 0 where nothing is known."""
         return self.rates.seconds(job.request, job.rows - len(job.made))
 
+    def answered(self, job: Job) -> None:
+        """Forget a request whose answer has gone out, unless it can be asked for again."""
+        job.answered = job.request.response_format != "url" and job.idempotency is None
+        if job.answered and job.finished:
+            self.jobs.pop(job.id, None)
+
     def sweep(self) -> None:
         """Remove finished jobs that are too old, and the oldest ones beyond the bytes kept."""
+        if time.monotonic() < self._sweep_after:
+            return
+        self._sweep_after = time.monotonic() + _SWEEP_EVERY
         oldest = time.time() - self.settings.keep_hours * 3600
         finished = [job for job in list(self.jobs.values()) if job.finished]
         total = sum(made.size for job in finished for made in job.made.values())
@@ -249,6 +264,9 @@ class Service:
     def _engine(self, name: str) -> Engine:
         return self.engines[name]
 
+    def _run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
+        return self.pool.run(rows, watch)
+
     def began(self, batch: Batch) -> None:
         """See `Listener.began`."""
         self.metrics.began(batch.rows[0][0].request.task, len(batch.rows))
@@ -265,6 +283,8 @@ class Service:
         self._kept(job)
         self.metrics.ended(job)
         log_request(job, prompts=self.settings.log_prompts)
+        if job.answered:
+            self.jobs.pop(job.id, None)
 
     def _shape(self, batch: Batch) -> Shape:
         request = batch.rows[0][0].request

@@ -29,6 +29,7 @@ class ServerSettings:
         origins: Origins of web pages elsewhere that may use the server.
         state_dir: Folder of jobs that outlive the process; None keeps them in memory.
         loading: Arguments of `from_pretrained`: backend, device, dtype, ...
+        max_loaded: Models that may be loaded at once; None for no bound but memory.
         warm_shapes: `(task, height, width)` to compile before the server is ready.
         batch_sizes: Numbers of rows that a batch may have.
         cold_shapes: Whether shapes that are not warm are compiled when they are asked for.
@@ -59,6 +60,7 @@ class ServerSettings:
     origins: tuple[str, ...] = ()
     state_dir: Path | None = None
     loading: Mapping[str, Any] = field(default_factory=dict)
+    max_loaded: int | None = None
     warm_shapes: tuple[tuple[str, int | None, int | None], ...] = (("text2image", None, None),)
     batch_sizes: tuple[int, ...] = (1,)
     cold_shapes: bool = True

@@ -25,7 +25,8 @@ def serve() -> Iterator[Serve]:
         def start(engine: FakeEngine | None = None, **settings: Any) -> KandinskyServer:
             made = engine or FakeEngine()
             given = {"port": 0, "models": {"fake": "fake"}, "drain_delay": 0.0, **settings}
-            server = KandinskyServer(ServerSettings(**given), lambda _: {"fake": made})
+            (made.name,) = given["models"]
+            server = KandinskyServer(ServerSettings(**given), lambda _: {made.name: made})
             stack.enter_context(server)
             made.batches.clear()  # the one of the start
             made.compiled.clear()

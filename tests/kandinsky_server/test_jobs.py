@@ -91,7 +91,8 @@ def test_a_client_that_leaves_stops_its_request_and_no_job(serve: Serve, http: C
     engine.gate.set()
     wait_for(lambda: state(client, job) == "completed")
     assert engine.batches == [[8], [9]]
-    assert {one.state for one in server.service.jobs.values()} == {"cancelled", "completed"}
+    # Nobody can ask for the first one again, so it is not kept.
+    assert [one.state for one in server.service.jobs.values()] == ["completed"]
 
 
 def test_a_deadline_ends_a_request_that_waits_and_one_that_runs(serve: Serve, http: Client) -> None:
@@ -190,3 +191,14 @@ def test_a_restart_goes_on_with_what_was_acknowledged(tmp_path: Path, http: Clie
             waiting["id"],
             running["id"],
         ]
+
+
+def test_old_jobs_make_room(serve: Serve, http: Client) -> None:
+    server = serve(keep_bytes=1)
+    client = http(server)
+    first = submit(client)
+    wait_for(lambda: state(client, first) == "completed")
+    server.service._sweep_after = 0.0
+    second = submit(client)
+    assert client.get(f"/v1/jobs/{first['id']}").status_code == 410
+    wait_for(lambda: state(client, second) == "completed")

@@ -156,10 +156,7 @@ def test_keys(serve: Serve, client: Callable[..., Any]) -> None:
     ],
 )
 def test_bodies_of_front_ends(serve: Serve, http: Client, body: dict[str, Any]) -> None:
-    server = serve()
-    engine = FakeEngine()
-    engine.name = body["model"]
-    server.service.engines = {engine.name: engine}
+    server = serve(models={body["model"]: "a model"})
     answer = http(server).post("/v1/images/generations", json={"prompt": "a", **body})
     assert answer.status_code == 200, answer.text
     assert opened(answer.json()["data"][0]["b64_json"]).size == (64, 64)

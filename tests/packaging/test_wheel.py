@@ -25,6 +25,7 @@ INSTALLED = {
     "kandinsky_reference",
     "kandinsky_converters",
     "kandinsky_cli",
+    "kandinsky_server",
 }
 MODEL_LIMIT = 40e6  # bytes
 # What needs neither PyTorch nor the checkout's packages, and touches what versions change: arrays,
@@ -90,6 +91,7 @@ def test_wheel_holds_the_packages_and_the_model(wheel: Path) -> None:
     for part in (*(f"{name}/model_index.json" for name in parts), "decoder/README.md"):
         assert f"kandinsky_core/models/shapes/{part}" in model
     assert {f"{name}/py.typed" for name in INSTALLED} <= set(sizes)
+    assert "kandinsky_server/page/index.html" in sizes
 
 
 class Environment:

@@ -108,6 +108,7 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
     for name, kind, default, about in (
         ("max-queue", int, 64, "requests that may wait"),
         ("max-n", int, 10, "pictures of one request"),
+        ("max-loaded", int, None, "models that may be loaded at once (as many as memory holds)"),
         ("max-pixels", int, None, "pixels of a picture (1,048,576 on a CPU, else 4,194,304)"),
         ("request-timeout", float, 300.0, "seconds that a request may take"),
         ("drain-delay", float, 5.0, "seconds in which an ending server still listens"),
@@ -181,6 +182,7 @@ def _settings(options: argparse.Namespace) -> ServerSettings:
         cold_shapes=options.cold_shapes == "compile",
         max_queue=options.max_queue,
         max_n=options.max_n,
+        max_loaded=options.max_loaded,
         max_pixels=options.max_pixels,
         request_timeout=options.request_timeout,
         drain_delay=options.drain_delay,

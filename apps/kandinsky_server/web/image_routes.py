@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from kandinsky_server.requests.api_errors import ApiError
+from kandinsky_server.requests.fields import Given
 from kandinsky_server.service import Service
 from kandinsky_server.web.answers import image_answer, sse, stream_facts
 from kandinsky_server.web.body import Body, read_body
@@ -81,19 +82,21 @@ async def _answer(
         request_id=request.state.request_id,
     )
     if checked.stream:
-        return StreamingResponse(_stream(job, edit), media_type="text/event-stream")
-    if not await _while_connected(request, job.wait()):
+        events = _stream(service, job, edit)
+        return StreamingResponse(events, media_type="text/event-stream")
+    try:
+        if await _while_connected(request, job.wait()):
+            return await _finished(job, request)
         job.cancel()
         service.queue.wake()
         service.metrics.refused(checked.task, "disconnected")
         return Response(status_code=499)
-    return await _finished(job, request)
+    finally:
+        service.answered(job)
 
 
 def _with_task(body: Body, tasks: tuple[str, ...], variation: bool) -> Body:
     """Settle the task by the route; a variation is a mix of one picture."""
-    from kandinsky_server.requests.fields import Given
-
     values = dict(body.given.values)
     if variation:
         if "image" not in body.pictures:
@@ -155,7 +158,7 @@ def _files(job: Job) -> Response:
     return Response(held.getvalue(), media_type="application/zip")
 
 
-async def _stream(job: Job, edit: bool) -> AsyncIterator[bytes]:
+async def _stream(service: Service, job: Job, edit: bool) -> AsyncIterator[bytes]:
     """Yield OpenAI's events of a job; a client that goes cancels it."""
     try:
         async for event in with_comments(job.events()):
@@ -175,6 +178,7 @@ async def _stream(job: Job, edit: bool) -> AsyncIterator[bytes]:
     finally:
         if not job.finished:
             job.cancel()
+        service.answered(job)
 
 
 async def with_comments(events: AsyncIterator[Any]) -> AsyncIterator[Any]:

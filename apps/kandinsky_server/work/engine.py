@@ -113,7 +113,7 @@ class Engine(Protocol):
         """Return what capabilities tell of it: backend, device, dtype, schedulers."""
 
     def check(self, request: PictureRequest) -> None:
-        """Refuse a request that the model cannot do.
+        """Refuse a request that the model cannot do, as far as a model that is loaded can tell.
 
         Raises:
             KandinskyError: It says why.
@@ -133,4 +133,4 @@ class Engine(Protocol):
         """
 
     def release(self) -> None:
-        """Leave the device, so that another model has room. `run` comes back by itself."""
+        """Drop the weights, so that another model has room. `run` loads them again."""

@@ -104,6 +104,7 @@ class Job:
         self.attempt = attempt
         self.request_id = request_id
         self.idempotency: tuple[str, str] | None = None
+        self.answered = False  # whether nobody asks for it any more
         self.state: State = "queued"
         self.step = 0
         self.total_steps = 0

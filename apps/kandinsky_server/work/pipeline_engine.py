@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -108,8 +109,13 @@ class PipelineEngine:
 
     def check(self, request: PictureRequest) -> None:
         """See `Engine.check`."""
-        if request.scheduler is not None and request.task == "upscale":
-            raise InvalidInputError("scheduler: enlarging has its own; leave it out")
+        if request.scheduler is not None:
+            if request.task == "upscale":
+                raise InvalidInputError("scheduler: enlarging has its own; leave it out")
+            scheduler_by_name(request.scheduler, {})
+        self._require(request.task)
+        if (request.task, None) not in self._pipelines and request.task != "upscale":
+            return  # `run` loads it and checks then: a request may not load what has no room
         pipeline = self._pipeline(request.task, request.scheduler)
         rows = [Row(request, seed) for seed in request.seeds]
         prepared(pipeline, rows)
@@ -168,10 +174,11 @@ class PipelineEngine:
         ]
 
     def release(self) -> None:
-        """See `Engine.release`; the weights go to host memory, and a network comes back alone."""
+        """See `Engine.release`."""
         with self._lock:
-            for pipeline in self._pipelines.values():
-                pipeline.enable_model_cpu_offload()
+            self._pipelines.clear()
+            self._preview = LatentPreview()
+        gc.collect()  # networks refer to themselves
 
     def _upscaler(self, scale: int) -> Any:
         model = self._model if self._model == "shapes" else _PUBLISHED_UPSCALER

@@ -15,7 +15,7 @@ from kandinsky_core.errors import (
     NonFiniteError,
 )
 from kandinsky_server.requests.api_errors import ApiError
-from kandinsky_server.work.engine import Drawn, Engine, Row, Step
+from kandinsky_server.work.engine import Drawn, Row, Step, Watch
 from kandinsky_server.work.job import Job, Made
 from kandinsky_server.work.job_queue import Batch, JobQueue
 from kandinsky_server.work.picture_files import picture_file, preview_file
@@ -54,13 +54,13 @@ class Worker(threading.Thread):
     def __init__(
         self,
         queue: JobQueue,
-        engine_of: Callable[[str], Engine],
+        run: Callable[[Sequence[Row], Watch], Sequence[Drawn] | None],
         rates: Rates,
         listener: Listener,
     ) -> None:
         super().__init__(name="kandinsky-worker", daemon=True)
         self._queue = queue
-        self._engine_of = engine_of
+        self._run_rows = run
         self._rates = rates
         self._listener = listener
         self._ending = threading.Event()
@@ -99,7 +99,7 @@ class Worker(threading.Thread):
         watch = _Watch(batch, self)
         begun = time.monotonic()
         try:
-            drawn = self._engine_of(rows[0].request.model).run(rows, watch)
+            drawn = self._run_rows(rows, watch)
             if drawn is not None:
                 self._deliver(batch, drawn)
                 self._rates.measured(rows[0].request, len(rows), time.monotonic() - begun)
