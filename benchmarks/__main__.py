@@ -11,6 +11,7 @@ matrix product.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -34,12 +35,20 @@ SIDES = {
     "diffusers": "torch",
     "diffusers channels-last": "torch",
     "diffusers compiled": "torch",
+    "openvino": "openvino",
+    "openvino int8": "nncf",
 }
 """The sides and the package that each needs; `jax plain` leaves convolutions to XLA."""
 REFERENCE = "diffusers"
-OPTIONAL = ("diffusers compiled",)
-"""PyTorch's compiler does not work everywhere."""
+OPTIONAL = ("diffusers compiled", "openvino", "openvino int8")
+"""Compilers that do not work everywhere, or not for every network."""
 DEFAULT_SIDES = ("jax", "diffusers", "diffusers channels-last")
+WITHOUT_AMX = {
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX512_VNNI",
+    "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI",
+    "DNNL_MAX_CPU_ISA": "AVX512_CORE_VNNI",
+}
+"""Environment of processes that do without AMX: of XLA, PyTorch and OpenVINO."""
 MATRIX_SIDES = {"2.2": 4096, "shapes": 1024}
 """Of the square product that steps are compared with, by model; a large one takes seconds."""
 _FORMS = {
@@ -47,13 +56,18 @@ _FORMS = {
     "diffusers channels-last": "channels_last",
     "diffusers compiled": "compiled",
 }
+_OPENVINO = {"openvino": "plain", "openvino int8": "int8"}
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure one side in this process."""
     case = CASES[options.cases[0]]
     request = (options.dtypes[0], options.sizes[0], options.repeats)
-    if options.side in _FORMS:
+    if options.side in _OPENVINO:
+        from benchmarks import openvino_side
+
+        found = openvino_side.measure(case, options.model, _OPENVINO[options.side], *request)
+    elif options.side in _FORMS:
         from benchmarks import torch_side
 
         found = torch_side.measure(case, options.model, _FORMS[options.side], *request)
@@ -138,6 +152,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
     parser.add_argument("--sizes", nargs="+", type=int, default=[512], metavar="PX")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls a process (3)")
+    parser.add_argument(
+        "--without-amx",
+        action="store_true",
+        help="let all libraries do without AMX, as on a processor that has AVX-512 alone",
+    )
     add_comparison(parser, SIDES, DEFAULT_SIDES)
     return parser.parse_args()
 
@@ -145,6 +164,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure one side (in a child process), or compare all."""
     options = _arguments()
+    if options.without_amx:
+        os.environ.update(WITHOUT_AMX)
     if options.side:
         finish_side(measure(options))
         return

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.full_size import Case, RandomComponent, component
 from benchmarks.turns import versions
 
-__all__ = ["measure"]
+__all__ = ["CALLS", "built", "measure"]
 
 
 def measure(
@@ -29,16 +29,18 @@ def measure(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = time.perf_counter()
-    network = _built(component(case.component, model), getattr(torch, dtype), device)
+    network = built(component(case.component, model), getattr(torch, dtype), device)
     loading = time.perf_counter() - start
     if form != "eager":
         network = network.to(memory_format=torch.channels_last)
-    call = _CALLS[case.name](network, size, form == "compiled")
+    call, arguments = CALLS[case.name](network, size)
+    if form == "compiled":
+        call = torch.compile(call)
     seconds = []
     with torch.no_grad():
         for _ in range(repeats + 1):
             start = time.perf_counter()
-            call()
+            call(*arguments)
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - start)
@@ -54,8 +56,8 @@ def measure(
     }
 
 
-def _built(source: RandomComponent, kind: Any, device: str) -> Any:
-    """Return the module on the device, filled with random numbers."""
+def built(source: RandomComponent, kind: Any, device: str) -> Any:
+    """Return a component's module of one dtype on a device, filled with random numbers."""
     import diffusers
     import torch
     import transformers
@@ -87,51 +89,54 @@ def _random(network: Any, *shape: int) -> Any:
     return made.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else made
 
 
-def _maybe_compiled(function: Any, compiled: bool) -> Any:
-    import torch
-
-    return torch.compile(function) if compiled else function
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A function of tensors, which runs a network, and its arguments."""
 
 
-def _unet(network: Any, size: int, compiled: bool) -> Callable[[], Any]:
+def _unet(network: Any, size: int) -> Call:
+    def run(sample: Any, embeds: Any) -> Any:
+        given = {"image_embeds": embeds}
+        return network(sample, 500, None, added_cond_kwargs=given, return_dict=False)[0]
+
     sample = _random(network, 2, 4, size // 8, size // 8)
-    embeds = {"image_embeds": _random(network, 2, network.config.encoder_hid_dim)}
-    run = _maybe_compiled(network, compiled)
-    return lambda: run(sample, 500, None, added_cond_kwargs=embeds, return_dict=False)
+    return run, (sample, _random(network, 2, network.config.encoder_hid_dim))
 
 
-def _prior(network: Any, size: int, compiled: bool) -> Callable[[], Any]:
+def _prior(network: Any, size: int) -> Call:
     import torch
+
+    def run(sample: Any, text: Any, states: Any, mask: Any) -> Any:
+        return network(sample, 500, text, states, mask, return_dict=False)[0]
 
     width, length = network.config.embedding_dim, network.config.num_embeddings
     sample, text = _random(network, 2, width), _random(network, 2, width)
     states = _random(network, 2, length, width)
-    mask = torch.arange(length, device=sample.device)[None] < torch.tensor(
-        [[2], [12]], device=sample.device
-    )
-    run = _maybe_compiled(network, compiled)
-    return lambda: run(sample, 500, text, states, mask, return_dict=False)
+    lengths = torch.tensor([[2], [12]], device=sample.device)
+    return run, (sample, text, states, torch.arange(length, device=sample.device)[None] < lengths)
 
 
-def _movq(network: Any, size: int, compiled: bool) -> Callable[[], Any]:
-    latents = _random(network, 1, 4, size // 8, size // 8)
-    decode = _maybe_compiled(network.decode, compiled)
-    return lambda: decode(latents, force_not_quantize=True)
+def _movq(network: Any, size: int) -> Call:
+    def run(latents: Any) -> Any:
+        return network.decode(latents, force_not_quantize=True, return_dict=False)[0]
+
+    return run, (_random(network, 1, 4, size // 8, size // 8),)
 
 
-def _text(network: Any, size: int, compiled: bool) -> Callable[[], Any]:
+def _text(network: Any, size: int) -> Call:
     import torch
+
+    def run(ids: Any) -> Any:
+        return network(ids, return_dict=False)
 
     device = next(network.parameters()).device
     shape = (1, network.config.max_position_embeddings)
-    ids = torch.randint(0, network.config.vocab_size, shape, device=device)
-    run = _maybe_compiled(network, compiled)
-    return lambda: run(ids)
+    return run, (torch.randint(0, network.config.vocab_size, shape, device=device),)
 
 
-_CALLS: dict[str, Callable[[Any, int, bool], Callable[[], Any]]] = {
+CALLS: dict[str, Callable[[Any, int], Call]] = {
     "unet": _unet,
     "prior": _prior,
     "movq": _movq,
     "text": _text,
 }
+"""The call of each case, of a network and the side of a picture in pixels."""

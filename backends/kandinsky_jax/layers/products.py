@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import jax
@@ -27,7 +28,9 @@ def multiplies_bfloat16() -> bool:
     They use AMX, four times as fast, if the result is float32, the dtype in which AMX sums. Some
     versions of JAX 0.8 have such products; older ones refuse a float32 result of some shapes.
     """
-    return jax.__version_info__ >= (0, 9) and "amx_bf16" in processor_flags()
+    # A user can tell XLA to leave AMX out.
+    allowed = "xla_cpu_max_isa=AVX" not in os.environ.get("XLA_FLAGS", "")
+    return jax.__version_info__ >= (0, 9) and allowed and "amx_bf16" in processor_flags()
 
 
 def product(x: Array, kernel: Array, equation: str = "...i,io->...o") -> Array:
