@@ -1,4 +1,4 @@
-"""Products and convolutions: float32 in full, half precision in the form that a processor is fast at."""
+"""Products and convolutions: float32 in full, half precision in the form a processor is fast at."""
 
 from __future__ import annotations
 
