@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import shutil
@@ -39,6 +40,9 @@ _OPTIMISATION = "--xla_backend_optimization_level"
 # MLIR takes a third more time for fusions than what it replaces. XLA ends a process that gives it a
 # flag which it does not know, so this one goes to the version that was tried.
 _WITHOUT_MLIR = ("0.7.1", "--xla_cpu_use_fusion_emitters=false")
+# Tracing makes objects by the million, nearly all of which stay until a program is compiled. Python
+# would look through them after every 700.
+_GARBAGE = 20_000
 _HUB = pytest.StashKey[FakeHub]()
 
 
@@ -49,6 +53,7 @@ class NetworkAccessError(RuntimeError):
 def pytest_configure(config: pytest.Config) -> None:
     """Set the scene before test modules import what reads the environment once."""
     _take_own_cores()
+    gc.set_threshold(_GARBAGE)
     if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would order files itself
         config.option.loadscopereorder = False
     patch = pytest.MonkeyPatch()

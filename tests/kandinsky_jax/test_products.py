@@ -86,6 +86,22 @@ def test_convolutions_in_bfloat16_beside_the_direct_sum() -> None:
         assert relative_error(got, expected) < allowed * plain
 
 
+def test_convolutions_in_float16_are_widened_on_a_cpu() -> None:
+    """XLA would take a hundred times as long, and be eight times as far from the exact sum."""
+    x, kernel = normal(0, 2, 7, 7, 96, dtype="float16"), normal(1, 3, 3, 96, 8, dtype="float16")
+    options = {"stride": 2, "padding": 1}
+    wide = [jnp.asarray(a, jnp.float32) for a in (x, kernel)]
+    expected = np.asarray(products.convolution(*wide, **options), np.float64)
+    got = products.convolution(x, kernel, **options)
+    assert got.dtype == jnp.float16
+    assert relative_error(got, expected) < ROUNDING["float16"] / 2
+    traced = jax.jit(lambda x, kernel: products.convolution(x, kernel)).trace(x, kernel)
+    for platform, factor in (("cpu", "f32"), ("tpu", "f16")):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        (line,) = (line for line in text.splitlines() if "stablehlo.convolution" in line)
+        assert line.count(f"x{factor}>") == 3
+
+
 @pytest.mark.parametrize(
     ("version", "text", "fast"),
     [

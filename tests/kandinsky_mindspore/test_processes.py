@@ -32,7 +32,7 @@ def words(model: Path, folder: Path) -> list[str]:
     return [str(EXAMPLE), *few, "--model", str(model), "--output", str(folder)]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_two_processes_make_the_pictures_of_one(
     shallow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

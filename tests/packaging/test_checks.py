@@ -26,7 +26,10 @@ def check(command: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name == "mypy")) for name in MODULES],
+    [
+        pytest.param(name, marks=[pytest.mark.slow(seconds=60)] * (name == "mypy"))
+        for name in MODULES
+    ],
 )
 def test_the_checkout_is_clean(name: str) -> None:
     check([sys.executable, "-m", *MODULES[name]])

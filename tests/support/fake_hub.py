@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -158,6 +159,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _digest(path: Path) -> str:
-    """Git's name of the file's content."""
+    """Git's name of the file's content; each request for a file asks for it."""
+    status = path.stat()
+    return _digest_of(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _digest_of(path: Path, size: int, *_: int) -> str:
     content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % size + content).hexdigest()

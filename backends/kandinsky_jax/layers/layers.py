@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 
 from kandinsky_jax.layers.attention import AttentionFunction
 from kandinsky_jax.layers.group_statistics import group_normalised
-from kandinsky_jax.layers.products import matmul_precision, product
+from kandinsky_jax.layers.products import convolution, product
 from kandinsky_jax.layers.winograd import (
     DOUBLED_TILES,
     SMALL_MAP,
@@ -157,14 +157,7 @@ class Conv(nnx.Module):
             return product(x, kernel[0, 0])
         if self.columns and x.shape[1] * x.shape[2] <= SMALL_MAP:
             return convolve_columns(x, kernel)
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(self.stride, self.stride),
-            padding=[(self.padding, self.padding)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=matmul_precision(self.dtype),
-        )
+        return convolution(x, kernel, stride=self.stride, padding=self.padding)
 
 
 class LayerNorm(nnx.Module):

@@ -1,4 +1,4 @@
-"""Matrix products: float32 in full, and half precision in the form that a processor is fast at."""
+"""Products and convolutions: float32 in full, half precision in the form a processor is fast at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jax import Array
 
 from kandinsky_backend_kit.processor import processor_flags
 
-__all__ = ["matmul_precision", "multiplies_bfloat16", "product", "wide_product"]
+__all__ = ["convolution", "matmul_precision", "multiplies_bfloat16", "product", "wide_product"]
 
 
 def matmul_precision(dtype: np.dtype[Any]) -> jax.lax.Precision | None:
@@ -43,6 +43,34 @@ def product(x: Array, kernel: Array, equation: str = "...i,io->...o") -> Array:
         return _widened(equation, x, kernel).astype(x.dtype)
 
     result: Array = jax.lax.platform_dependent(x, kernel, cpu=on_a_cpu, default=plain)
+    return result
+
+
+def convolution(
+    x: Array, kernel: Array, *, stride: int = 1, padding: int = 0, kernel_axes: str = "HWIO"
+) -> Array:
+    """Convolve in the dtype of the arrays: [B,H,W,n_in] -> [B,H',W',n_out].
+
+    XLA computes float16 on a CPU number by number, a hundred times slower than float32, and rounds
+    each sum. So the arrays are widened there, and the result is rounded once.
+    """
+
+    def plain(x: Array, kernel: Array) -> Array:
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(stride, stride),
+            padding=[(padding, padding)] * 2,
+            dimension_numbers=("NHWC", kernel_axes, "NHWC"),
+            precision=matmul_precision(x.dtype),
+        )
+
+    def widened(x: Array, kernel: Array) -> Array:
+        return plain(x.astype(jnp.float32), kernel.astype(jnp.float32)).astype(jnp.float16)
+
+    if x.dtype != jnp.float16:
+        return plain(x, kernel)
+    result: Array = jax.lax.platform_dependent(x, kernel, cpu=widened, default=plain)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -21,7 +20,7 @@ from kandinsky_jax.layers.layers import (
     silu,
     timestep_sinusoid_of_sines,
 )
-from kandinsky_jax.layers.products import matmul_precision
+from kandinsky_jax.layers.products import convolution
 from kandinsky_jax.networks.prepared import SmallPicture
 from kandinsky_jax.networks.unet_blocks import NORM_EPSILON
 
@@ -48,13 +47,11 @@ class Doubling(nnx.Module):
         kernel = self.kernel[...].astype(self.dtype)
         batch, height, width, channels = x.shape
         phases = [kernel[np.ix_(rows, columns)] for rows in _TAPS for columns in _TAPS]
-        y = jax.lax.conv_general_dilated(
+        y = convolution(
             x.astype(self.dtype),
             jnp.concatenate(phases, axis=2),  # [2,2,4C,C]
-            window_strides=(1, 1),
-            padding=[(1, 1)] * 2,
-            dimension_numbers=("NHWC", "HWOI", "NHWC"),
-            precision=matmul_precision(self.dtype),
+            padding=1,
+            kernel_axes="HWOI",
         ).reshape(batch, height + 1, width + 1, 2, 2, channels)
         # Odd pixels start one input pixel later than even ones.
         rows = jnp.stack([y[:, :-1, :, 0], y[:, 1:, :, 1]], axis=2)  # [B,H,2,W+1,2,C]
