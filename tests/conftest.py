@@ -68,6 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "HF_ENDPOINT": hub.url,
         "HF_HOME": str(caches / "huggingface"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "60",  # seconds; a busy machine answers late
+        "HF_HUB_ETAG_TIMEOUT": "60",
         "KANDINSKY_COMPILATION_CACHE": str(_compiled(config) or caches / "jax"),
         "NO_PROXY": "127.0.0.1,localhost",
     }
