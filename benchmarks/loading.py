@@ -2,6 +2,7 @@
 
     python -m benchmarks.loading
     python -m benchmarks.loading --cases unet prior --stored float16 --dtypes float16 bfloat16
+    python -m benchmarks.loading --model medium
 
 It writes networks of Kandinsky 2.2 with random weights, as they are published, and converts each
 for JAX; `--folder` names the place, which needs 15 GB. Every measurement runs in a process of its
@@ -35,7 +36,7 @@ from benchmarks.turns import (
     versions,
     write_json,
 )
-from benchmarks.whole_model import write_network
+from benchmarks.whole_model import MODELS, write_network
 
 SIDES = {
     "reading": "numpy",
@@ -94,6 +95,9 @@ def _loader(side: str, folder: Path, path: Path, dtype: str) -> Any:
     backend: Any = get_backend(SIDES[side])
     source = Component(folder.name, "diffusers", class_name, folder)
     if side == "mindspore":
+        from kandinsky_mindspore.runtime import mindone_class
+
+        mindone_class(class_name)  # the import is no part of the load
         return lambda: backend.load(source, dtype)
     import jax
 
@@ -124,11 +128,12 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"machine": machine(), "rows": []}
     for name, stored, dtype in product(options.cases, options.stored, options.dtypes):
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            source = component(CASES[name].component, options.model)
+            source = component(CASES[name].component, "2.2")
             published = Path(folder) / "published"
             own = published / CASES[name].component.rpartition("/")[2]
             own.mkdir(parents=True)
-            path = write_network(own, source.class_name, source.config, stored)
+            config = {**source.config, **MODELS[options.model].get(own.name, {})}
+            path = write_network(own, source.class_name, config, stored)
             report = {"components": {own.name: {"class": source.class_name}}}
             (published / "conversion.json").write_text(json.dumps(report), "utf-8")
             start = time.perf_counter()
@@ -185,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.loading", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--model", default="2.2", choices=("2.2", "shapes"), help="whose sizes")
+    parser.add_argument("--model", default="full", choices=MODELS, help="full (default) or smaller")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=["unet"], metavar="CASE")
     parser.add_argument("--stored", nargs="+", default=["float32"], help="dtypes of the files")
     parser.add_argument("--caches", nargs="+", default=["cold", "warm"], choices=("cold", "warm"))

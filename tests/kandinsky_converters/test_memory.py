@@ -1,4 +1,4 @@
-"""Converting holds a tensor, loading those under way; full size: benchmarks/convert.py."""
+"""Converting holds a tensor, loading those under way; full size: `benchmarks`."""
 
 from __future__ import annotations
 
