@@ -100,7 +100,9 @@ class _Arrival:
     def _placed(self, leaf: str, array: Array, *, wait: bool) -> jax.Array:
         with own_settings():  # JAX keeps such settings by thread
             weight = self._place.put_weight(leaf, array)
-            return jax.block_until_ready(weight) if wait else weight
+            if wait:
+                jax.block_until_ready(weight)
+            return weight
 
 
 def rule_and_name(native: str, rank: int) -> tuple[LeafRule, str]:
