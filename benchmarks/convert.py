@@ -1,11 +1,10 @@
-"""Measures memory and time of converting and loading the full-size Kandinsky 2.2 UNet.
+"""Measures memory and time of converting the full-size Kandinsky 2.2 UNet.
 
     python -m benchmarks.convert --folder DIR
 
 DIR needs 25 GB; the files there have random weights and are removed at the end. Each step runs in a
 process of its own. `peak MiB` is the growth of anonymous memory since the imports: windows into
-files do not count. A load's `x read` is its time divided by the time of `cat FILE > /dev/null`,
-both with a warm cache.
+files do not count. `python -m benchmarks.loading` measures what a conversion gains in loading.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +27,16 @@ from benchmarks.turns import machine
 from kandinsky_converters.manifests import manifests
 from kandinsky_converters.writers import write_safetensors
 from kandinsky_core.arrays import Array
-from kandinsky_core.seam.dtypes import DTYPES
 
 UNET = "kandinsky-2-2-decoder/unet"
 MIB = 2**20
-# step -> (the folder that it converts or loads, target layout or backend, dtype)
+# step -> (the folder that it converts, target layout, dtype)
 CONVERSIONS = {
     "to jax": ("original", "jax", None),
     "to jax, bfloat16": ("original", "jax", "bfloat16"),
     "to mindspore": ("original", "mindspore", None),
     "back from jax": ("to jax", "diffusers", None),
     "back from mindspore": ("to mindspore", "diffusers", None),
-}
-LOADS = {
-    "load diffusers in jax": ("original", "jax", "float32"),
-    "load diffusers in jax, bfloat16": ("original", "jax", "bfloat16"),
-    "load native in jax": ("to jax", "jax", "float32"),
-    "load native in jax, bfloat16": ("to jax, bfloat16", "jax", "bfloat16"),
-    "load diffusers in mindspore": ("original", "mindspore", "float32"),
-    "load native in mindspore": ("to mindspore", "mindspore", "float32"),
 }
 
 
@@ -72,62 +61,13 @@ def make_original(folder: Path) -> None:
 
 def run_step(name: str, folder: Path) -> dict[str, Any]:
     """Do one step in this process and measure it."""
-    if name in CONVERSIONS:
-        return _convert(folder, *CONVERSIONS[name], folder / name)
-    try:
-        return _load(folder, *LOADS[name])
-    except Exception as error:  # noqa: BLE001 - the other steps took minutes
-        return {"error": repr(error)}
-
-
-def _convert(
-    folder: Path, source: str, target: str, dtype: str | None, output: Path
-) -> dict[str, Any]:
     from kandinsky_converters.convert import convert
 
+    source, target, dtype = CONVERSIONS[name]
     start = time.perf_counter()
     with PeakMemory() as memory:
-        convert(folder / source, target, output, dtype=dtype)
+        convert(folder / source, target, folder / name, dtype=dtype)
     return {"seconds": time.perf_counter() - start, "peak_mib": memory.peak}
-
-
-def _load(folder: Path, source: str, backend: str, dtype: str) -> dict[str, Any]:
-    from kandinsky_core import get_backend
-    from kandinsky_core.checkpoints.checkpoint import Component
-
-    component = Component("unet", "diffusers", "UNet2DConditionModel", folder / source / "unet")
-    chosen: Any = get_backend(backend)
-    if backend == "jax":
-        import jax
-
-        jax.device_put(np.zeros(1), jax.local_devices()[0]).block_until_ready()
-    (weights,) = [
-        path for path in component.folder.iterdir() if path.suffix in (".ckpt", ".safetensors")
-    ]
-    reading = _seconds_to_read(weights)
-    start = time.perf_counter()
-    with PeakMemory() as memory:
-        network = chosen.load(component, dtype, "cpu" if backend == "jax" else None)
-        if backend == "jax":
-            jax.block_until_ready(network._weights)
-    seconds = time.perf_counter() - start
-    return {
-        "seconds": seconds,
-        "peak_mib": memory.peak,
-        "kept_mib": memory.kept,
-        "reading": reading,
-        "times_reading": seconds / reading,
-    }
-
-
-def _seconds_to_read(path: Path) -> float:
-    """Read a file twice, which warms the cache, and return the seconds of the faster time."""
-    found = []
-    for _ in range(2):
-        start = time.perf_counter()
-        subprocess.run(f'cat "{path}" > /dev/null', shell=True, check=True)
-        found.append(time.perf_counter() - start)
-    return min(found)
 
 
 def limits() -> Mapping[str, float]:
@@ -138,7 +78,7 @@ def limits() -> Mapping[str, float]:
 
 
 def main() -> None:
-    """Run all steps that the installed backends allow, and print a table or JSON."""
+    """Run all conversions, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="25 GB of room")
     parser.add_argument("--json", action="store_true")
@@ -147,15 +87,11 @@ def main() -> None:
     if options.step:
         sys.stdout.write(json.dumps(run_step(options.step, options.folder)) + "\n")
         return
-    assert set(DTYPES) >= {dtype for *_, dtype in LOADS.values()}
     folder = options.folder / "convert-benchmark"
     found: dict[str, Any] = {"machine": machine(), **limits()}
     try:
         make_original(folder / "original")
-        for step in (*CONVERSIONS, *LOADS):
-            backend = (CONVERSIONS | LOADS)[step][1]
-            if step in LOADS and find_spec(backend) is None:
-                continue
+        for step in CONVERSIONS:
             command = [sys.executable, "-m", "benchmarks.convert", "--step", step]
             done = subprocess.run(
                 [*command, "--folder", str(folder)], stdout=subprocess.PIPE, text=True, check=True
@@ -177,14 +113,12 @@ def _same(first: Path, second: Path) -> bool:
 
 def _table(found: Mapping[str, Any]) -> str:
     lines = [f"weights {found['weights_mib']:.0f} MiB, largest {found['largest_mib']:.0f} MiB"]
-    lines += [f"{'step':<34}{'seconds':>8}{'peak MiB':>10}{'kept MiB':>10}{'x read':>8}"]
-    for step in (*CONVERSIONS, *LOADS):
+    lines += [f"{'step':<34}{'seconds':>8}{'peak MiB':>10}"]
+    for step in CONVERSIONS:
         if step in found:
             row = found[step]
-            kept, ratio = row.get("kept_mib"), row.get("times_reading")
             lines.append(
                 f"{step:<34}{row['seconds']:>8.1f}{row['peak_mib']:>10.0f}"
-                + ("" if kept is None else f"{kept:>10.0f}{ratio:>8.1f}")
                 + ("  bit for bit" if row.get("bit for bit") else "")
             )
     return "\n".join(lines) + "\n"

@@ -12,9 +12,11 @@ from typing import Any
 from benchmarks.full_size import RandomComponent, component
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_converters.writers import write_safetensors
+from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.hub import EMBEDDED
+from kandinsky_core.seam.stored_dtypes import BY_NAME
 
-__all__ = ["MODELS", "add_model", "write_model"]
+__all__ = ["MODELS", "add_model", "write_model", "write_network"]
 
 # model -> the fields of each config that are smaller than in the published model
 MODELS: dict[str, dict[str, dict[str, Any]]] = {
@@ -46,7 +48,7 @@ def write_model(name: str, folder: Path) -> Path:
         for network in networks:
             source = component(f"kandinsky-2-2-{part}/{network}", "2.2")
             config = {**source.config, **MODELS[name].get(network, {})}
-            _write_network(folder / part / network, source.class_name, config)
+            write_network(folder / part / network, source.class_name, config)
     for path, changes in (
         ("tokenizer/tokenizer_config.json", {"model_max_length": LENGTH}),
         ("image_processor/preprocessor_config.json", {"size": 224, "crop_size": 224}),
@@ -60,10 +62,21 @@ def _weights(names: list[str]) -> set[str]:
     return {name for name in names if name.endswith(".safetensors")}
 
 
-def _write_network(folder: Path, class_name: str, config: Mapping[str, Any]) -> None:
+def write_network(
+    folder: Path, class_name: str, config: Mapping[str, Any], stored: str = "float32"
+) -> Path:
+    """Write a network's config and random weights in a dtype, and return the file of weights."""
     named = {"_class_name": class_name, **config}
     (folder / "config.json").write_text(json.dumps(named), encoding="utf-8")
-    tensors = RandomComponent(class_name, config).tensors()
-    specs = {name: tensors.spec(name) for name in expected_tensors(class_name, config)}
+    tensors, dtype = RandomComponent(class_name, config).tensors(), BY_NAME[stored]
+    specs = {
+        name: (tensors.spec(name)[0], dtype.code) for name in expected_tensors(class_name, config)
+    }
     stem = "model" if class_name.startswith("CLIP") else "diffusion_pytorch_model"
-    write_safetensors(folder / f"{stem}.safetensors", specs, tensors.read, {"format": "pt"})
+    path = folder / f"{stem}.safetensors"
+
+    def read(name: str) -> Array:
+        return tensors.read(name).astype(dtype.numpy, copy=False)
+
+    write_safetensors(path, specs, read, {"format": "pt"})
+    return path

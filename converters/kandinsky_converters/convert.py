@@ -16,7 +16,7 @@ from typing import Any
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_converters.layouts.accounting import Audit, audit
 from kandinsky_converters.layouts.layouts import LAYOUTS, Relabelled, with_layout
-from kandinsky_converters.layouts.numbers import cast, refuse_non_finite
+from kandinsky_converters.layouts.numbers import all_finite, cast, refuse_non_finite
 from kandinsky_converters.manifests import manifests, recognise
 from kandinsky_converters.output import new_folder
 from kandinsky_converters.parts import Part, Source
@@ -224,11 +224,11 @@ class _Job:
             text = json.dumps(self.part.config, indent=2) + "\n"
             (own / "config.json").write_text(text, encoding="utf-8")
         dtypes = sorted({dtype for _, dtype in self._specs.values()})
-        with refuse_non_finite(self.part.name, " and ".join(dtypes)) as check:
+        with refuse_non_finite(self.part.name, " and ".join(dtypes)) as note:
 
             def read(name: str) -> Array:
                 values = cast(self._tensors.read(name), STORED[self._specs[name][1]].numpy)
-                check(name, values)
+                note(name, all_finite(values))
                 if on_tensor is not None:
                     on_tensor(self.part.name, values.nbytes)
                 return values
@@ -236,7 +236,7 @@ class _Job:
             digest, file_name = self._write(own, read)
             files = {file_name: digest}
             if self.part.null_embedding is not None:
-                check(NULL_EMBEDDING, self.part.null_embedding)
+                note(NULL_EMBEDDING, all_finite(self.part.null_embedding))
                 files |= _write_null_embedding(own, self.part.null_embedding)
         return self._record(dtypes, files, digests)
 

@@ -23,7 +23,7 @@ import numpy as np
 from kandinsky_core.arrays import Array
 from kandinsky_core.budgets import TENSOR_AXES, TENSOR_NAME_CHARACTERS, TENSORS
 from kandinsky_core.checkpoints.file_identity import file_identity
-from kandinsky_core.checkpoints.regular_files import map_regular
+from kandinsky_core.checkpoints.regular_files import MappedFile
 from kandinsky_core.checkpoints.tensor_specs import checked_name, checked_shape
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
@@ -57,8 +57,8 @@ class MindSporeFile:
         self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._pieces: dict[str, list[tuple[int, int]]] = {}  # start and end of the values
         try:
-            self._map: Array = map_regular(path, self._identity)
-            with self._map.data as data:
+            self._map = MappedFile(path, self._identity)
+            with self._map.window(0, self._map.size).data as data:
                 self._index(data)
         except (OSError, ValueError) as error:
             raise CheckpointError(
@@ -78,7 +78,7 @@ class MindSporeFile:
         """
         other = copy.copy(self)
         try:
-            other._map = map_regular(self.path, self._identity)
+            other._map = MappedFile(self.path, self._identity)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path} cannot be read: {error}") from error
         return other
@@ -95,7 +95,7 @@ class MindSporeFile:
         """See `Tensors.read`; the array is a copy, since values in the file are not aligned."""
         shape, code = self._specs[name]
         dtype = STORED[code].numpy
-        parts = [self._map[start:end] for start, end in self._pieces[name]]
+        parts = [self._map.window(start, end) for start, end in self._pieces[name]]
         values: Array = np.concatenate(parts).view(dtype).reshape(shape)
         return values
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from kandinsky_core.arrays import Array
 from kandinsky_core.budgets import SAFETENSORS_HEADER_BYTES, TENSORS
 from kandinsky_core.checkpoints.file_identity import file_identity
-from kandinsky_core.checkpoints.regular_files import map_regular, open_regular
+from kandinsky_core.checkpoints.regular_files import MappedFile, open_regular
 from kandinsky_core.checkpoints.tensor_specs import checked_name, checked_shape
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.seam.stored_dtypes import STORED
@@ -33,9 +33,9 @@ class SafetensorsFiles:
 
     The files are mapped into memory copy-on-write: a tensor costs memory only where it is written
     to, and the file never changes. A mapping lives as long as an array that `read` gave. Meanwhile
-    its file may be renamed, replaced by another or deleted. But if someone truncates the file or
-    writes into it, a process that uses it changes its values or crashes, as with every library that
-    maps files.
+    its file may be renamed, replaced by another or deleted. If someone truncates the file or writes
+    into it, the next `read` refuses it. But a process that uses a window meanwhile changes its
+    values or crashes, as with every library that maps files.
 
     Args:
         files: The shards, in any order.
@@ -53,7 +53,7 @@ class SafetensorsFiles:
         self._owner: dict[str, Path] = {}
         self._specs: dict[str, tuple[tuple[int, ...], str]] = {}
         self._starts: dict[str, int] = {}
-        self._maps: dict[Path, Array] = {}
+        self._maps: dict[Path, MappedFile] = {}
         self.metadata: dict[str, str] = {}
         layouts: dict[str, Path] = {}
         for path in files:
@@ -113,15 +113,15 @@ class SafetensorsFiles:
         if code not in STORED:
             raise CheckpointError(f"{path}: tensor {name!r} is {code}; known: {', '.join(STORED)}")
         dtype = STORED[code].numpy
-        if path not in self._maps:
-            self._maps[path] = self._mapped(path)
-        size = dtype.itemsize * math.prod(shape)
-        values: Array = self._maps[path][start : start + size].view(dtype)
+        file = self._maps.get(path)
+        if file is None:  # threads that come at the same time may map it twice
+            file = self._maps[path] = self._mapped(path)
+        values: Array = file.window(start, start + dtype.itemsize * math.prod(shape)).view(dtype)
         return np.require(values.reshape(shape), requirements="A")
 
-    def _mapped(self, path: Path) -> Array:
+    def _mapped(self, path: Path) -> MappedFile:
         try:
-            return map_regular(path, self._identities[path])
+            return MappedFile(path, self._identities[path])
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} cannot be read: {error}") from error
 

@@ -16,7 +16,7 @@ import numpy as np
 from kandinsky_core.arrays import Array
 from kandinsky_core.budgets import EXPANDED_BYTES, PICKLE_BYTES, PICKLE_DEPTH, PICKLE_ITEMS, TENSORS
 from kandinsky_core.checkpoints.file_identity import file_identity
-from kandinsky_core.checkpoints.regular_files import map_regular, open_regular
+from kandinsky_core.checkpoints.regular_files import MappedFile, open_regular
 from kandinsky_core.checkpoints.tensor_specs import checked_name
 from kandinsky_core.checkpoints.torch_pickle import StridedTensor, read_pickle
 from kandinsky_core.checkpoints.zip_members import (
@@ -79,7 +79,7 @@ class TorchFile:
                 others[name] = None
         self.others = list(others)
         self._check()
-        self._map: Array | None = None
+        self._map: MappedFile | None = None
 
     def names(self) -> Iterable[str]:
         """See `Tensors.names`."""
@@ -102,13 +102,14 @@ class TorchFile:
         """
         tensor = self._tensors[name]
         dtype = STORED[tensor.storage.dtype].numpy
-        if self._map is None:
+        file = self._map
+        if file is None:
             try:
-                self._map = map_regular(self.path, self._identity)
+                file = self._map = MappedFile(self.path, self._identity)
             except (OSError, ValueError) as error:
                 raise CheckpointError(f"{self.path} cannot be read: {error}") from error
         place = self._storages[tensor.storage.key]
-        stored = self._map[place.start : place.start + place.size].view(dtype)
+        stored = file.window(place.start, place.start + place.size).view(dtype)
         flat = np.require(stored, requirements="A")
         # The stride of an axis of one value says nothing, and may be any number.
         moves = math.prod(tensor.shape) > 0

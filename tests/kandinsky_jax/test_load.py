@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from flax import nnx
 
+from kandinsky_converters.layouts import ahead
 from kandinsky_core.configs import PriorTransformerConfig, VQModelConfig
 from kandinsky_core.errors import CheckpointError
+from kandinsky_jax.weights.load import load_weights, rule_and_name
 from tests.support.dict_tensors import DictTensors
-from tests.support.jax_networks import expected_shapes, filled_network, torch_tensors
+from tests.support.jax_networks import expected_shapes, filled_network, form_of, torch_tensors
 
 PRIOR = PriorTransformerConfig(
     num_attention_heads=2, attention_head_dim=4, num_layers=1, embedding_dim=6, num_embeddings=5
@@ -46,15 +47,32 @@ def test_there_and_back_is_bit_for_bit() -> None:
         assert array.tobytes() == tensors.arrays[name].tobytes(), name
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("stored", [np.float16, np.float32, np.float64, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("asked", ["float16", "bfloat16", "float32"])
-def test_files_of_any_precision_are_cast_to_the_one_asked_for(stored: type, asked: str) -> None:
+def test_files_of_any_precision_are_cast_to_the_one_asked_for(
+    stored: type, asked: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With threads too, which lend each other their memory."""
+    monkeypatch.setattr(ahead, "_SMALL", 0)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: threads)
     tensors = random_tensors(stored)
-    network = filled_network(PRIOR, tensors, dtype=asked)
-    leaves = jax.tree.leaves(nnx.state(network))
-    assert {str(leaf.dtype) for leaf in leaves} == {asked}
-    expected = tensors.arrays["clip_mean"].astype(jnp.dtype(asked))
-    assert np.array_equal(np.asarray(network.clip_mean[...]), expected)
+    weights = load_weights(form_of(PRIOR, asked), tensors)
+    assert {str(weight.dtype) for weight in weights.values()} == {asked}
+    for native, weight in weights.items():
+        rule, name = rule_and_name(native, weight.ndim)
+        expected = tensors.arrays[name].astype(jnp.dtype(asked))
+        assert np.array_equal(rule.to_torch(np.asarray(weight)), expected), name
+
+
+def test_threads_put_a_callers_settings_of_jax_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_SMALL", 0)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 2)
+    jax.config.update("jax_transfer_guard", "disallow_explicit")
+    try:
+        assert load_weights(form_of(PRIOR, "bfloat16"), random_tensors())
+    finally:
+        jax.config.update("jax_transfer_guard", None)
 
 
 def test_the_network_keeps_no_window_into_the_checkpoint() -> None:

@@ -83,3 +83,28 @@ def test_a_ckpt_that_changed_is_not_opened_again(tmp_path: Path) -> None:
     write("mindspore", tmp_path / "w", 2)
     with pytest.raises(CheckpointError, match="was replaced or written"):
         opened.again()
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_file_that_is_cut_or_written_while_it_is_mapped_is_refused(
+    tmp_path: Path, kind: str
+) -> None:
+    """To read it would end the process, or give values of two files."""
+    path = write(kind, tmp_path / "w", 10_000)
+    opened = READERS[kind](path)
+    kept = opened.read("a").copy()
+    times = path.stat()
+    path.rename(tmp_path / "renamed")
+    np.testing.assert_array_equal(opened.read("a"), kept)  # to rename it changes nothing
+    os.truncate(tmp_path / "renamed", 5_000)
+    os.utime(tmp_path / "renamed", ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(CheckpointError, match="was replaced or written after its header"):
+        opened.read("a")
+    opened = READERS[kind](write(kind, path, 10_000))
+    opened.read("a")
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    with pytest.raises(CheckpointError, match="was replaced or written after its header"):
+        opened.read("a")
