@@ -41,7 +41,12 @@ def load_engines(settings: ServerSettings) -> Mapping[str, Engine]:
     loading = dict(settings.loading)
     given = (loading.pop("backend", None), loading.pop("mesh", None), loading.get("device"))
     loading["backend"] = chosen_backend(*given)
-    return {name: PipelineEngine(name, model, loading) for name, model in settings.models.items()}
+    return {
+        name: PipelineEngine(
+            name, model, loading, settings.loras.get(name), settings.branches.get(name)
+        )
+        for name, model in settings.models.items()
+    }
 
 
 class KandinskyServer:

@@ -29,6 +29,8 @@ class ServerSettings:
         origins: Origins of web pages elsewhere that may use the server.
         state_dir: Folder of jobs that outlive the process; None keeps them in memory.
         loading: Arguments of `from_pretrained`: backend, device, dtype, ...
+        loras: Served name -> its adapters, each a name and what `load_lora_weights` takes.
+        branches: Served name -> the ControlNet of Kandinsky 3 that stands beside its UNet.
         max_loaded: Models that may be loaded at once; None for no bound but memory.
         warm_shapes: `(task, height, width)` to compile before the server is ready.
         batch_sizes: Numbers of rows that a batch may have.
@@ -59,6 +61,8 @@ class ServerSettings:
     origins: tuple[str, ...] = ()
     state_dir: Path | None = None
     loading: Mapping[str, Any] = field(default_factory=dict)
+    loras: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    branches: Mapping[str, str] = field(default_factory=dict)
     max_loaded: int | None = None
     warm_shapes: tuple[tuple[str, int | None, int | None], ...] = (("text2image", None, None),)
     batch_sizes: tuple[int, ...] = (1,)
@@ -95,6 +99,11 @@ class ServerSettings:
             raise InvalidInputError(
                 f"--batch-sizes {','.join(map(str, self.batch_sizes))}: add 1, for single pictures"
             )
+        for flag, named in (("--lora", self.loras), ("--controlnet", self.branches)):
+            if unknown := [name for name in named if name not in self.models]:
+                raise InvalidInputError(
+                    f"{flag}: {unknown[0]} is not served; served are {', '.join(self.models)}"
+                )
         if not (self.loopback or self.api_keys or self.allow_no_auth):
             raise InvalidInputError(
                 f"--host {self.host}: other machines reach this address: give --api-key, or "

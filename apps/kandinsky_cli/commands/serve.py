@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,21 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]MODEL",
         help="`shapes` (the default), a folder or a hub id; several times for several. Clients "
         "give the name",
+    )
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME=PATH[@MODEL]",
+        help="an adapter that requests name with a scale: a file, a folder or a hub id; MODEL is a "
+        "name of --model (the first one)",
+    )
+    parser.add_argument(
+        "--controlnet",
+        action="append",
+        default=[],
+        metavar="[MODEL=]BRANCH",
+        help="a ControlNet beside a model of Kandinsky 3: a folder or a hub id",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one (8000)")
@@ -168,8 +184,11 @@ def _settings(options: argparse.Namespace) -> ServerSettings:
         loading["offload"] = True
     if options.local_files_only:
         loading["local_files_only"] = True
+    models = _models(options.model or ["shapes"])
     return ServerSettings(
-        models=_models(options.model or ["shapes"]),
+        models=models,
+        loras=_loras(options.lora, models),
+        branches=_branches(options.controlnet, models),
         host=options.host,
         port=options.port,
         api_keys=_keys(options.api_key),
@@ -204,6 +223,35 @@ def _models(words: list[str]) -> dict[str, str]:
         if name in found:
             raise InvalidInputError(f"--model {word}: the name {name} is taken: give NAME=MODEL")
         found[name] = model
+    return found
+
+
+def _loras(words: list[str], models: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for word in words:
+        name, _, path = word.partition("=")
+        before, at, model = path.rpartition("@")
+        if at and model in models:  # any other `@` is a part of the path
+            path = before
+        else:
+            model = next(iter(models))
+        if not name or not path:
+            raise InvalidInputError(f"--lora {word}: give NAME=PATH, or NAME=PATH@MODEL")
+        if name in found.setdefault(model, {}):
+            raise InvalidInputError(f"--lora {word}: {model} has an adapter {name} already")
+        found[model][name] = path
+    return found
+
+
+def _branches(words: list[str], models: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        model, equals, branch = word.partition("=")
+        if not equals or model not in models:
+            model, branch = next(iter(models)), word
+        if not branch or model in found:
+            raise InvalidInputError(f"--controlnet {word}: give one BRANCH, or MODEL=BRANCH each")
+        found[model] = branch
     return found
 
 

@@ -87,6 +87,8 @@ def _capabilities(service: Service) -> dict[str, Any]:
         models = {
             name: {
                 **engine.facts(),
+                "loras": list(engine.loras),
+                "ip_tasks": list(engine.ip_tasks),
                 "max_pixels": most_pixels(settings, engine),
                 "tasks": {task: dict(engine.defaults(task)) for task in engine.tasks},
             }
@@ -121,8 +123,10 @@ def _capabilities(service: Service) -> dict[str, Any]:
         "pictures": list(PICTURES),
         "ignored": list(IGNORED),
         "warm_shapes": [
-            {"model": model, "task": shape.task, "size": shape.size}
-            for model, shape in service.shapes.warm
+            {"model": model, "task": task, "size": size}
+            for model, task, size in dict.fromkeys(
+                (model, shape.task, shape.size) for model, shape in service.shapes.warm
+            )
         ],
         "cold_shapes": settings.cold_shapes,
         "batch_sizes": list(settings.batch_sizes),

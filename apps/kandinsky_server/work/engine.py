@@ -72,6 +72,7 @@ class Shape:
         guided: Whether the decoder is guided.
         prior_guided: Whether the prior is guided; None where there is none.
         upscale: Enlarged so many times; None where pictures keep their size.
+        pictured: Whether there are pictures beside the prompt; None where none can be.
     """
 
     task: str
@@ -80,6 +81,7 @@ class Shape:
     guided: bool
     prior_guided: bool | None
     upscale: int | None = None
+    pictured: bool | None = None
 
     @property
     def size(self) -> str:
@@ -101,6 +103,14 @@ class Engine(Protocol):
     @property
     def tasks(self) -> Sequence[str]:
         """What it does."""
+
+    @property
+    def loras(self) -> Sequence[str]:
+        """Names of its adapters, which requests give scales."""
+
+    @property
+    def ip_tasks(self) -> Sequence[str]:
+        """Tasks that take pictures beside the prompt."""
 
     @property
     def compiles_aside(self) -> bool:
