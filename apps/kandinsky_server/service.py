@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kandinsky_server.build_request import build_request
+from kandinsky_server.build_request import build_request, find_model
 from kandinsky_server.keeping.job_store import JobStore
 from kandinsky_server.metrics import Metrics
 from kandinsky_server.request_log import log_request
@@ -85,23 +85,32 @@ class Service:
             self.pool = ModelPool(self.engines, self.settings.max_loaded)
             for name, engine in self.engines.items():
                 self.metrics.served(name, engine.facts())
-            self.shapes.warm_up(self.engines)
+            self.shapes.warm_up(self.engines, self.rates)
+            self._resume()
         except Exception as error:
             self.problem = as_api_error(error).message
             logger.error("the server cannot start: %s", self.problem, exc_info=error)
             return
         self.worker.start()
-        self._resume()
 
     def _resume(self) -> None:
-        """Take up the jobs that an earlier process left."""
+        """Take up the jobs that an earlier process left, before new ones are taken.
+
+        One that cannot be done any more fails, and does not keep the others waiting.
+        """
         for job in [] if self._store is None else self._store.load():
             self.jobs[job.id] = job
             if job.idempotency is not None:
                 self._idempotent[job.idempotency[0]] = job
-            if not job.finished:
-                self.metrics.retried(job)
+            if job.finished:
+                continue
+            self.metrics.retried(job)
+            try:
+                find_model(self.engines, job.request.model)
                 self._enqueue(job, force=True)
+            except Exception as error:
+                logger.error("the job %s cannot go on", job.id, exc_info=error)
+                job.change("failed", as_api_error(error), self.finished)
 
     @property
     def ready(self) -> bool:

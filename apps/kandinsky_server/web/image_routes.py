@@ -55,7 +55,11 @@ def image_routes(service: Service) -> APIRouter:
         job = service.job(job_id)
         if index not in job.made:
             raise ApiError(404, "job_not_found", f"this job has no picture {index}")
-        found = await run_in_threadpool(job.made[index].read)
+        try:
+            found = await run_in_threadpool(job.made[index].read)
+        except OSError as error:
+            message = "this picture's file was removed from the server"
+            raise ApiError(410, "job_expired", message) from error
         return Response(found, media_type=MEDIA_TYPES[job.request.output_format])
 
     return routes

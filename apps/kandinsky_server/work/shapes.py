@@ -20,6 +20,7 @@ from kandinsky_server.settings import ServerSettings
 from kandinsky_server.work.engine import Engine, Row, Shape, Step
 from kandinsky_server.work.job import Job
 from kandinsky_server.work.job_queue import JobQueue
+from kandinsky_server.work.rates import Rates
 from kandinsky_server.work.worker import as_api_error
 
 __all__ = ["WarmShapes"]
@@ -69,8 +70,12 @@ class WarmShapes:
             known = {one.size for _, one in self._warm}
         return shape.size if shape.size in known else "other"
 
-    def warm_up(self, engines: Mapping[str, Engine]) -> None:
+    def warm_up(self, engines: Mapping[str, Engine], rates: Rates) -> None:
         """Compile the shapes of the start, and make one picture to see that the device works.
+
+        Args:
+            engines: The served models.
+            rates: Told how long the picture took.
 
         Raises:
             KandinskyError: A shape cannot be compiled, or the picture is not finite.
@@ -86,7 +91,10 @@ class WarmShapes:
                 self.progress["done"] += 1
         if first is not None:
             engine, request = first
-            engine.run([Row(request, 0)], lambda step: False)
+            looking = _Looking()
+            begun = time.monotonic()
+            engine.run([Row(request, 0)], looking)
+            rates.measured(request, 1, time.monotonic() - begun - looking.seconds)
 
     def is_cold(self, engine: Engine, request: PictureRequest) -> bool:
         """Return whether a request waits until its shape is compiled.
@@ -167,11 +175,21 @@ class WarmShapes:
         return seconds
 
 
-def _looked_at(step: Step) -> bool:
-    """Make one preview, as the first one of an autoencoder takes longest."""
-    if step.previews is not None and step.number == step.total:
-        step.previews()
-    return False
+class _Looking:
+    """Makes one preview, as the first one of an autoencoder takes longest.
+
+    Attributes:
+        seconds: How long that took.
+    """
+
+    seconds = 0.0
+
+    def __call__(self, step: Step) -> bool:
+        if step.previews is not None and step.number == step.total:
+            begun = time.monotonic()
+            step.previews()
+            self.seconds = time.monotonic() - begun
+        return False
 
 
 def _sample(engine: Engine, task: str, height: int | None, width: int | None) -> PictureRequest:
