@@ -19,6 +19,7 @@ from kandinsky_core.errors import InvalidInputError, KandinskyError
 from kandinsky_server.service import Service
 from kandinsky_server.settings import ServerSettings
 from kandinsky_server.web.app import make_app
+from kandinsky_server.web.patient_protocol import Patience, patient_protocol
 from kandinsky_server.work.engine import Engine
 
 __all__ = ["KandinskyServer", "load_engines"]
@@ -77,6 +78,8 @@ class KandinskyServer:
             raise
         config = uvicorn.Config(
             make_app(self.service),
+            http=patient_protocol(_patience(self.settings)),
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -147,6 +150,17 @@ class KandinskyServer:
         time.sleep(self.settings.drain_delay)
         self.service.drain()
         self._server.should_exit = True
+
+
+def _patience(settings: ServerSettings) -> Patience:
+    # A route that reads a body refuses a slow one by itself, and says so.
+    body = settings.body_timeout + settings.header_timeout
+    return Patience(
+        head=settings.header_timeout,
+        body=body,
+        taking=settings.body_timeout,
+        connections=settings.max_connections,
+    )
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -41,7 +41,10 @@ class ServerSettings:
         max_n: Pictures of one request.
         max_pixels: Pixels of a picture; None is what the device suggests.
         max_body: Bytes of a request.
-        body_timeout: Seconds for a request's body to arrive.
+        body_timeout: Seconds for a request's body to arrive, and in which a client takes nothing of
+            its answer.
+        header_timeout: Seconds for a request's headers to arrive.
+        max_connections: Connections at once.
         max_upload: Bytes of an uploaded picture.
         max_upload_pixels: Pixels of an uploaded picture.
         request_timeout: Seconds that a request may take where it does not say.
@@ -74,6 +77,8 @@ class ServerSettings:
     max_pixels: int | None = None
     max_body: int = 64 * MIB
     body_timeout: float = 60.0
+    header_timeout: float = 10.0
+    max_connections: int = 1000
     max_upload: int = 20 * MIB
     max_upload_pixels: int = 16_000_000
     request_timeout: float = 300.0
