@@ -21,6 +21,7 @@ from kandinsky_server.settings import ServerSettings
 from kandinsky_server.web.app import make_app
 from kandinsky_server.web.patient_protocol import Patience, patient_protocol
 from kandinsky_server.work.engine import Engine
+from kandinsky_server.work.replicas import Replicas
 
 __all__ = ["KandinskyServer", "load_engines"]
 
@@ -41,12 +42,21 @@ def load_engines(settings: ServerSettings) -> Mapping[str, Engine]:
 
     loading = dict(settings.loading)
     given = (loading.pop("backend", None), loading.pop("mesh", None), loading.get("device"))
-    loading["backend"] = chosen_backend(*given)
-    return {
-        name: PipelineEngine(
-            name, model, loading, settings.loras.get(name), settings.branches.get(name)
+    loading["backend"] = backend = chosen_backend(*given)
+    if settings.devices and backend.name != "jax":
+        raise InvalidInputError(
+            f"--devices: one process of {backend.name} drives one device: start a server for each"
         )
-        for name, model in settings.models.items()
+
+    def made(name: str, **device: str) -> Engine:
+        adapters = settings.loras.get(name), settings.branches.get(name)
+        return PipelineEngine(name, settings.models[name], {**loading, **device}, *adapters)
+
+    if not settings.devices:
+        return {name: made(name) for name in settings.models}
+    return {
+        name: Replicas([made(name, device=device) for device in settings.devices])
+        for name in settings.models
     }
 
 

@@ -31,6 +31,8 @@ class ServerSettings:
         loading: Arguments of `from_pretrained`: backend, device, dtype, ...
         loras: Served name -> its adapters, each a name and what `load_lora_weights` takes.
         branches: Served name -> the ControlNet of Kandinsky 3 that stands beside its UNet.
+        devices: Devices that each hold the models and make pictures of their own; empty for the one
+            that `loading` names.
         max_loaded: Models that may be loaded at once; None for no bound but memory.
         warm_shapes: `(task, height, width)` to compile before the server is ready.
         batch_sizes: Numbers of rows that a batch may have.
@@ -66,6 +68,7 @@ class ServerSettings:
     loading: Mapping[str, Any] = field(default_factory=dict)
     loras: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     branches: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
     max_loaded: int | None = None
     warm_shapes: tuple[tuple[str, int | None, int | None], ...] = (("text2image", None, None),)
     batch_sizes: tuple[int, ...] = (1,)
@@ -104,6 +107,12 @@ class ServerSettings:
             raise InvalidInputError(
                 f"--batch-sizes {','.join(map(str, self.batch_sizes))}: add 1, for single pictures"
             )
+        if self.devices and (len({*self.devices}) < len(self.devices) or "" in self.devices):
+            raise InvalidInputError(
+                f"--devices {','.join(self.devices)}: name each device once, as cuda:0,cuda:1"
+            )
+        if beside := [name for name in ("device", "mesh") if self.devices and name in self.loading]:
+            raise InvalidInputError(f"--devices beside --{beside[0]}: give one of the two")
         for flag, named in (("--lora", self.loras), ("--controlnet", self.branches)):
             if unknown := [name for name in named if name not in self.models]:
                 raise InvalidInputError(

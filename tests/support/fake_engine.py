@@ -76,6 +76,10 @@ class FakeEngine:
         assert self.compile_gate.wait(20)
         self.compiled.append((shape, rows))
 
+    def on(self, device: int) -> FakeEngine:
+        """See `Engine`."""
+        return self
+
     def run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
         """See `Engine`."""
         request = rows[0].request

@@ -37,6 +37,7 @@ def add_parser(commands: Any) -> None:
     for name, about in (
         ("backend", "jax or mindspore (default: the one installed)"),
         ("device", "device to run on (default: the backend's choice)"),
+        ("devices", "with jax: several, cuda:0,cuda:1; each makes pictures of its own"),
         ("dtype", "float32 (default), bfloat16 or float16"),
         ("mesh", "with jax: how many devices share the work, data=4,model=2 for example"),
         ("revision", "branch, tag or commit of the models on the hub"),
@@ -199,6 +200,7 @@ def _settings(options: argparse.Namespace) -> ServerSettings:
         origins=tuple(options.allow_origin),
         state_dir=options.state_dir,
         loading=loading,
+        devices=tuple((options.devices or "").split(",")) if options.devices is not None else (),
         warm_shapes=tuple(_warm(text) for text in options.warm or ["text2image"]),
         batch_sizes=_numbers("--batch-sizes", options.batch_sizes),
         cold_shapes=options.cold_shapes == "compile",

@@ -19,6 +19,9 @@ from kandinsky_server.requests.api_errors import ApiError
 
 __all__ = ["Patience", "patient_protocol"]
 
+_TURN = 0.1
+"""Seconds in which an event loop that stood still reads what has arrived meanwhile."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
@@ -89,7 +92,15 @@ class _PatientProtocol(H11Protocol):
             self._deadline = None
         if part is not None:
             seconds = self.patience.head if part == "head" else self.patience.body
-            self._deadline = self.loop.call_later(seconds, self._too_slow)
+            self._deadline = self.loop.call_later(seconds, self._look_once_more)
+
+    def _look_once_more(self) -> None:
+        # Where Python stood still, what has arrived is read before the deadline counts.
+        self._deadline = self.loop.call_later(_TURN, self._too_slow)
+
+    def timeout_keep_alive_handler(self) -> None:
+        end = super().timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(_TURN, end)
 
     def _too_slow(self) -> None:
         if self._awaited == "head" and not self.transport.is_closing():

@@ -135,6 +135,9 @@ class Engine(Protocol):
     def compile(self, shape: Shape, rows: int) -> None:
         """Compile all programs of a shape for so many rows; no picture is made."""
 
+    def on(self, device: int) -> Engine:
+        """Return what makes pictures on a device, by its number among the server's devices."""
+
     def run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
         """Make a picture of each row; None where it was stopped.
 

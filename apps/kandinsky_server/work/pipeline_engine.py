@@ -172,6 +172,10 @@ class PipelineEngine:
         if shape.upscale is not None:
             self._upscaler(shape.upscale).compile(heights=shape.height, widths=shape.width)
 
+    def on(self, device: int) -> PipelineEngine:
+        """See `Engine.on`; it has one."""
+        return self
+
     def run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
         """See `Engine.run`."""
         request = rows[0].request

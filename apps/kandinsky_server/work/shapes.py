@@ -71,7 +71,7 @@ class WarmShapes:
         return shape.size if shape.size in known else "other"
 
     def warm_up(self, engines: Mapping[str, Engine], rates: Rates) -> None:
-        """Compile the shapes of the start, and make one picture to see that the device works.
+        """Compile the shapes of the start, and make one picture to see that each device works.
 
         Args:
             engines: The served models.
@@ -91,10 +91,11 @@ class WarmShapes:
                 self.progress["done"] += 1
         if first is not None:
             engine, request = first
-            looking = _Looking()
-            begun = time.monotonic()
-            engine.run([Row(request, 0)], looking)
-            rates.measured(request, 1, time.monotonic() - begun - looking.seconds)
+            for device in range(len(self._settings.devices) or 1):
+                looking = _Looking()
+                begun = time.monotonic()
+                engine.on(device).run([Row(request, 0)], looking)
+                rates.measured(request, 1, time.monotonic() - begun - looking.seconds)
 
     def is_cold(self, engine: Engine, request: PictureRequest) -> bool:
         """Return whether a request waits until its shape is compiled.
