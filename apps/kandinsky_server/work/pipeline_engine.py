@@ -6,6 +6,7 @@ import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kandinsky_core.errors import InvalidInputError
@@ -201,13 +202,17 @@ class PipelineEngine:
         ]
 
     def _own_metadata(self, request: PictureRequest) -> dict[str, Any]:
-        """Return what the metadata of its pictures say beside what the pipeline says."""
-        own: dict[str, Any] = {"model": self._model, "task": request.task}
+        """Return what the metadata of its pictures say beside what the pipeline says.
+
+        A folder and an adapter are called as clients know them: where they lie is not their matter.
+        """
+        model = self.name if Path(self._model).is_dir() else self._model
+        own: dict[str, Any] = {"model": model, "task": request.task}
         if request.scheduler is not None:
             own["scheduler_name"] = request.scheduler
         if request.mix:
             own["mix"] = [{kind: value, "weight": weight} for kind, value, weight in request.mix]
-        if request.lora:  # by their names here: paths of this machine are nobody else's business
+        if request.lora:
             own["lora"] = ",".join(f"{name}:{scale:.15g}" for name, scale in request.lora)
         return own
 

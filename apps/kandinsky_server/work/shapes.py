@@ -27,6 +27,8 @@ __all__ = ["WarmShapes"]
 
 logger = logging.getLogger("kandinsky_server")
 
+_FEW_STEPS = 4
+
 
 class WarmShapes:
     """The shapes that are compiled, and the thread that compiles others.
@@ -198,6 +200,9 @@ def _sample(engine: Engine, task: str, height: int | None, width: int | None) ->
     defaults: dict[str, Any] = dict(engine.defaults(task))
     own = defaults.pop("height", 64), defaults.pop("width", 64)
     options = {name: value for name, value in defaults.items() if value is not None}
+    for name in ("num_inference_steps", "prior_num_inference_steps"):
+        if name in options:  # all steps have one program, and nobody looks at this picture
+            options[name] = min(options[name], _FEW_STEPS)
     return PictureRequest(
         task=task,
         model=engine.name,
