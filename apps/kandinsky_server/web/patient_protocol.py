@@ -43,7 +43,12 @@ class Patience:
 
 def patient_protocol(patience: Patience) -> type[H11Protocol]:
     """Return the protocol's class for uvicorn, which makes an object for each connection."""
-    return type("PatientProtocol", (_PatientProtocol,), {"patience": patience})
+
+    class PatientProtocol(_PatientProtocol):
+        """The protocol with its bounds."""
+
+    PatientProtocol.patience = patience
+    return PatientProtocol
 
 
 class _PatientProtocol(H11Protocol):
