@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,7 @@ class PipelineEngine:
         self._preview = LatentPreview()
         self._hub = {name: loading[name] for name in _HUB if name in loading}
         self._defaults: dict[str, dict[str, Any]] = {}
+        self._read_configs: dict[type[Any], list[Any]] = {}
         self._classes = find_tasks(model, self._hub, branch=branch is not None)
         self.tasks = tuple(self._classes)
         self.compiles_aside = self._loading["backend"].name == "jax"
@@ -90,9 +91,10 @@ class PipelineEngine:
             and takes_pictures(made, self._configs(made)[0])
         )
 
-    @cache  # noqa: B019  # an engine lives as long as the process
     def _configs(self, made: type[Any]) -> list[Any]:
-        return decoder_configs(self._model, made, self._hub)
+        if made not in self._read_configs:
+            self._read_configs[made] = decoder_configs(self._model, made, self._hub)
+        return self._read_configs[made]
 
     def facts(self) -> Mapping[str, Any]:
         """See `Engine.facts`."""
