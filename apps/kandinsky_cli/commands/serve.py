@@ -33,6 +33,7 @@ def add_parser(commands: Any) -> None:
         "serves `shapes`. The server listens for this machine alone unless --host says otherwise.",
     )
     add_serving_options(parser)
+    add_adapter_options(parser)
     add_limit_options(parser)
     for name, about in (
         ("backend", "jax or mindspore (default: the one installed)"),
@@ -59,21 +60,6 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]MODEL",
         help="`shapes` (the default), a folder or a hub id; several times for several. Clients "
         "give the name",
-    )
-    parser.add_argument(
-        "--lora",
-        action="append",
-        default=[],
-        metavar="NAME=PATH[@MODEL]",
-        help="an adapter that requests name with a scale: a file, a folder or a hub id; MODEL is a "
-        "name of --model (the first one)",
-    )
-    parser.add_argument(
-        "--controlnet",
-        action="append",
-        default=[],
-        metavar="[MODEL=]BRANCH",
-        help="a ControlNet beside a model of Kandinsky 3: a folder or a hub id",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one (8000)")
@@ -111,6 +97,25 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
         default="1",
         metavar="N,N",
         help="how many pictures are made at once; 1,2,4 suits accelerators (default: 1)",
+    )
+
+
+def add_adapter_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that put adapters and ControlNets beside the models."""
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME=PATH[@MODEL]",
+        help="an adapter that requests name with a scale: a file, a folder or a hub id; MODEL is a "
+        "name of --model (the first one)",
+    )
+    parser.add_argument(
+        "--controlnet",
+        action="append",
+        default=[],
+        metavar="[MODEL=]BRANCH",
+        help="a ControlNet beside a model of Kandinsky 3: a folder or a hub id",
     )
 
 

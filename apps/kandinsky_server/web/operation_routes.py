@@ -122,14 +122,15 @@ def _capabilities(service: Service) -> dict[str, Any]:
         },
         "pictures": list(PICTURES),
         "ignored": list(IGNORED),
-        "warm_shapes": [
-            {"model": model, "task": task, "size": size}
-            for model, task, size in dict.fromkeys(
-                (model, shape.task, shape.size) for model, shape in service.shapes.warm
-            )
-        ],
+        "warm_shapes": _warm_shapes(service),
         "cold_shapes": settings.cold_shapes,
         "batch_sizes": list(settings.batch_sizes),
         "output_formats": list(FIELDS["output_format"].choices),
         "versions": versions(),
     }
+
+
+def _warm_shapes(service: Service) -> list[dict[str, str]]:
+    """Return the sizes that are compiled, each once for a task."""
+    found = [(model, shape.task, shape.size) for model, shape in service.shapes.warm]
+    return [dict(zip(("model", "task", "size"), one, strict=True)) for one in dict.fromkeys(found)]
