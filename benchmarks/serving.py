@@ -3,9 +3,10 @@
     python -m benchmarks.serving
     python -m benchmarks.serving --clients 2 8 32 --seconds 180 --json serving.json
 
-The clients ask for pictures of several seeds and tasks, cancel jobs, leave in the middle, and send
-wrong requests. The same pictures are made in a loop first, in a process of their own, which tells
-what serving costs.
+The clients ask for pictures of several seeds, sizes and tasks (text, change, inpainting, mix),
+stream them, submit jobs, cancel some, leave in the middle, and send wrong requests. Each picture is
+compared with what its seed gave alone. Pictures of the first kind are made in a loop first, in a
+process of its own, which tells what serving costs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import base64
 import itertools
+import json
 import random
 import resource
 import statistics
@@ -21,7 +23,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -37,6 +39,8 @@ from benchmarks.turns import machine, write_json
 STEPS = {"num_inference_steps": 20, "prior_num_inference_steps": 10}
 PROMPTS = ("a red circle on blue", "a green square on white", "a yellow star on black")
 SEEDS = range(4)
+SIZES = ("64x64", "96x64")  # both are compiled before the server is ready
+WARM = ("text2image", "text2image@96x64", "img2img", "inpaint", "interpolate")
 BATCH_SIZES = "1,2,4"
 CLOSE = (
     12  # levels of 255 by which batches of other sizes may change a pixel, far below other seeds
@@ -63,8 +67,7 @@ class Found:
 @contextmanager
 def served() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server in a process of its own."""
-    warm = ("text2image", "img2img")
-    words = [word for task in warm for word in ("--warm", task)]
+    words = [word for task in WARM for word in ("--warm", task)]
     command = [sys.executable, "-m", "kandinsky_cli.main", "serve", "--port", "0", "-q"]
     command += ["--batch-sizes", BATCH_SIZES, "--max-queue", "64", "--drain-delay", "0", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -79,78 +82,163 @@ def served() -> Iterator[tuple[str, subprocess.Popen[str]]]:
             process.terminate()
 
 
-def expected(url: str) -> dict[tuple[str, int], Any]:
-    """Ask for each picture alone."""
+def expected(url: str) -> dict[Any, Any]:
+    """Ask for each picture alone, by the kind of request, its prompt and its seed."""
+    known: dict[Any, Any] = {}
     with httpx.Client(base_url=url, timeout=PATIENCE) as client:
-        return {
-            (prompt, seed): picture(client.post("/v1/images/generations", json=body(prompt, seed)))
-            for prompt, seed in itertools.product(PROMPTS, SEEDS)
-        }
+        for size, prompt, seed in itertools.product(SIZES, PROMPTS, SEEDS):
+            answer = client.post("/v1/images/generations", json=body(prompt, seed, size))
+            known[size, prompt, seed] = picture(answer)
+        for kind, prompt, seed in itertools.product(EDITS, PROMPTS, SEEDS):
+            known[kind, prompt, seed] = picture(EDITS[kind](client, prompt, seed, known))
+    return known
 
 
-def body(prompt: str, seed: int) -> dict[str, Any]:
+def body(prompt: str, seed: int, size: str = SIZES[0]) -> dict[str, Any]:
     """A request's fields."""
-    return {"prompt": prompt, "seed": seed, **STEPS}
+    return {"prompt": prompt, "seed": seed, "size": size, **STEPS}
 
 
 def picture(answer: httpx.Response) -> Any:
     """The pixels of an answer."""
-    content = base64.b64decode(answer.json()["data"][0]["b64_json"])
-    return np.asarray(Image.open(BytesIO(content)), np.int16)
+    if answer.status_code != 200:
+        raise httpx.HTTPError(f"{answer.status_code}: {answer.text[:200]}")
+    return opened(answer.json()["data"][0]["b64_json"])
+
+
+def opened(content: str) -> Any:
+    """The pixels of a picture."""
+    return np.asarray(Image.open(BytesIO(base64.b64decode(content))), np.int16)
 
 
 def client(url: str, until: float, known: dict[Any, Any], found: Found, seed: int) -> None:
     """Ask until the time is over."""
     dice = random.Random(seed)
-    kinds = ["ask"] * 14 + ["change", "job", "cancel", "leave", "wrong"]
+    kinds = ["ask"] * 10 + ["change", "inpaint", "mix", "stream"]
+    kinds += ["job", "job", "cancel", "leave", "leave", "wrong"]
     with httpx.Client(base_url=url, timeout=PATIENCE) as http:
         while time.monotonic() < until:
             prompt, own = dice.choice(PROMPTS), dice.choice(SEEDS)
             kind = dice.choice(kinds)
             try:
-                _ACTIONS[kind](http, prompt, own, known, found)
+                if kind in EDITS:
+                    edit(http, kind, prompt, own, known, found)
+                else:
+                    _ACTIONS[kind](http, prompt, own, known, found, dice.choice(SIZES))
             except httpx.HTTPError as error:
                 found.add(f"lost: {type(error).__name__}")
 
 
-def ask(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found) -> None:
+def ask(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found, size: str) -> None:
     """Ask for a picture and compare it; wait as long as a full queue says."""
     begun = time.monotonic()
-    while True:
-        answer = http.post("/v1/images/generations", json=body(prompt, seed))
-        if answer.status_code != 429:
-            break
+    answer = patiently(
+        found, lambda: http.post("/v1/images/generations", json=body(prompt, seed, size))
+    )
+    judge(answer, known[size, prompt, seed], found, time.monotonic() - begun)
+
+
+def patiently(found: Found, send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Send a request until the queue has room."""
+    while (answer := send()).status_code == 429:
         found.add("busy")
         time.sleep(min(5.0, float(answer.headers["retry-after"])))
+    return answer
+
+
+def judge(answer: httpx.Response, wanted: Any, found: Found, seconds: float | None = None) -> None:
+    """Count an answer by whether it is the picture of its seed."""
     if answer.status_code != 200:
         found.add(f"status {answer.status_code}")
         return
-    near = int(np.abs(picture(answer) - known[prompt, seed]).max()) <= CLOSE
-    found.add("right" if near else "another's picture", time.monotonic() - begun)
+    found.add("right" if near(picture(answer), wanted) else "another's picture", seconds)
 
 
-def change(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found) -> None:
-    """Change a picture."""
+def near(given: Any, wanted: Any) -> bool:
+    """Tell whether two pictures are the same but for the batch that they were made in."""
+    return given.shape == wanted.shape and int(np.abs(given - wanted).max()) <= CLOSE
+
+
+def edit(http: httpx.Client, kind: str, prompt: str, seed: int, known: Any, found: Found) -> None:
+    """Change, inpaint or mix pictures, and compare the result."""
+    answer = patiently(found, lambda: EDITS[kind](http, prompt, seed, known))
+    judge(answer, known[kind, prompt, seed], found)
+
+
+def png(pixels: Any) -> str:
+    """A data URL of pixels."""
     held = BytesIO()
-    Image.fromarray(known[prompt, seed].astype(np.uint8)).save(held, "PNG")
-    files = {"image": ("a.png", held.getvalue(), "image/png")}
-    answer = http.post("/v1/images/edits", data={"prompt": prompt, "steps": "10"}, files=files)
-    found.add("changed" if answer.status_code == 200 else f"status {answer.status_code}")
+    Image.fromarray(pixels.astype(np.uint8)).save(held, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
 
 
-def job(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found) -> None:
-    """Submit a job and wait for it."""
-    answer = http.post("/v1/jobs", json=body(prompt, seed))
+def change(http: httpx.Client, prompt: str, seed: int, known: Any) -> httpx.Response:
+    """Change a picture."""
+    image = png(known[SIZES[0], prompt, seed])
+    fields = {**body(prompt, seed), "image": image, "num_inference_steps": 10}
+    return http.post("/v1/images/edits", json=fields)
+
+
+def inpaint(http: httpx.Client, prompt: str, seed: int, known: Any) -> httpx.Response:
+    """Make the left half of a picture anew."""
+    image = known[SIZES[0], prompt, seed]
+    mask = np.zeros_like(image)
+    mask[:, : mask.shape[1] // 2] = 255
+    fields = {**body(prompt, seed), "image": png(image), "mask": png(mask)}
+    return http.post("/v1/images/edits", json=fields)
+
+
+def mix(http: httpx.Client, prompt: str, seed: int, known: Any) -> httpx.Response:
+    """Mix a text and a picture."""
+    entries = [{"text": prompt, "weight": 0.6}, {"image": 0, "weight": 0.4}]
+    fields = {**body(prompt, seed), "mix": entries, "image": png(known[SIZES[0], prompt, seed])}
+    del fields["prompt"]
+    return http.post("/v1/images/edits", json=fields)
+
+
+EDITS = {function.__name__: function for function in (change, inpaint, mix)}
+
+
+def stream(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found, size: str) -> None:
+    """Follow a picture as it forms; every fifth client leaves after the first preview."""
+    fields = {**body(prompt, seed, size), "stream": True, "partial_images": 2}
+    with http.stream("POST", "/v1/images/generations", json=fields) as answer:
+        if answer.status_code != 200:
+            found.add("busy" if answer.status_code == 429 else f"status {answer.status_code}")
+            return
+        for line in answer.iter_lines():
+            if not line.startswith("data: "):
+                continue
+            event = json.loads(line.removeprefix("data: "))
+            if event.get("type", "").endswith("completed"):
+                pixels = opened(event["b64_json"])
+                right = near(pixels, known[size, prompt, seed])
+                found.add("right" if right else "another's picture")
+                return
+            if seed == 0:
+                found.add("left")
+                return
+    found.add("a stream without its picture")
+
+
+def job(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found, size: str) -> None:
+    """Submit a job, wait for it, and compare its picture."""
+    answer = patiently(found, lambda: http.post("/v1/jobs", json=body(prompt, seed, size)))
     if answer.status_code != 202:
         found.add(f"job status {answer.status_code}")
         return
     where = answer.headers["location"]
     while (state := http.get(where).json()["status"]) not in ("completed", "failed", "cancelled"):
         time.sleep(0.1)
-    found.add(f"job {state}")
+    if state != "completed":
+        found.add(f"job {state}")
+        return
+    content = http.get(f"/v1/images/{where.rpartition('/')[2]}/content").content
+    pixels = np.asarray(Image.open(BytesIO(content)), np.int16)
+    found.add("job right" if near(pixels, known[size, prompt, seed]) else "another's picture")
 
 
-def cancel(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found) -> None:
+def cancel(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found, size: str) -> None:
     """Submit a job and cancel it."""
     answer = http.post("/v1/jobs", json=body(prompt, seed))
     if answer.status_code == 202:
@@ -158,7 +246,7 @@ def cancel(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found)
         found.add("cancelled" if done in (200, 409) else f"cancel status {done}")
 
 
-def leave(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found) -> None:
+def leave(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found, size: str) -> None:
     """Leave before the answer."""
     try:
         http.post("/v1/images/generations", json=body(prompt, seed), timeout=0.05)
@@ -166,13 +254,13 @@ def leave(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found) 
         found.add("left")
 
 
-def wrong(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found) -> None:
+def wrong(http: httpx.Client, prompt: str, seed: int, known: Any, found: Found, size: str) -> None:
     """Send a request that is refused."""
     answer = http.post("/v1/images/generations", json={"prompt": prompt, "stepz": seed})
     found.add("refused" if answer.status_code == 400 else f"wrong status {answer.status_code}")
 
 
-_ACTIONS = {function.__name__: function for function in (ask, change, job, cancel, leave, wrong)}
+_ACTIONS = {function.__name__: function for function in (ask, stream, job, cancel, leave, wrong)}
 
 
 def in_a_loop(seconds: float) -> float:
@@ -219,7 +307,7 @@ def load(url: str, process_id: int, clients: int, seconds: float) -> dict[str, A
     return {
         "clients": clients,
         "outcomes": dict(found.outcomes),
-        "pictures_a_second": (found.outcomes["right"] + found.outcomes["changed"]) / spent,
+        "pictures_a_second": (found.outcomes["right"] + found.outcomes["job right"]) / spent,
         "latency": {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98]},
         "compilations": after["compilations"] - before["compilations"],
         "memory_mib": [before["memory_mib"], after["memory_mib"]],

@@ -147,20 +147,10 @@ def load_third(options: argparse.Namespace) -> Any:
 
 def _branch(options: argparse.Namespace) -> Any:
     """Load the ControlNet that `--controlnet` names: a model's, or a folder of it alone."""
-    from kandinsky_core.checkpoints.hub import HubOptions
-    from kandinsky_core.checkpoints.opened_model import OpenedModel
-    from kandinsky_core.errors import ModelNotFoundError
-    from kandinsky_core.pipelines.shared.network_classes import Kandinsky3ControlNetModel
+    from kandinsky_core.pipelines.kandinsky3.branches import load_branch
 
-    hub = HubOptions(local_files_only=options.local_files_only)
-    try:
-        model = OpenedModel.of(options.controlnet, "decoder", hub).checkpoint
-        place = model.require(["controlnet"])["controlnet"].folder.name
-    except ModelNotFoundError:
-        place = None
-    return Kandinsky3ControlNetModel.from_pretrained(
+    return load_branch(
         options.controlnet,
-        subfolder=place,
         backend=options.backend,
         mesh=options.mesh,
         device=options.device,

@@ -78,6 +78,9 @@ def build_request(
         negative_prompt=values.get("negative_prompt"),
         options={name: value for name, value in options.items() if value is not None},
         mix=_mix(values, read),
+        lora=_lora(values, engine, task),
+        ip_weights=_ip_weights(values, read, engine, task),
+        ip_scale=_ip_scale(values, read, engine),
         scheduler=values.get("scheduler"),
         upscale=_upscale(values, task),
         pictures=read,
@@ -95,7 +98,9 @@ def _task(pictures: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     if "mix" in values:
         return "interpolate"
     if "hint" in pictures:
-        return "controlnet"
+        beside = "mask" if "mask" in pictures else "image"
+        kind = {"mask": "controlnet_inpaint", "image": "controlnet_img2img"}[beside]
+        return kind if beside in pictures else "controlnet"
     if "mask" in pictures:
         return "inpaint"
     return "img2img" if "image" in pictures else "text2image"
@@ -107,12 +112,13 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "inpaint": ("prompt", "image", "mask"),
     "interpolate": ("mix",),
     "controlnet": ("prompt", "hint"),
+    "controlnet_img2img": ("prompt", "hint", "image"),
+    "controlnet_inpaint": ("prompt", "hint", "image", "mask"),
     "upscale": ("image",),
 }
 _TAKES: Mapping[str, tuple[str, ...]] = {
     **_NEEDS,
     "interpolate": ("mix", "image"),
-    "controlnet": ("prompt", "hint", "image"),
 }
 
 
@@ -126,7 +132,7 @@ def _require(task: str, values: Mapping[str, Any], pictures: Mapping[str, Any]) 
             raise ApiError.invalid(name, f"{name}: {task} takes none; leave it out")
     if task != "interpolate":
         for name, files in pictures.items():
-            if len(files) > 1:
+            if len(files) > 1 and name != "ip_images":
                 raise ApiError.invalid(
                     name, f"{name}: {len(files)} pictures were sent; {task} starts from one"
                 )
@@ -216,6 +222,58 @@ def _mix(
     if mix and not any(weight for *_, weight in mix):
         raise ApiError.invalid("mix", "mix: all weights are 0; give another one")
     return tuple(mix)
+
+
+def _lora(values: Mapping[str, Any], engine: Engine, task: str) -> tuple[tuple[str, float], ...]:
+    """Return the adapters that count, in the model's order: so equal requests share a batch."""
+    given = dict(values.get("lora", ()))
+    if given and task == "upscale":
+        raise ApiError.invalid("lora", "lora: upscale takes none; leave it out")
+    for name in given:
+        if name not in engine.loras:
+            known = ", ".join(engine.loras) or "none"
+            raise ApiError.invalid(
+                "lora", f"lora: {engine.name} has no adapter {name!r}; it has {known}"
+            )
+    return tuple((name, given[name]) for name in engine.loras if given.get(name))
+
+
+def _ip_weights(
+    values: Mapping[str, Any],
+    pictures: Mapping[str, tuple[bytes, ...]],
+    engine: Engine,
+    task: str,
+) -> tuple[float, ...]:
+    """Return the weights of pictures beside the prompt, which the task must take."""
+    given = "ip_images" in pictures
+    weights: tuple[float, ...] = values.get("ip_weights", ())
+    if not given:
+        for name in ("ip_weights", "ip_scale"):
+            if name in values:
+                raise ApiError.invalid(name, f"{name} belongs to ip_images, which were not sent")
+        return ()
+    if task not in engine.ip_tasks:
+        able = ", ".join(engine.ip_tasks) or "no task"
+        raise ApiError.invalid(
+            "ip_images", f"ip_images: {engine.name} takes pictures beside the prompt for {able}"
+        )
+    number, most = len(pictures["ip_images"]), int(FIELDS["ip_weights"].high or 0)
+    if number > most:
+        raise ApiError.invalid("ip_images", f"ip_images: {number} were sent; send at most {most}")
+    if weights and len(weights) != number:
+        raise ApiError.invalid(
+            "ip_weights", f"ip_weights has {len(weights)} entries for {number} pictures"
+        )
+    return weights
+
+
+def _ip_scale(
+    values: Mapping[str, Any], pictures: Mapping[str, Any], engine: Engine
+) -> float | None:
+    if "ip_images" not in pictures:
+        return None
+    found: float = values.get("ip_scale", engine.facts()["ip_scale"])
+    return found
 
 
 def _upscale(values: Mapping[str, Any], task: str) -> int | None:

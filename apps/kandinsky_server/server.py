@@ -19,7 +19,9 @@ from kandinsky_core.errors import InvalidInputError, KandinskyError
 from kandinsky_server.service import Service
 from kandinsky_server.settings import ServerSettings
 from kandinsky_server.web.app import make_app
+from kandinsky_server.web.patient_protocol import Patience, patient_protocol
 from kandinsky_server.work.engine import Engine
+from kandinsky_server.work.replicas import Replicas
 
 __all__ = ["KandinskyServer", "load_engines"]
 
@@ -40,8 +42,22 @@ def load_engines(settings: ServerSettings) -> Mapping[str, Engine]:
 
     loading = dict(settings.loading)
     given = (loading.pop("backend", None), loading.pop("mesh", None), loading.get("device"))
-    loading["backend"] = chosen_backend(*given)
-    return {name: PipelineEngine(name, model, loading) for name, model in settings.models.items()}
+    loading["backend"] = backend = chosen_backend(*given)
+    if settings.devices and backend.name != "jax":
+        raise InvalidInputError(
+            f"--devices: one process of {backend.name} drives one device: start a server for each"
+        )
+
+    def made(name: str, **device: str) -> Engine:
+        adapters = settings.loras.get(name), settings.branches.get(name)
+        return PipelineEngine(name, settings.models[name], {**loading, **device}, *adapters)
+
+    if not settings.devices:
+        return {name: made(name) for name in settings.models}
+    return {
+        name: Replicas([made(name, device=device) for device in settings.devices])
+        for name in settings.models
+    }
 
 
 class KandinskyServer:
@@ -72,6 +88,8 @@ class KandinskyServer:
             raise
         config = uvicorn.Config(
             make_app(self.service),
+            http=patient_protocol(_patience(self.settings)),
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -142,6 +160,17 @@ class KandinskyServer:
         time.sleep(self.settings.drain_delay)
         self.service.drain()
         self._server.should_exit = True
+
+
+def _patience(settings: ServerSettings) -> Patience:
+    # A route that reads a body refuses a slow one by itself, and says so.
+    body = settings.body_timeout + settings.header_timeout
+    return Patience(
+        head=settings.header_timeout,
+        body=body,
+        taking=settings.body_timeout,
+        connections=settings.max_connections,
+    )
 
 
 def _bound(host: str, port: int) -> socket.socket:

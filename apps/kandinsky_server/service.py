@@ -7,9 +7,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from kandinsky_server.build_request import build_request
+from kandinsky_server.build_request import build_request, find_model
 from kandinsky_server.keeping.job_store import JobStore
 from kandinsky_server.metrics import Metrics
 from kandinsky_server.request_log import log_request
@@ -31,8 +32,6 @@ logger = logging.getLogger("kandinsky_server")
 
 _ALIVE = 60.0
 """Seconds after which a worker that does nothing is taken for dead."""
-_MOST_FAILURES = 3
-"""Device errors in a row after which the server is not ready any more."""
 _SWEEP_EVERY = 10.0
 """Seconds from one look for jobs to remove to the next."""
 _REMEMBERED = 100_000
@@ -40,7 +39,7 @@ _REMEMBERED = 100_000
 
 
 class Service:
-    """The server's state and its worker.
+    """The server's state and its workers, one for each device.
 
     Args:
         settings: The settings.
@@ -72,7 +71,11 @@ class Service:
         )
         self.shapes = WarmShapes(settings, self.queue, self.metrics, self.finished)
         self.pool = ModelPool({}, settings.max_loaded)
-        self.worker = Worker(self.queue, self._run, self.rates, self)
+        count = len(settings.devices) or 1
+        self.workers = [
+            Worker(self.queue, partial(self._run, device), self.rates, self, alone=count == 1)
+            for device in range(count)
+        ]
         self._starting = threading.Thread(target=self._start, name="kandinsky-start", daemon=True)
 
     def start(self) -> None:
@@ -85,40 +88,51 @@ class Service:
             self.pool = ModelPool(self.engines, self.settings.max_loaded)
             for name, engine in self.engines.items():
                 self.metrics.served(name, engine.facts())
-            self.shapes.warm_up(self.engines)
+            self.shapes.warm_up(self.engines, self.rates)
+            self._resume()
         except Exception as error:
             self.problem = as_api_error(error).message
             logger.error("the server cannot start: %s", self.problem, exc_info=error)
             return
-        self.worker.start()
-        self._resume()
+        for worker in self.workers:
+            worker.start()
 
     def _resume(self) -> None:
-        """Take up the jobs that an earlier process left."""
+        """Take up the jobs that an earlier process left, before new ones are taken.
+
+        One that cannot be done any more fails, and does not keep the others waiting.
+        """
         for job in [] if self._store is None else self._store.load():
             self.jobs[job.id] = job
             if job.idempotency is not None:
                 self._idempotent[job.idempotency[0]] = job
-            if not job.finished:
-                self.metrics.retried(job)
+            if job.finished:
+                continue
+            self.metrics.retried(job)
+            try:
+                find_model(self.engines, job.request.model)
                 self._enqueue(job, force=True)
+            except Exception as error:
+                logger.error("the job %s cannot go on", job.id, exc_info=error)
+                job.change("failed", as_api_error(error), self.finished)
 
     @property
     def ready(self) -> bool:
         """Whether it takes requests: all is warm, it does not end, and the device works."""
-        usable = self.worker.is_alive() and self.worker.failures < _MOST_FAILURES
+        usable = any(worker.is_alive() and not worker.broken for worker in self.workers)
         return usable and not self.draining
 
     @property
     def alive(self) -> bool:
-        """Whether its worker does something, or may yet begin."""
+        """Whether its workers do something, or may yet begin."""
         if self.problem is not None:
             return False
-        if not self.worker.is_alive():
+        if not all(worker.is_alive() for worker in self.workers):
             return self._starting.is_alive() or self.draining
-        patience = max(_ALIVE, 10 * self.worker.slowest)
-        silent = time.monotonic() - self.worker.heartbeat
-        return silent < patience or self.shapes.compiling
+        return self.shapes.compiling or all(
+            time.monotonic() - worker.heartbeat < max(_ALIVE, 10 * worker.slowest)
+            for worker in self.workers
+        )
 
     def require_ready(self) -> None:
         """Refuse a request while none can be taken.
@@ -264,8 +278,8 @@ class Service:
     def _engine(self, name: str) -> Engine:
         return self.engines[name]
 
-    def _run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
-        return self.pool.run(rows, watch)
+    def _run(self, device: int, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
+        return self.pool.run(rows, watch, device)
 
     def began(self, batch: Batch) -> None:
         """See `Listener.began`."""
@@ -308,12 +322,16 @@ class Service:
         """Take nothing more, and let the running batch end; jobs that wait are kept."""
         self.draining = True
         self.queue.close()
-        self.worker.end(at_once=at_once)
-        if self.worker.is_alive():
-            self.worker.join(self.settings.drain_timeout)
-        if self.worker.is_alive():
-            self.worker.end(at_once=True)
-            self.worker.join()
+        for worker in self.workers:
+            worker.end(at_once=at_once)
+        until = time.monotonic() + self.settings.drain_timeout
+        for worker in self.workers:
+            if worker.is_alive():
+                worker.join(max(0.0, until - time.monotonic()))
+        for worker in self.workers:
+            if worker.is_alive():
+                worker.end(at_once=True)
+                worker.join()
         for job in list(self.jobs.values()):
             if job.owned and not job.finished:
                 job.change("failed", ApiError(503, "shutting_down", "the server is ending"))

@@ -29,6 +29,10 @@ class ServerSettings:
         origins: Origins of web pages elsewhere that may use the server.
         state_dir: Folder of jobs that outlive the process; None keeps them in memory.
         loading: Arguments of `from_pretrained`: backend, device, dtype, ...
+        loras: Served name -> its adapters, each a name and what `load_lora_weights` takes.
+        branches: Served name -> the ControlNet of Kandinsky 3 that stands beside its UNet.
+        devices: Devices that each hold the models and make pictures of their own; empty for the one
+            that `loading` names.
         max_loaded: Models that may be loaded at once; None for no bound but memory.
         warm_shapes: `(task, height, width)` to compile before the server is ready.
         batch_sizes: Numbers of rows that a batch may have.
@@ -39,7 +43,10 @@ class ServerSettings:
         max_n: Pictures of one request.
         max_pixels: Pixels of a picture; None is what the device suggests.
         max_body: Bytes of a request.
-        body_timeout: Seconds for a request's body to arrive.
+        body_timeout: Seconds for a request's body to arrive, and in which a client takes nothing of
+            its answer.
+        header_timeout: Seconds for a request's headers to arrive.
+        max_connections: Connections at once.
         max_upload: Bytes of an uploaded picture.
         max_upload_pixels: Pixels of an uploaded picture.
         request_timeout: Seconds that a request may take where it does not say.
@@ -59,6 +66,9 @@ class ServerSettings:
     origins: tuple[str, ...] = ()
     state_dir: Path | None = None
     loading: Mapping[str, Any] = field(default_factory=dict)
+    loras: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    branches: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
     max_loaded: int | None = None
     warm_shapes: tuple[tuple[str, int | None, int | None], ...] = (("text2image", None, None),)
     batch_sizes: tuple[int, ...] = (1,)
@@ -70,6 +80,8 @@ class ServerSettings:
     max_pixels: int | None = None
     max_body: int = 64 * MIB
     body_timeout: float = 60.0
+    header_timeout: float = 10.0
+    max_connections: int = 1000
     max_upload: int = 20 * MIB
     max_upload_pixels: int = 16_000_000
     request_timeout: float = 300.0
@@ -95,6 +107,17 @@ class ServerSettings:
             raise InvalidInputError(
                 f"--batch-sizes {','.join(map(str, self.batch_sizes))}: add 1, for single pictures"
             )
+        if self.devices and (len({*self.devices}) < len(self.devices) or "" in self.devices):
+            raise InvalidInputError(
+                f"--devices {','.join(self.devices)}: name each device once, as cuda:0,cuda:1"
+            )
+        if beside := [name for name in ("device", "mesh") if self.devices and name in self.loading]:
+            raise InvalidInputError(f"--devices beside --{beside[0]}: give one of the two")
+        for flag, named in (("--lora", self.loras), ("--controlnet", self.branches)):
+            if unknown := [name for name in named if name not in self.models]:
+                raise InvalidInputError(
+                    f"{flag}: {unknown[0]} is not served; served are {', '.join(self.models)}"
+                )
         if not (self.loopback or self.api_keys or self.allow_no_auth):
             raise InvalidInputError(
                 f"--host {self.host}: other machines reach this address: give --api-key, or "

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.kandinsky_server.conftest import Client, Serve
+from tests.kandinsky_server.conftest import Serve
 from tests.support.fake_engine import FakeEngine, colour_of
 
 openai = pytest.importorskip("openai")
@@ -148,23 +148,6 @@ def test_keys(serve: Serve, client: Callable[..., Any]) -> None:
     right = client(server, "right")
     assert right.images.generate(prompt="a").data
     assert [model.id for model in right.models.list()] == ["fake"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        # Of chat front ends: names of OpenAI's models, and fields without meaning here.
-        {"model": "gpt-image-1", "size": "64x64", "quality": "auto", "moderation": "low"},
-        {"model": "dall-e-3", "n": 1, "size": "64x64", "quality": "hd", "style": "vivid"},
-        {"model": "dall-e-3", "size": "64x64", "response_format": "b64_json", "user": "u1"},
-        {"model": "gpt-image-1", "size": "64x64", "output_format": "png", "background": "auto"},
-    ],
-)
-def test_bodies_of_front_ends(serve: Serve, http: Client, body: dict[str, Any]) -> None:
-    server = serve(models={body["model"]: "a model"})
-    answer = http(server).post("/v1/images/generations", json={"prompt": "a", **body})
-    assert answer.status_code == 200, answer.text
-    assert opened(answer.json()["data"][0]["b64_json"]).size == (64, 64)
 
 
 def test_the_asynchronous_client(serve: Serve) -> None:

@@ -7,6 +7,7 @@ import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,3 +134,37 @@ def test_a_person_makes_pictures(serve: Serve, browser: Any) -> None:
     assert again["seeds"] == first["seeds"]
     assert page.picture(again).tobytes() == page.picture(first).tobytes()
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.slow(seconds=8)
+def test_adapters_pictures_beside_the_prompt_and_a_full_queue(
+    serve: Serve, browser: Any, tmp_path: Path
+) -> None:
+    engine = FakeEngine()
+    page = Page(browser, serve(engine, max_queue=1))
+    Image.new("RGB", (16, 16), (9, 8, 7)).save(tmp_path / "a.png")
+    page.one("#prompt").send_keys("a cat")
+    page.one("[data-param='lora.style'] input").send_keys("0.5")
+    page.one("#more summary").click()
+    browser.find_element("css selector", "[data-param=ip_images] [type=file]").send_keys(
+        str(tmp_path / "a.png")
+    )
+    page.one("[data-param=ip_images] img")
+    engine.gate.clear()
+    page.one("#create").click()
+    page.one(".tile")
+    first = page.newest("running")
+    assert (first["lora"], first["inputs"]) == ({"style": 0.5}, {"ip_images": 1})
+    page.one("#create").click()  # this one waits, and the next one finds no room
+    page.newest("queued")
+    page.one("#create").click()
+    assert "Sent again in" in page.until(lambda: page.one("#problem").text)
+    engine.gate.set()
+    page.until(lambda: len(page.all(".tile.completed")) == 3)
+    page.all(".tile.completed")[-1].click()
+    assert "style 0.5" in page.one("#stage").text
+    page.one("[data-param='lora.style'] input").clear()
+    page.press("Use all")
+    page.until(lambda: page.one("[data-param='lora.style'] input").get_attribute("value") == "0.5")
+    refused = [entry for entry in browser.get_log("browser") if "429" not in entry["message"]]
+    assert refused == []

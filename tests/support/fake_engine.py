@@ -34,6 +34,8 @@ class FakeEngine:
 
     name = "fake"
     tasks: Sequence[str] = ("text2image", "img2img", "inpaint", "interpolate", "upscale")
+    loras: Sequence[str] = ("style", "pixels")
+    ip_tasks: Sequence[str] = ("text2image", "img2img")
     compiles_aside = True
 
     def __init__(self, step_seconds: float = 0.0) -> None:
@@ -56,7 +58,8 @@ class FakeEngine:
 
     def facts(self) -> Mapping[str, Any]:
         """See `Engine`."""
-        return {"backend": "fake", "device": "cpu", "dtype": "float32", "schedulers": ["ddim"]}
+        facts = {"backend": "fake", "device": "cpu", "dtype": "float32", "ip_scale": 1.0}
+        return {**facts, "schedulers": ["ddim"]}
 
     def check(self, request: PictureRequest) -> None:
         """See `Engine`."""
@@ -72,6 +75,10 @@ class FakeEngine:
         """See `Engine`."""
         assert self.compile_gate.wait(20)
         self.compiled.append((shape, rows))
+
+    def on(self, device: int) -> FakeEngine:
+        """See `Engine`."""
+        return self
 
     def run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
         """See `Engine`."""

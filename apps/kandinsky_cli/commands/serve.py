@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,12 @@ def add_parser(commands: Any) -> None:
         "serves `shapes`. The server listens for this machine alone unless --host says otherwise.",
     )
     add_serving_options(parser)
+    add_adapter_options(parser)
     add_limit_options(parser)
     for name, about in (
         ("backend", "jax or mindspore (default: the one installed)"),
         ("device", "device to run on (default: the backend's choice)"),
+        ("devices", "with jax: several, cuda:0,cuda:1; each makes pictures of its own"),
         ("dtype", "float32 (default), bfloat16 or float16"),
         ("mesh", "with jax: how many devices share the work, data=4,model=2 for example"),
         ("revision", "branch, tag or commit of the models on the hub"),
@@ -97,6 +100,25 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_adapter_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that put adapters and ControlNets beside the models."""
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME=PATH[@MODEL]",
+        help="an adapter that requests name with a scale: a file, a folder or a hub id; MODEL is a "
+        "name of --model (the first one)",
+    )
+    parser.add_argument(
+        "--controlnet",
+        action="append",
+        default=[],
+        metavar="[MODEL=]BRANCH",
+        help="a ControlNet beside a model of Kandinsky 3: a folder or a hub id",
+    )
+
+
 def add_limit_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that bound requests and what is kept."""
     parser.add_argument(
@@ -111,6 +133,9 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
         ("max-loaded", int, None, "models that may be loaded at once (as many as memory holds)"),
         ("max-pixels", int, None, "pixels of a picture (1,048,576 on a CPU, else 4,194,304)"),
         ("request-timeout", float, 300.0, "seconds that a request may take"),
+        ("header-timeout", float, 10.0, "seconds for a request's headers to arrive"),
+        ("body-timeout", float, 60.0, "seconds for its body to arrive"),
+        ("max-connections", int, 1000, "connections at once"),
         ("drain-delay", float, 5.0, "seconds in which an ending server still listens"),
         ("drain-timeout", float, 60.0, "seconds for the running batch to end"),
         ("keep-hours", float, 24.0, "hours that finished jobs are kept"),
@@ -168,8 +193,11 @@ def _settings(options: argparse.Namespace) -> ServerSettings:
         loading["offload"] = True
     if options.local_files_only:
         loading["local_files_only"] = True
+    models = _models(options.model or ["shapes"])
     return ServerSettings(
-        models=_models(options.model or ["shapes"]),
+        models=models,
+        loras=_loras(options.lora, models),
+        branches=_branches(options.controlnet, models),
         host=options.host,
         port=options.port,
         api_keys=_keys(options.api_key),
@@ -177,6 +205,7 @@ def _settings(options: argparse.Namespace) -> ServerSettings:
         origins=tuple(options.allow_origin),
         state_dir=options.state_dir,
         loading=loading,
+        devices=tuple((options.devices or "").split(",")) if options.devices is not None else (),
         warm_shapes=tuple(_warm(text) for text in options.warm or ["text2image"]),
         batch_sizes=_numbers("--batch-sizes", options.batch_sizes),
         cold_shapes=options.cold_shapes == "compile",
@@ -185,6 +214,9 @@ def _settings(options: argparse.Namespace) -> ServerSettings:
         max_loaded=options.max_loaded,
         max_pixels=options.max_pixels,
         request_timeout=options.request_timeout,
+        header_timeout=options.header_timeout,
+        body_timeout=options.body_timeout,
+        max_connections=options.max_connections,
         drain_delay=options.drain_delay,
         drain_timeout=options.drain_timeout,
         keep_hours=options.keep_hours,
@@ -204,6 +236,35 @@ def _models(words: list[str]) -> dict[str, str]:
         if name in found:
             raise InvalidInputError(f"--model {word}: the name {name} is taken: give NAME=MODEL")
         found[name] = model
+    return found
+
+
+def _loras(words: list[str], models: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for word in words:
+        name, _, path = word.partition("=")
+        before, at, model = path.rpartition("@")
+        if at and model in models:  # any other `@` is a part of the path
+            path = before
+        else:
+            model = next(iter(models))
+        if not name or not path:
+            raise InvalidInputError(f"--lora {word}: give NAME=PATH, or NAME=PATH@MODEL")
+        if name in found.setdefault(model, {}):
+            raise InvalidInputError(f"--lora {word}: {model} has an adapter {name} already")
+        found[model][name] = path
+    return found
+
+
+def _branches(words: list[str], models: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        model, equals, branch = word.partition("=")
+        if not equals or model not in models:
+            model, branch = next(iter(models)), word
+        if not branch or model in found:
+            raise InvalidInputError(f"--controlnet {word}: give one BRANCH, or MODEL=BRANCH each")
+        found[model] = branch
     return found
 
 

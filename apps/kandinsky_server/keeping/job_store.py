@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import shutil
 import sqlite3
 import threading
@@ -24,7 +25,9 @@ from kandinsky_server.work.job import Job, Made
 
 __all__ = ["JobStore"]
 
-_VERSION = 1
+logger = logging.getLogger("kandinsky_server")
+
+_VERSION = 2
 _MOST_ATTEMPTS = 3
 _SCHEMA = """
 CREATE TABLE jobs (
@@ -37,7 +40,8 @@ CREATE TABLE jobs (
     outputs TEXT NOT NULL,
     error TEXT,
     idempotency TEXT,
-    digest TEXT
+    digest TEXT,
+    timings TEXT
 );
 CREATE INDEX jobs_created ON jobs (created);
 """
@@ -74,9 +78,9 @@ class JobStore:
                 _write(self._input(job.id, name, index), content)
         key, digest = job.idempotency or (None, None)
         values = (job.id, job.created, job.state, job.attempt, job.request.to_json())
-        rest = (json.dumps(inputs), "[]", None, key, digest)
+        rest = (json.dumps(inputs), "[]", None, key, digest, None)
         with self._transaction() as database:
-            database.execute("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?)", (*values, *rest))
+            database.execute("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?)", (*values, *rest))
 
     def update(self, job: Job) -> None:
         """Put on the disk what has become of a job: pictures first, then its state."""
@@ -91,10 +95,12 @@ class JobStore:
         if job.error is not None:
             found = job.error
             error = json.dumps([found.status, found.code, found.message])
+        timings = json.dumps(job.timings) if job.finished else None
+        values = (job.state, job.attempt, json.dumps(outputs), error, timings, job.id)
         with self._transaction() as database:
             database.execute(
-                "UPDATE jobs SET state=?, attempt=?, outputs=?, error=? WHERE id=?",
-                (job.state, job.attempt, json.dumps(outputs), error, job.id),
+                "UPDATE jobs SET state=?, attempt=?, outputs=?, error=?, timings=? WHERE id=?",
+                values,
             )
 
     def remove(self, job_id: str) -> None:
@@ -106,13 +112,19 @@ class JobStore:
     def load(self) -> list[Job]:
         """Return all jobs, the oldest first; one that was running is queued, one attempt later.
 
-        A job that was begun three times fails, as it may be what ends the process.
+        A job that was begun three times fails, as it may be what ends the process. One that cannot
+        be read, as a file of it is missing, is logged and left on the disk.
         """
         rows = self._database.execute(
             "SELECT id, created, state, attempt, request, inputs, outputs, error, idempotency, "
-            "digest FROM jobs ORDER BY created, rowid"
+            "digest, timings FROM jobs ORDER BY created, rowid"
         ).fetchall()
-        jobs = [self._job(*row) for row in rows]
+        jobs = []
+        for row in rows:
+            try:
+                jobs.append(self._job(*row))
+            except (OSError, ValueError, TypeError, LookupError) as error:
+                logger.error("the job %s cannot be read and is left out", row[0], exc_info=error)
         for job in jobs:
             if job.attempt >= _MOST_ATTEMPTS and not job.finished:
                 lost = f"the process ended {job.attempt} times while it made this"
@@ -138,6 +150,7 @@ class JobStore:
         error: str | None,
         key: str | None,
         digest: str | None,
+        timings: str | None,
     ) -> Job:
         pictures = {
             name: tuple(self._input(job_id, name, index).read_bytes() for index in range(count))
@@ -153,6 +166,7 @@ class JobStore:
         if state not in ("queued", "running", "compiling"):
             for index, seed, width, height in json.loads(outputs):
                 job.made[index] = Made(None, seed, width, height, self._output(job_id, index))
+            job.kept_timings = None if timings is None else json.loads(timings)
             job.change(state, None if error is None else ApiError(*json.loads(error)))
         return job
 
@@ -192,8 +206,9 @@ def _migrate(database: sqlite3.Connection) -> None:
         raise InvalidInputError(
             f"--state-dir: it was written by a newer version (form {version}): give another folder"
         )
-    if version == 0:
-        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+    change = {0: _SCHEMA, 1: "ALTER TABLE jobs ADD COLUMN timings TEXT;"}.get(version)
+    if change is not None:
+        database.executescript(f"BEGIN; {change} PRAGMA user_version={_VERSION}; COMMIT;")
 
 
 def _write(path: Path, content: bytes) -> None:

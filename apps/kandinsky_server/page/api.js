@@ -1,15 +1,14 @@
 // Requests to the server: the key, and refusals as errors.
 
-import { askForKey } from "./key_dialog.js";
+import { $ } from "./dom.js";
 
 const STORED = "kandinsky.key";
 let asking = null;
 
-/** What went wrong, in words; `param` names the field that is wrong. */
 export class Refusal extends Error {
-	constructor(message, param = null, code = "") {
+	constructor(message, param = null, code = "", wait = 0) {
 		super(message);
-		Object.assign(this, { param, code });
+		Object.assign(this, { param, code, wait });
 	}
 }
 
@@ -28,7 +27,6 @@ export async function call(path, { json, headers, ...options } = {}) {
 			});
 		if (response.ok) return response;
 		if (response.status !== 401) throw await refusal(response);
-		// Another request may have brought a new key meanwhile.
 		if (used === key()) await newKey(used);
 	}
 }
@@ -51,5 +49,16 @@ async function refusal(response) {
 	const message = text.charAt(0).toUpperCase() + text.slice(1);
 	// A refusal by a pipeline names no field, but begins with its name.
 	const param = error.param ?? error.message.split(/\W/)[0];
-	return new Refusal(wait ? `${message}. Wait ${wait} s.` : message, param, error.code);
+	return new Refusal(message, param, error.code, Number(wait));
+}
+
+/** Resolve with the key, or with null where there is none. */
+function askForKey(wrong) {
+	const dialog = $("#key-dialog");
+	$("#key-problem").textContent = wrong ? "The server does not know this key." : "";
+	$("#key-input").value = dialog.returnValue = "";
+	dialog.showModal();
+	return new Promise((done) => {
+		dialog.onclose = () => done(dialog.returnValue ? $("#key-input").value.trim() : null);
+	});
 }

@@ -1,5 +1,3 @@
-// Small helpers for elements.
-
 export const $ = (selector, root = document) => root.querySelector(selector);
 
 /** Make an element of a tag and a class. Texts become attributes, all else properties. */
@@ -17,14 +15,12 @@ export function h(name, attributes = {}, ...children) {
 
 export const button = (text, onclick, more) => h("button", { type: "button", onclick, ...more }, text);
 
-/** Controls under one name, with room for what is wrong with them. */
 export function group(param, label, ...content) {
 	const made = h("div.field", {}, h("span.label", {}, label), content, h("p.problem", { role: "alert" }));
 	made.dataset.param = param;
 	return made;
 }
 
-/** One control with its label. */
 export function field(param, label, control, hint) {
 	const id = (control.id = `of-${param}`);
 	if (hint) control.setAttribute("aria-describedby", `${id}-hint`);
@@ -40,5 +36,4 @@ export async function show(image, source) {
 	if (source && image.getAttribute("src") !== source) image.src = source;
 }
 
-/** Tell users of screen readers. */
 export const say = (text) => ($("#said").textContent = text);

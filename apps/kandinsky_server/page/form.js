@@ -13,8 +13,9 @@ import { TASKS, taskName } from "./words.js";
 
 const PREVIEWS = 8;
 const STARTS_FROM = { img2img: ["image"], inpaint: ["image", "mask"], interpolate: ["mix"], controlnet: ["hint"],
-	upscale: ["image"] };
-const IN_SIGHT = ["strength", "controlnet_conditioning_scale"]; // the other options are "Advanced"
+	controlnet_img2img: ["image", "hint"], controlnet_inpaint: ["image", "mask", "hint"], upscale: ["image"] };
+const IN_SIGHT = ["strength", "controlnet_conditioning_scale"]; // others: "Advanced"
+const ADAPTER = { kind: "number", low: -10, high: 10, about: "0 leaves it out, 1 is as it was trained." };
 
 export class Form {
 	options = {};
@@ -25,6 +26,7 @@ export class Form {
 		this.element = $("#form");
 		this.mask = new MaskBrush();
 		this.mix = new Mix(fields.mix.high);
+		this.beside = new Mix(fields.ip_weights.high, false);
 		this.size = new SizeField(capabilities);
 		this.seed = new SeedField();
 		this.image = new PictureSlot("image", "Picture", (picture) => {
@@ -56,7 +58,6 @@ export class Form {
 		this.setTask(tasks.includes(this.task) ? this.task : tasks[0]);
 	}
 
-	/** Show what a task takes, and nothing else. */
 	setTask(task) {
 		this.task = task;
 		this.sources = STARTS_FROM[task] ?? [];
@@ -77,6 +78,9 @@ export class Form {
 		for (const [name, usual] of Object.entries(this.facts.tasks[this.task])) {
 			if (!["width", "height"].includes(name)) made[name] = option(name, fields[name], usual);
 		}
+		if (!enlarging) for (const name of this.facts.loras) made[`lora.${name}`] = option(`lora.${name}`, ADAPTER, 0);
+		this.pictured = this.facts.ip_tasks.includes(this.task);
+		if (this.pictured) made.ip_scale = option("ip_scale", fields.ip_scale, this.facts.ip_scale);
 		made.upscale = choice("upscale", "Enlarge", fields.upscale.choices,
 			{ usual: enlarging ? "4" : "", none: enlarging ? null : "no", shown: (times) => `${times} times` });
 		if (!enlarging) made.scheduler = choice("scheduler", "Scheduler", this.facts.schedulers, { none: "the model's own" });
@@ -85,12 +89,15 @@ export class Form {
 		for (const name in made) if (made[name].usual === before[name]?.usual) made[name].write(before[name].read());
 		$("#options").replaceChildren();
 		$("#advanced").replaceChildren();
-		for (const name in made) $(IN_SIGHT.includes(name) ? "#options" : "#advanced").append(made[name].element);
+		for (const name in made) {
+			const inSight = IN_SIGHT.includes(name) || name.startsWith("lora.");
+			$(inSight ? "#options" : "#advanced").append(made[name].element);
+		}
+		if (this.pictured) $("#advanced").append(this.beside.element);
 		$("#shape").replaceChildren(this.size.element, this.seed.element, this.countField, made.upscale.element);
 		this.size.element.hidden = this.countField.hidden = this.count.disabled = enlarging;
 	}
 
-	/** Show the pictures that the task starts from; the mask is painted over one. */
 	showSources() {
 		const painting = this.sources.includes("mask") && this.image.picture;
 		$("#sources").replaceChildren(...this.sources.map((name) => this[name].element));
@@ -109,7 +116,6 @@ export class Form {
 		else await this[first].take(file);
 	}
 
-	/** Return the body of a request; what is missing is an error with its field. */
 	async read() {
 		this.clearProblems();
 		for (const input of this.element.elements) {
@@ -118,7 +124,13 @@ export class Form {
 				input.closest("[data-param]").dataset.param);
 		}
 		const body = { task: this.task, model: this.model.value, partial_images: PREVIEWS, seed: this.seed.read() };
-		for (const [name, { read }] of Object.entries(this.options)) body[name] = read();
+		for (const [name, { read }] of Object.entries(this.options)) {
+			const adapter = name.split("lora.")[1];
+			if (!adapter) body[name] = read();
+			else if (read()) body.lora = { ...body.lora, [adapter]: read() };
+		}
+		if (this.pictured && this.beside.rows.length) Object.assign(body, await this.beside.read());
+		else delete body.ip_scale;
 		if (!$("#prompt").disabled) body.prompt = $("#prompt").value;
 		if (this.task !== "upscale") {
 			body.negative_prompt = $("#negative").value || undefined;
@@ -136,8 +148,7 @@ export class Form {
 		return body;
 	}
 
-	/** Fill the form in; return sentences about what could not be done. */
-	async write({ task, model, prompt, negative_prompt, seed, size, options, mix, pictures }) {
+	async write({ task, model, prompt, negative_prompt, seed, size, options, mix, shares = [], pictures }) {
 		const notes = [];
 		if (Object.hasOwn(this.capabilities.models, model)) {
 			this.model.value = model;
@@ -150,6 +161,7 @@ export class Form {
 		this.count.value = 1;
 		this.seed.write(seed);
 		for (const [name, { write }] of Object.entries(this.options)) write(options[name]);
+		this.beside.write((pictures.ip_images ?? []).map((_, image) => ({ image, weight: shares[image] })), pictures.ip_images);
 		for (const name of this.sources) {
 			const [blob] = pictures[name] ?? [];
 			if (name === "mix") this.mix.write(mix, pictures.image);
@@ -161,7 +173,6 @@ export class Form {
 		return notes;
 	}
 
-	/** Say what is wrong beside the field that is wrong, or above the button. */
 	showProblem({ message, param }) {
 		const name = { width: "size", height: "size" }[param] ?? param?.split(".")[0];
 		const place = this.element.querySelector(`[data-param="${CSS.escape(name ?? "")}"]:not([hidden])`);

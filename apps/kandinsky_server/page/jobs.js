@@ -1,14 +1,12 @@
 // The server's jobs, newest first, and what is heard of those that are not finished.
 
 import { call, callJson } from "./api.js";
-import { jobEvents } from "./events.js";
 
 const POLL = 1500; // milliseconds; ten times that while nothing waits or runs
 const STREAMS = 3; // a browser holds only six connections to a server
 
 export const isFinished = (job) => ["completed", "failed", "cancelled"].includes(job.status);
 
-/** Sends `change` where a job, or the list, is another. */
 export class Jobs extends EventTarget {
 	list = [];
 	followed = new Set();
@@ -17,7 +15,6 @@ export class Jobs extends EventTarget {
 		return this.list.filter((job) => !isFinished(job));
 	}
 
-	/** Ask for the newest jobs. */
 	async load(limit = 50) {
 		const asked = Date.now();
 		const { data } = await callJson(`v1/jobs?limit=${limit}`);
@@ -51,7 +48,6 @@ export class Jobs extends EventTarget {
 		this.dispatchEvent(new Event("change"));
 	}
 
-	/** Follow what runs, and ask again for the rest. */
 	watch() {
 		this.changed();
 		const fresh = this.active.filter((job) => job.status === "running" && !this.followed.has(job));
@@ -85,7 +81,6 @@ export class Jobs extends EventTarget {
 	}
 
 	async cancel(job) {
-		// A job that has finished meanwhile needs no cancelling.
 		await call(`v1/jobs/${job.id}/cancel`, { method: "POST" }).catch((error) => {
 			if (error.code !== "job_finished") throw error;
 		});
@@ -100,5 +95,39 @@ export class Jobs extends EventTarget {
 
 	forget(job) {
 		this.list = this.list.filter((one) => one !== job);
+	}
+}
+
+// `EventSource` sends no key, so streams are read by `fetch`.
+/** Yield `{kind, facts}` until the job has ended; a stream that breaks off goes on where it was. */
+async function* jobEvents(id) {
+	let last = "0";
+	for (;;) {
+		try {
+			const { body } = await call(`v1/jobs/${id}/events`, { headers: { "Last-Event-ID": last } });
+			for await (const event of parsed(body)) {
+				last = event.id;
+				yield event;
+				if (event.kind === "end") return;
+			}
+		} catch (error) {
+			if (error.code) return; // the server knows the job no longer
+		}
+		await new Promise((done) => setTimeout(done, 1000));
+	}
+}
+
+async function* parsed(body) {
+	const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+	let text = "";
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done) return;
+		const parts = (text + value).split("\n\n");
+		text = parts.pop();
+		for (const part of parts) {
+			const lines = Object.fromEntries(part.split("\n").map((line) => line.split(/: (.*)/s)));
+			if (lines.data) yield { id: lines.id, kind: lines.event, facts: JSON.parse(lines.data) };
+		}
 	}
 }

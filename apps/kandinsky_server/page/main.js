@@ -2,7 +2,6 @@
 
 import { Refusal, callJson } from "./api.js";
 import { $, say } from "./dom.js";
-import { receivePictures } from "./drops.js";
 import { Form } from "./form.js";
 import { Gallery } from "./gallery.js";
 import { Jobs, isFinished } from "./jobs.js";
@@ -15,6 +14,7 @@ const jobs = new Jobs();
 const own = new Set(); // jobs that were begun here, until they have ended
 let form;
 let selected;
+let giveUp; // ends the wait for a queue that is full
 
 const gallery = new Gallery(jobs, (job, index) => select(job, index, true));
 const stage = new Stage({
@@ -54,13 +54,29 @@ function inForm(text) {
 	form.element.scrollIntoView({ block: "nearest" });
 }
 
+/** Send a request, and again when the server says so. */
+async function submit(json, tries = 20) {
+	try {
+		return await callJson("v1/jobs", { method: "POST", json });
+	} catch (error) {
+		if (!error.wait || !tries) throw error;
+		$("#problem").textContent = `${error.message}. Sent again in ${error.wait} s; Create gives up.`;
+		await new Promise((done, stop) => {
+			giveUp = () => stop(new Refusal("Given up."));
+			setTimeout(done, error.wait * 1000);
+		});
+		return submit(json, tries - 1);
+	}
+}
+
 async function create() {
 	const button = $("#create");
-	if (button.ariaBusy === "true") return;
+	if (button.ariaBusy === "true") return giveUp?.();
 	button.ariaBusy = "true";
 	try {
-		const job = jobs.add(await callJson("v1/jobs", { method: "POST", json: await form.read() }));
+		const job = jobs.add(await submit(await form.read()));
 		own.add(job);
+		form.clearProblems();
 		form.seed.drew(job.seeds[0]);
 		select(job, 0, true);
 	} finally {
@@ -70,7 +86,6 @@ async function create() {
 
 const ownActive = () => jobs.active.filter((job) => own.has(job));
 
-/** Show what has changed, and tell of what has ended. */
 function jobsChanged() {
 	if (jobs.list.includes(selected?.job)) select(selected.job, selected.index);
 	else stage.hide();
@@ -82,7 +97,6 @@ function jobsChanged() {
 	}
 }
 
-/** Wait until the server has warmed up, and return what it can do. */
 async function capabilities() {
 	const line = $("#server");
 	for (;;) {
@@ -108,6 +122,30 @@ addEventListener("unhandledrejection", (event) => {
 	event.preventDefault();
 	form.showProblem(event.reason);
 });
+
+/** `take` gets a file, and whether it was put into a place for a picture. */
+function receivePictures(take) {
+	const veil = $("#drop");
+	const holdsFile = (event) => event.dataTransfer.types.includes("Files");
+	document.ondragover = (event) => {
+		if (!holdsFile(event)) return;
+		event.preventDefault();
+		veil.hidden = false;
+	};
+	document.ondragleave = (event) => (veil.hidden ||= !event.relatedTarget);
+	document.ondrop = (event) => {
+		veil.hidden = true;
+		if (!holdsFile(event)) return;
+		event.preventDefault();
+		take(event.dataTransfer.files[0], Boolean(event.target.closest("#sources")));
+	};
+	document.onpaste = (event) => {
+		const [file] = event.clipboardData.files;
+		if (!file) return;
+		event.preventDefault();
+		take(file, true);
+	};
+}
 
 form = new Form(await capabilities());
 form.element.onsubmit = (event) => {

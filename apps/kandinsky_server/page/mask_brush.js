@@ -26,7 +26,6 @@ export class MaskBrush {
 		this.setErasing(false);
 	}
 
-	/** Begin anew over a picture; a mask may have been painted before. */
 	over(picture, mask) {
 		this.acts = mask ? [{ mask }] : [];
 		if (!picture) return;
@@ -64,7 +63,6 @@ export class MaskBrush {
 	move(event) {
 		const box = this.canvas.getBoundingClientRect();
 		const scale = this.canvas.width / box.width;
-		// Between two frames a quick hand makes several points.
 		for (const one of [...(event.getCoalescedEvents?.() ?? []), event]) {
 			this.at = { x: (one.clientX - box.left) * scale, y: (one.clientY - box.top) * scale };
 			this.extend(one.pointerType === "pen" ? 0.3 + 0.7 * one.pressure : 1);
@@ -128,7 +126,6 @@ export class MaskBrush {
 		this.undoing.disabled = !this.acts.length;
 	}
 
-	/** Draw the part of a stroke that ends at a point. */
 	segment({ points, erase }, index) {
 		const pen = this.canvas.getContext("2d");
 		const to = points[index];
@@ -143,7 +140,6 @@ export class MaskBrush {
 		pen.stroke();
 	}
 
-	/** The mask as a data URL. */
 	read() {
 		return this.canvas.toDataURL();
 	}

@@ -1,4 +1,4 @@
-// What the prior mixes: texts and pictures, each with its weight.
+// What is mixed, each with its weight: texts and pictures, or pictures beside the prompt.
 
 import { button, group, h } from "./dom.js";
 import { dataUrl } from "./pictures.js";
@@ -6,16 +6,17 @@ import { dataUrl } from "./pictures.js";
 export class Mix {
 	rows = [];
 
-	constructor(most) {
+	constructor(most, texts = true) {
 		this.most = most;
+		this.texts = texts;
 		this.list = h("ul.mix");
 		this.file = h("input", { type: "file", accept: "image/*", multiple: true, hidden: true,
 			onchange: () => [...this.file.files].forEach((file) => this.addPicture(file)) });
 		this.adding = h("div.row", {},
-			button("Add a text", () => this.addText().focus()), button("Add pictures", () => this.file.click()));
-		this.element = group("mix", "Ingredients", this.list, this.file, this.adding);
-		this.addText();
-		this.addText();
+			texts && button("Add a text", () => this.addText().focus()), button("Add pictures", () => this.file.click()));
+		this.element = group(texts ? "mix" : "ip_images", texts ? "Ingredients" : "Beside the prompt", this.list, this.file,
+			this.adding);
+		if (texts) [0, 0].forEach(() => this.addText());
 	}
 
 	addText(text = "", weight) {
@@ -51,7 +52,6 @@ export class Mix {
 		this.adding.hidden = false;
 	}
 
-	/** The fields of a request. */
 	async read() {
 		const mix = [];
 		const image = [];
@@ -60,7 +60,10 @@ export class Mix {
 			if (row.blob) mix.push({ image: image.push(await dataUrl(row.blob)) - 1, weight });
 			else if (row.text()) mix.push({ text: row.text(), weight });
 		}
-		return image.length ? { mix, image } : { mix };
+		if (this.texts) return image.length ? { mix, image } : { mix };
+		const weights = mix.map(({ weight }) => weight);
+		// Where nobody moved a weight, the server gives equal shares.
+		return { ip_images: image, ip_weights: weights.some((one) => one !== 0.5) ? weights : undefined };
 	}
 
 	write(mix, pictures = []) {

@@ -4,7 +4,6 @@ import { Refusal } from "./api.js";
 import { $, button, group, h } from "./dom.js";
 
 export class PictureSlot {
-	/** @param changed Called when there is another picture, or none. */
 	constructor(param, label, changed) {
 		this.param = param;
 		this.choose = button("", () => this.file.click(), { class: "choose", "aria-label": `${label}: choose a file` });

@@ -7,10 +7,9 @@ const fetched = new Map();
 
 const path = (id, index) => `v1/images/${id}/content?index=${index}`;
 
-/** A finished picture's file, which holds all that makes it again. */
 export const pictureBlob = async (id, index) => (await call(path(id, index))).blob();
 
-/** What an `img` shows. It cannot send a key, so with a key its picture is fetched first. */
+// An `img` sends no key, so with a key its picture is fetched first.
 export async function pictureUrl(id, index) {
 	const url = path(id, index);
 	if (!key()) return url;

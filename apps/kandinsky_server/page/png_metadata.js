@@ -2,7 +2,6 @@
 
 const SIGNATURE = "\x89PNG\r\n\x1a\n";
 
-/** Return the metadata of a PNG's file, or null where it has none of this library. */
 export async function metadataOf(file) {
 	const bytes = new Uint8Array(await file.arrayBuffer());
 	const view = new DataView(bytes.buffer);
@@ -17,7 +16,7 @@ export async function metadataOf(file) {
 	return null;
 }
 
-/** The rest is: language, 0, translated name, 0, text. Anybody may have written it. */
+// The rest: language, 0, translated name, 0, text.
 function parsed(rest) {
 	const text = rest.subarray(rest.indexOf(0, rest.indexOf(0) + 1) + 1);
 	try {

@@ -3,7 +3,6 @@
 import { call } from "./api.js";
 import { OPTIONS } from "./words.js";
 
-/** The settings of a job's picture, with the pictures that it started from. */
 export async function recipeOfJob(job, seed) {
 	const { scheduler, upscale, ...options } = job.settings;
 	const pictures = {};
@@ -14,13 +13,16 @@ export async function recipeOfJob(job, seed) {
 		}
 	}
 	return { ...job, seed, pictures, options: { ...options, scheduler, upscale: upscale && String(upscale),
-		output_format: job.output_format } };
+		output_format: job.output_format, ...adapters(Object.entries(job.lora)), ip_scale: job.ip_scale },
+		shares: job.ip_weights };
 }
 
-/** The settings in a picture's metadata. Anybody can write them, so their types are checked. */
+const adapters = (pairs) => Object.fromEntries(pairs.map(([name, scale]) => [`lora.${name}`, Number(scale)]));
+
+// Anybody can write metadata, so types are checked.
 export function recipeOfMetadata(found) {
 	const text = (value) => (typeof value === "string" ? value : "");
-	const options = { scheduler: text(found.scheduler_name), upscale: String(found.upscale ?? found.scale) };
+	const options = { ...adapters(text(found.lora).split(",").map((one) => one.split(":"))), scheduler: text(found.scheduler_name), upscale: String(found.upscale ?? found.scale) };
 	for (const name of Object.keys(OPTIONS)) {
 		if (["number", "boolean"].includes(typeof found[name])) options[name] = found[name];
 	}
@@ -28,5 +30,6 @@ export function recipeOfMetadata(found) {
 	const size = `${found.width}x${found.height}`;
 	return { task: text(found.task) || guessed, model: text(found.model), prompt: text(found.prompt),
 		negative_prompt: text(found.negative_prompt), size: /^\d+x\d+$/.test(size) ? size : "",
-		seed: Number.isSafeInteger(found.seed) ? found.seed : null, options, mix: [], pictures: {} };
+		seed: Number.isSafeInteger(found.seed) ? found.seed : null, options, pictures: {},
+		mix: [found.mix].flat().filter((one) => typeof one?.text === "string" && Number.isFinite(one.weight)) };
 }

@@ -33,7 +33,6 @@ export class SeedField {
 		this.show();
 	}
 
-	/** Note the seed that the server drew. */
 	drew(seed) {
 		this.last = seed;
 	}

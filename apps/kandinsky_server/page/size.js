@@ -16,7 +16,6 @@ export class SizeField {
 		this.select.after(this.own);
 	}
 
-	/** Offer the sizes of a task; a picture that it starts from adds its own shape. */
 	offer(model, task, picture) {
 		const { warm_shapes, cold_shapes, models } = this.capabilities;
 		const usual = models[model].tasks[task];
@@ -67,7 +66,6 @@ export class SizeField {
 	}
 }
 
-/** A size of about the model's own area, in steps that suit its networks. */
 function sizeLike(ratio, usual) {
 	const step = usual.width < 256 ? 8 : 64;
 	const round = (side) => Math.max(1, Math.round(side / step)) * step;

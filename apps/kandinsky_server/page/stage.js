@@ -72,14 +72,12 @@ export class Stage {
 	}
 }
 
-/** Give an image its final place before it has come. */
 function fitted(image, width, height) {
 	image.style.aspectRatio = `${width} / ${height}`;
 	image.style.setProperty("--ratio", width / height);
 	return image;
 }
 
-/** All that made a picture, as a list of terms. */
 function details(job, made) {
 	const { scheduler, upscale, ...options } = job.settings;
 	const time = new Date(job.created_at * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
@@ -87,7 +85,7 @@ function details(job, made) {
 		["Mix", job.mix.map((one) => `${one.text ?? `picture ${one.image + 1}`} (${one.weight})`).join(", ")],
 		["Kept out", job.negative_prompt], ["Seed", made?.seed ?? job.seeds.join(", ")], ["Task", taskName(job.task)],
 		["Size", sizeName(made ? `${made.width}x${made.height}` : job.size)], ["Model", job.model],
-		["Enlarged", upscale && `${upscale} times`], ["Scheduler", scheduler],
+		["Adapters", Object.entries(job.lora).map((one) => one.join(" ")).join(", ")], ["Enlarged", upscale && `${upscale} times`], ["Scheduler", scheduler],
 		...Object.entries(options).map(([name, value]) => [optionName(name), value === true ? "yes" : value]), ["Made", time],
 		["Took", job.timings.inference > 0 && isFinished(job) && `${job.timings.inference.toFixed(1)} s`], ["Note", job.warnings.join("; ")]];
 	return h("dl", {}, facts.filter(([, value]) => value || value === 0)

@@ -1,11 +1,11 @@
-// What the page calls things.
-
 export const TASKS = {
 	text2image: ["Text", "A picture of what you write."],
 	img2img: ["Picture", "A picture, changed after your words."],
 	inpaint: ["Inpaint", "A part of a picture, made anew."],
 	interpolate: ["Mix", "Texts and pictures in one, each by its weight."],
 	controlnet: ["Hint", "A picture that keeps the depth or outline of your hint."],
+	controlnet_img2img: ["Hint, picture", "A picture, changed after words and a hint."],
+	controlnet_inpaint: ["Hint, inpaint", "A part made anew along a hint."],
 	upscale: ["Enlarge", "The same picture with more pixels."],
 };
 
@@ -17,13 +17,13 @@ export const OPTIONS = {
 	strength: "Change",
 	paste_back: "Keep all other pixels",
 	controlnet_conditioning_scale: "Weight of the hint",
+	ip_scale: "Pictures beside the prompt",
 };
 
-export const optionName = (name) => OPTIONS[name] ?? name.replaceAll("_", " ");
+export const optionName = (name) => OPTIONS[name] ?? name.replace("lora.", "Adapter ").replaceAll("_", " ");
 export const taskName = (task) => TASKS[task]?.[0] ?? task;
 export const sizeName = (size) => size.replace("x", " × ");
 
-/** A job's state as a sentence. */
 export function stateOf(job) {
 	if (job.status === "failed") return job.error.message;
 	const words = { completed: "Done", cancelled: "Cancelled",

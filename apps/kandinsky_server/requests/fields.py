@@ -7,6 +7,7 @@ client sends is silently ignored: a field is used, named in the answer's warning
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kandinsky_server.requests.api_errors import ApiError
+from kandinsky_server.requests.picture_request import TASKS
 
 __all__ = ["FIELDS", "IGNORED", "PICTURES", "Field", "Given", "read_fields"]
 
@@ -27,7 +29,8 @@ class Field:
     """A field of a request.
 
     Attributes:
-        kind: `text`, `whole`, `number`, `flag`, `choice`, `size`, `seeds` or `mix`.
+        kind: `text`, `whole`, `number`, `numbers`, `flag`, `choice`, `size`, `seeds`, `mix` or
+            `scales`.
         about: What it means, for documents.
         low: Smallest value, or fewest entries.
         high: Largest value, or most characters or entries.
@@ -84,6 +87,16 @@ FIELDS: Mapping[str, Field] = {
         1,
         8,
     ),
+    "lora": Field(
+        "scales",
+        "How much each adapter counts: {name: scale}. `/v1/capabilities` names a model's.",
+        1,
+        16,
+    ),
+    "ip_weights": Field(
+        "numbers", "The share of each of `ip_images`; equal shares of 1 else.", 1, 8
+    ),
+    "ip_scale": Field("number", "How much `ip_images` count beside the prompt.", 0, 2),
     "upscale": Field("choice", "Enlarge the pictures so many times.", choices=("2", "4")),
     "output_format": Field("choice", "Format of the pictures.", choices=("png", "jpeg", "webp")),
     "output_compression": Field("whole", "Quality of JPEG and WebP.", 0, 100),
@@ -96,12 +109,12 @@ FIELDS: Mapping[str, Field] = {
     "task": Field(
         "choice",
         "What to do; image routes know it by themselves.",
-        choices=("text2image", "img2img", "inpaint", "interpolate", "controlnet", "upscale"),
+        choices=TASKS,
     ),
 }
 """Name -> field; the names are diffusers' where OpenAI has none."""
 
-PICTURES = ("image", "mask", "hint")
+PICTURES = ("image", "mask", "hint", "ip_images")
 """Fields that hold files in forms, and data URLs in JSON."""
 
 IGNORED = (
@@ -110,6 +123,7 @@ IGNORED = (
 )
 """Fields of OpenAI's clients that mean nothing here; the answer's warnings name them."""
 
+_WEIGHT = Field("number", "", -10, 10)
 _REFUSED = ("markup", "svg", "frame_count", "frame_duration_ms")
 _ALIASES = {alias: name for name, field in FIELDS.items() for alias in field.aliases}
 
@@ -177,7 +191,7 @@ def _shown(value: Any) -> str:
 
 
 def _read(name: str, field: Field, value: Any, *, form: bool) -> Any:
-    if form and field.kind != "seeds" and isinstance(value, list):
+    if form and field.kind not in ("seeds", "numbers") and isinstance(value, list):
         if len(value) != 1:
             raise ApiError.invalid(name, f"{name} is given {len(value)} times: give it once")
         value = value[0]
@@ -259,15 +273,38 @@ def _seeds(name: str, field: Field, value: Any, form: bool) -> tuple[int, ...]:
     return tuple(_whole(name, bounds, entry, form) for entry in entries)
 
 
-def _mix(name: str, field: Field, value: Any, form: bool) -> tuple[tuple[str, Any, float], ...]:
-    import json
+def _numbers(name: str, field: Field, value: Any, form: bool) -> tuple[float, ...]:
+    entries = value if isinstance(value, list) else [value]
+    if not (field.low or 0) <= len(entries) <= (field.high or 0):
+        raise _wrong(name, value, f"{field.low:g} to {field.high:g} numbers")
+    return tuple(_number(name, _WEIGHT, entry, form) for entry in entries)
 
+
+def _scales(name: str, field: Field, value: Any, form: bool) -> tuple[tuple[str, float], ...]:
+    wanted = 'names and scales such as {"style": 0.8}'
+    value = _parsed(name, value, wanted, form)
+    if not isinstance(value, dict) or not (field.low or 0) <= len(value) <= (field.high or 0):
+        raise _wrong(name, value, f"{wanted}, of {field.low:g} to {field.high:g} entries")
+    about = Field("text", "", high=100)
+    return tuple(
+        (_text(name, about, key, False), _number(f"{name}.{key[:40]}", _WEIGHT, scale, False))
+        for key, scale in value.items()
+    )
+
+
+def _parsed(name: str, value: Any, wanted: str, form: bool) -> Any:
+    """Return the value of a form's field that holds JSON."""
+    if not (form and isinstance(value, str)):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise _wrong(name, value, wanted) from None
+
+
+def _mix(name: str, field: Field, value: Any, form: bool) -> tuple[tuple[str, Any, float], ...]:
     wanted = 'a list such as [{"text": "a cat", "weight": 0.4}, {"image": 0, "weight": 0.6}]'
-    if form and isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise _wrong(name, value, wanted) from None
+    value = _parsed(name, value, wanted, form)
     if not isinstance(value, list) or not (field.low or 0) <= len(value) <= (field.high or 0):
         raise _wrong(name, value, f"{wanted}, of {field.low:g} to {field.high:g} entries")
     return tuple(_mixed(name, entry, wanted) for entry in value)
@@ -276,9 +313,7 @@ def _mix(name: str, field: Field, value: Any, form: bool) -> tuple[tuple[str, An
 def _mixed(name: str, entry: Any, wanted: str) -> tuple[str, Any, float]:
     if not isinstance(entry, dict) or not set(entry) <= {"text", "image", "weight"}:
         raise _wrong(name, entry, wanted)
-    weight = _number(
-        f"{name}.weight", Field("number", "", -10, 10), entry.get("weight", 1.0), False
-    )
+    weight = _number(f"{name}.weight", _WEIGHT, entry.get("weight", 1.0), False)
     if ("text" in entry) == ("image" in entry):
         raise _wrong(name, entry, f"either a text or an image in each entry: {wanted}")
     if "text" in entry:
@@ -291,9 +326,11 @@ _READERS = {
     "text": _text,
     "whole": _whole,
     "number": _number,
+    "numbers": _numbers,
     "flag": _flag,
     "choice": _choice,
     "size": _size,
     "seeds": _seeds,
     "mix": _mix,
+    "scales": _scales,
 }

@@ -13,7 +13,10 @@ from typing import Any, Self
 
 __all__ = ["TASKS", "PictureRequest"]
 
-TASKS = ("text2image", "img2img", "inpaint", "interpolate", "controlnet", "upscale")
+TASKS = (
+    *("text2image", "img2img", "inpaint", "interpolate"),
+    *("controlnet", "controlnet_img2img", "controlnet_inpaint", "upscale"),
+)
 """What a server does; each model does some of them."""
 
 
@@ -31,6 +34,9 @@ class PictureRequest:
         seeds: The seed of each picture.
         options: Arguments of the pipeline's call by name.
         mix: For `interpolate`: (`text` or `image`, the text or the picture's number, weight).
+        lora: Adapters by name, each with its scale, in the order in which the model lists them.
+        ip_weights: The share of each picture of `ip_images`; empty for equal shares.
+        ip_scale: How much these pictures count beside the prompt; None is the model's own.
         scheduler: The decoder's scheduler by name; None is the model's own.
         upscale: 2 or 4, or None.
         pictures: Field -> the uploaded pictures, each a PNG. `image` has several for a mix.
@@ -52,6 +58,9 @@ class PictureRequest:
     negative_prompt: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     mix: tuple[tuple[str, Any, float], ...] = ()
+    lora: tuple[tuple[str, float], ...] = ()
+    ip_weights: tuple[float, ...] = ()
+    ip_scale: float | None = None
     scheduler: str | None = None
     upscale: int | None = None
     pictures: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
@@ -75,6 +84,7 @@ class PictureRequest:
         return (
             *(self.task, self.model, self.height, self.width, self.scheduler, self.upscale),
             tuple(sorted(self.options.items())),
+            self.lora,
             self.negative_prompt is not None,
         )
 
@@ -93,7 +103,8 @@ class PictureRequest:
     def from_json(cls, text: str, pictures: Mapping[str, tuple[bytes, ...]]) -> Self:
         """Return what `to_json` wrote, with its pictures."""
         facts = json.loads(text)
-        for name in ("seeds", "warnings"):
-            facts[name] = tuple(facts[name])
+        for name in ("seeds", "warnings", "ip_weights"):
+            facts[name] = tuple(facts.get(name, ()))
+        facts["lora"] = tuple((name, scale) for name, scale in facts.get("lora", ()))
         facts["mix"] = tuple((kind, value, weight) for kind, value, weight in facts["mix"])
         return cls(**facts, pictures=pictures)

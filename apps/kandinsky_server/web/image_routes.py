@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.fields import Given
+from kandinsky_server.requests.picture_request import TASKS
 from kandinsky_server.service import Service
 from kandinsky_server.web.answers import image_answer, sse, stream_facts
 from kandinsky_server.web.body import Body, read_body
@@ -40,7 +41,7 @@ def image_routes(service: Service) -> APIRouter:
     @routes.post("/v1/images/edits", openapi_extra=body_schema())
     async def edits(request: Request) -> Response:
         """Change a picture: as a whole, where a mask says, or along a hint."""
-        tasks = ("img2img", "inpaint", "controlnet", "interpolate", "upscale")
+        tasks = tuple(task for task in TASKS if task != "text2image")
         return await _answer(service, request, tasks, edit=True)
 
     @routes.post("/v1/images/variations", openapi_extra=body_schema())
@@ -54,7 +55,11 @@ def image_routes(service: Service) -> APIRouter:
         job = service.job(job_id)
         if index not in job.made:
             raise ApiError(404, "job_not_found", f"this job has no picture {index}")
-        found = await run_in_threadpool(job.made[index].read)
+        try:
+            found = await run_in_threadpool(job.made[index].read)
+        except OSError as error:
+            message = "this picture's file was removed from the server"
+            raise ApiError(410, "job_expired", message) from error
         return Response(found, media_type=MEDIA_TYPES[job.request.output_format])
 
     return routes
@@ -107,9 +112,10 @@ def _with_task(body: Body, tasks: tuple[str, ...], variation: bool) -> Body:
     if task is not None and task not in tasks:
         message = f"task={task}: this route does {', '.join(tasks)}"
         raise ApiError(400, "unsupported_task", message, param="task")
-    if "img2img" in tasks and not body.pictures:
+    changed = body.pictures.keys() - {"ip_images"}
+    if "img2img" in tasks and not changed:
         raise ApiError(400, "missing_field", "image is missing", param="image")
-    if "text2image" in tasks and body.pictures and "mix" not in values:
+    if "text2image" in tasks and changed and "mix" not in values:
         raise ApiError.invalid("image", "generations take no pictures: send them to edits")
     return Body(Given(values, body.given.warnings), body.pictures, body.digest)
 

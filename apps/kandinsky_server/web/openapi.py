@@ -54,11 +54,10 @@ def body_schema() -> dict[str, Any]:
     fields = {name: _schema(field) for name, field in FIELDS.items()}
     aliases = {alias: fields[name] for name, field in FIELDS.items() for alias in field.aliases}
     ignored = {name: {"description": "It has no effect here."} for name in IGNORED}
-    urls = {
-        name: {"type": "string", "description": "A data URL: data:image/png;base64,..."}
-        for name in PICTURES
-    }
-    files = {name: {"type": "string", "format": "binary"} for name in PICTURES}
+    url = {"type": "string", "description": "A data URL: data:image/png;base64,..."}
+    urls = {name: _one_or_many(name, url) for name in PICTURES}
+    file = {"type": "string", "format": "binary"}
+    files = {name: _one_or_many(name, file) for name in PICTURES}
     shared = {**fields, **aliases, **ignored}
 
     def content(pictures: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +70,13 @@ def body_schema() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": kinds}}
 
 
+def _one_or_many(name: str, one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema of a field of pictures; a mask and a hint are one."""
+    if name in ("mask", "hint"):
+        return one
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 16}]}
+
+
 def _schema(field: Field) -> dict[str, Any]:
     return {"description": field.about, **_KINDS[field.kind](field)}
 
@@ -80,6 +86,7 @@ def _number(kind: str, field: Field) -> dict[str, Any]:
 
 
 _SEED = {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}
+_WEIGHT = {"type": "number", "minimum": -10, "maximum": 10}
 _KINDS: Mapping[str, Any] = {
     "text": lambda field: {"type": "string", "maxLength": int(field.high)},
     "whole": lambda field: _number("integer", field),
@@ -90,6 +97,15 @@ _KINDS: Mapping[str, Any] = {
     "seeds": lambda field: {
         "anyOf": [_SEED, {"type": "array", "items": _SEED, "minItems": 1, "maxItems": 1000}]
     },
+    "numbers": lambda field: {
+        "anyOf": [_WEIGHT, {"type": "array", "items": _WEIGHT, "maxItems": int(field.high)}]
+    },
+    "scales": lambda field: {
+        "type": "object",
+        "minProperties": int(field.low),
+        "maxProperties": int(field.high),
+        "additionalProperties": _WEIGHT,
+    },
     "mix": lambda field: {
         "type": "array",
         "minItems": field.low,
@@ -99,7 +115,7 @@ _KINDS: Mapping[str, Any] = {
             "properties": {
                 "text": {"type": "string"},
                 "image": {"type": "integer", "minimum": 0, "maximum": 15},
-                "weight": {"type": "number", "minimum": -10, "maximum": 10},
+                "weight": _WEIGHT,
             },
             "additionalProperties": False,
         },

@@ -87,6 +87,8 @@ def _capabilities(service: Service) -> dict[str, Any]:
         models = {
             name: {
                 **engine.facts(),
+                "loras": list(engine.loras),
+                "ip_tasks": list(engine.ip_tasks),
                 "max_pixels": most_pixels(settings, engine),
                 "tasks": {task: dict(engine.defaults(task)) for task in engine.tasks},
             }
@@ -120,12 +122,15 @@ def _capabilities(service: Service) -> dict[str, Any]:
         },
         "pictures": list(PICTURES),
         "ignored": list(IGNORED),
-        "warm_shapes": [
-            {"model": model, "task": shape.task, "size": shape.size}
-            for model, shape in service.shapes.warm
-        ],
+        "warm_shapes": _warm_shapes(service),
         "cold_shapes": settings.cold_shapes,
         "batch_sizes": list(settings.batch_sizes),
         "output_formats": list(FIELDS["output_format"].choices),
         "versions": versions(),
     }
+
+
+def _warm_shapes(service: Service) -> list[dict[str, str]]:
+    """Return the sizes that are compiled, each once for a task."""
+    found = [(model, shape.task, shape.size) for model, shape in service.shapes.warm]
+    return [dict(zip(("model", "task", "size"), one, strict=True)) for one in dict.fromkeys(found)]

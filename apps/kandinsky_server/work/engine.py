@@ -72,6 +72,7 @@ class Shape:
         guided: Whether the decoder is guided.
         prior_guided: Whether the prior is guided; None where there is none.
         upscale: Enlarged so many times; None where pictures keep their size.
+        pictured: Whether there are pictures beside the prompt; None where none can be.
     """
 
     task: str
@@ -80,6 +81,7 @@ class Shape:
     guided: bool
     prior_guided: bool | None
     upscale: int | None = None
+    pictured: bool | None = None
 
     @property
     def size(self) -> str:
@@ -103,6 +105,14 @@ class Engine(Protocol):
         """What it does."""
 
     @property
+    def loras(self) -> Sequence[str]:
+        """Names of its adapters, which requests give scales."""
+
+    @property
+    def ip_tasks(self) -> Sequence[str]:
+        """Tasks that take pictures beside the prompt."""
+
+    @property
     def compiles_aside(self) -> bool:
         """Whether it compiles while another thread runs it."""
 
@@ -124,6 +134,9 @@ class Engine(Protocol):
 
     def compile(self, shape: Shape, rows: int) -> None:
         """Compile all programs of a shape for so many rows; no picture is made."""
+
+    def on(self, device: int) -> Engine:
+        """Return what makes pictures on a device, by its number among the server's devices."""
 
     def run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
         """Make a picture of each row; None where it was stopped.

@@ -55,7 +55,10 @@ class Made:
         """The number of its bytes."""
         if self.content is not None:
             return len(self.content)
-        return 0 if self.path is None else self.path.stat().st_size
+        try:
+            return 0 if self.path is None else self.path.stat().st_size
+        except OSError:  # somebody removed it: that is no reason to refuse other jobs
+            return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Job:
         self.begun: float | None = None
         self.ended: float | None = None
         self.compile_seconds = 0.0
+        self.kept_timings: dict[str, float] | None = None  # of an earlier process
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._events: list[Event] = []
@@ -144,6 +148,8 @@ class Job:
     @property
     def timings(self) -> dict[str, float]:
         """The seconds that it waited, compiled and worked."""
+        if self.kept_timings is not None:
+            return self.kept_timings
         ended = time.monotonic() if self.ended is None else self.ended
         begun = ended if self.begun is None else self.begun
         return {

@@ -32,8 +32,8 @@ class ModelPool:
         self._used: dict[str, None] = {}  # the one used longest ago first
         self._lock = threading.Lock()
 
-    def run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
-        """Run a batch with its model; see `Engine.run`.
+    def run(self, rows: Sequence[Row], watch: Watch, device: int = 0) -> Sequence[Drawn] | None:
+        """Run a batch with its model on a device; see `Engine.run`.
 
         Raises:
             KandinskyError: See `Engine.run`.
@@ -42,7 +42,7 @@ class ModelPool:
         self._make_room(name)
         while True:
             try:
-                return self._engines[name].run(rows, watch)
+                return self._engines[name].on(device).run(rows, watch)
             except DeviceMemoryError:
                 if not self._drop_oldest(besides=name):
                     raise

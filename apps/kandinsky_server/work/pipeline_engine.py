@@ -5,26 +5,31 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kandinsky_core.checkpoints.hub import HubOptions
-from kandinsky_core.checkpoints.opened_model import OpenedModel
-from kandinsky_core.configs import NETWORKS
-from kandinsky_core.errors import CheckpointError, InvalidInputError, KandinskyError
-from kandinsky_core.pipelines.auto import (
-    AutoPipelineForImage2Image,
-    AutoPipelineForInpainting,
-    AutoPipelineForText2Image,
-)
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pipelines.kandinsky2_2.controlnet_halves import ControlnetHalves
+from kandinsky_core.pipelines.kandinsky3.branches import load_branch
 from kandinsky_core.pipelines.shared.call_options import PREDICTED
 from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
 from kandinsky_core.schedulers import SCHEDULER_NAMES, scheduler_by_name
 from kandinsky_server.requests.fields import FIELDS
 from kandinsky_server.requests.picture_request import PictureRequest
+from kandinsky_server.work.adapters import Adapters
 from kandinsky_server.work.engine import Drawn, Row, Shape, Step, Watch
 from kandinsky_server.work.latent_preview import LatentPreview
 from kandinsky_server.work.pipeline_tasks import prepared, taken_options
+from kandinsky_server.work.served_tasks import (
+    AUTO,
+    CONTROLLED,
+    decoder_configs,
+    find_tasks,
+    picture_scale,
+    takes_pictures,
+    trained_side,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,11 +38,6 @@ __all__ = ["PipelineEngine"]
 
 _HUB = ("revision", "variant", "local_files_only")
 _PUBLISHED_UPSCALER = "ai-forever/KandiSuperRes"
-_AUTO: Mapping[str, Any] = {
-    "text2image": AutoPipelineForText2Image,
-    "img2img": AutoPipelineForImage2Image,
-    "inpaint": AutoPipelineForInpainting,
-}
 
 
 class PipelineEngine:
@@ -50,22 +50,51 @@ class PipelineEngine:
         name: The name that clients give.
         model: The model as `from_pretrained` takes it.
         loading: Arguments of `from_pretrained`, with a backend object.
+        loras: Adapters by name.
+        branch: A ControlNet of Kandinsky 3 that stands beside the UNet, or None.
 
     Raises:
-        KandinskyError: There is no such model. No weight is read.
+        KandinskyError: There is no such model or adapter. No weight is read.
     """
 
-    def __init__(self, name: str, model: str, loading: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        loading: Mapping[str, Any],
+        loras: Mapping[str, str] | None = None,
+        branch: str | None = None,
+    ) -> None:
         self.name = name
         self._model = model
         self._loading = dict(loading)
+        self._branch = branch
+        self._adapters = Adapters(loras or {})
+        self.loras = self._adapters.names
         self._pipelines: dict[tuple[str, str | None], Any] = {}
         self._lock = threading.RLock()
         self._preview = LatentPreview()
         self._hub = {name: loading[name] for name in _HUB if name in loading}
         self._defaults: dict[str, dict[str, Any]] = {}
-        self.tasks = _tasks(model, self._hub)
+        self._read_configs: dict[type[Any], list[Any]] = {}
+        self._classes = find_tasks(model, self._hub, branch=branch is not None)
+        self.tasks = tuple(self._classes)
         self.compiles_aside = self._loading["backend"].name == "jax"
+
+    @cached_property
+    def ip_tasks(self) -> Sequence[str]:
+        """See `Engine.ip_tasks`; no weight is read."""
+        return tuple(
+            task
+            for task, made in self._classes.items()
+            if task not in ("interpolate", "upscale")
+            and takes_pictures(made, self._configs(made)[0])
+        )
+
+    def _configs(self, made: type[Any]) -> list[Any]:
+        if made not in self._read_configs:
+            self._read_configs[made] = decoder_configs(self._model, made, self._hub)
+        return self._read_configs[made]
 
     def facts(self) -> Mapping[str, Any]:
         """See `Engine.facts`."""
@@ -75,31 +104,23 @@ class PipelineEngine:
             "device": self._loading.get("device") or backend.report().devices[0].split()[0],
             "dtype": self._loading.get("dtype", "float32"),
             "schedulers": list(SCHEDULER_NAMES),
+            "ip_scale": picture_scale(next(iter(self._classes.values()))),
         }
 
     def defaults(self, task: str) -> Mapping[str, Any]:
         """See `Engine.defaults`; for enlarging, the size is the picture's. No weight is read."""
         if task not in self._defaults:
-            made = self._class_of(task)
+            self._require(task)
+            made = self._classes[task]
             self._defaults[task] = {
                 name: value
                 for name, value in taken_options(made, task).items()
                 if name in FIELDS and FIELDS[name].option
             }
             if task != "upscale":
-                side = _trained_side(self._model, made, self._hub)
+                side = trained_side(made, self._configs(made))
                 self._defaults[task] |= {"height": side, "width": side}
         return self._defaults[task]
-
-    def _class_of(self, task: str) -> type[Any]:
-        self._require(task)
-        if task == "upscale":
-            return KandinskySuperResPipeline
-        if task == "controlnet":
-            return ControlnetHalves
-        auto = _AUTO["text2image" if task == "interpolate" else task]
-        found: type[Any] = auto.pipeline_class(self._model, **self._hub)
-        return found
 
     def _require(self, task: str) -> None:
         if task not in self.tasks:
@@ -131,6 +152,7 @@ class PipelineEngine:
             options.get("guidance_scale", 0) > 1,
             None if prior is None else prior > 1,
             request.upscale,
+            "ip_images" in request.pictures if request.task in self.ip_tasks else None,
         )
 
     def compile(self, shape: Shape, rows: int) -> None:
@@ -141,9 +163,11 @@ class PipelineEngine:
             return
         size: dict[str, Any] = {"heights": shape.height, "widths": shape.width}
         size |= {"batch_sizes": rows}
+        if shape.pictured is not None:
+            size["image_prompt"] = shape.pictured
         if shape.prior_guided is None:
             pipeline.compile(**size, guidance=shape.guided)
-        elif shape.task in ("interpolate", "controlnet"):
+        elif shape.task == "interpolate" or isinstance(pipeline, ControlnetHalves):
             pipeline.prior_pipe.compile(batch_sizes=rows, guidance=shape.prior_guided)
             pipeline.decoder_pipe.compile(**size, guidance=shape.guided)
         else:
@@ -151,10 +175,18 @@ class PipelineEngine:
         if shape.upscale is not None:
             self._upscaler(shape.upscale).compile(heights=shape.height, widths=shape.width)
 
+    def on(self, device: int) -> PipelineEngine:
+        """See `Engine.on`; it has one."""
+        return self
+
     def run(self, rows: Sequence[Row], watch: Watch) -> Sequence[Drawn] | None:
         """See `Engine.run`."""
         request = rows[0].request
         pipeline = self._pipeline(request.task, request.scheduler)
+        if request.task != "upscale":
+            self._adapters.choose(pipeline, request.lora)
+        if "ip_images" in request.pictures:
+            pipeline.set_ip_adapter_scale(request.ip_scale)
         steps = _Steps(self._preview, watch)
         call = prepared(pipeline, rows, steps.of_prior, steps.of_decoder)
         steps.lengths = call.steps
@@ -166,12 +198,25 @@ class PipelineEngine:
             upscaler = self._upscaler(request.upscale)
             images = [upscaler(image).images[0] for image in images]
             metadata = [{**found, "upscale": request.upscale} for found in metadata]
-        own = {"model": self._model, "task": request.task}
-        if request.scheduler is not None:
-            own["scheduler_name"] = request.scheduler
+        own = self._own_metadata(request)
         return [
             Drawn(image, {**found, **own}) for image, found in zip(images, metadata, strict=True)
         ]
+
+    def _own_metadata(self, request: PictureRequest) -> dict[str, Any]:
+        """Return what the metadata of its pictures say beside what the pipeline says.
+
+        A folder and an adapter are called as clients know them: where they lie is not their matter.
+        """
+        model = self.name if Path(self._model).is_dir() else self._model
+        own: dict[str, Any] = {"model": model, "task": request.task}
+        if request.scheduler is not None:
+            own["scheduler_name"] = request.scheduler
+        if request.mix:
+            own["mix"] = [{kind: value, "weight": weight} for kind, value, weight in request.mix]
+        if request.lora:
+            own["lora"] = ",".join(f"{name}:{scale:.15g}" for name, scale in request.lora)
+        return own
 
     def release(self) -> None:
         """See `Engine.release`."""
@@ -209,11 +254,26 @@ class PipelineEngine:
         """Load a task's pipeline, or make it of networks that are there already."""
         if task == "interpolate":
             return self._pipeline("text2image", None)
-        if task == "controlnet":
-            return ControlnetHalves.from_pretrained(self._model, **self._loading)
-        if task == "img2img" and "text2image" in self.tasks:
-            return AutoPipelineForImage2Image.from_pipe(self._pipeline("text2image", None))
-        return _AUTO[task].from_pretrained(self._model, **self._loading)
+        plain = next((one for one, hinted in CONTROLLED.items() if hinted == task), task)
+        options: dict[str, Any] = {}
+        first = task
+        if self._branch is not None and plain != task:
+            first, options = plain, {"controlnet": self._made_branch()}
+        elif plain == "img2img":
+            first = next(iter(self._classes))
+        if first != task:
+            return AUTO[plain].from_pipe(self._pipeline(first, None), **options)
+        pipeline = self._classes[task].from_pretrained(self._model, **self._loading)
+        self._adapters.load(pipeline, required=task == self.tasks[0])
+        return pipeline
+
+    def _made_branch(self) -> Any:
+        key = ("branch", None)
+        if key not in self._pipelines:
+            named = ("backend", "device", "dtype", "local_files_only")
+            options = {name: self._loading[name] for name in named if name in self._loading}
+            self._pipelines[key] = load_branch(str(self._branch), **options)
+        return self._pipelines[key]
 
 
 class _Steps:
@@ -242,36 +302,3 @@ class _Steps:
         if self._watch(step):
             self.stopped = True
             pipeline.interrupt()
-
-
-def _trained_side(model: str, made: type[Any], hub: Mapping[str, Any]) -> int:
-    """Return the side in pixels that a model was trained at, by its configs."""
-    decoder = getattr(made, "decoder_class", made)
-    opened = OpenedModel.of(model, decoder.part, HubOptions.among(hub))
-    autoencoder = "vae" if "vae" in opened.checkpoint.components else "movq"
-    configs = [
-        NETWORKS[source.class_name].config.from_dict(source.config)
-        for source in opened.components(["unet", autoencoder]).values()
-    ]
-    side: int = decoder.trained_side(*configs)
-    return side
-
-
-def _tasks(model: str, hub: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a model does, by its index alone."""
-    found = []
-    problem: KandinskyError | None = None
-    for task, auto in _AUTO.items():
-        try:
-            made = auto.pipeline_class(model, **hub)
-        except CheckpointError as error:
-            problem = problem or error
-            continue
-        found.append(task)
-        if task == "text2image" and hasattr(made, "decoder_class"):
-            found.append("interpolate")
-    if model == "shapes":
-        found += ["controlnet", "upscale"]
-    if not found and problem is not None:
-        raise problem
-    return tuple(found)

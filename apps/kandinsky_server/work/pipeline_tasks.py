@@ -108,11 +108,13 @@ def _arguments(pipeline: Any, rows: Sequence[Row]) -> dict[str, Any]:
         if request.negative_prompt is not None:
             found["negative_prompt"] = request.negative_prompt
         found |= {
-            _ARGUMENTS[name]: picture(contents[0]) for name, contents in request.pictures.items()
+            _ARGUMENTS[name]: picture(contents[0])
+            for name, contents in request.pictures.items()
+            if name in _ARGUMENTS
         }
-    if "hint" in found and "hint" not in signature(type(pipeline).__call__).parameters:
-        name = "control_image" if "image" in found else "image"
-        found[name] = found.pop("hint")
+    if "ip_images" in request.pictures:
+        found["ip_adapter_image"] = [picture(one) for one in request.pictures["ip_images"]]
+        found["ip_adapter_weights"] = list(request.ip_weights) or None
     return found
 
 

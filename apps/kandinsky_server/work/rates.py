@@ -15,8 +15,9 @@ _FRESH = 0.3
 class Rates:
     """Seconds for each pixel, step and picture, by the model and task.
 
-    It is used for the bound of the queue and for what clients are told. Before there is a
-    measurement, no time is claimed.
+    It is used for the bound of the queue and for what clients are told. A task that has not been
+    measured is taken to be as fast as the model's other ones, and a model as the others. The start
+    measures one picture, so that the first client that is sent away is told a time.
     """
 
     def __init__(self) -> None:
@@ -32,9 +33,15 @@ class Rates:
 
     def seconds(self, request: PictureRequest, rows: int) -> float:
         """Return about how many seconds so many pictures take; 0 where nothing is known."""
+        return self._rate(request) * _work(request) * rows
+
+    def _rate(self, request: PictureRequest) -> float:
         with self._lock:
-            rate = self._rates.get((request.model, request.task), 0.0)
-        return rate * _work(request) * rows
+            if (request.model, request.task) in self._rates:
+                return self._rates[request.model, request.task]
+            of_model = [rate for (name, _), rate in self._rates.items() if name == request.model]
+            near = of_model or list(self._rates.values())
+        return sum(near) / len(near) if near else 0.0
 
 
 def _work(request: PictureRequest) -> float:

@@ -20,11 +20,14 @@ from kandinsky_server.settings import ServerSettings
 from kandinsky_server.work.engine import Engine, Row, Shape, Step
 from kandinsky_server.work.job import Job
 from kandinsky_server.work.job_queue import JobQueue
+from kandinsky_server.work.rates import Rates
 from kandinsky_server.work.worker import as_api_error
 
 __all__ = ["WarmShapes"]
 
 logger = logging.getLogger("kandinsky_server")
+
+_FEW_STEPS = 4
 
 
 class WarmShapes:
@@ -69,8 +72,12 @@ class WarmShapes:
             known = {one.size for _, one in self._warm}
         return shape.size if shape.size in known else "other"
 
-    def warm_up(self, engines: Mapping[str, Engine]) -> None:
-        """Compile the shapes of the start, and make one picture to see that the device works.
+    def warm_up(self, engines: Mapping[str, Engine], rates: Rates) -> None:
+        """Compile the shapes of the start, and make one picture to see that each device works.
+
+        Args:
+            engines: The served models.
+            rates: Told how long the picture took.
 
         Raises:
             KandinskyError: A shape cannot be compiled, or the picture is not finite.
@@ -86,7 +93,11 @@ class WarmShapes:
                 self.progress["done"] += 1
         if first is not None:
             engine, request = first
-            engine.run([Row(request, 0)], lambda step: False)
+            for device in range(len(self._settings.devices) or 1):
+                looking = _Looking()
+                begun = time.monotonic()
+                engine.on(device).run([Row(request, 0)], looking)
+                rates.measured(request, 1, time.monotonic() - begun - looking.seconds)
 
     def is_cold(self, engine: Engine, request: PictureRequest) -> bool:
         """Return whether a request waits until its shape is compiled.
@@ -167,11 +178,21 @@ class WarmShapes:
         return seconds
 
 
-def _looked_at(step: Step) -> bool:
-    """Make one preview, as the first one of an autoencoder takes longest."""
-    if step.previews is not None and step.number == step.total:
-        step.previews()
-    return False
+class _Looking:
+    """Makes one preview, as the first one of an autoencoder takes longest.
+
+    Attributes:
+        seconds: How long that took.
+    """
+
+    seconds = 0.0
+
+    def __call__(self, step: Step) -> bool:
+        if step.previews is not None and step.number == step.total:
+            begun = time.monotonic()
+            step.previews()
+            self.seconds = time.monotonic() - begun
+        return False
 
 
 def _sample(engine: Engine, task: str, height: int | None, width: int | None) -> PictureRequest:
@@ -179,6 +200,9 @@ def _sample(engine: Engine, task: str, height: int | None, width: int | None) ->
     defaults: dict[str, Any] = dict(engine.defaults(task))
     own = defaults.pop("height", 64), defaults.pop("width", 64)
     options = {name: value for name, value in defaults.items() if value is not None}
+    for name in ("num_inference_steps", "prior_num_inference_steps"):
+        if name in options:  # all steps have one program, and nobody looks at this picture
+            options[name] = min(options[name], _FEW_STEPS)
     return PictureRequest(
         task=task,
         model=engine.name,

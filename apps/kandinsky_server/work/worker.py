@@ -27,6 +27,10 @@ logger = logging.getLogger("kandinsky_server")
 
 _IDLE = 1.0
 """Seconds after which an idle worker shows that it lives."""
+_MOST_FAILURES = 3
+"""Device errors in a row after which a device is taken for broken."""
+_PAUSE = 30.0
+"""Seconds from one try of a broken device to the next, where others do the work meanwhile."""
 
 
 class Listener(Protocol):
@@ -57,18 +61,27 @@ class Worker(threading.Thread):
         run: Callable[[Sequence[Row], Watch], Sequence[Drawn] | None],
         rates: Rates,
         listener: Listener,
+        *,
+        alone: bool = True,
     ) -> None:
         super().__init__(name="kandinsky-worker", daemon=True)
         self._queue = queue
         self._run_rows = run
         self._rates = rates
         self._listener = listener
+        self._alone = alone
         self._ending = threading.Event()
         self._stopping = threading.Event()
         self.idle = threading.Event()
         self.heartbeat = time.monotonic()
         self.slowest = 0.0
         self.failures = 0
+        self._rested = 0.0
+
+    @property
+    def broken(self) -> bool:
+        """Whether its device has failed again and again."""
+        return self.failures >= _MOST_FAILURES
 
     def end(self, *, at_once: bool = False) -> None:
         """End after the present batch, or after the present step."""
@@ -84,6 +97,9 @@ class Worker(threading.Thread):
             for job in self._queue.take_ended():
                 self._give_up(job)
             self.idle.set()
+            if self.broken and not self._alone and time.monotonic() < self._rested:
+                self._ending.wait(_IDLE)  # or it would fail all that others could do
+                continue
             batch = self._queue.take(_IDLE)
             if batch is not None:
                 self.idle.clear()
@@ -120,6 +136,7 @@ class Worker(threading.Thread):
         found = as_api_error(error)
         if found.status >= 500:
             self.failures += 1
+            self._rested = time.monotonic() + _PAUSE
             logger.error("a batch failed", exc_info=error)
         for job in batch.jobs:
             job.change("failed", found, self._listener.finished)

@@ -22,6 +22,7 @@ __all__ = ["CompilesAhead", "sizes"]
 
 _SIDE = 8  # of the placeholder pictures, in pixels; a call resizes them
 _GUIDED, _UNGUIDED = 2.0, 1.0
+_PICTURES = "ip_adapter_image"
 
 
 class CompilesAhead:
@@ -43,6 +44,7 @@ class CompilesAhead:
         guidance: bool | Iterable[bool] | None = None,
         prior_guidance: bool | Iterable[bool] | None = None,
         negative_prompt: bool | Iterable[bool] | None = None,
+        image_prompt: bool | Iterable[bool] | None = None,
     ) -> list[Compilation]:
         """Compile every program that calls of these shapes need; no picture is computed.
 
@@ -61,6 +63,8 @@ class CompilesAhead:
             prior_guidance: The same for `prior_guidance_scale`.
             negative_prompt: Whether there is a negative prompt: True, False, or both. None compiles
                 both where it makes a difference, which is in the prior of Kandinsky 2.
+            image_prompt: Whether there are pictures beside the prompt (`ip_adapter_image`): True,
+                False, or both. None is True for a UNet with an IP-Adapter and False else.
 
         Returns:
             The programs that were compiled or taken from the cache, without those of earlier calls.
@@ -78,6 +82,7 @@ class CompilesAhead:
             "guidance": ("guidance_scale", _scales("guidance", guidance)),
             "prior_guidance": ("prior_guidance_scale", _scales("prior_guidance", prior_guidance)),
             "negative_prompt": ("negative_prompt", _flags("negative_prompt", negative, "", None)),
+            "image_prompt": (_PICTURES, _flags("image_prompt", image_prompt, _picture(), False)),
         }
         taken = signature(type(self).__call__).parameters
         for argument, (name, values) in axes.items():
@@ -100,12 +105,17 @@ class CompilesAhead:
         with compile_only():
             for call in calls:
                 chosen = {name: value for name, value in call.items() if value is not None}
-                pipeline(**inputs, **chosen)
+                own = inputs
+                if _PICTURES in chosen:
+                    own = {name: inputs[name] for name in inputs if _PICTURES not in name}
+                if chosen.get(_PICTURES) is False:
+                    del chosen[_PICTURES]
+                pipeline(**own, **chosen)
         return [entry for log, start in zip(logs, before, strict=True) for entry in log[start:]]
 
     def _stand_ins(self) -> dict[str, Any]:
         """Return placeholder inputs by the names of a call's arguments; only their shapes count."""
-        picture = np.zeros((_SIDE, _SIDE, 3), np.uint8)
+        picture = _picture()
         white = np.full((_SIDE, _SIDE), 255, np.uint8)
         return {
             "prompt": "",
@@ -116,6 +126,10 @@ class CompilesAhead:
             "output_type": "np",
             "seed": 0,
         }
+
+
+def _picture() -> Any:
+    return np.zeros((_SIDE, _SIDE, 3), np.uint8)
 
 
 def _logs(networks: Iterable[Any]) -> list[CompilationLog]:

@@ -29,6 +29,7 @@ class CompilesWindows(CompilesAhead):
         guidance: bool | Iterable[bool] | None = None,
         prior_guidance: bool | Iterable[bool] | None = None,
         negative_prompt: bool | Iterable[bool] | None = None,
+        image_prompt: bool | Iterable[bool] | None = None,
     ) -> list[Compilation]:
         """Compile every program that calls of these shapes need; see `CompilesAhead.compile`.
 
@@ -40,6 +41,7 @@ class CompilesWindows(CompilesAhead):
             guidance: Not for an upscaler.
             prior_guidance: Not for an upscaler.
             negative_prompt: Not for an upscaler.
+            image_prompt: Not for an upscaler.
 
         Returns:
             The programs that were compiled or taken from the cache, without those of earlier calls.
@@ -51,6 +53,7 @@ class CompilesWindows(CompilesAhead):
             "guidance": guidance,
             "prior_guidance": prior_guidance,
             "negative_prompt": negative_prompt,
+            "image_prompt": image_prompt,
         }
         for name, value in others.items():
             if value is not None:
