@@ -19,7 +19,9 @@ _BUFFER = re.compile(r"(?P<dtype>[a-z]\w*)\[(?P<shape>[\d,<=]*)\](?:\{(?P<layout
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) (?:\(|=).*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?P<root>ROOT )?%?(?P<name>[\w.-]+) = (?P<rest>.*)$")
 _OPCODE = re.compile(r"\s*(?P<opcode>[a-z][\w-]*)\(")
-_CALLERS = "calls|to_apply|body|condition|called_computations|branch_computations|[a-z]+_computation"
+_CALLERS = (
+    "calls|to_apply|body|condition|called_computations|branch_computations|[a-z]+_computation"
+)
 _CALLED = re.compile(rf"\b(?:{_CALLERS})=(?:\{{(?P<several>[^}}]*)\}}|(?P<one>%?[\w.-]+))")
 _SPACE = re.compile(r"S\((\d+)\)")
 _TILE = re.compile(r"T\(([\d,]+)\)")

@@ -16,7 +16,9 @@ ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",  # of a cloud's own address, which nobody answers here
     "TPU_WORKER_HOSTNAMES": "localhost",
 }
-MISSING = "there is no libtpu, whose compiler is asked: pip install 'kandinsky-anywhere[tpu-compile]'"
+MISSING = (
+    "there is no libtpu, whose compiler is asked: pip install 'kandinsky-anywhere[tpu-compile]'"
+)
 
 
 def has_libtpu() -> bool:

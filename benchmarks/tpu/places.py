@@ -29,9 +29,7 @@ def far_place(chip: str, axis: str | None = None) -> FarDevice | FarMesh:
     Raises:
         RuntimeError: There is no libtpu, or it does not know the chip.
     """
-    devices = topologies.get_topology_desc(
-        platform="tpu", topology_name=TOPOLOGIES[chip]
-    ).devices
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[chip]).devices
     if axis is None:
         return FarDevice(devices[0])
     shape = (len(devices), 1) if axis == DATA_AXIS else (1, len(devices))

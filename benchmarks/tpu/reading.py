@@ -29,6 +29,7 @@ _COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", 
 _MOVES = {"copy", "transpose"}
 _KEEPS = {"parameter", "bitcast", "reshape", "tuple", "get-tuple-element", "slice", "convert"}
 _SLICES = {"slice", "dynamic-slice"}
+_UPDATE = "dynamic-update-slice"
 _PRODUCTS = {"convolution", "dot"}
 _WEIGHTS = re.compile(r"(weights|arguments\[0\])\[")  # how JAX names the first argument's parts
 _SEARCHED = 4  # operations from one without a name to one that has a layer
@@ -148,7 +149,7 @@ class _Reader:
         computation = self.program.computations[name]
         for instruction in computation.values():
             if instruction.opcode in ("while", "conditional", "call"):
-                again = times * _trips(instruction)
+                again = times * self._trips(instruction)
                 for called in instruction.called:
                     yield from self.executed(called, again)
             elif instruction.opcode not in _FREE:
@@ -181,7 +182,7 @@ class _Reader:
         return Sums(
             weights=weights,
             read=others,
-            written=sum(buffer.size for buffer in made if buffer.space == 0),
+            written=self._written(instruction),
             operations=1,
             copies=self.moves(instruction, computation),
             broadcasts=instruction.opcode == "broadcast",
@@ -227,6 +228,33 @@ class _Reader:
             name = instruction.operands[0]
         return None
 
+    def _trips(self, instruction: Instruction) -> float:
+        """Return how often a loop runs: what its condition compares a counter with."""
+        if instruction.opcode != "while":
+            return 1
+        found = re.search(r'"known_trip_count":\{"n":"(\d+)"', instruction.attributes)
+        if found:
+            return float(found[1])
+        limits = [
+            int(number[0])
+            for called in instruction.called
+            if (condition := self.program.computations[called])
+            and next(reversed(condition.values())).buffers[0].dtype == "pred"
+            for each in condition.values()
+            if each.opcode == "constant" and (number := re.match(r"\d+", each.attributes))
+        ]
+        return max(limits, default=1)
+
+    def _written(self, instruction: Instruction) -> float:
+        """Return the bytes that an operation writes to the main memory."""
+        made = _made(instruction)
+        inner = self._inner(instruction) if instruction.opcode == "fusion" else {}
+        updates = [each for each in inner.values() if each.opcode == _UPDATE]
+        if updates and len(made) == 1:  # the rest of the array stays as it is
+            update = inner[updates[0].operands[1]].buffers[0]
+            return min(made[0].size, update.size) if made[0].space == 0 else 0
+        return sum(buffer.size for buffer in made if buffer.space == 0)
+
     def _only(self, instruction: Instruction, opcodes: set[str]) -> bool:
         if instruction.opcode != "fusion":
             return instruction.opcode in opcodes
@@ -269,6 +297,8 @@ class _Reader:
         uses = [each for each in inner.values() if own.name in each.operands]
         if uses and all(each.opcode in _SLICES for each in uses):
             return min(buffer.size, sum(each.buffers[0].size for each in uses))
+        if uses and all(each.opcode == _UPDATE and each.operands[0] == own.name for each in uses):
+            return 0
         return buffer.size
 
 
@@ -286,8 +316,3 @@ def _wide(product: Instruction, computation: Computation) -> bool:
     return len(factors) > 1 and all(
         factor.buffers and factor.buffers[0].dtype in ("f32", "f64") for factor in factors[:2]
     )
-
-
-def _trips(loop: Instruction) -> float:
-    found = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
-    return float(found[1]) if found and loop.opcode == "while" else 1

@@ -191,9 +191,18 @@ class GroupNorm(nnx.Module):
         self.epsilon = epsilon
         self.dtype = layers.dtype
 
-    def __call__(self, x: Array) -> Array:
-        normal = group_normalised(x, groups=self.groups, epsilon=self.epsilon)
-        return (normal * self.scale[...] + self.bias[...]).astype(self.dtype)
+    def __call__(self, x: Array, scale: Array | None = None, shift: Array | None = None) -> Array:
+        """Normalise x; then multiply by `1 + scale` and add `shift`, each [B,1,1,C] or None."""
+        own, offset = self.scale[...].astype(jnp.float32), self.bias[...].astype(jnp.float32)
+        if scale is not None:
+            factor = 1 + scale.astype(jnp.float32)
+            own, offset = own * factor, offset * factor
+        if shift is not None:
+            offset = offset + shift.astype(jnp.float32)
+        normal = group_normalised(
+            x, groups=self.groups, epsilon=self.epsilon, scale=own, shift=offset
+        )
+        return normal.astype(self.dtype)
 
 
 def _normalised(x: Array, *, axes: tuple[int, ...], epsilon: float) -> Array:
