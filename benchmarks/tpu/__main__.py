@@ -4,7 +4,7 @@
         python -m benchmarks.tpu --parts "2.2 unet" --chips v5e --sizes 512
 
 It needs libtpu (the extra `tpu-compile`) and no TPU. Nothing runs, so no figure is measured: all are
-the compiler's, of one chip. A UNet at full size takes a quarter of an hour of one processor.
+the compiler's, of one chip. A UNet at full size takes it a quarter of an hour of one core.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tpu", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["shapes unet"])
     parser.add_argument("--chips", nargs="+", choices=TOPOLOGIES, default=["v5e"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[512], metavar="PX")

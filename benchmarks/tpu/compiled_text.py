@@ -1,7 +1,7 @@
 """Parses the text of a compiled program: XLA's HLO with layouts, memory spaces and metadata.
 
 The text is what `jax.stages.Compiled.as_text` gives; XLA's own page on layouts explains tiles. Only
-what the sums in `benchmarks.tpu.reading` need is read: shapes, layouts, operands and who calls whom.
+what `benchmarks.tpu.reading` needs is read: shapes, layouts, operands and who calls whom.
 """
 
 from __future__ import annotations

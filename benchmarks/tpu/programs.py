@@ -136,7 +136,7 @@ PARTS = {
     "3 text": Part("3.0", "kandinsky-3/text_encoder", _t5, sized=False),
     "shapes unet": Part("shapes", "kandinsky-2-2-decoder/unet", _unet),
 }
-"""The programs; the prior and the first text encoder of 2.1 are those of 2.2, and all MoVQs agree."""
+"""The programs. The prior and CLIP of 2.1 are as large as those of 2.2, and all MoVQs are."""
 
 
 def part_of(part: Part, changes: Mapping[str, Any] | None = None) -> RandomComponent:

@@ -1,4 +1,4 @@
-"""Sums up a compiled program by the network's layers: traffic, copies, casts, products, collectives.
+"""Sums up a compiled program by layers: traffic, copies, casts, products and collectives.
 
 XLA's own summary counts the memory on the chip as memory, so the bytes here go by the memory space
 of each layout. What is read of a sliced array is the slice. A loop's body counts as often as it

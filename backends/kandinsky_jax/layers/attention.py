@@ -23,8 +23,8 @@ __all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]
 MAX_SCORES = 2**26
 # A CPU takes one head of one picture after the other where each has at least HEAD_SCORES scores. It
 # takes fewer queries at once, so that scores are still in its cache when they are read again. A TPU
-# does so where they are more than CHIP_PIECES pieces of MAX_CHIP_SCORES, which its chip has room for:
-# 32 MiB in float32, and 16 more in bfloat16.
+# does so where all heads are more than CHIP_PIECES pieces of MAX_CHIP_SCORES. Its chip has room for
+# these: 32 MiB in float32, and 16 more in bfloat16.
 HEAD_SCORES = 2**18
 MAX_NEAR_SCORES = 2**22
 MAX_CHIP_SCORES = 2**23
