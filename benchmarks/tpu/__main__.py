@@ -3,8 +3,8 @@
     JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 TPU_WORKER_HOSTNAMES=localhost \\
         python -m benchmarks.tpu --parts "2.2 unet" --chips v5e --sizes 512
 
-It needs libtpu (the extra `tpu-compile`) and no TPU. Nothing runs, so nothing is measured: figures are
-the compiler's, of one chip. A UNet at full size takes it a quarter of an hour of one core.
+It needs libtpu (the extra `tpu-compile`) and no TPU. Nothing runs, so no figure is measured: all
+are the compiler's, of one chip. A UNet at full size takes it a quarter of an hour of one core.
 """
 
 from __future__ import annotations
