@@ -54,7 +54,7 @@ def test_a_step_in_bfloat16_multiplies_no_float32(row: dict[str, Any]) -> None:
 def test_a_step_lays_out_little_anew(row: dict[str, Any]) -> None:
     """73 copies and 100 broadcasts before convolutions kept their rows."""
     assert row["copies"] < 60
-    assert row["broadcasts"] < 80
+    assert row["broadcasts"] < 90
 
 
 def test_layers_have_the_names_of_the_network(row: dict[str, Any]) -> None:
