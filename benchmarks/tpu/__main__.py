@@ -13,12 +13,14 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmarks.tpu.compiled_text import parse
+from benchmarks.tpu.forms import earlier_forms
 from benchmarks.tpu.libtpu import prepare
 from benchmarks.tpu.places import TOPOLOGIES, far_place
 from benchmarks.tpu.programs import PARTS, compile_part
@@ -40,13 +42,14 @@ def main() -> None:
     prepare()
     found = []
     for name, chip, axis, size in _wanted(options):
-        made = compile_part(
-            PARTS[name],
-            far_place(chip, axis),
-            size=size,
-            pictures=PICTURES[axis],
-            dtype=options.dtype,
-        )
+        with earlier_forms() if options.earlier else nullcontext():
+            made = compile_part(
+                PARTS[name],
+                far_place(chip, axis),
+                size=size,
+                pictures=PICTURES[axis],
+                dtype=options.dtype,
+            )
         words = f"{name}, {size} px" if PARTS[name].sized else name
         words += f", {axis}=4" if axis else ""
         if options.hlo:
@@ -92,6 +95,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--layers", type=int, default=0, metavar="N", help="list layers, by N parts of their names"
+    )
+    parser.add_argument(
+        "--earlier", action="store_true", help="with the forms that a TPU had before"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--hlo", type=Path, metavar="DIR", help="write the compiled programs")

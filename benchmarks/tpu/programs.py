@@ -153,7 +153,6 @@ def compile_part(
     pictures: int = 1,
     dtype: str = "bfloat16",
     changes: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
 ) -> Compiled:
     """Compile the call of a part for a chip or a mesh that is not there.
 
@@ -164,7 +163,6 @@ def compile_part(
         pictures: How many are made at once.
         dtype: What is asked for; networks that lose by it compute in float32 as always.
         changes: Fields of the config that differ.
-        options: Options of XLA's compiler.
     """
     source = part_of(part, changes)
     config: Any = NETWORKS[source.class_name].config.from_dict(source.config)
