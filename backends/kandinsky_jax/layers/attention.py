@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from kandinsky_jax.layers.platforms import platform_dependent
 from kandinsky_jax.layers.products import wide_product
 
 __all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]
@@ -90,7 +91,7 @@ def attend(
         return in_pieces(query, key, value, bias)
     by_heads = functools.partial(_attend_by_heads, scale=scale)
     on_chip = functools.partial(_attend_on_chip, scale=scale)
-    out: Array = jax.lax.platform_dependent(
+    out: Array = platform_dependent(
         query, key, value, bias, cpu=by_heads, tpu=on_chip, default=in_pieces
     )
     return out

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from kandinsky_jax.layers.platforms import platform_dependent
+
 __all__ = ["group_normalised"]
 
 _SUMMED = 16
@@ -32,7 +34,7 @@ def group_normalised(x: Array, *, groups: int, epsilon: float, scale: Array, shi
     """
     plain = functools.partial(_normalised, groups=groups, epsilon=epsilon)
     folded = functools.partial(_folded, groups=groups, epsilon=epsilon)
-    out: Array = jax.lax.platform_dependent(x, scale, shift, tpu=folded, default=plain)
+    out: Array = platform_dependent(x, scale, shift, tpu=folded, default=plain)
     return out
 
 
@@ -73,7 +75,7 @@ def _folded(x: Array, scale: Array, shift: Array, groups: int, epsilon: float) -
 
 def _means(x: Array, groups: int) -> Array:
     """Return the mean of each channel's group: [B,H,W,C] -> [B,1,1,C]."""
-    means: Array = jax.lax.platform_dependent(
+    means: Array = platform_dependent(
         x,
         cpu=functools.partial(_means_in_steps, groups=groups),
         default=functools.partial(_means_at_once, groups=groups),

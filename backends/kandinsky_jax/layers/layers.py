@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 
 from kandinsky_jax.layers.attention import AttentionFunction
 from kandinsky_jax.layers.group_statistics import group_normalised
+from kandinsky_jax.layers.platforms import platform_dependent
 from kandinsky_jax.layers.products import matmul_precision, product
 from kandinsky_jax.layers.winograd import (
     DOUBLED_TILES,
@@ -145,7 +146,7 @@ class Conv(nnx.Module):
             return convolve(x, [part[...].astype(self.dtype) for part in self.tiles])
         kernel = self.kernel[...].astype(self.dtype)
         if self.bands:
-            y: Array = jax.lax.platform_dependent(
+            y: Array = platform_dependent(
                 x, kernel, cpu=convolve_doubled_in_bands, default=self._convolve_plainly
             )
             return y
