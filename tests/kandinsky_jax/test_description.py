@@ -144,7 +144,7 @@ def test_other_surroundings_are_another_key(
         ),
         "flags": lambda patch: patch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true"),
         "TPU flags": lambda patch: patch.setenv("LIBTPU_INIT_ARGS", "--xla_x=1"),
-        "attention": lambda patch: patch.setattr(attention, "MAX_CPU_SCORES", 64),
+        "attention": lambda patch: patch.setattr(attention, "MAX_NEAR_SCORES", 64),
         "bands": lambda patch: patch.setattr(winograd, "WIDE", 1),
         "memory": lambda patch: patch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", ".5"),
     }

@@ -42,7 +42,7 @@ def test_attention_in_pieces_is_attention(
     monkeypatch: pytest.MonkeyPatch, most: int, one_head_at_a_time: bool
 ) -> None:
     monkeypatch.setattr(attention, "MAX_SCORES", most)
-    monkeypatch.setattr(attention, "MAX_CPU_SCORES", most)
+    monkeypatch.setattr(attention, "MAX_NEAR_SCORES", most)
     monkeypatch.setattr(attention, "HEAD_SCORES", 0 if one_head_at_a_time else 2**26)
     generator = np.random.default_rng(2)
     query, key, value = (generator.standard_normal((2, n, 3, 8)) for n in (7, 11, 11))
@@ -51,6 +51,26 @@ def test_attention_in_pieces_is_attention(
     np.testing.assert_allclose(out, plain_attention(query, key, value), atol=2e-6)
     program = str(jax.make_jaxpr(lambda *inputs: attention.attend(*inputs))(*inputs))
     assert ("scan[" in program) == (one_head_at_a_time or most < 2**26)
+
+
+@pytest.mark.parametrize(("most", "pieces"), [(2**23, 1), (4000, 2), (100, 0)])
+def test_attention_of_a_tpu_is_attention(
+    monkeypatch: pytest.MonkeyPatch, most: int, pieces: int
+) -> None:
+    """Queries in pieces, or by heads in a loop where there would be too many pieces."""
+    monkeypatch.setattr(attention, "MAX_CHIP_SCORES", most)
+    monkeypatch.setattr(attention, "_ROWS", 8)
+    generator = np.random.default_rng(2)
+    query, key, value = (generator.standard_normal((2, n, 3, 8)) for n in (31, 37, 37))
+    inputs = [jnp.asarray(x, jnp.float32) for x in (query, key, value)]
+
+    def attend(*inputs: jax.Array) -> jax.Array:
+        return attention._attend_on_chip(*inputs, bias=None, scale=8**-0.5)
+
+    np.testing.assert_allclose(attend(*inputs), plain_attention(query, key, value), atol=2e-6)
+    program = str(jax.make_jaxpr(attend)(*inputs))
+    assert ("scan[" in program) == (not pieces)
+    assert not pieces or program.count("= exp ") == pieces
 
 
 def test_attention_never_holds_more_scores_than_allowed() -> None:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from kandinsky_jax.layers.platforms import platform_dependent
 from kandinsky_jax.layers.products import wide_product
 
 __all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]
@@ -22,9 +23,14 @@ __all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]
 # 16384 tokens: all its scores at once would take 1 GiB for each picture.
 MAX_SCORES = 2**26
 # A CPU takes one head of one picture after the other where each has at least HEAD_SCORES scores. It
-# takes fewer queries at once, so that scores are still in its cache when they are read again.
+# takes fewer queries at once, so that scores are still in its cache when they are read again. A TPU
+# does so where all heads are more than CHIP_PIECES pieces of MAX_CHIP_SCORES. Its chip has room for
+# these: 32 MiB in float32, and 16 more in bfloat16.
 HEAD_SCORES = 2**18
-MAX_CPU_SCORES = 2**22
+MAX_NEAR_SCORES = 2**22
+MAX_CHIP_SCORES = 2**23
+CHIP_PIECES = 8
+_ROWS = 128  # of a TPU's array of multipliers, which pieces of queries fill
 
 
 class AttentionFunction(Protocol):
@@ -84,10 +90,34 @@ def attend(
     if query.shape[1] * key.shape[1] < HEAD_SCORES:
         return in_pieces(query, key, value, bias)
     by_heads = functools.partial(_attend_by_heads, scale=scale)
-    out: Array = jax.lax.platform_dependent(
-        query, key, value, bias, cpu=by_heads, default=in_pieces
+    on_chip = functools.partial(_attend_on_chip, scale=scale)
+    out: Array = platform_dependent(
+        query, key, value, bias, cpu=by_heads, tpu=on_chip, default=in_pieces
     )
     return out
+
+
+def _attend_on_chip(
+    query: Array, key: Array, value: Array, bias: Array | None, scale: float
+) -> Array:
+    """Attend so that a TPU never writes scores to its main memory.
+
+    A few pieces of queries stand one after the other, so that keys stay as they are laid out. Where
+    there would be many, heads come one by one in a loop, because the queries of a piece were few.
+    """
+    batch, queries, heads, _ = query.shape
+    pieces = -(-batch * heads * queries * key.shape[1] // MAX_CHIP_SCORES)
+    if pieces > CHIP_PIECES:
+        return _attend_by_heads(query, key, value, bias, scale)
+    length = -(-queries // pieces)
+    length = -(-length // _ROWS) * _ROWS
+    return jnp.concatenate(
+        [
+            _attend_at_once(query[:, start : start + length], key, value, bias, scale)
+            for start in range(0, queries, length)
+        ],
+        axis=1,
+    )
 
 
 def _attend_by_heads(
@@ -103,7 +133,7 @@ def _attend_by_heads(
         bias = bias.reshape(batch * heads, 1, 1, 1, -1)
 
     def one(head: tuple[Array, Array, Array, Array | None]) -> Array:
-        return _attend_in_pieces(*head, scale=scale, most=MAX_CPU_SCORES)
+        return _attend_in_pieces(*head, scale=scale, most=MAX_NEAR_SCORES)
 
     out: Array = jax.lax.map(one, (split(query), split(key), split(value), bias))
     return out.reshape(batch, heads, query.shape[1], -1).swapaxes(1, 2)

@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 
 from kandinsky_jax.layers.attention import AttentionFunction
 from kandinsky_jax.layers.group_statistics import group_normalised
+from kandinsky_jax.layers.platforms import platform_dependent
 from kandinsky_jax.layers.products import convolution, product
 from kandinsky_jax.layers.winograd import (
     DOUBLED_TILES,
@@ -145,7 +146,7 @@ class Conv(nnx.Module):
             return convolve(x, [part[...].astype(self.dtype) for part in self.tiles])
         kernel = self.kernel[...].astype(self.dtype)
         if self.bands:
-            y: Array = jax.lax.platform_dependent(
+            y: Array = platform_dependent(
                 x, kernel, cpu=convolve_doubled_in_bands, default=self._convolve_plainly
             )
             return y
@@ -184,9 +185,18 @@ class GroupNorm(nnx.Module):
         self.epsilon = epsilon
         self.dtype = layers.dtype
 
-    def __call__(self, x: Array) -> Array:
-        normal = group_normalised(x, groups=self.groups, epsilon=self.epsilon)
-        return (normal * self.scale[...] + self.bias[...]).astype(self.dtype)
+    def __call__(self, x: Array, scale: Array | None = None, shift: Array | None = None) -> Array:
+        """Normalise x; then multiply by `1 + scale` and add `shift`, each [B,1,1,C] or None."""
+        own, offset = self.scale[...].astype(jnp.float32), self.bias[...].astype(jnp.float32)
+        if scale is not None:
+            factor = 1 + scale.astype(jnp.float32)
+            own, offset = own * factor, offset * factor
+        if shift is not None:
+            offset = offset + shift.astype(jnp.float32)
+        normal = group_normalised(
+            x, groups=self.groups, epsilon=self.epsilon, scale=own, shift=offset
+        )
+        return normal.astype(self.dtype)
 
 
 def _normalised(x: Array, *, axes: tuple[int, ...], epsilon: float) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from kandinsky_backend_kit.processor import processor_flags
+from kandinsky_jax.layers.platforms import platform_dependent
 
 __all__ = ["convolution", "matmul_precision", "multiplies_bfloat16", "product", "wide_product"]
 
@@ -42,7 +43,7 @@ def product(x: Array, kernel: Array, equation: str = "...i,io->...o") -> Array:
     def on_a_cpu(x: Array, kernel: Array) -> Array:
         return _widened(equation, x, kernel).astype(x.dtype)
 
-    result: Array = jax.lax.platform_dependent(x, kernel, cpu=on_a_cpu, default=plain)
+    result: Array = platform_dependent(x, kernel, cpu=on_a_cpu, default=plain)
     return result
 
 
@@ -70,7 +71,7 @@ def convolution(
 
     if x.dtype != jnp.float16:
         return plain(x, kernel)
-    result: Array = jax.lax.platform_dependent(x, kernel, cpu=widened, default=plain)
+    result: Array = platform_dependent(x, kernel, cpu=widened, default=plain)
     return result
 
 
@@ -80,7 +81,7 @@ def wide_product(equation: str, a: Array, b: Array) -> Array:
         return _einsum(equation, a, b)
     widened = functools.partial(_widened, equation)
     default = functools.partial(_einsum, equation)
-    result: Array = jax.lax.platform_dependent(a, b, cpu=widened, default=default)
+    result: Array = platform_dependent(a, b, cpu=widened, default=default)
     return result
 
 

@@ -49,8 +49,10 @@ class ConditionalGroupNorm(nnx.Module):
     def __call__(self, x: Array, time: Array) -> Array:
         scale_shift = self.context_mlp[1](time)[:, None, None].astype(jnp.float32)  # [B,1,1,2C]
         scale, shift = jnp.split(scale_shift, 2, axis=-1)
-        normal = group_normalised(x, groups=self.groups, epsilon=NORM_EPSILON)
-        return (normal * (1 + scale) + shift).astype(self.dtype)
+        normal = group_normalised(
+            x, groups=self.groups, epsilon=NORM_EPSILON, scale=1 + scale, shift=shift
+        )
+        return normal.astype(self.dtype)
 
 
 class UpConv(nnx.Module):

@@ -93,7 +93,7 @@ class ResnetBlock(nnx.Module):
         y = self.norm1(x)
         y = self.conv1(y if self.sampler is None else self.sampler(y))
         scale, shift = jnp.split(self.time_emb_proj(time)[:, None, None], 2, axis=-1)
-        y = self.conv2(silu(self.norm2(y) * (scale + 1) + shift))
+        y = self.conv2(silu(self.norm2(y, scale, shift)))
         x = x if self.shortcut_sampler is None else self.shortcut_sampler(x)
         return y + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 

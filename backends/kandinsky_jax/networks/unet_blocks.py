@@ -61,7 +61,7 @@ class ResnetBlock(nnx.Module):
         h = self.conv1(h if self.doubles else self.resize(h))
         scale_shift = self.time_emb_proj(time)[:, None, None]  # [B,1,1,2C]
         scale, shift = jnp.split(scale_shift, 2, axis=-1)
-        h = self.conv2(silu(self.norm2(h) * (1 + scale) + shift))
+        h = self.conv2(silu(self.norm2(h, scale, shift)))
         x = self.resize(x)
         return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 

@@ -20,6 +20,7 @@ from jax.experimental import serialize_executable
 from kandinsky_backend_kit.file_store import KEY_BYTES, FileStore
 from kandinsky_jax.placement.places import Batch
 from kandinsky_jax.programs.cache import cache_hits, program_store
+from kandinsky_jax.programs.compiler_options import compile_lowered, compiler_options
 from kandinsky_jax.programs.description import UndescribedError, describe, described_arrays
 from kandinsky_jax.programs.surroundings import compiler, sources, tuning
 
@@ -69,7 +70,7 @@ class KeptExecutable:
         cached = compiled is not None
         if compiled is None:
             hits = cache_hits()
-            compiled = lowered.compile()
+            compiled = compile_lowered(lowered, self.devices[0])
             if cache_hits() > hits:  # JAX's cache gave it, and on a CPU it cannot be written again
                 return compiled, True
             self._save(code_key, compiled)
@@ -120,7 +121,8 @@ def kept_executable(batch: Batch, made_from: Any, arguments: Any) -> KeptExecuta
         logger.debug("a program is not kept for the next process: %s", error)
         return None
     structure, arrays = described_arrays(arguments)
-    compiled_for = (compiler(batch.devices[0]), batch.description, arrays)
+    options = tuple(compiler_options(batch.devices[0]).items())
+    compiled_for = (compiler(batch.devices[0]), options, batch.description, arrays)
     key = _key("program", compiled_for, structure, made, code.hex(), tuning())
     return KeptExecutable(store, key, compiled_for, batch.devices)
 

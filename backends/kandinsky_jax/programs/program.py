@@ -12,8 +12,10 @@ import numpy as np
 from kandinsky_backend_kit.bounded_programs import BoundedPrograms, make_room
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
+from kandinsky_jax.layers.platforms import tracing_for
 from kandinsky_jax.placement.places import Batch
 from kandinsky_jax.programs.cache import cache_hits
+from kandinsky_jax.programs.compiler_options import compile_lowered
 from kandinsky_jax.programs.kept_executables import kept_executable
 
 __all__ = ["Program"]
@@ -91,11 +93,12 @@ class Program:
         if compiled is not None:
             return compiled, True
         jitted = batch.jit(_own(self._function), self._shared, self._donate)
-        lowered = jitted.lower(weights, *arguments)
+        with tracing_for(batch.devices[0].platform):
+            lowered = jitted.lower(weights, *arguments)
         if entry is not None:
             return entry.compile(lowered)
         hits = cache_hits()
-        return lowered.compile(), cache_hits() > hits
+        return compile_lowered(lowered, batch.devices[0]), cache_hits() > hits
 
 
 def _own(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,61 @@
+"""A step of `shapes`, compiled by Google's compiler for a TPU that is not there.
+
+libtpu is not among what the tests install: it takes 213 MB to download and 684 MB on the disk, and
+where it is installed JAX looks for a TPU first in every process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("jax")
+pytest.importorskip("flax")
+
+pytestmark = [
+    pytest.mark.slow(seconds=20),
+    pytest.mark.skipif(
+        find_spec("libtpu") is None,
+        reason="there is no libtpu: pip install --target DIR --no-deps libtpu, and PYTHONPATH=DIR",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `python -m benchmarks.tpu` tells; a process of its own, as libtpu reads its settings."""
+    file = tmp_path_factory.mktemp("tpu") / "found.json"
+    command = [sys.executable, "-m", "benchmarks.tpu", "--parts", "shapes unet", "--sizes", "128"]
+    done = subprocess.run(
+        [*command, "--json", str(file)], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "shapes unet, 128 px, v5e: told by the compiler" in done.stdout
+    (found,) = json.loads(Path(file).read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_step_copies_no_weight(row: dict[str, Any]) -> None:
+    assert row["weight_copies"] == []
+
+
+def test_a_step_in_bfloat16_multiplies_no_float32(row: dict[str, Any]) -> None:
+    assert row["wide_products"] == []
+    assert row["products"] > 90
+
+
+def test_a_step_lays_out_little_anew(row: dict[str, Any]) -> None:
+    """73 copies and 100 broadcasts before convolutions kept their rows."""
+    assert row["copies"] < 60
+    assert row["broadcasts"] < 90
+
+
+def test_layers_have_the_names_of_the_network(row: dict[str, Any]) -> None:
+    assert {"conv_in", "mid_block.attentions.0.to_q"} <= set(row["layers"])
