@@ -93,7 +93,7 @@ def compiled(make: Callable[[], Any], shapes: tuple[Any, ...]) -> Any:
 def main() -> None:
     """Print a table."""
     prepare()
-    sys.stdout.write(f"{'':48}M cycles  MB of main memory  MB held  operations\n")
+    sys.stdout.write(f"{'':49}M cycles  MB of main memory  MB held  operations\n")
     for name, case in CASES.items():
         for words, forms in (("earlier", earlier_forms()), ("now", nullcontext())):
             with forms:
@@ -101,7 +101,7 @@ def main() -> None:
             sums = total(read(parse(made.as_text())))
             held = made.memory_analysis().temp_size_in_bytes
             sys.stdout.write(
-                f"{name:40}{words:8}{sums.cycles / 1e6:8.2f}{sums.traffic / 1e6:19.1f}"
+                f"{name:41}{words:8}{sums.cycles / 1e6:8.2f}{sums.traffic / 1e6:19.1f}"
                 f"{held / 1e6:9.1f}{sums.operations:12.0f}\n"
             )
             sys.stdout.flush()

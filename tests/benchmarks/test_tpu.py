@@ -1,7 +1,8 @@
 """A step of `shapes`, compiled by Google's compiler for a TPU that is not there.
 
 libtpu is not among what the tests install: it takes 213 MB to download and 684 MB on the disk, and
-where it is installed JAX looks for a TPU first in every process.
+where it is installed JAX looks for a TPU first in every process. `.ci/run` puts it into a folder of
+its own, which KANDINSKY_LIBTPU names.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("flax")
 
+FOLDER = os.environ.get("KANDINSKY_LIBTPU")
+
 pytestmark = [
     pytest.mark.slow(seconds=20),
     pytest.mark.skipif(
-        find_spec("libtpu") is None,
-        reason="there is no libtpu: pip install --target DIR --no-deps libtpu, and PYTHONPATH=DIR",
+        FOLDER is None and find_spec("libtpu") is None,
+        reason="there is no libtpu: pip install --target DIR --no-deps libtpu==0.0.42.1, and "
+        "KANDINSKY_LIBTPU=DIR",
     ),
 ]
 
@@ -33,8 +37,12 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `python -m benchmarks.tpu` tells; a process of its own, as libtpu reads its settings."""
     file = tmp_path_factory.mktemp("tpu") / "found.json"
     command = [sys.executable, "-m", "benchmarks.tpu", "--parts", "shapes unet", "--sizes", "128"]
+    paths = [path for path in (os.environ.get("PYTHONPATH"), FOLDER) if path]
     done = subprocess.run(
-        [*command, "--json", str(file)], capture_output=True, text=True, env=dict(os.environ)
+        [*command, "--json", str(file)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "shapes unet, 128 px, v5e: told by the compiler" in done.stdout
