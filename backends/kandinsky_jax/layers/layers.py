@@ -17,6 +17,13 @@ from jax.typing import DTypeLike
 from kandinsky_jax.layers.attention import AttentionFunction
 from kandinsky_jax.layers.group_statistics import group_normalised
 from kandinsky_jax.layers.products import matmul_precision, product
+from kandinsky_jax.layers.quantized import (
+    Quantized,
+    Weight,
+    convolve_with,
+    multiply,
+    rows_of,
+)
 from kandinsky_jax.layers.winograd import (
     DOUBLED_TILES,
     SMALL_MAP,
@@ -98,7 +105,7 @@ class Linear(nnx.Module):
         self.dtype = layers.dtype
 
     def __call__(self, x: Array) -> Array:
-        y = product(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        y = multiply(x.astype(self.dtype), self.kernel[...])
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
@@ -143,7 +150,10 @@ class Conv(nnx.Module):
         if hasattr(self, "tiles"):
             convolve = convolve_doubled if self.doubled else convolve_tiles
             return convolve(x, [part[...].astype(self.dtype) for part in self.tiles])
-        kernel = self.kernel[...].astype(self.dtype)
+        kernel: Weight = self.kernel[...]
+        if isinstance(kernel, Quantized):
+            return convolve_with(kernel, x, self._convolve_plainly)
+        kernel = kernel.astype(self.dtype)
         if self.bands:
             y: Array = jax.lax.platform_dependent(
                 x, kernel, cpu=convolve_doubled_in_bands, default=self._convolve_plainly
@@ -210,7 +220,7 @@ class Embedding(nnx.Module):
         self.dtype = layers.dtype
 
     def __call__(self, indices: Array) -> Array:
-        return self.embedding[...][indices].astype(self.dtype)
+        return rows_of(self.embedding[...], indices).astype(self.dtype)
 
 
 class Identity(nnx.Module):

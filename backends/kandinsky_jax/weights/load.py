@@ -12,6 +12,7 @@ from kandinsky_core.seam.tensors import Tensors
 from kandinsky_jax.placement.devices import default_device
 from kandinsky_jax.placement.places import OneDevice, Place, Weights, leaf_of
 from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
+from kandinsky_jax.weights.quantized import read_quantized
 
 __all__ = ["load_weights", "rule_and_name"]
 
@@ -21,6 +22,7 @@ def load_weights(form: NetworkForm, tensors: Tensors, place: Place | None = None
 
     Args:
         form: The network. Its dtype is that of the weights; files in another precision are cast.
+            Weights that it keeps in 8 bits are rounded to them.
         tensors: The checkpoint, in any layout. At most one tensor is held on the host at a time.
             On a CPU a file that was converted for JAX is not copied at all: the weights are
             windows into it.
@@ -41,6 +43,9 @@ def load_weights(form: NetworkForm, tensors: Tensors, place: Place | None = None
     class_name, dtype = form.config.CLASS_NAME, jax_dtype(form.dtype)
     found = account(class_name, wanted, tensors)
     place = OneDevice(default_device()) if place is None else place
+    eight = form.in_eight_bits()
+    apart = {name: places[one] for name, one in found.items() if places[one][0] in eight}
+    found = {name: one for name, one in found.items() if name not in apart}
     weights: Weights = {}
     with refuse_non_finite(class_name, str(dtype)) as check:
         for name, expected in found.items():
@@ -53,7 +58,7 @@ def load_weights(form: NetworkForm, tensors: Tensors, place: Place | None = None
             if not ours and array.flags.c_contiguous and np.may_share_memory(array, stored):
                 array = array.copy()
             weights[native] = place.put_weight(leaf_of(native), array)
-    return weights
+    return weights | read_quantized(class_name, apart, tensors, place)
 
 
 def rule_and_name(native: str, rank: int) -> tuple[LeafRule, str]:
