@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -29,8 +30,10 @@ from kandinsky_core.seam.quantization import in_eight_bits
 from kandinsky_jax import create
 from kandinsky_jax.layers.attention import attend
 from kandinsky_jax.layers.layers import Conv, Embedding, Layers, Linear
-from kandinsky_jax.layers.quantized import Quantized
+from kandinsky_jax.layers.quantized import Quantized, multiply
+from kandinsky_jax.placement.devices import default_device
 from kandinsky_jax.programs.description import describe
+from kandinsky_jax.programs.options import options_for
 from kandinsky_jax.weights.load import load_weights
 from tests.support.dict_tensors import DictTensors
 from tests.support.jax_networks import form_of
@@ -219,6 +222,24 @@ def test_programs_of_both_kinds_are_apart_in_memory_and_on_the_disk() -> None:
     eight.to(dtype="bfloat16")
     kinds = {str(leaf.dtype) for leaf in eight._weights.values()}
     assert kinds == {"int8", "float32", "bfloat16"}
+
+
+def test_a_cpu_widens_one_weight_after_the_other() -> None:
+    """XLA's usual scheduler would hold all of them in float32 at once: 6 of 1 MB."""
+    weights = {name: jax.ShapeDtypeStruct((512, 512), np.int8) for name in "abcdef"}
+    lowered = jax.jit(_chain).lower(weights, jax.ShapeDtypeStruct((4, 512), np.float32))
+    options = options_for((default_device(),), weights)
+    assert options is not None
+    compiled = lowered.compile(compiler_options=options)
+    assert compiled.memory_analysis().temp_size_in_bytes < 2.5 * 2**20
+    floats = {name: jax.ShapeDtypeStruct((8, 8), np.float32) for name in "ab"}
+    assert options_for((default_device(),), floats) is None
+
+
+def _chain(weights: Any, x: Any) -> Any:
+    for name in sorted(weights):
+        x = jnp.tanh(multiply(x, Quantized(weights[name], jnp.ones(512))))
+    return x
 
 
 def relative(given: Any, reference: Any) -> float:

@@ -57,7 +57,9 @@ class KeptExecutable:
             return None
         return self._load(code_key, trees)
 
-    def compile(self, lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, bool]:
+    def compile(
+        self, lowered: jax.stages.Lowered, options: dict[str, Any] | None = None
+    ) -> tuple[jax.stages.Compiled, bool]:
         """Take the machine code of traced code from the store, or make it.
 
         Returns:
@@ -69,7 +71,7 @@ class KeptExecutable:
         cached = compiled is not None
         if compiled is None:
             hits = cache_hits()
-            compiled = lowered.compile()
+            compiled = lowered.compile(compiler_options=options)
             if cache_hits() > hits:  # JAX's cache gave it, and on a CPU it cannot be written again
                 return compiled, True
             self._save(code_key, compiled)

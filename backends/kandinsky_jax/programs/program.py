@@ -15,6 +15,7 @@ from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_jax.placement.places import Batch
 from kandinsky_jax.programs.cache import cache_hits
 from kandinsky_jax.programs.kept_executables import kept_executable
+from kandinsky_jax.programs.options import options_for
 
 __all__ = ["Program"]
 
@@ -92,10 +93,11 @@ class Program:
             return compiled, True
         jitted = batch.jit(_own(self._function), self._shared, self._donate)
         lowered = jitted.lower(weights, *arguments)
+        options = options_for(batch.devices, weights)
         if entry is not None:
-            return entry.compile(lowered)
+            return entry.compile(lowered, options)
         hits = cache_hits()
-        return lowered.compile(), cache_hits() > hits
+        return lowered.compile(compiler_options=options), cache_hits() > hits
 
 
 def _own(function: Callable[..., Any]) -> Callable[..., Any]:
