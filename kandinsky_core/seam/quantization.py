@@ -154,7 +154,8 @@ def require_quantizing(backend: Any, quantize: Quantize) -> None:
     Raises:
         InvalidInputError: The backend takes no such value.
     """
-    if quantize is None or getattr(backend, "quantizations", ()):
+    offered: tuple[str, ...] = getattr(backend, "quantizations", ())
+    if quantize is None or offered:
         return
     raise InvalidInputError(
         f"quantize={quantize!r}: the {backend.name} backend keeps weights in their dtype: take "

@@ -285,7 +285,7 @@ def inputs_of(config: NetworkConfig) -> tuple[Any, dict[str, Any]]:
     return sample, {"encoder_hidden_states": states, "encoder_attention_mask": np.ones((1, 5))}
 
 
-@pytest.mark.slow(seconds=9)
+@pytest.mark.slow(seconds=12)
 @pytest.mark.parametrize("config", [UNET_22, UNET_3])
 def test_a_unet_in_8_bits(config: Any) -> None:
     backend, source = create(), Source(config)

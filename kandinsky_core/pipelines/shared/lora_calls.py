@@ -86,8 +86,8 @@ class LoraCalls(LoraFileCalls):
             CheckpointError: It is damaged, of no supported kind, or for another network.
         """
         adapted = self._adapted
-        if len(adapted) == 1:  # else the file tells which network it is for
-            refuse_if_quantized(*adapted.values(), "load_lora_weights")
+        for only in adapted.values() if len(adapted) == 1 else ():  # else the file tells which one
+            refuse_if_quantized(only, "load_lora_weights")
         source = LoraSource.open(
             pretrained_model_name_or_path_or_dict,
             weight_name=weight_name,

@@ -1,6 +1,6 @@
 """Measures what weights in 8 bits change: the output of the UNet of `shapes`, and its pictures.
 
-    python -m benchmarks.quantization --prompts 48
+    python -m tools.shapes.evaluate_quantized --prompts 48
 
 The UNet's outputs are compared with those in float32, at some timesteps. Pictures of the same
 prompts and seeds are compared pixel by pixel, and each set is judged by its pixels: what share
