@@ -172,15 +172,13 @@ def quantization_facts(networks: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         `quantize` as `from_pretrained` takes it: one value where it made all networks as they are.
     """
-    able = {
-        name: getattr(network, "quantize", None)
-        for name, network in networks.items()
-        if quantizable(network.config.CLASS_NAME)
-    }
-    chosen = set(able.values())
-    if len(chosen) > 1:
-        return {"quantize": {name: value for name, value in able.items() if value is not None}}
-    return {"quantize": chosen.pop()} if chosen - {None} else {}
+    kept = {name: getattr(network, "quantize", None) for name, network in networks.items()}
+    given = {name: value for name, value in kept.items() if value is not None}
+    if not given:
+        return {}
+    able = {name for name, one in networks.items() if quantizable(one.config.CLASS_NAME)}
+    values = set(given.values())
+    return {"quantize": values.pop() if len(values) == 1 and able == set(given) else given}
 
 
 def loading_quantized(quantize: str | None) -> dict[str, Any]:

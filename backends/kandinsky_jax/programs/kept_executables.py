@@ -58,7 +58,7 @@ class KeptExecutable:
         return self._load(code_key, trees)
 
     def compile(
-        self, lowered: jax.stages.Lowered, options: dict[str, Any] | None = None
+        self, lowered: jax.stages.Lowered, options: dict[str, str | bool] | None = None
     ) -> tuple[jax.stages.Compiled, bool]:
         """Take the machine code of traced code from the store, or make it.
 

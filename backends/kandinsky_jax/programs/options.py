@@ -12,10 +12,12 @@ __all__ = ["options_for"]
 
 # This scheduler of XLA for CPUs starts all that waits for nothing, so it widens all weights in 8
 # bits before the first product. The other one widens each where it is used.
-_ONE_AFTER_THE_OTHER = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
+_ONE_AFTER_THE_OTHER: dict[str, str | bool] = {
+    "xla_cpu_enable_concurrency_optimized_scheduler": False
+}
 
 
-def options_for(devices: tuple[jax.Device, ...], weights: Any) -> dict[str, Any] | None:
+def options_for(devices: tuple[jax.Device, ...], weights: Any) -> dict[str, str | bool] | None:
     """Return the compiler's options for a program, or None where it needs none.
 
     Args:

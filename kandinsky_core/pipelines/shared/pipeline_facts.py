@@ -39,7 +39,10 @@ class PipelineFacts:
 
     if TYPE_CHECKING:
         origin: dict[str, str]
-        dtype: str
+
+        @property
+        def dtype(self) -> str:
+            """Name of the main network's dtype."""
 
         @property
         def networks(self) -> dict[str, Network]:
