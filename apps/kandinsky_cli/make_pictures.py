@@ -118,12 +118,12 @@ def make(
     seeds = list(source.seeds)
     _check_numbers_and_names(options)
     loras = lora_words(options.lora)
-    require_loras(loras)
     if loras and options.quantize is not None:
         raise InvalidInputError(
             f"--lora beside --quantize {options.quantize}: a LoRA is added to weights in the "
             "dtype: leave one of the two out"
         )
+    require_loras(loras)
     paths = OutputPaths.choose(options.output, seeds, len(prompts), overwrite=options.overwrite)
     _check_format(options, paths, texts, facts)
     previews = Previews.choose(options, paths)

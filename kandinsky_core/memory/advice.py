@@ -55,9 +55,11 @@ def _changes(plan: MemoryPlan, quantizations: Sequence[str]) -> Iterator[tuple[s
         for words, _, loading in _loadings(plan):
             yield f"{_HALF} with {words}", replace(half, loading=loading, one_at_a_time=True)
     for quantize in quantizations:  # after the ways that change no number
+        least = plan.ever
         for words, kept in (("", plan), (f"{_HALF} with ", half)):
             small = kept.quantized(quantize)
-            if small.ever < min(kept.ever, plan.ever):
+            if small.ever < min(kept.ever, least):
+                least = small.ever
                 yield f"{words}quantize={quantize!r}", small
     if plan.in_blocks:
         others = tuple(part for part in plan.components if part.block_size is None)

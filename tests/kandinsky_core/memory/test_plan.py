@@ -15,7 +15,9 @@ from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.configs import NETWORKS, CLIPVisionConfig
+from kandinsky_core.memory.advice import too_little_memory
 from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_size, stored_size
+from kandinsky_core.seam.backend import DeviceMemory
 from tests.support.kandinsky3_adapters_folder import write_adapters
 from tests.support.kandinsky3_folder import T5, write_kandinsky3
 
@@ -172,6 +174,12 @@ def test_kandinsky_3_in_8_bits_fits_one_chip_of_16_gb() -> None:
     block = by_name(plan)["text_encoder"].block_parameters
     assert text.block_size == block - 2 * 4096 + 2 * 2 * 4096 + 4 * (channels - 32128) // 32
     assert 0.5 < unet.size / by_name(plan)["unet"].size < 0.53
+    chip = DeviceMemory(
+        device="tpu:0", total=14 * 2**30, free=None, host=False, filled_by_load=True
+    )
+    advised = too_little_memory(plan, chip, ("int8",))
+    assert "'streamed' (5.7 GiB), or quantize='int8' (12.1 GiB), or " in advised
+    assert "quantize" not in too_little_memory(plan, chip)
 
 
 def test_another_dtype_spares_what_is_pinned() -> None:
