@@ -42,6 +42,7 @@ from kandinsky_core.pipelines.shared.outputs import ImagePipelineOutput
 from kandinsky_core.schedulers import scheduler_by_name
 from kandinsky_core.seam.dtypes import dtype_name
 from kandinsky_core.seam.networks import Tiling
+from kandinsky_core.seam.quantization import quantization_name
 from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.prompts import Prompts
 from kandinsky_core.validation import one_of, positive_int, real_number
@@ -117,6 +118,11 @@ def make(
     seeds = list(source.seeds)
     _check_numbers_and_names(options)
     loras = lora_words(options.lora)
+    if loras and options.quantize is not None:
+        raise InvalidInputError(
+            f"--lora beside --quantize {options.quantize}: a LoRA is added to weights in the "
+            "dtype: leave one of the two out"
+        )
     require_loras(loras)
     paths = OutputPaths.choose(options.output, seeds, len(prompts), overwrite=options.overwrite)
     _check_format(options, paths, texts, facts)
@@ -194,7 +200,7 @@ def load_model(
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     names = ("prior", "prior_revision", "backend", "device", "dtype", "revision", "variant")
-    loading = ("mesh", "local_files_only", "text_encoder_loading", "offload")
+    loading = ("mesh", "local_files_only", "text_encoder_loading", "offload", "quantize")
     given = _given(options, *names, *loading)
     given["backend"] = chosen_backend(options.backend, given.pop("mesh", None), options.device)
     part = getattr(pipeline, "decoder_class", pipeline).part
@@ -334,6 +340,8 @@ def _check_numbers_and_names(options: argparse.Namespace) -> None:
     if options.scheduler is not None:
         scheduler_by_name(options.scheduler, {})
     dtype_name(options.dtype)
+    if options.quantize is not None:
+        quantization_name(options.quantize)
 
 
 def check_tile_size(options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_siz
 from kandinsky_core.seam.backend import DeviceMemory
 from kandinsky_core.seam.devices import device_name
 from kandinsky_core.seam.dtypes import dtype_name
+from kandinsky_core.seam.quantization import quantization_name, require_quantizing
 from kandinsky_core.seam.registry import get_backend
 
 __all__ = ["describe_memory", "memory_lines"]
@@ -31,6 +32,7 @@ def describe_memory(
     hub: HubOptions,
     *,
     dtype: str | None,
+    quantize: str | None,
     backend: str | None,
     device: str | None,
 ) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def describe_memory(
         parts: The checkpoints that the model holds.
         hub: How to fetch the prior that the model names.
         dtype: The dtype that a pipeline would be asked for; None is float32.
+        quantize: How weights would be kept; None keeps them in the dtype.
         backend: The backend whose device is asked; None takes an installed one, if any is.
         device: The device that is asked; None takes the backend's own choice.
 
@@ -47,7 +50,8 @@ def describe_memory(
         KandinskyError: The dtype, the backend or the device is unknown, or a file is damaged.
     """
     asked = dtype_name(dtype or "float32")
-    memory = _device_memory(backend, device)
+    kept = None if quantize is None else quantization_name(quantize)
+    memory = _device_memory(backend, device, kept)
     networks: list[ComponentMemory] = []
     missing: dict[str, str] = {}
     for prefix, checkpoint in _halves(parts, hub, missing):
@@ -59,11 +63,16 @@ def describe_memory(
             except Absent as absent:
                 missing[prefix + name] = str(absent)
             else:
-                networks.append(ComponentMemory.of(prefix + name, component, asked))
+                networks.append(ComponentMemory.of(prefix + name, component, asked, kept))
     found: dict[str, Any] = {
         "note": _NOTE,
         "components": {
-            part.name: {"class": part.class_name, "dtype": part.dtype, "bytes": part.size}
+            part.name: {
+                "class": part.class_name,
+                "dtype": part.dtype,
+                **({} if part.quantize is None else {"quantize": part.quantize}),
+                "bytes": part.size,
+            }
             for part in networks
         },
         **_totals(MemoryPlan(tuple(networks)), memory),
@@ -80,13 +89,16 @@ def describe_memory(
     return found
 
 
-def _device_memory(backend: str | None, device: str | None) -> DeviceMemory | None:
+def _device_memory(
+    backend: str | None, device: str | None, quantize: str | None
+) -> DeviceMemory | None:
     try:
         chosen = get_backend(backend)
     except BackendUnavailableError:
         if backend is not None or device is not None:
             raise
         return None
+    require_quantizing(chosen, quantize)
     return chosen.memory(None if device is None else device_name(device) or device)
 
 
@@ -125,7 +137,7 @@ def memory_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a table with the findings of `describe_memory`."""
     yield f"memory ({found['note']}):"
     for name, part in found["components"].items():
-        yield _line(name, part["dtype"], part["bytes"])
+        yield _line(name, part.get("quantize", part["dtype"]), part["bytes"])
     missing, device = found.get("not_counted", {}), found.get("device")
     for way, words in _WAYS.items():
         if way in found and found["components"]:

@@ -143,6 +143,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="dtype to compute in: float32 (default), bfloat16 or float16",
     )
     parser.add_argument(
+        "--quantize",
+        metavar="FORM",
+        help="int8 keeps the weights of UNets and T5 in 8 bits, with jax (default: in the dtype)",
+    )
+    parser.add_argument(
         "--device", help="device to run on: cpu, gpu, gpu:1 or tpu (default: the backend's choice)"
     )
     parser.add_argument(

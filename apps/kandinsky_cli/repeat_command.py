@@ -57,6 +57,7 @@ _OPTIONS = {
     "prior_guidance_scale": ("--prior-guidance-scale", _NUMBER),
     "backend": ("--backend", _TEXT),
     "dtype": ("--dtype", _TEXT),
+    "quantize": ("--quantize", _TEXT),
     "upscale": ("--upscale", _WHOLE),
     "upscaler": ("--upscaler", _TEXT),
     "scale": ("--scale", _WHOLE),

@@ -17,6 +17,7 @@ from kandinsky_core.checkpoints.lora_sources import LoraSource
 from kandinsky_core.checkpoints.lora_writer import adapter_tensors, write_lora
 from kandinsky_core.errors import CheckpointError, InvalidInputError
 from kandinsky_core.seam.adapter_arguments import adapter_name, names_of, weights_of
+from kandinsky_core.seam.quantization import refuse_if_quantized
 from kandinsky_core.validation import real_number
 
 __all__ = ["AdaptedNetwork"]
@@ -77,9 +78,10 @@ class AdaptedNetwork(ReplaceableWeights):
         """See `kandinsky_core.seam.adapters.TakesAdapters`.
 
         Raises:
-            InvalidInputError: The name is in use.
+            InvalidInputError: The name is in use, or the network keeps its weights in 8 bits.
             CheckpointError: The matrices do not fit this network.
         """
+        refuse_if_quantized(self, "a LoRA")
         chosen = self._adapters.free_name() if name is None else adapter_name(name)
         adapter = LoadedAdapter(layers, label, real_number("weight", weight))
         changed = self._adapters.with_adapter(chosen, adapter, swap=swap)
@@ -132,6 +134,7 @@ class AdaptedNetwork(ReplaceableWeights):
             InvalidInputError: There is no such file, or an argument is wrong.
             CheckpointError: It is damaged, of no supported kind, or for another network.
         """
+        refuse_if_quantized(self, "a LoRA")
         source = LoraSource.open(
             pretrained_model_name_or_path_or_dict,
             weight_name=weight_name,

@@ -11,6 +11,7 @@ from kandinsky_converters.layouts.layouts import with_layout
 from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.saved_network import SavedNetwork
 from kandinsky_core.seam.network_calls import NetworkCalls
+from kandinsky_core.seam.quantization import refuse_if_quantized
 from kandinsky_core.seam.tensors import ComponentSource
 
 __all__ = ["ReplaceableWeights"]
@@ -64,9 +65,11 @@ class ReplaceableWeights(SavedNetwork, NetworkCalls):
             restored: Names of replaced weights to put back, in the same writing.
 
         Raises:
+            InvalidInputError: The network keeps its weights in 8 bits.
             KeyError: The network has no such weights.
             ValueError: A new weight has another shape than the network's.
         """
+        refuse_if_quantized(self, "other weights")
         present = self.original_weights(values)
         for name, array in values.items():
             if np.shape(array) != present[name].shape:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kandinsky_backend_kit.quantized_rows import dequantized_rows, quantized_rows
 from kandinsky_backend_kit.t5_positions import relative_buckets
 from kandinsky_converters.inventory.expected import expected_tensors
 from kandinsky_converters.layouts.accounting import account
@@ -49,9 +50,15 @@ class T5Parts:
         self.tensors = Relabelled.renamed(tensors, names, "diffusers")
         self._config = config
 
-    def embed(self, input_ids: Array, dtype: Any) -> FloatArray:
-        """Return a row of the embedding, rounded to `dtype`, for each id: [B, L] -> [B, L, H]."""
+    def embed(self, input_ids: Array, dtype: Any, *, eight_bits: bool = False) -> FloatArray:
+        """Return a row of the embedding, rounded to `dtype`, for each id: [B, L] -> [B, L, H].
+
+        With `eight_bits` a row is rounded to them first, as an encoder does that keeps the table.
+        """
         rows = self.tensors.read(_EMBEDDING)[input_ids]
+        if eight_bits:
+            flat = rows.reshape(-1, rows.shape[-1])
+            rows = dequantized_rows(*quantized_rows(flat)).reshape(rows.shape)
         return rows.astype(dtype).astype(np.float32)
 
     def score_bias(self, attention_mask: Array) -> FloatArray:

@@ -29,6 +29,7 @@ from kandinsky_core.seam.backend import BackendReport, DeviceMemory
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_core.seam.dtypes import safe_dtype
+from kandinsky_core.seam.quantization import QUANTIZATIONS
 from kandinsky_core.seam.registry import require_packages
 from kandinsky_core.seam.tensors import ComponentSource
 from kandinsky_jax.components.denoise import JaxDenoiser, JaxPrior
@@ -105,6 +106,7 @@ class JaxBackend:
     """
 
     name = "jax"
+    quantizations = QUANTIZATIONS
 
     def __init__(self, *, mesh: Any = None, winograd: bool | None = None) -> None:
         program_limit()  # a wrong one is told before anything is loaded
@@ -116,8 +118,15 @@ class JaxBackend:
         self._turns = Turns()
         self.cache_folder = enable_compilation_cache()
 
-    def load(self, source: ComponentSource, dtype: str, device: str | None = None) -> JaxNetwork:
-        """See `kandinsky_core.seam.backend.Backend.load`.
+    def load(
+        self,
+        source: ComponentSource,
+        dtype: str,
+        device: str | None = None,
+        *,
+        quantize: str | None = None,
+    ) -> JaxNetwork:
+        """See `kandinsky_core.seam.quantization.QuantizingBackend.load`.
 
         Within `compile_only` no weight is read: the component only compiles its programs.
         """
@@ -125,12 +134,12 @@ class JaxBackend:
         path, component_class = CLASSES[type(config)]
         place = self._place(device)
         dtype = safe_dtype(source.class_name, dtype)
-        form = NetworkForm(path, config, dtype)
+        form = NetworkForm(path, config, dtype, quantize=quantize)
         with at_work(place.name, loading=True):
             weights = (
                 form.abstract() if compiling_only() else load_weights(form, source.tensors(), place)
             )
-        programs = self._programs.setdefault((config, dtype, place), {})
+        programs = self._programs.setdefault((config, dtype, quantize, place), {})
         log = self.compilations
         component = component_class(
             form, weights, place=place, log=log, programs=programs, turns=self._turns
@@ -142,14 +151,19 @@ class JaxBackend:
         return component
 
     def _tiles(self, form: NetworkForm, place: Place) -> bool:
-        if self._winograd is False or not isinstance(place, OneDevice):
+        if self._winograd is False or not isinstance(place, OneDevice) or form.quantize:
             return False
         if self._winograd is None:
             return place.device.platform == "cpu" and worth_tiling(form)
         return tileable(form.config)
 
     def load_streamed(
-        self, source: ComponentSource, dtype: str, device: str | None = None
+        self,
+        source: ComponentSource,
+        dtype: str,
+        device: str | None = None,
+        *,
+        quantize: str | None = None,
     ) -> StreamedT5TextEncoder:
         """Prepare a text encoder of Kandinsky 3 that reads its files block by block at every call.
 
@@ -165,6 +179,7 @@ class JaxBackend:
             dtype=safe_dtype(config.CLASS_NAME, dtype),
             place=self._place(device),
             log=self.compilations,
+            quantize=quantize,
         )
         streamed.remember(source)
         return streamed

@@ -24,7 +24,7 @@ from benchmarks.tpu.places import far_place
 from benchmarks.tpu.reading import read, total
 from kandinsky_jax.layers.attention import attend, merge_heads, split_heads
 from kandinsky_jax.layers.layers import Conv, GroupNorm, Layers, Linear, silu
-from kandinsky_jax.programs.compiler_options import compile_lowered
+from kandinsky_jax.programs.compiler_options import compile_lowered, compiler_options
 
 LAYERS = Layers(dtype=jnp.bfloat16, param_dtype=jnp.bfloat16, attend=attend)
 ROWS, TOKENS, WIDTH = 2, 32, 64
@@ -87,7 +87,7 @@ def compiled(make: Callable[[], Any], shapes: tuple[Any, ...]) -> Any:
         return nnx.merge(graph, weights)(*inputs)
 
     lowered = jax.jit(run).lower(jax.tree.map(here, state), *given)
-    return compile_lowered(lowered, place.device)
+    return compile_lowered(lowered, compiler_options(place.device, state))
 
 
 def main() -> None:

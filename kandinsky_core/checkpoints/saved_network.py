@@ -23,6 +23,7 @@ from kandinsky_core.checkpoints.weight_shards import (
 from kandinsky_core.configs.diffusion import VQModelConfig
 from kandinsky_core.configs.networks import CODEBOOK, NETWORKS
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.seam.quantization import refuse_if_quantized
 from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
 from kandinsky_core.seam.tensors import Tensors
 
@@ -107,7 +108,7 @@ class SavedNetwork:
 
         Raises:
             InvalidInputError: An argument is wrong, the folder cannot be written, or the network
-                was loaded to compile only.
+                was loaded to compile only or keeps its weights in 8 bits.
             CheckpointError: A link in the folder leads out of it.
         """
         check_save_options(
@@ -139,6 +140,7 @@ class SavedNetwork:
                 f"this {self.config.CLASS_NAME} holds no weights, as it was loaded to compile "
                 "only: load it again to save it"
             )
+        refuse_if_quantized(self, "save_pretrained")
         code = BY_NAME[self.dtype].code
         specs = {name: (tuple(shape), code) for name, shape in self.weight_shapes().items()}
         for name, array in self._unused.items():

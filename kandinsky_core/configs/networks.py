@@ -46,6 +46,8 @@ class NetworkClass:
             the network can be read block by block; None where it is read as a whole.
         beside: The class of network that it runs beside in one program, so that a device holds both
             at once; None where it runs alone.
+        eight_bits: The whole name of a tensor that may be kept in 8 bits, or of a norm, which has
+            one axis only; None where no tensor of the network may.
         unused: Names of tensors that files hold and that no pipeline uses, each with the reason.
         tied: Second names of tensors, under which a file may hold them too, or alone.
     """
@@ -57,6 +59,7 @@ class NetworkClass:
     instead: Mapping[str, str] = field(default_factory=dict)
     blocks: re.Pattern[str] | None = None
     beside: type[NetworkConfig] | None = None
+    eight_bits: re.Pattern[str] | None = None
     unused: Mapping[str, str] = field(default_factory=dict)
     tied: Mapping[str, str] = field(default_factory=dict)
 
@@ -76,6 +79,17 @@ _MEAN = "the text embedding is a mean of all states"
 _T5 = {"float16": "bfloat16"}
 _TABLE = {"encoder.embed_tokens.weight": "shared.weight"}
 
+# The table of tokens and all products, in the whole encoder or in a block by itself; not the table
+# of distances.
+_T5_PRODUCTS = re.compile(r"(.*\.)?(shared|[qkvo]|wi_[01]|wo)\.weight")
+# All products and convolutions but three kinds. The first and the last convolution hold 0.01 % of
+# the numbers and touch each pixel. What makes the embedding of the timestep is added to every
+# block. Transposed convolutions have their outputs along another axis.
+_UNET_PRODUCTS = re.compile(
+    r"(?!conv_in\.|conv_out\.|time_embedding\.|add_embedding\.|add_time_condition\."
+    r"|.*(up_sample|sampler)\.).*\.weight"
+)
+
 NETWORKS: Mapping[str, NetworkClass] = {
     entry.class_name: entry
     for entry in (
@@ -94,19 +108,30 @@ NETWORKS: Mapping[str, NetworkClass] = {
             folder="image_encoder",
             unused={"vision_model.embeddings.position_ids": _POSITIONS},
         ),
-        NetworkClass(config=Kandinsky20UNetConfig, library="kandinsky_core", folder="unet"),
+        NetworkClass(
+            config=Kandinsky20UNetConfig,
+            library="kandinsky_core",
+            folder="unet",
+            eight_bits=_UNET_PRODUCTS,
+        ),
         NetworkClass(
             config=Kandinsky3ControlNetConfig,
             library="kandinsky_core",
             folder="controlnet",
             beside=Kandinsky3UNetConfig,
         ),
-        NetworkClass(config=Kandinsky3UNetConfig, library="diffusers", folder="unet"),
+        NetworkClass(
+            config=Kandinsky3UNetConfig,
+            library="diffusers",
+            folder="unet",
+            eight_bits=_UNET_PRODUCTS,
+        ),
         NetworkClass(
             config=MT5Config,
             library="transformers",
             folder="text_encoder_2",
             instead=_T5,
+            eight_bits=_T5_PRODUCTS,
             tied=_TABLE,
         ),
         NetworkClass(
@@ -120,16 +145,27 @@ NETWORKS: Mapping[str, NetworkClass] = {
             },
         ),
         NetworkClass(config=PriorTransformerConfig, library="diffusers", folder="prior"),
-        NetworkClass(config=SuperResUNetConfig, library="kandinsky_core", folder="unet"),
+        NetworkClass(
+            config=SuperResUNetConfig,
+            library="kandinsky_core",
+            folder="unet",
+            eight_bits=_UNET_PRODUCTS,
+        ),
         NetworkClass(
             config=T5Config,
             library="transformers",
             folder="text_encoder",
             instead=_T5,
+            eight_bits=_T5_PRODUCTS,
             blocks=re.compile(r"encoder\.block\.(\d+)\.(?!.*relative_attention_bias)"),
             tied=_TABLE,
         ),
-        NetworkClass(config=UNet2DConditionConfig, library="diffusers", folder="unet"),
+        NetworkClass(
+            config=UNet2DConditionConfig,
+            library="diffusers",
+            folder="unet",
+            eight_bits=_UNET_PRODUCTS,
+        ),
         NetworkClass(
             config=VQModelConfig,
             library="diffusers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from kandinsky_core.memory.plan import MemoryPlan, readable_size
@@ -15,17 +15,25 @@ _HALF = "dtype='bfloat16'"
 _ENCODED = "text_encoder=None and prompts that another machine has encoded"
 
 
-def too_little_memory(plan: MemoryPlan, memory: DeviceMemory) -> str:
+def too_little_memory(
+    plan: MemoryPlan, memory: DeviceMemory, quantizations: Sequence[str] = ()
+) -> str:
     """Return one line: what the weights take, what the device has, and three ways out.
 
     Ways that suffice come first, and among them the simplest.
+
+    Args:
+        plan: The weights.
+        memory: The device.
+        quantizations: The values of `quantize` that the backend takes.
     """
     parts = ", ".join(
-        f"{part.name} {readable_size(part.size)} in {part.dtype}" for part in plan.components
+        f"{part.name} {readable_size(part.size)} in {part.quantize or part.dtype}"
+        for part in plan.components
     )
     enough = [
         f"{words} ({readable_size(changed.ever)})"
-        for words, changed in _changes(plan)
+        for words, changed in _changes(plan, quantizations)
         if changed.ever <= memory.total
     ]
     *ways, last = [*enough, *_always(plan)][:_WAYS]
@@ -35,7 +43,7 @@ def too_little_memory(plan: MemoryPlan, memory: DeviceMemory) -> str:
     )
 
 
-def _changes(plan: MemoryPlan) -> Iterator[tuple[str, MemoryPlan]]:
+def _changes(plan: MemoryPlan, quantizations: Sequence[str]) -> Iterator[tuple[str, MemoryPlan]]:
     """Yield each change that the user may ask for, in words, with the plan that it leads to."""
     half = plan.in_dtype("bfloat16")
     smaller = half.ever < plan.ever
@@ -46,6 +54,13 @@ def _changes(plan: MemoryPlan) -> Iterator[tuple[str, MemoryPlan]]:
     if smaller:
         for words, _, loading in _loadings(plan):
             yield f"{_HALF} with {words}", replace(half, loading=loading, one_at_a_time=True)
+    for quantize in quantizations:  # after the ways that change no number
+        least = plan.ever
+        for words, kept in (("", plan), (f"{_HALF} with ", half)):
+            small = kept.quantized(quantize)
+            if small.ever < min(kept.ever, least):
+                least = small.ever
+                yield f"{words}quantize={quantize!r}", small
     if plan.in_blocks:
         others = tuple(part for part in plan.components if part.block_size is None)
         yield _ENCODED, replace(plan, components=others, one_at_a_time=True)

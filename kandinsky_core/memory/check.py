@@ -56,7 +56,7 @@ def require_room(
         plan = MemoryPlan(tuple(group), loading, offload or loading != "resident")
         if plan.ever <= memory.total:
             continue
-        problem = too_little_memory(plan, memory)
+        problem = too_little_memory(plan, memory, getattr(backend, "quantizations", ()))
         if memory.filled_by_load and plan.at_load > memory.total:
             refuse(problem)
             continue

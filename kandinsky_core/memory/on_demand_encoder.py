@@ -56,6 +56,11 @@ class OnDemandTextEncoder(WithoutWeights):
         return self._streamed.dtype
 
     @property
+    def quantize(self) -> str | None:
+        """How the encoder keeps weights in 8 bits; None where it keeps all in its dtype."""
+        return getattr(self._streamed, "quantize", None)
+
+    @property
     def device(self) -> str:
         """Name of the device that the encoder runs on."""
         return self._streamed.device

@@ -9,6 +9,7 @@ from typing import Any
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.seam.backend import Backend
+from kandinsky_core.seam.quantization import refuse_if_quantized
 from kandinsky_core.seam.registry import get_backend
 from kandinsky_core.seam.stored_dtypes import BY_NAME
 
@@ -45,7 +46,12 @@ class NetworkState:
 
     @classmethod
     def of(cls, network: Any) -> NetworkState:
-        """Return the state of a loaded network; its weights are copied to the host."""
+        """Return the state of a loaded network; its weights are copied to the host.
+
+        Raises:
+            InvalidInputError: The network keeps its weights in 8 bits.
+        """
+        refuse_if_quantized(network, "a pickle, or a UNet made anew")
         own = vars(network)
         config = own.get("_config_file") or network.config.to_dict()
         return cls(

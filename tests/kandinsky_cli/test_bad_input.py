@@ -71,6 +71,8 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
         (["a", "--seed", "1", "2", "3", "--num-images", "2"], "has 3 seeds for --num-images 2"),
         (["a", "--seed", "1", "2", "--num-images", "3"], "--seed has 2 seeds for --num-images 3"),
         (["a", "--dtype", "float64"], "dtype 'float64' is not supported: choose float32"),
+        (["a", "--quantize", "int4"], "quantize='int4' is not supported: give int8, or leave it"),
+        (["a", "--quantize", "int8", "--lora", "shapes"], "--lora beside --quantize int8: a LoRA"),
         (["a", "--output", "a.gif"], "--output a.gif: pictures are written as .png, .jpg, .jpeg"),
         (["a", "--outputs", "x"], "unrecognized arguments: --outputs x"),
         (["caf\udce9"], "is no valid Unicode text"),

@@ -60,12 +60,15 @@ def accelerator(monkeypatch: pytest.MonkeyPatch, total: int, free: int | None = 
     """Put one in the place of what is installed."""
 
     class Backend:
+        name = "mindspore"
+
         def memory(self, device: str | None) -> DeviceMemory:
             return DeviceMemory(
                 device=device or "gpu:0", total=total, free=free, host=False, filled_by_load=True
             )
 
-    monkeypatch.setattr(model_memory, "get_backend", lambda name: Backend())
+    backend = Backend()
+    monkeypatch.setattr(model_memory, "get_backend", lambda name: backend)
 
 
 def memory_of(kandinsky: Runner, *words: object) -> dict[str, Any]:
@@ -125,6 +128,20 @@ def test_the_table(kandinsky: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     accelerator(monkeypatch, 16 * MIB, 7 * MIB)
     _, output, _ = kandinsky("info", "shapes", "--dtype", "bfloat16", "--device", "gpu:1")
     assert rows(output)[-2].endswith("7.5 MiB more than is free now")
+
+
+def test_weights_in_8_bits(kandinsky: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator(monkeypatch, 16 * MIB)
+    words = ("info", "shapes", "--dtype", "bfloat16", "--quantize", "int8")
+    code, output, error = kandinsky(*words)
+    assert (code, output) == (2, "")
+    assert "quantize='int8': the mindspore backend keeps weights in their dtype" in error
+    model_memory.get_backend(None).quantizations = ("int8",)  # type: ignore[attr-defined]
+    memory = memory_of(kandinsky, *words[1:])
+    unet = memory["components"]["unet"]
+    assert (unet["dtype"], unet["quantize"], unet["bytes"]) == ("bfloat16", "int8", 4_112_720)
+    assert rows(kandinsky(*words)[1])[4].startswith("unet int8 4,112,720 bytes")
+    assert "quantize" not in memory["components"]["movq"]
 
 
 def test_float32_is_what_a_pipeline_computes_in(kandinsky: Runner) -> None:

@@ -16,6 +16,7 @@ from kandinsky_jax.programs.compiler_options import (  # noqa: E402
 
 TPU: Any = SimpleNamespace(platform="tpu")
 CPU: Any = SimpleNamespace(platform="cpu")
+FLOATS = (jax.ShapeDtypeStruct((2, 2), "float32"),)
 
 
 class Traced:
@@ -33,21 +34,21 @@ class Traced:
 
 
 def compiled(traced: Any, device: Any) -> Any:
-    return compile_lowered(traced, device)
+    return compile_lowered(traced, compiler_options(device, FLOATS))
 
 
-def test_only_a_tpu_gets_options() -> None:
+def test_of_floats_only_a_tpu_gets_options() -> None:
     for_cpu, for_tpu = Traced(), Traced()
     assert compiled(for_cpu, CPU) == compiled(for_tpu, TPU) == "compiled"
     assert for_cpu.given == [None]
-    assert for_tpu.given == [dict(compiler_options(TPU))]
-    assert compiler_options(TPU)
+    assert for_tpu.given == [dict(compiler_options(TPU, FLOATS))]
+    assert compiler_options(TPU, FLOATS)
 
 
 def test_a_compiler_without_an_option_compiles_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    name = next(iter(compiler_options(TPU)))
+    name = next(iter(compiler_options(TPU, FLOATS)))
     traced = Traced(f"INVALID_ARGUMENT: No such compile option: '{name}'")
     with caplog.at_level("WARNING"):
         assert compiled(traced, TPU) == "compiled"

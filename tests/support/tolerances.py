@@ -72,6 +72,9 @@ TOLERANCES: Mapping[str, Tolerance] = {
     ),
     "3 t5 in blocks": Tolerance("T5 block by block, with all of it", "relative", 5e-7, None),
     "sums of lora": Tolerance("weights with adapters", "elementwise", 1e-5, None),
+    "8 bits": Tolerance(
+        "T5 and UNets with weights in 8 bits, with full ones", "relative", 8e-2, 3.8e-2
+    ),
     "small surface": Tolerance("pictures' arrays, and noise", "largest", 1e-6, 1e-7),
     "merged lora": Tolerance("a merged LoRA, with its branches", "relative", 3e-6, 5e-7),
     # Pipelines, with diffusers'. The project promises pictures within 1e-3.

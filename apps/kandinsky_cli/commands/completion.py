@@ -62,11 +62,13 @@ def _names() -> dict[str, tuple[str, ...]]:
     from kandinsky_cli.commands.warmup import TASKS
     from kandinsky_core.memory.on_demand_encoder import LOADINGS
     from kandinsky_core.schedulers.names import SCHEDULER_NAMES
+    from kandinsky_core.seam.quantization import QUANTIZATIONS
     from kandinsky_core.seam.registry import backend_names
 
     return {
         "backend": tuple(backend_names()),
         "dtype": _DTYPES,
+        "quantize": QUANTIZATIONS,
         "device": ("cpu", "gpu", "tpu"),
         "scheduler": SCHEDULER_NAMES,
         "text_encoder_loading": tuple(LOADINGS),

@@ -26,8 +26,8 @@ def add_parser(commands: Any) -> None:
         "info",
         help="show how a picture was made, or what a model holds",
         description="Show how a picture was made and the command that makes it again, or what a "
-        "model consists of. With --dtype, --backend or --device also show how much of a device's "
-        "memory its networks would take; none is loaded.",
+        "model consists of. With --dtype, --quantize, --backend or --device also show how much of "
+        "a device's memory its networks would take; none is loaded.",
     )
     parser.add_argument(
         "subject", metavar="IMAGE-or-MODEL", help="a picture, a model folder, `shapes`, a hub id"
@@ -35,6 +35,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument(
         "--dtype", help="dtype that the networks would compute in (default: float32)"
+    )
+    parser.add_argument(
+        "--quantize",
+        metavar="FORM",
+        help="int8: count the weights of UNets and T5 in 8 bits (default: in the dtype)",
     )
     parser.add_argument(
         "--backend",
@@ -135,7 +140,7 @@ def describe_model(options: argparse.Namespace) -> tuple[dict[str, Any], dict[st
         prior = connected_prior(checkpoint.folder)
         named = {"connected_prior": prior} if prior else {}
         found[checkpoint.pipeline_class] = {**named, **components}
-    asked = {name: getattr(options, name) for name in ("dtype", "backend", "device")}
+    asked = {name: getattr(options, name) for name in ("dtype", "quantize", "backend", "device")}
     if any(value is not None for value in asked.values()):
         return found, describe_memory(parts, hub, **asked)
     return found, None

@@ -40,6 +40,7 @@ def add_parser(commands: Any) -> None:
         ("device", "device to run on (default: the backend's choice)"),
         ("devices", "with jax: several, cuda:0,cuda:1; each makes pictures of its own"),
         ("dtype", "float32 (default), bfloat16 or float16"),
+        ("quantize", "int8 keeps the weights of UNets and T5 in 8 bits, with jax"),
         ("mesh", "with jax: how many devices share the work, data=4,model=2 for example"),
         ("revision", "branch, tag or commit of the models on the hub"),
         ("variant", "infix of the weight files, fp16 for example"),
@@ -186,7 +187,7 @@ def _settings(options: argparse.Namespace) -> ServerSettings:
 
     loading = {
         name: getattr(options, name)
-        for name in ("backend", "device", "dtype", "mesh", "revision", "variant")
+        for name in ("backend", "device", "dtype", "quantize", "mesh", "revision", "variant")
         if getattr(options, name) is not None
     }
     if options.offload:

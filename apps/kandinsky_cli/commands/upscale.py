@@ -73,6 +73,11 @@ def _add_place_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", help="jax or mindspore (default: the one installed)")
     parser.add_argument("--device", help="device to run on (default: the backend's choice)")
     parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16")
+    parser.add_argument(
+        "--quantize",
+        metavar="FORM",
+        help="int8 keeps the weights of the UNet in 8 bits, with jax (default: in the dtype)",
+    )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
     parser.add_argument(
         "--local-files-only", action="store_true", help="use cached files, never the network"
@@ -132,6 +137,7 @@ def run(options: argparse.Namespace) -> None:
 def _check_numbers(options: argparse.Namespace) -> None:
     from kandinsky_core.errors import InvalidInputError
     from kandinsky_core.seam.dtypes import dtype_name
+    from kandinsky_core.seam.quantization import quantization_name
     from kandinsky_core.validation import positive_int
 
     if options.scale not in (None, 2, 4):
@@ -140,9 +146,11 @@ def _check_numbers(options: argparse.Namespace) -> None:
         if getattr(options, name) is not None:
             positive_int(f"--{name.replace('_', '-')}", getattr(options, name))
     dtype_name(options.dtype)
+    if options.quantize is not None:
+        quantization_name(options.quantize)
 
 
-_LOADING = ("scale", "backend", "device", "dtype", "revision", "local_files_only")
+_LOADING = ("scale", "backend", "device", "dtype", "quantize", "revision", "local_files_only")
 _CALL = ("steps", "seed", "window_size", "window_stride")
 
 

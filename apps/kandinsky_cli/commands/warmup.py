@@ -118,6 +118,7 @@ def _check(options: argparse.Namespace) -> None:
     from kandinsky_core.memory.on_demand_encoder import LOADINGS
     from kandinsky_core.schedulers import scheduler_by_name
     from kandinsky_core.seam.dtypes import dtype_name
+    from kandinsky_core.seam.quantization import quantization_name
     from kandinsky_core.validation import one_of, positive_int
 
     one_of("--task", options.task, TASKS)
@@ -137,6 +138,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.scheduler is not None:
         scheduler_by_name(options.scheduler, {})
     dtype_name(options.dtype)
+    if options.quantize is not None:
+        quantization_name(options.quantize)
 
 
 def _cache_folder(backend: Backend) -> str | Path:

@@ -103,6 +103,7 @@ class PipelineEngine:
             "backend": backend.name,
             "device": self._loading.get("device") or backend.report().devices[0].split()[0],
             "dtype": self._loading.get("dtype", "float32"),
+            **{name: self._loading[name] for name in ("quantize",) if name in self._loading},
             "schedulers": list(SCHEDULER_NAMES),
             "ip_scale": picture_scale(next(iter(self._classes.values()))),
         }

@@ -110,6 +110,8 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         """Return the tiled form and its weights, or None if loops run the plain network."""
         if not self.winograd or self._offloaded or not tiles_gain_in(self.dtype):
             return None
+        if self.quantize is not None:  # tiles would be kept in the dtype, four times as large
+            return None
         if compiling_only():
             self._tiled_shapes = self._tiled_shapes or self._tile()
             return self._tiled_shapes

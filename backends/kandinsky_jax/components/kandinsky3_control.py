@@ -62,6 +62,11 @@ class JaxControlledUNet(JaxDenoiser):
         """Name of the dtype that both compute in."""
         return self._unet.dtype
 
+    @property
+    def quantize(self) -> str | None:
+        """How the UNet keeps its weights; the branch keeps its own in the dtype."""
+        return self._unet.quantize
+
     def tiled(self) -> None:
         """Return None: the networks of Kandinsky 3 have no tiled form."""
 

@@ -25,6 +25,7 @@ from kandinsky_jax.placement.places import OneDevice, Place, Weights
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
+from kandinsky_jax.weights.quantized import steps_of
 from kandinsky_jax.weights.replace import read_weights, weight_shapes, with_weights
 
 __all__ = ["JaxNetwork", "to_channels_first", "to_channels_last"]
@@ -85,6 +86,11 @@ class JaxNetwork(AdaptedNetwork):
         return DTypeName(self._form.dtype)
 
     @property
+    def quantize(self) -> str | None:
+        """How weights are kept that need not be kept in the dtype; None keeps all in it."""
+        return self._form.quantize
+
+    @property
     def device(self) -> str:
         """Where the network runs."""
         return DeviceName(self._place.name)
@@ -119,8 +125,12 @@ class JaxNetwork(AdaptedNetwork):
         dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
         if dtype is not None and dtype != self.dtype:
             self._form = replace(self._form, dtype=dtype)
-            chosen = jax_dtype(dtype)
-            self._weights = {name: leaf.astype(chosen) for name, leaf in self._weights.items()}
+            chosen, eight = jax_dtype(dtype), self._form.in_eight_bits()
+            kept = eight | set(map(steps_of, eight))
+            self._weights = {
+                name: leaf if name in kept else leaf.astype(chosen)
+                for name, leaf in self._weights.items()
+            }
             self._programs = {}
 
     def offload(self) -> None:
@@ -141,6 +151,14 @@ class JaxNetwork(AdaptedNetwork):
             with at_work(self.device):
                 self._weights = self._place.put_weights(self._weights)
 
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Return the bytes of all weights, the steps of those in 8 bits included.
+
+        Args:
+            return_buffers: Has no effect: no network has buffers.
+        """
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in self._weights.values())
+
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
         return weight_shapes(self._weights)
@@ -148,7 +166,7 @@ class JaxNetwork(AdaptedNetwork):
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.seam.networks.Network.read_weights`."""
         with at_work(self.device):
-            return read_weights(self._weights, names, self._place.get)
+            return read_weights(self._weights, names, self._place.get, jax_dtype(self.dtype))
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         def place(leaf: str, array: Array) -> Any:

@@ -42,6 +42,7 @@ class StreamedT5TextEncoder(StreamedWeights):
         dtype: The dtype of the computation; each block is cast to it when it is read.
         place: Where one block at a time is placed.
         log: The backend's compilation log.
+        quantize: How weights are kept that need not be kept in the dtype; None keeps all in it.
     """
 
     backend_name = "jax"
@@ -54,8 +55,10 @@ class StreamedT5TextEncoder(StreamedWeights):
         dtype: str,
         place: Place,
         log: CompilationLog,
+        quantize: str | None = None,
     ) -> None:
         self.config = config
+        self.quantize = quantize
         self.dtype = DTypeName(dtype)
         self._parts = parts
         self._place = place
@@ -87,7 +90,8 @@ class StreamedT5TextEncoder(StreamedWeights):
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""
-        states = self._parts.embed(input_ids, jax_dtype(self.dtype))
+        rounded = self.quantize is not None
+        states = self._parts.embed(input_ids, jax_dtype(self.dtype), eight_bits=rounded)
         biases = self._parts.score_bias(attention_mask)
         with at_work(self.device):
             # One text at a time, so that one program serves any number of them.
@@ -124,7 +128,9 @@ class StreamedT5TextEncoder(StreamedWeights):
         return load_weights(self._block(), self._parts.block(index), self._place)
 
     def _block(self) -> NetworkForm:
-        return NetworkForm(_BLOCK, self.config, str(self.dtype), whole=False)
+        return NetworkForm(
+            _BLOCK, self.config, str(self.dtype), whole=False, quantize=self.quantize
+        )
 
 
 def _run_block(form: NetworkForm, weights: Any, x: Any, bias: Any) -> Any:

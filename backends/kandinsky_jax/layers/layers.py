@@ -18,6 +18,13 @@ from kandinsky_jax.layers.attention import AttentionFunction
 from kandinsky_jax.layers.group_statistics import group_normalised
 from kandinsky_jax.layers.platforms import platform_dependent
 from kandinsky_jax.layers.products import convolution, product
+from kandinsky_jax.layers.quantized import (
+    Quantized,
+    Weight,
+    convolve_with,
+    multiply,
+    rows_of,
+)
 from kandinsky_jax.layers.winograd import (
     DOUBLED_TILES,
     SMALL_MAP,
@@ -99,7 +106,7 @@ class Linear(nnx.Module):
         self.dtype = layers.dtype
 
     def __call__(self, x: Array) -> Array:
-        y = product(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        y = multiply(x.astype(self.dtype), self.kernel[...])
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
@@ -144,7 +151,10 @@ class Conv(nnx.Module):
         if hasattr(self, "tiles"):
             convolve = convolve_doubled if self.doubled else convolve_tiles
             return convolve(x, [part[...].astype(self.dtype) for part in self.tiles])
-        kernel = self.kernel[...].astype(self.dtype)
+        kernel: Weight = self.kernel[...]
+        if isinstance(kernel, Quantized):
+            return convolve_with(kernel, x, self._convolve_plainly)
+        kernel = kernel.astype(self.dtype)
         if self.bands:
             y: Array = platform_dependent(
                 x, kernel, cpu=convolve_doubled_in_bands, default=self._convolve_plainly
@@ -213,7 +223,7 @@ class Embedding(nnx.Module):
         self.dtype = layers.dtype
 
     def __call__(self, indices: Array) -> Array:
-        return self.embedding[...][indices].astype(self.dtype)
+        return rows_of(self.embedding[...], indices).astype(self.dtype)
 
 
 class Identity(nnx.Module):

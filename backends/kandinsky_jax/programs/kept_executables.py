@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +39,14 @@ class KeptExecutable:
         key: The key of what the program is made from.
         compiled_for: A description of all that decides what a compiler makes of traced code.
         devices: Where it runs.
+        options: What the compiler is told.
     """
 
     store: FileStore
     key: bytes
     compiled_for: Any
     devices: tuple[jax.Device, ...]
+    options: Mapping[str, str | bool]
 
     def load(self) -> jax.stages.Compiled | None:
         """Return the program, or None where it must be traced."""
@@ -70,7 +73,7 @@ class KeptExecutable:
         cached = compiled is not None
         if compiled is None:
             hits = cache_hits()
-            compiled = compile_lowered(lowered, self.devices[0])
+            compiled = compile_lowered(lowered, self.options)
             if cache_hits() > hits:  # JAX's cache gave it, and on a CPU it cannot be written again
                 return compiled, True
             self._save(code_key, compiled)
@@ -121,10 +124,11 @@ def kept_executable(batch: Batch, made_from: Any, arguments: Any) -> KeptExecuta
         logger.debug("a program is not kept for the next process: %s", error)
         return None
     structure, arrays = described_arrays(arguments)
-    options = tuple(compiler_options(batch.devices[0]).items())
-    compiled_for = (compiler(batch.devices[0]), options, batch.description, arrays)
+    options = compiler_options(batch.devices[0], arguments[0])
+    told = tuple(options.items())
+    compiled_for = (compiler(batch.devices[0]), told, batch.description, arrays)
     key = _key("program", compiled_for, structure, made, code.hex(), tuning())
-    return KeptExecutable(store, key, compiled_for, batch.devices)
+    return KeptExecutable(store, key, compiled_for, batch.devices, options)
 
 
 def _key(*parts: Any) -> bytes:

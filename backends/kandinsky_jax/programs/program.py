@@ -15,7 +15,7 @@ from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_jax.layers.platforms import tracing_for
 from kandinsky_jax.placement.places import Batch
 from kandinsky_jax.programs.cache import cache_hits
-from kandinsky_jax.programs.compiler_options import compile_lowered
+from kandinsky_jax.programs.compiler_options import compile_lowered, compiler_options
 from kandinsky_jax.programs.kept_executables import kept_executable
 
 __all__ = ["Program"]
@@ -98,7 +98,8 @@ class Program:
         if entry is not None:
             return entry.compile(lowered)
         hits = cache_hits()
-        return compile_lowered(lowered, batch.devices[0]), cache_hits() > hits
+        options = compiler_options(batch.devices[0], weights)
+        return compile_lowered(lowered, options), cache_hits() > hits
 
 
 def _own(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from kandinsky_jax.placement.devices import default_device
 from kandinsky_jax.placement.places import OneDevice, Place, Weights, leaf_of
 from kandinsky_jax.runtime import own_settings
 from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
+from kandinsky_jax.weights.quantized import read_quantized
 
 __all__ = ["load_weights", "rule_and_name"]
 
@@ -29,6 +30,7 @@ def load_weights(form: NetworkForm, tensors: Tensors, place: Place | None = None
 
     Args:
         form: The network. Its dtype is that of the weights; files in another precision are cast.
+            Weights that it keeps in 8 bits are rounded to them.
         tensors: The checkpoint, in any layout. Beside the weights, the tensors that are cast at
             the moment are held on the host; see `ahead`. On a CPU a file that was converted for
             JAX is not copied at all: the weights are windows into it.
@@ -48,6 +50,9 @@ def load_weights(form: NetworkForm, tensors: Tensors, place: Place | None = None
     class_name, dtype = form.config.CLASS_NAME, jax_dtype(form.dtype)
     found = account(class_name, wanted, tensors)
     place = OneDevice(default_device()) if place is None else place
+    eight = form.in_eight_bits()
+    apart = {name: places[one] for name, one in found.items() if places[one][0] in eight}
+    found = {name: one for name, one in found.items() if name not in apart}
     arrival = _Arrival(place, dtype, ours)
     # Over a mesh all processes must bring their weights in one order.
     threads = None if isinstance(place, OneDevice) else 1
@@ -64,7 +69,7 @@ def load_weights(form: NetworkForm, tensors: Tensors, place: Place | None = None
         for name, (weight, finite) in ahead(found, size, read, threads=threads):
             note(name, finite)
             weights[places[found[name]][0]] = weight
-    return weights
+    return weights | read_quantized(class_name, apart, tensors, place, threads)
 
 
 class _Arrival:

@@ -22,8 +22,10 @@ from kandinsky_converters.layouts.layouts import native_name
 from kandinsky_converters.layouts.leaf_rules import JAX_RULES
 from kandinsky_core.configs import NetworkConfig
 from kandinsky_core.configs.networks import unused_tensors
+from kandinsky_core.seam.quantization import in_eight_bits
 from kandinsky_jax.placement.places import Weights, leaf_of
 from kandinsky_jax.weights.kept_shapes import Shapes, kept_shapes
+from kandinsky_jax.weights.quantized import steps_of
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -41,6 +43,7 @@ class NetworkForm:
         dtype: Name of the dtype of its weights and of the computation.
         tiled: Whether its convolutions take tiles in place of kernels.
         whole: Whether it has all the weights of the config's network, or is a part of it.
+        quantize: How weights are kept that need not be kept in the dtype; None keeps all in it.
     """
 
     path: str
@@ -48,6 +51,7 @@ class NetworkForm:
     dtype: str
     tiled: bool = False
     whole: bool = True
+    quantize: str | None = None
 
     def network_class(self) -> Callable[..., nnx.Module]:
         """Import and return the network's class, or a function that makes it."""
@@ -59,10 +63,20 @@ class NetworkForm:
         """Return the name in a file for JAX, and the shape, of each weight."""
         return _shapes(self)
 
+    def in_eight_bits(self) -> frozenset[str]:
+        """Return the names of the weights that are kept in 8 bits."""
+        return _in_eight_bits(self)
+
     def abstract(self) -> Weights:
         """Return the weights' shapes and dtypes in place of their values."""
-        dtype = jax_dtype(self.dtype)
-        return {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in self.shapes().items()}
+        dtype, eight = jax_dtype(self.dtype), self.in_eight_bits()
+        found: Weights = {}
+        for name, shape in self.shapes().items():
+            found[name] = jax.ShapeDtypeStruct(shape, np.int8 if name in eight else dtype)
+            if name in eight:
+                channels = shape[0 if leaf_of(name) == "embedding" else -1]
+                found[steps_of(name)] = jax.ShapeDtypeStruct((channels,), np.float32)
+        return found
 
     def build(self, weights: Mapping[str, Any]) -> Any:
         """Build the network around weights.
@@ -73,6 +87,7 @@ class NetworkForm:
         from flax import nnx
 
         graph, variables = self._parts
+        weights = _paired(weights, self.in_eight_bits())
         if weights.keys() != variables.keys():
             differing = sorted(weights.keys() ^ variables.keys())
             raise ValueError(f"{self.path}: weights do not fit the network: {differing[:8]}")
@@ -103,6 +118,30 @@ def _shapes(form: NetworkForm) -> Shapes:
             axes = JAX_RULES.rule_for(leaf_of(native), len(shape)).axes
             found[native] = shape if axes is None else tuple(shape[axis] for axis in axes)
     return dict(sorted(found.items(), key=lambda item: _path(item[0])))
+
+
+@functools.cache
+def _in_eight_bits(form: NetworkForm) -> frozenset[str]:
+    if form.quantize is None:
+        return frozenset()
+    class_name, found = form.config.CLASS_NAME, set()
+    for native, shape in form.shapes().items():
+        cell, dot, leaf = native.rpartition(".")
+        name = f"{cell}{dot}{JAX_RULES.rule_for(leaf, len(shape)).torch_leaf}"
+        if in_eight_bits(class_name, name, len(shape)):
+            found.add(native)
+    return frozenset(found)
+
+
+def _paired(weights: Mapping[str, Any], eight: frozenset[str]) -> Mapping[str, Any]:
+    """Return the weights with each one in 8 bits beside its steps."""
+    if not eight:
+        return weights
+    from kandinsky_jax.layers.quantized import Quantized
+
+    pairs = {name: Quantized(weights[name], weights[steps_of(name)]) for name in eight}
+    steps = set(map(steps_of, eight))
+    return {name: leaf for name, leaf in weights.items() if name not in steps} | pairs
 
 
 def _path(name: str) -> list[tuple[int, str]]:

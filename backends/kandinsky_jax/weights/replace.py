@@ -13,6 +13,7 @@ from kandinsky_converters.layouts.numbers import cast
 from kandinsky_core.arrays import Array
 from kandinsky_jax.placement.places import Weights, leaf_of
 from kandinsky_jax.weights.load import rule_and_name
+from kandinsky_jax.weights.quantized import STEPS, dequantized, steps_of
 
 __all__ = ["read_weights", "weight_shapes", "with_weights"]
 
@@ -21,13 +22,15 @@ def weight_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
     """Return PyTorch's name and shape of each weight."""
     shapes = {}
     for native, array in weights.items():
+        if native.endswith(STEPS):
+            continue
         rule, name = rule_and_name(native, len(array.shape))
         shapes[name] = rule.torch_shape(tuple(array.shape))
     return shapes
 
 
 def read_weights(
-    weights: Weights, names: Iterable[str], get: Callable[[Any], Any]
+    weights: Weights, names: Iterable[str], get: Callable[[Any], Any], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
     """Return copies of some weights, in PyTorch's layout.
 
@@ -35,6 +38,7 @@ def read_weights(
         weights: The weights, on a device or the host.
         names: PyTorch's names of the ones to read.
         get: A function that copies an array to the host.
+        dtype: The dtype of what weights in 8 bits stand for; the others have their own.
 
     Raises:
         KeyError: There are no such weights; the error holds all their names.
@@ -43,7 +47,11 @@ def read_weights(
     wanted = set(names)
     for native, array in weights.items():
         rule, name = rule_and_name(native, len(array.shape))
-        if name in wanted:
+        if name in wanted and steps_of(native) in weights:
+            found[name] = dequantized(weights, native, rule, lambda one: get(_apart(one))).astype(
+                dtype
+            )
+        elif name in wanted and not native.endswith(STEPS):
             found[name] = np.array(rule.to_torch(np.asarray(get(_apart(array)))))
     if len(found) < len(wanted):
         raise KeyError(*sorted(wanted - set(found)))

@@ -14,6 +14,7 @@ from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.devices import device_name
 from kandinsky_core.seam.dtypes import chosen_dtype
+from kandinsky_core.seam.quantization import quantized_components
 
 __all__ = ["Half", "require_room_for_halves"]
 
@@ -73,10 +74,14 @@ def _components(half: Half) -> Iterator[ComponentMemory]:
     """Yield the memory of each network of a half, under its name in the combined pipeline."""
     dtype = chosen_dtype(*map(half.options.get, _DTYPES))
     names = [name for name in half.pipeline.component_names if name not in half.ready]
-    for name, source in half.model.components(names).items():
-        if source.class_name in NETWORKS:
-            asked = _for_component(dtype, name) or "float32"
-            yield replace(ComponentMemory.of(name, source, asked), name=half.prefix + name)
+    sources = half.model.components(names)
+    networks = {name: one for name, one in sources.items() if one.class_name in NETWORKS}
+    classes = {name: source.class_name for name, source in networks.items()}
+    kept = quantized_components(half.options.get("quantize"), names, classes)
+    for name, source in networks.items():
+        asked = _for_component(dtype, name) or "float32"
+        found = ComponentMemory.of(name, source, asked, kept.get(name))
+        yield replace(found, name=half.prefix + name)
 
 
 def _for_component(value: Any, name: str) -> Any:

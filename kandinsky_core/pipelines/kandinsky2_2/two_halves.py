@@ -28,6 +28,7 @@ from kandinsky_core.pipelines.shared.ready_components import backend_of, check_r
 from kandinsky_core.pipelines.shared.requests import CallRequest, DecoderRequest
 from kandinsky_core.pipelines.shared.verified_parts import VerifiedParts
 from kandinsky_core.seam.backend import Backend
+from kandinsky_core.seam.quantization import require_quantizing
 from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.prompts import Prompts
 
@@ -206,7 +207,9 @@ class CombinedPipeline(MixesPictures, DiffusionPipeline):
         chosen = chosen_backend(given, mesh, options.get("device"))
         check_ready(ready, chosen.name)
         options["backend"] = chosen
-        shared = {**options, "revision": prior_revision}
+        require_quantizing(chosen, options.get("quantize"))
+        # No network of a prior is kept in 8 bits.
+        shared = {**options, "revision": prior_revision, "quantize": None}
         # A missing prior is noticed before gigabytes of decoder are fetched and read.
         of_prior = of_decoder.beside(
             prior or find_prior(of_decoder.checkpoint, cls.decoder_class.part),

@@ -18,6 +18,7 @@ from kandinsky_core.pipelines.kandinsky3.ip_adapter_weights import (
 from kandinsky_core.pipelines.shared.loading import load_components
 from kandinsky_core.schedulers import Scheduler
 from kandinsky_core.seam.networks import Autoencoder, Denoiser, ImageEncoder, T5TextEncoder
+from kandinsky_core.seam.quantization import refuse_if_quantized
 from kandinsky_core.texts.t5_tokenizer import T5Tokenizer
 from kandinsky_core.validation import real_number
 
@@ -133,7 +134,8 @@ class IpAdapterCalls(Kandinsky3Decoder):
                 `force_download`.
 
         Raises:
-            InvalidInputError: An argument is wrong, or there are several adapters.
+            InvalidInputError: An argument is wrong, there are several adapters, or the UNet keeps
+                its weights in 8 bits.
             ModelNotFoundError: There is no such model.
             CheckpointError: The model has no IP-Adapter, or one for a UNet of other sizes.
             DeviceMemoryError: The image encoder does not fit beside the other networks.
@@ -151,6 +153,7 @@ class IpAdapterCalls(Kandinsky3Decoder):
                 f"subfolder={place!r}, image_encoder_folder={image_encoder_folder!r}: models of "
                 f"Kandinsky 3 have {_UNET!r} and {_ENCODER!r}; leave both out"
             )
+        refuse_if_quantized(self.unet, "load_ip_adapter")
         options = HubOptions.given(hub)
         opened = OpenedModel.of(name, self.part, options)
         source = opened.components([_UNET])[_UNET]

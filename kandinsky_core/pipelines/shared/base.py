@@ -33,6 +33,7 @@ from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.dtypes import chosen_dtype
 from kandinsky_core.seam.networks import Network
 from kandinsky_core.seam.placement import read_placement
+from kandinsky_core.seam.quantization import Quantize
 from kandinsky_core.seam.step_rules import Kept
 from kandinsky_core.validation import one_of
 
@@ -121,6 +122,7 @@ class DiffusionPipeline(
         use_safetensors: bool | None = None,
         text_encoder_loading: str | None = None,
         offload: bool = False,
+        quantize: Quantize = None,
         **components: Any,
     ) -> Self:
         """Load a pipeline; `DiffusionPipeline` itself loads the class that the checkpoint names.
@@ -154,6 +156,9 @@ class DiffusionPipeline(
                 does.
             offload: Take each network off its device before the next one is loaded. This is
                 `enable_model_cpu_offload` for a device that cannot hold all networks at once.
+            quantize: `int8` keeps the weights of UNets and of T5 in 8 bits, on JAX; None (default)
+                keeps them in `dtype`, which remains that of the computation. A mapping gives it
+                for some components by name.
             **components: Ready components, used in place of the checkpoint's: schedulers, and
                 networks of the same backend. None for `text_encoder` leaves it out: Kandinsky 3
                 then takes `prompt_embeds` only.
@@ -208,6 +213,7 @@ class DiffusionPipeline(
             check=cls.check_configs,
             offload=offload,
             optional=cls.optional_components,
+            quantize=quantize,
         )
         pipeline = cls(**loaded)
         name = model.name if isinstance(model, OpenedModel) else model

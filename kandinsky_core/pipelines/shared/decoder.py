@@ -363,7 +363,7 @@ class DecoderPipeline(DiffusionPipeline):
             **self.lora_facts,
             "backend": self.backend,
             "device": self.device,
-            "dtype": self.dtype,
+            **self.precision_facts,
             "versions": versions(),
         }
 

@@ -22,6 +22,12 @@ from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.devices import device_name
 from kandinsky_core.seam.dtypes import pinned_dtype
 from kandinsky_core.seam.networks import Network
+from kandinsky_core.seam.quantization import (
+    Quantize,
+    loading_quantized,
+    quantized_components,
+    require_quantizing,
+)
 from kandinsky_core.seam.registry import chosen_backend
 from kandinsky_core.texts.clip_tokenizer import ClipTokenizer
 from kandinsky_core.texts.file_tokenizer import XLMRobertaTokenizer
@@ -61,6 +67,7 @@ def load_components(
     mesh: Any = None,
     offload: bool = False,
     optional: Iterable[str] = (),
+    quantize: Quantize = None,
 ) -> dict[str, Any]:
     """Load the components that are not `ready`; all configs and weight files are checked first.
 
@@ -72,6 +79,7 @@ def load_components(
         KandinskyError: See `DiffusionPipeline.from_pretrained`.
     """
     chosen = chosen_backend(backend_of(ready) if backend is None else backend, mesh, device)
+    require_quantizing(chosen, quantize)
     check_ready(ready, chosen.name)
     places = {
         name: None if given is None else device_name(given) or str(given)
@@ -94,12 +102,14 @@ def load_components(
             for name, source in networks.items()
         }
     )
+    classes = {name: source.class_name for name, source in networks.items()}
+    kept = quantized_components(quantize, names, classes)
     if NULL_EMBEDDING in names and NULL_EMBEDDING not in ready:
         unet = opened.checkpoint.components.get("unet")
         if unet is not None and unet.folder.is_dir():  # the UNet itself may be a ready one
             light[NULL_EMBEDDING] = unet.null_embedding()
     plans = {  # reads the headers
-        name: ComponentMemory.of(name, source, dtypes[name] or "float32")
+        name: ComponentMemory.of(name, source, dtypes[name] or "float32", kept.get(name))
         for name, source in networks.items()
     }
     require_room(chosen, plans.values(), places, loading=text_encoder_loading, offload=offload)
@@ -107,12 +117,12 @@ def load_components(
     heavy: dict[str, Any] = {}
     for name, source in networks.items():
         computed = pinned_dtype(source.class_name, dtypes[name] or "float32")
-        place = places[name]
+        place, more = places[name], loading_quantized(kept.get(name))
         if apart and name == "text_encoder":
             whole = plans[name] if text_encoder_loading == "on_demand" else None
-            heavy[name] = _on_demand(chosen, source, computed, place, whole)
+            heavy[name] = _on_demand(chosen, source, computed, place, whole, more)
             continue
-        heavy[name] = chosen.load(source, computed, place)
+        heavy[name] = chosen.load(source, computed, place, **more)
         if offload or (apart and heavy[name].device != "cpu"):
             heavy[name].offload()  # makes room for the next network, or for the text encoder
     return {**ready, **light, **heavy}
@@ -136,18 +146,20 @@ def _on_demand(
     dtype: str,
     device: str | None,
     whole: ComponentMemory | None,
+    more: Mapping[str, Any],
 ) -> Network:
     """Prepare a text encoder that is loaded when it is used; its files are checked now.
 
     It is loaded whole where `whole` is given, the memory that this takes; else block by block.
+    `more` is what `loading_quantized` returns.
     """
-    streamed = backend.load_streamed(source, dtype, device)
+    streamed = backend.load_streamed(source, dtype, device, **more)
     if whole is None:
         return OnDemandTextEncoder(streamed, None)
 
     def load(dtype: str, device: str) -> Any:
         require_room(backend, [whole.in_dtype(dtype)], {whole.name: device}, offload=True)
-        return backend.load(source, dtype, device)
+        return backend.load(source, dtype, device, **more)
 
     return OnDemandTextEncoder(streamed, load)
 

@@ -15,6 +15,7 @@ from kandinsky_core.pipelines.shared.lora_file_calls import LoraFileCalls
 from kandinsky_core.seam.adapter_arguments import names_of, weights_of
 from kandinsky_core.seam.adapters import TakesAdapters
 from kandinsky_core.seam.networks import Network
+from kandinsky_core.seam.quantization import refuse_if_quantized
 
 __all__ = ["LoraCalls"]
 
@@ -79,10 +80,14 @@ class LoraCalls(LoraFileCalls):
             **hub: `revision`, `cache_dir`, `token`, `local_files_only`, `force_download`.
 
         Raises:
-            InvalidInputError: There is no such file, or an argument is wrong.
+            InvalidInputError: There is no such file, an argument is wrong, or the network keeps its
+                weights in 8 bits.
             ModelNotFoundError: The hub does not deliver it.
             CheckpointError: It is damaged, of no supported kind, or for another network.
         """
+        adapted = self._adapted
+        for only in adapted.values() if len(adapted) == 1 else ():  # else the file tells which one
+            refuse_if_quantized(only, "load_lora_weights")
         source = LoraSource.open(
             pretrained_model_name_or_path_or_dict,
             weight_name=weight_name,
@@ -93,7 +98,6 @@ class LoraCalls(LoraFileCalls):
         layers = read_adapters(source)
         of_prior = all(name.startswith("transformer_blocks.") for name in layers)
         names = _PRIORS if of_prior else (_UNET,)
-        adapted = self._adapted
         network = next((adapted[name] for name in names if name in adapted), None)
         if network is None:
             there = self.networks

@@ -23,6 +23,11 @@ from kandinsky_core.memory.plan import ComponentMemory
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.devices import device_name
 from kandinsky_core.seam.dtypes import chosen_dtype, pinned_dtype
+from kandinsky_core.seam.quantization import (
+    loading_quantized,
+    quantized_components,
+    require_quantizing,
+)
 from kandinsky_core.seam.registry import chosen_backend
 
 __all__ = [
@@ -83,6 +88,7 @@ class _NamedNetwork(metaclass=_StandsForNetworks):
         force_download: bool = False,
         use_safetensors: bool | None = None,
         low_cpu_mem_usage: bool | None = None,
+        quantize: str | None = None,
         **unknown: Any,
     ) -> Any:
         """Load a network, which pipelines take: `from_pretrained(..., unet=unet)`.
@@ -106,6 +112,7 @@ class _NamedNetwork(metaclass=_StandsForNetworks):
             force_download: Download again what the cache holds.
             use_safetensors: Only safetensors are read; False is refused.
             low_cpu_mem_usage: Has no effect: weights are always streamed.
+            quantize: As for a pipeline's `from_pretrained`, without mappings.
             **unknown: Refused.
 
         Returns:
@@ -129,6 +136,8 @@ class _NamedNetwork(metaclass=_StandsForNetworks):
             )
         asked = chosen_dtype(dtype, torch_dtype, mindspore_dtype) or "float32"
         chosen = chosen_backend(backend, mesh, device)
+        require_quantizing(chosen, quantize)
+        kept = quantized_components(quantize, (), {cls.__name__: cls.__name__}).get(cls.__name__)
         options = HubOptions(
             revision=revision,
             variant=variant,
@@ -147,9 +156,9 @@ class _NamedNetwork(metaclass=_StandsForNetworks):
                 if local_folder(model) is None and not any(folder.glob("*.safetensors")):
                     fetch_pickles(str(model), options, [subfolder or "."])
         place = None if device is None else device_name(device) or str(device)
-        plan = ComponentMemory.of(source.name, source, asked)
+        plan = ComponentMemory.of(source.name, source, asked, kept)
         require_room(chosen, [plan], {source.name: place})
-        return chosen.load(source, pinned_dtype(name, asked), place)
+        return chosen.load(source, pinned_dtype(name, asked), place, **loading_quantized(kept))
 
 
 class AutoencoderKL(_NamedNetwork):

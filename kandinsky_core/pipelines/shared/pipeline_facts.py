@@ -14,6 +14,8 @@ from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.pictures.outputs import numpy_to_pil
 from kandinsky_core.pipelines.shared.foreign_options import known_options
 from kandinsky_core.pipelines.shared.pipeline_config import FrozenConfig, pipeline_config
+from kandinsky_core.seam.networks import Network
+from kandinsky_core.seam.quantization import quantization_facts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,6 +41,14 @@ class PipelineFacts:
         origin: dict[str, str]
 
         @property
+        def dtype(self) -> str:
+            """Name of the main network's dtype."""
+
+        @property
+        def networks(self) -> dict[str, Network]:
+            """The components that hold weights."""
+
+        @property
         def components(self) -> dict[str, Any]:
             """Every component by name."""
 
@@ -46,6 +56,11 @@ class PipelineFacts:
     def config(self) -> FrozenConfig:
         """The class, and the library and class of each component, as in `model_index.json`."""
         return pipeline_config(type(self).__name__, self.components, self.name_or_path)
+
+    @property
+    def precision_facts(self) -> dict[str, Any]:
+        """What a picture's metadata tell of `dtype`, and of `quantize` where it was given."""
+        return {"dtype": self.dtype, **quantization_facts(self.networks)}
 
     @property
     def name_or_path(self) -> str | None:

@@ -22,7 +22,7 @@ from kandinsky_core.seam.networks import Denoiser
 __all__ = ["KandinskySuperResFlashPipeline"]
 
 _BLOCK = 32  # the sides of what the UNet is shown are multiples of this
-_OPTIONS = ("backend", "device", "dtype", "torch_dtype", "offload")
+_OPTIONS = ("backend", "device", "dtype", "torch_dtype", "offload", "quantize")
 
 
 class KandinskySuperResFlashPipeline(KandinskySuperResPipeline):

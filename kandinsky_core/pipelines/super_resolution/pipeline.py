@@ -358,6 +358,6 @@ class KandinskySuperResPipeline(CompilesWindows, DiffusionPipeline):
             **self.origin,
             "backend": self.backend,
             "device": self.device,
-            "dtype": self.dtype,
+            **self.precision_facts,
             "versions": versions(),
         }

@@ -15,7 +15,9 @@ from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import EMBEDDED
 from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.configs import NETWORKS, CLIPVisionConfig
+from kandinsky_core.memory.advice import too_little_memory
 from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_size, stored_size
+from kandinsky_core.seam.backend import DeviceMemory
 from tests.support.kandinsky3_adapters_folder import write_adapters
 from tests.support.kandinsky3_folder import T5, write_kandinsky3
 
@@ -39,10 +41,10 @@ class Header:
         )
 
 
-def published(repository: str, dtype: str) -> MemoryPlan:
+def published(repository: str, dtype: str, quantize: str | None = None) -> MemoryPlan:
     found = {manifest.name: manifest for manifest in manifests()}
     parts = [
-        ComponentMemory.of(name.split("/")[1], Header(manifest), dtype)
+        ComponentMemory.of(name.split("/")[1], Header(manifest), dtype, quantize)
         for name, manifest in found.items()
         if name.split("/")[0] == repository
     ]
@@ -113,7 +115,7 @@ def test_ways_to_load_it() -> None:
     assert MemoryPlan(()).ever == MemoryPlan((), one_at_a_time=True).ever == 0
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bfloat16, int8"])
 @pytest.mark.parametrize(
     ("name", "repositories"),
     [
@@ -125,15 +127,16 @@ def test_ways_to_load_it() -> None:
     ],
 )
 def test_the_documented_sizes(name: str, repositories: list[str], dtype: str) -> None:
+    computed, _, quantize = dtype.partition(", ")
     named = {
         f"{'prior' in each} {part.name}": part  # the UNet of an adapter takes the place of 3's
         for each in repositories
-        for part in published(each, dtype).components
+        for part in published(each, computed, quantize or None).components
     }
     parts = list(named.values())
     if "IP" in name:  # no manifest: it is CLIP's ViT-L/14, with as many parameters as published
         vision = CLIPVisionConfig.CLASS_NAME
-        encoder = {"class_name": vision, "dtype": dtype, "parameters": 303_966_208}
+        encoder = {"class_name": vision, "dtype": computed, "parameters": 303_966_208}
         parts.append(ComponentMemory(name="image_encoder", **encoder))
     found = [MemoryPlan(tuple(parts)), MemoryPlan(tuple(parts), one_at_a_time=True)]
     if name[0] == "3":
@@ -152,6 +155,31 @@ def test_a_branch_is_used_together_with_its_unet() -> None:
     assert found.at_load == plan["unet"].size, "they are loaded one after the other"
     streamed = MemoryPlan(tuple(plan.values()), "streamed", one_at_a_time=True)
     assert streamed.ever == both
+
+
+def test_kandinsky_3_in_8_bits_fits_one_chip_of_16_gb() -> None:
+    """The steps count, and what stays in the dtype; blocks shrink as the network does."""
+    plan = published("kandinsky-3", "bfloat16")
+    eight = published("kandinsky-3", "bfloat16", "int8")
+    assert plan.quantized("int8") == eight
+    assert plan.ever > 16e9 > eight.ever
+    text, unet, movq = (by_name(eight)[name] for name in ("text_encoder", "unet", "movq"))
+    assert movq == by_name(plan)["movq"]
+    assert movq.quantize is None
+    norms, distances = (2 * 32 + 1) * 4096, 32 * 16
+    products = 8_721_797_632 - norms - distances
+    # Rows of the table; outputs of q, k, v, o, wi_0, wi_1 and wo in 32 blocks.
+    channels = 32128 + 32 * (4 * 4096 + 2 * 16384 + 4096)
+    assert text.size == products + 4 * channels + 2 * (norms + distances)
+    block = by_name(plan)["text_encoder"].block_parameters
+    assert text.block_size == block - 2 * 4096 + 2 * 2 * 4096 + 4 * (channels - 32128) // 32
+    assert 0.5 < unet.size / by_name(plan)["unet"].size < 0.53
+    chip = DeviceMemory(
+        device="tpu:0", total=14 * 2**30, free=None, host=False, filled_by_load=True
+    )
+    advised = too_little_memory(plan, chip, ("int8",))
+    assert "'streamed' (5.7 GiB), or quantize='int8' (12.1 GiB), or " in advised
+    assert "quantize" not in too_little_memory(plan, chip)
 
 
 def test_another_dtype_spares_what_is_pinned() -> None:
