@@ -41,7 +41,7 @@ def fill_network(network: Any, class_name: str, tensors: Tensors, dtype: str) ->
     kind = BY_NAME[dtype].numpy
 
     def size(stored: str) -> int:
-        return int(kind.itemsize) * math.prod(shapes[found[stored]])
+        return int(kind.itemsize * math.prod(shapes[found[stored]]))
 
     with refuse_non_finite(class_name, dtype) as note:
         for stored, (array, finite) in ahead(
