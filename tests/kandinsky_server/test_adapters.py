@@ -62,7 +62,7 @@ def test_pictures_beside_the_prompt() -> None:
 @pytest.mark.parametrize(
     ("body", "count", "param", "words"),
     [
-        ({"lora": {"styl": 1}}, 0, "lora", "it has style, pixels"),
+        ({"lora": {"pixel": 1}}, 0, "lora", "it has style, pixels"),
         ({"lora": {"style": "much"}}, 0, "lora.style", "from -10 to 10"),
         ({"lora": {"style": float("nan")}}, 0, "lora.style", "from -10 to 10"),
         ({"lora": "style:1"}, 0, "lora", '{"style": 0.8}'),
