@@ -141,6 +141,9 @@ class KandinskyServer:
         """Serve until SIGTERM or SIGINT; a second signal ends at once.
 
         A server that ends says so while it still listens, so that a load balancer sees it.
+
+        Raises:
+            KandinskyError: The models cannot be served.
         """
         drained = threading.Event()
 
@@ -153,7 +156,16 @@ class KandinskyServer:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
         self.service.start()
+        threading.Thread(target=self._end_if_broken, name="kandinsky-watch", daemon=True).start()
         self._serve()
+        if self.service.problem is not None:
+            raise KandinskyError(self.service.problem)
+
+    def _end_if_broken(self) -> None:
+        self.service.wait_until_started()
+        if self.service.problem is not None:
+            self.service.drain(at_once=True)
+            self._server.should_exit = True
 
     def _end(self) -> None:
         self.service.draining = True

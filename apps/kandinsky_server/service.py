@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from kandinsky_core.errors import KandinskyError
 from kandinsky_server.build_request import build_request, find_model
 from kandinsky_server.keeping.job_store import JobStore
 from kandinsky_server.metrics import Metrics
@@ -92,10 +93,15 @@ class Service:
             self._resume()
         except Exception as error:
             self.problem = as_api_error(error).message
-            logger.error("the server cannot start: %s", self.problem, exc_info=error)
+            if not isinstance(error, KandinskyError):  # whose text says all
+                logger.error("the server cannot start", exc_info=error)
             return
         for worker in self.workers:
             worker.start()
+
+    def wait_until_started(self) -> None:
+        """Wait until all is warm, or `problem` says why it cannot be."""
+        self._starting.join()
 
     def _resume(self) -> None:
         """Take up the jobs that an earlier process left, before new ones are taken.

@@ -44,6 +44,15 @@ def test_a_server_is_alive_while_it_warms_up_and_ready_after_it(http: Client) ->
     assert seen[-1] == (200, {"status": "ready"})
 
 
+def test_a_process_whose_model_cannot_be_loaded_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(settings: ServerSettings) -> dict[str, Any]:
+        raise InvalidInputError("there is no such model")
+
+    monkeypatch.setattr("kandinsky_server.server.signal.signal", lambda *_: None)
+    with pytest.raises(KandinskyError, match="no such model"):
+        KandinskyServer(SETTINGS, fail).run()
+
+
 def test_a_model_that_cannot_be_loaded_is_told() -> None:
     def fail(settings: ServerSettings) -> Any:
         raise InvalidInputError("there is no such model")
