@@ -16,7 +16,7 @@ __all__ = ["earlier_forms"]
 
 @contextmanager
 def earlier_forms() -> Iterator[None]:
-    """Trace what a GPU has, and compile it without options; see "TPUs" in docs/performance.md."""
+    """Trace what a GPU has, and compile it without options; see "TPUs" in docs/accelerators.md."""
 
     def at_once(*arrays: Any, scale: float) -> Any:
         pieces = functools.partial(attention._attend_in_pieces, most=attention.MAX_SCORES)

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _OF_TPU = {
     # With one or two pictures a TPU's compiler divides their rows among what it takes for more
     # pictures, and puts the edges together before each convolution. In the networks here that
-    # costs more than the convolutions: see "TPUs" in docs/performance.md.
+    # costs more than the convolutions: see "TPUs" in docs/accelerators.md.
     "xla_tpu_run_space_to_batch": "false",
     "xla_tpu_run_space_to_batch_on_new_platforms": "false",
 }
