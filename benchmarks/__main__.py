@@ -31,6 +31,7 @@ from benchmarks.turns import (
 SIDES = {
     "jax": "jax",
     "jax plain": "jax",
+    "jax without kernels": "jax",
     "mindspore": "mindspore",
     "diffusers": "torch",
     "diffusers channels-last": "torch",
@@ -38,7 +39,10 @@ SIDES = {
     "openvino": "openvino",
     "openvino int8": "nncf",
 }
-"""The sides and the package that each needs; `jax plain` leaves convolutions to XLA."""
+"""The sides and the package that each needs.
+
+`jax plain` leaves convolutions to XLA, `jax without kernels` attention.
+"""
 REFERENCE = "diffusers"
 OPTIONAL = ("diffusers compiled", "openvino", "openvino int8")
 """Compilers that do not work everywhere, or not for every network."""

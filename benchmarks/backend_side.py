@@ -14,6 +14,12 @@ from kandinsky_core import DDPMScheduler, UnCLIPScheduler, get_backend
 
 __all__ = ["measure"]
 
+_CHOICES: dict[str, dict[str, Any]] = {
+    "": {},
+    "plain": {"winograd": False},
+    "without kernels": {"attention": "plain"},
+}
+"""What a side asks of the backend, by the words after the backend's name."""
 _PACKAGES = {"jax": ("jax", "flax"), "mindspore": ("mindspore", "mindone")}
 
 
@@ -21,8 +27,8 @@ def measure(
     case: Case, model: str, side: str, dtype: str, size: int, repeats: int
 ) -> dict[str, Any]:
     """Time a first call, which compiles, and `repeats` further ones."""
-    backend_name, _, plain = side.partition(" ")
-    backend: Any = get_backend(backend_name, **({"winograd": False} if plain else {}))
+    backend_name, _, choice = side.partition(" ")
+    backend: Any = get_backend(backend_name, **_CHOICES[choice])
     start = time.perf_counter()
     network: Any = backend.load(component(case.component, model), dtype)
     loading = time.perf_counter() - start

@@ -10,7 +10,9 @@ from kandinsky_core.seam.registry import require_packages
 __all__ = ["create"]
 
 
-def create(*, mesh: Any = None, winograd: bool | None = None) -> Backend:
+def create(
+    *, mesh: Any = None, winograd: bool | None = None, attention: str | None = None
+) -> Backend:
     """Return the JAX backend; the entry point `jax` names this function.
 
     Args:
@@ -22,13 +24,17 @@ def create(*, mesh: Any = None, winograd: bool | None = None) -> Backend:
             times as large, and they are taken only if the CPU multiplies bfloat16 fast (AMX, with
             JAX 0.9 or newer). In float16 they are never taken. They need 3 GB more for the
             full-size UNet, half of that in bfloat16. None takes them on a CPU for large networks.
+        attention: `kernels` takes kernels written by hand wherever one fits: cuDNN's on an NVIDIA
+            GPU in half precision, on a TPU the flash kernel from 4096 queries on. A place that has
+            none, such as a CPU, refuses to load networks. `plain` never takes one. None takes
+            cuDNN's, and none on a TPU.
 
     Raises:
         BackendUnavailableError: JAX or Flax is not installed, or the mesh has more devices than
             there are.
-        InvalidInputError: The argument describes no such mesh.
+        InvalidInputError: The mesh is none, or `attention` is another word.
     """
     require_packages("jax", "jax", "jaxlib", "flax")
     from kandinsky_jax.backend import JaxBackend
 
-    return JaxBackend(mesh=mesh, winograd=winograd)
+    return JaxBackend(mesh=mesh, winograd=winograd, attention=attention)

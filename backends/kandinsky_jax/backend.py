@@ -46,6 +46,7 @@ from kandinsky_jax.components.network import JaxNetwork
 from kandinsky_jax.components.t5_streaming import StreamedT5TextEncoder
 from kandinsky_jax.components.tiled_form import tileable, worth_tiling
 from kandinsky_jax.components.turns import Turns
+from kandinsky_jax.layers.attention_kernels import CHOICES, kernels_of
 from kandinsky_jax.placement.devices import (
     default_device,
     device_name,
@@ -99,6 +100,7 @@ class JaxBackend:
     Args:
         mesh: See `kandinsky_jax.create`.
         winograd: See `kandinsky_jax.create`.
+        attention: See `kandinsky_jax.create`.
 
     Attributes:
         compilations: Every compilation since the backend was made.
@@ -108,9 +110,15 @@ class JaxBackend:
     name = "jax"
     quantizations = QUANTIZATIONS
 
-    def __init__(self, *, mesh: Any = None, winograd: bool | None = None) -> None:
+    def __init__(
+        self, *, mesh: Any = None, winograd: bool | None = None, attention: str | None = None
+    ) -> None:
         program_limit()  # a wrong one is told before anything is loaded
+        if attention not in CHOICES:
+            allowed = ", ".join(map(repr, CHOICES))
+            raise InvalidInputError(f"attention={attention!r}: give one of {allowed}")
         self._winograd = winograd
+        self._attention = attention
         self._everywhere = None if mesh is None else OverMesh(find_mesh(mesh))
         self.compilations = CompilationLog()
         # A network that is loaded again, perhaps for each text, finds its programs here.
@@ -133,8 +141,9 @@ class JaxBackend:
         config = read_config(source, "JAX")
         path, component_class = CLASSES[type(config)]
         place = self._place(device)
+        self._check_kernels(place)
         dtype = safe_dtype(source.class_name, dtype)
-        form = NetworkForm(path, config, dtype, quantize=quantize)
+        form = NetworkForm(path, config, dtype, quantize=quantize, attention=self._attention)
         with at_work(place.name, loading=True):
             weights = (
                 form.abstract() if compiling_only() else load_weights(form, source.tensors(), place)
@@ -149,6 +158,12 @@ class JaxBackend:
         if isinstance(component, JaxDenoiser):
             component.winograd = self._tiles(form, place)
         return component
+
+    def _check_kernels(self, place: Place) -> None:
+        """Refuse a place that has no kernels of attention, where they are asked for."""
+        reason = kernels_of(place.target) if self._attention == "kernels" else ""
+        if reason:
+            raise InvalidInputError(f"attention='kernels' on {place.name}: {reason}; leave it out")
 
     def _tiles(self, form: NetworkForm, place: Place) -> bool:
         if self._winograd is False or not isinstance(place, OneDevice) or form.quantize:

@@ -1,16 +1,22 @@
-"""Compiles blocks of the full-size 2.2 UNet for a v5e, as they were and as they are.
+"""Compiles blocks of the full-size 2.2 networks for a v5e, in each of their forms.
 
     python -m benchmarks.tpu.blocks
+    python -m benchmarks.tpu.blocks --cases attention-1024 --forms now kernel --hlo programs
 
-A block takes the compiler a minute at most, and so shows what a change brings. Figures are the
-compiler's for a guided step in bfloat16: nothing runs.
+`earlier` is the form that a TPU had before, `now` the one that it takes, `kernel` the flash kernel
+that `get_backend("jax", attention="kernels")` takes. A block takes the compiler a minute at most,
+and so shows what a change brings. Figures are the compiler's: nothing runs. It gives a kernel no
+cycles, and counts what goes in and out once: see "Attention kernels" in docs/accelerators.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,86 +28,146 @@ from benchmarks.tpu.forms import earlier_forms
 from benchmarks.tpu.libtpu import prepare
 from benchmarks.tpu.places import far_place
 from benchmarks.tpu.reading import read, total
-from kandinsky_jax.layers.attention import attend, merge_heads, split_heads
+from kandinsky_jax.layers.attention import attention_of, merge_heads, split_heads
 from kandinsky_jax.layers.layers import Conv, GroupNorm, Layers, Linear, silu
+from kandinsky_jax.layers.platforms import tracing_for
 from kandinsky_jax.programs.compiler_options import compile_lowered, compiler_options
 
-LAYERS = Layers(dtype=jnp.bfloat16, param_dtype=jnp.bfloat16, attend=attend)
 ROWS, TOKENS, WIDTH = 2, 32, 64
 
 
 class Convolutions(nnx.Module):
     """A group norm between two convolutions."""
 
-    def __init__(self, channels: int) -> None:
-        self.first = Conv(channels, channels, kernel=3, padding=1, layers=LAYERS)
-        self.norm = GroupNorm(channels, groups=32, epsilon=1e-5, layers=LAYERS)
-        self.second = Conv(channels, channels, kernel=3, padding=1, layers=LAYERS)
+    def __init__(self, channels: int, layers: Layers) -> None:
+        self.first = Conv(channels, channels, kernel=3, padding=1, layers=layers)
+        self.norm = GroupNorm(channels, groups=32, epsilon=1e-5, layers=layers)
+        self.second = Conv(channels, channels, kernel=3, padding=1, layers=layers)
 
     def __call__(self, x: Any) -> Any:
         return self.second(silu(self.norm(self.first(x))))
 
 
 class Attention(nnx.Module):
-    """Attention of pixels to each other and to 32 tokens, with its four projections."""
+    """Attention of pixels to each other and to tokens, if there are some, with projections."""
 
-    def __init__(self, channels: int) -> None:
-        self.heads = channels // WIDTH
-        self.inner = nnx.List([Linear(channels, channels, layers=LAYERS) for _ in range(3)])
-        self.outer = Linear(channels, channels, layers=LAYERS)
+    def __init__(self, channels: int, width: int, layers: Layers) -> None:
+        self.heads = channels // width
+        self.inner = nnx.List([Linear(channels, channels, layers=layers) for _ in range(3)])
+        self.outer = Linear(channels, channels, layers=layers)
+        self.attend = layers.attend
 
-    def __call__(self, x: Any, key: Any, value: Any) -> Any:
-        query, own_key, own_value = (split_heads(part(x), self.heads) for part in self.inner)
-        key = jnp.concatenate([key, own_key], axis=1)
-        value = jnp.concatenate([value, own_value], axis=1)
-        return self.outer(merge_heads(attend(query, key, value))) + x
+    def __call__(self, x: Any, *tokens: Any) -> Any:
+        query, *own = (split_heads(part(x), self.heads) for part in self.inner)
+        if tokens:
+            own = [jnp.concatenate(pair, axis=1) for pair in zip(tokens, own, strict=True)]
+        return self.outer(merge_heads(self.attend(query, *own))) + x
 
 
-def _attention(side: int, channels: int) -> tuple[Callable[[], Any], tuple[Any, ...]]:
-    token = (ROWS, TOKENS, channels // WIDTH, WIDTH)
-    return lambda: Attention(channels), ((ROWS, side * side, channels), token, token)
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A block.
+
+    Attributes:
+        words: What the table calls it.
+        make: Makes its module.
+        shapes: Of its inputs.
+        dtype: What it computes in.
+        attends: Whether it has attention, and so a kernel.
+    """
+
+    words: str
+    make: Callable[[Layers], nnx.Module]
+    shapes: tuple[tuple[int, ...], ...]
+    dtype: str = "bfloat16"
+    attends: bool = True
+
+
+def _of_unet(side: int, channels: int, rows: int = ROWS) -> Case:
+    token = (rows, TOKENS, channels // WIDTH, WIDTH)
+    return Case(
+        f"attention, {side * side} pixels ({16 * side} px)",
+        lambda layers: Attention(channels, WIDTH, layers),
+        ((rows, side * side, channels), token, token),
+    )
+
+
+def _of_movq(side: int, channels: int) -> Case:
+    return Case(
+        f"MoVQ's attention, {side * side} cells ({8 * side} px)",
+        lambda layers: Attention(channels, channels, layers),
+        ((1, side * side, channels),),
+        dtype="float32",
+    )
 
 
 CASES = {
-    "norm between convolutions, 64 x 64 x 384": (
-        lambda: Convolutions(384),
+    "norm": Case(
+        "norm between convolutions, 64 x 64 x 384",
+        lambda layers: Convolutions(384, layers),
         ((ROWS, 64, 64, 384),),
+        attends=False,
     ),
-    "attention, 1024 pixels (512 px)": _attention(32, 768),
-    "attention, 4096 pixels (1024 px)": _attention(64, 768),
+    "attention-512": _of_unet(32, 768),
+    "attention-1024": _of_unet(64, 768),
+    "two-heads-1024": _of_unet(64, 2 * WIDTH, rows=1),
+    "movq-1024": _of_movq(128, 512),
 }
+FORMS: Mapping[str, tuple[Callable[[], AbstractContextManager[None]], str | None]] = {
+    "earlier": (earlier_forms, None),
+    "now": (nullcontext, None),
+    "kernel": (nullcontext, "kernels"),
+}
+"""How each form is traced, and the choice of attention."""
 
 
-def compiled(make: Callable[[], Any], shapes: tuple[Any, ...]) -> Any:
+def compiled(case: Case, form: str) -> Any:
     """Compile a block for one v5e."""
     place = far_place("v5e")
-    graph, state = nnx.split(nnx.eval_shape(make))
+    context, choice = FORMS[form]
+    dtype = jnp.dtype(case.dtype)
+    layers = Layers(dtype=dtype, param_dtype=dtype, attend=attention_of(choice))
+    graph, state = nnx.split(nnx.eval_shape(lambda: case.make(layers)))
     where = jax.sharding.SingleDeviceSharding(place.device)
 
     def here(leaf: Any) -> Any:
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
 
-    given = [jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=where) for shape in shapes]
+    given = [jax.ShapeDtypeStruct(shape, dtype, sharding=where) for shape in case.shapes]
 
     def run(weights: Any, *inputs: Any) -> Any:
         return nnx.merge(graph, weights)(*inputs)
 
-    lowered = jax.jit(run).lower(jax.tree.map(here, state), *given)
-    return compile_lowered(lowered, compiler_options(place.device, state))
+    with context(), tracing_for(place.target):
+        lowered = jax.jit(run).lower(jax.tree.map(here, state), *given)
+        return compile_lowered(lowered, compiler_options(place.device, state))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    usual = ["norm", "attention-512", "attention-1024"]
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=usual, metavar="CASE")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=["earlier", "now"])
+    parser.add_argument("--hlo", type=Path, metavar="DIR", help="write the compiled programs")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Print a table."""
+    options = _arguments()
     prepare()
     sys.stdout.write(f"{'':49}M cycles  MB of main memory  MB held  operations\n")
-    for name, case in CASES.items():
-        for words, forms in (("earlier", earlier_forms()), ("now", nullcontext())):
-            with forms:
-                made = compiled(*case)
+    for name in options.cases:
+        case = CASES[name]
+        for form in (form for form in options.forms if case.attends or form != "kernel"):
+            made = compiled(case, form)
+            if options.hlo:
+                options.hlo.mkdir(parents=True, exist_ok=True)
+                (options.hlo / f"{name}-{form}.hlo").write_text(made.as_text(), encoding="utf-8")
             sums = total(read(parse(made.as_text())))
             held = made.memory_analysis().temp_size_in_bytes
             sys.stdout.write(
-                f"{name:41}{words:8}{sums.cycles / 1e6:8.2f}{sums.traffic / 1e6:19.1f}"
+                f"{case.words:41}{form:8}{sums.cycles / 1e6:8.2f}{sums.traffic / 1e6:19.1f}"
                 f"{held / 1e6:9.1f}{sums.operations:12.0f}\n"
             )
             sys.stdout.flush()

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from kandinsky_jax.layers.platforms import platform_dependent
+from kandinsky_jax.layers.attention_kernels import kernel_for
+from kandinsky_jax.layers.platforms import platform_dependent, traced_target
 from kandinsky_jax.layers.products import wide_product
 
-__all__ = ["AttentionFunction", "attend", "merge_heads", "split_heads"]
+__all__ = ["AttentionFunction", "attend", "attention_of", "merge_heads", "split_heads"]
 
 # Above this many scores (256 MiB in float32) queries are taken in pieces. MoVQ at 1024 pixels has
 # 16384 tokens: all its scores at once would take 1 GiB for each picture.
@@ -67,11 +68,12 @@ def attend(
     *,
     bias: Array | None = None,
     scale: float | None = None,
+    choice: str | None = None,
 ) -> Array:
     """Compute softmax(scale query key^T + bias) value, with scores and softmax in float32.
 
-    Long sequences are computed in pieces of queries. The result is the same, because each query
-    has a softmax of its own.
+    Long sequences are computed in pieces of queries, or by a kernel that holds no scores. The
+    result is the same, because each query has a softmax of its own.
 
     Args:
         query: [B,Tq,N,D].
@@ -79,6 +81,7 @@ def attend(
         value: [B,Tk,N,D].
         bias: added to the scores, float32, of a shape that broadcasts to [B,N,Tq,Tk].
         scale: 1 / sqrt(D) where none is given.
+        choice: Whether kernels are taken: see `kandinsky_jax.layers.attention_kernels`.
 
     Returns:
         [B,Tq,N,D] in the dtype of `value`.
@@ -89,12 +92,21 @@ def attend(
     in_pieces = functools.partial(_attend_in_pieces, scale=scale, most=MAX_SCORES)
     if query.shape[1] * key.shape[1] < HEAD_SCORES:
         return in_pieces(query, key, value, bias)
+    kernel = kernel_for(traced_target(), query, key, bias=bias, scale=scale, choice=choice)
+    if kernel is not None:
+        return kernel(query, key, value)
     by_heads = functools.partial(_attend_by_heads, scale=scale)
     on_chip = functools.partial(_attend_on_chip, scale=scale)
     out: Array = platform_dependent(
         query, key, value, bias, cpu=by_heads, tpu=on_chip, default=in_pieces
     )
     return out
+
+
+@functools.cache
+def attention_of(choice: str | None) -> AttentionFunction:
+    """Return `attend` with a choice of kernels, always the same function for the same choice."""
+    return functools.partial(attend, choice=choice)
 
 
 def _attend_on_chip(
@@ -106,11 +118,14 @@ def _attend_on_chip(
     there would be many, heads come one by one in a loop, because the queries of a piece were few.
     """
     batch, queries, heads, _ = query.shape
-    pieces = -(-batch * heads * queries * key.shape[1] // MAX_CHIP_SCORES)
+    most = max(1, MAX_CHIP_SCORES // (batch * heads * key.shape[1]))  # queries of a piece
+    pieces = -(-queries // most)
     if pieces > CHIP_PIECES:
         return _attend_by_heads(query, key, value, bias, scale)
     length = -(-queries // pieces)
     length = -(-length // _ROWS) * _ROWS
+    if length > most:
+        length = most // _ROWS * _ROWS or most
     return jnp.concatenate(
         [
             _attend_at_once(query[:, start : start + length], key, value, bias, scale)
@@ -145,7 +160,7 @@ def _attend_in_pieces(
     """Attend with at most so many scores at once; the bias is the same for all queries."""
     batch, queries, heads, width = query.shape
     at_once = functools.partial(_attend_at_once, key=key, value=value, bias=bias, scale=scale)
-    pieces = -(-batch * heads * queries * key.shape[1] // most)
+    pieces = -(-queries // max(1, most // (batch * heads * key.shape[1])))
     if pieces == 1:
         return at_once(query)
     length = -(-queries // pieces)

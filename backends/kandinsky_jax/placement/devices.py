@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 
 from kandinsky_backend_kit.own_process import in_own_process
 from kandinsky_core.errors import BackendUnavailableError
 
 __all__ = [
+    "compute_capability",
     "default_device",
     "device_name",
     "device_platform",
@@ -52,6 +55,12 @@ def default_device() -> jax.Device:
     if isinstance(chosen, str):
         return find_device(chosen)
     return devices[0] if chosen is None else chosen
+
+
+def compute_capability(device: jax.Device) -> tuple[int, int] | None:
+    """Return what an NVIDIA GPU says of its generation, (9, 0) for `9.0`; None of other devices."""
+    said = re.fullmatch(r"(\d+)\.(\d+)", str(getattr(device, "compute_capability", "")))
+    return (int(said[1]), int(said[2])) if said else None
 
 
 def device_name(device: jax.Device) -> str:

@@ -19,9 +19,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.errors import InvalidInputError
+from kandinsky_jax.layers.platforms import Target
 from kandinsky_jax.placement.devices import device_platform
 from kandinsky_jax.placement.mesh import DATA_AXIS, mesh_name
-from kandinsky_jax.placement.places import Batch, Place, Weights, leaf_of
+from kandinsky_jax.placement.places import Batch, Place, Weights, device_target, leaf_of
 from kandinsky_jax.placement.sharding import MODEL_AXIS, weight_spec
 
 __all__ = ["OverMesh"]
@@ -39,6 +40,11 @@ class OverMesh:
     def name(self) -> str:
         """See `kandinsky_jax.placement.places.Place.name`."""
         return mesh_name(self.mesh)
+
+    @property
+    def target(self) -> Target:
+        """See `kandinsky_jax.placement.places.Place.target`."""
+        return device_target(self.mesh.devices.flat[0], whole=self.mesh.shape[MODEL_AXIS] == 1)
 
     def moved(self, device: str) -> Place:
         """Return this place if the name is its kind of device, as in scripts that say `cuda`.
@@ -99,6 +105,15 @@ class _MeshBatch:
         self._parts = mesh.shape[DATA_AXIS] if self.split else 1
         self._each = -(-count // self._parts)
         self._rows = NamedSharding(mesh, PartitionSpec(DATA_AXIS) if self.split else _WHOLE)
+
+    @property
+    def target(self) -> Target:
+        """See `kandinsky_jax.placement.places.Batch.target`.
+
+        One picture over several devices is divided, or repeated, by the compiler.
+        """
+        alone = self._mesh.size == 1 or (self.split and self._mesh.shape[MODEL_AXIS] == 1)
+        return device_target(self.devices[0], whole=alone)
 
     @property
     def devices(self) -> tuple[jax.Device, ...]:

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 
 from kandinsky_core.arrays import Array
-from kandinsky_jax.placement.devices import device_name, find_device
+from kandinsky_jax.layers.platforms import Target
+from kandinsky_jax.placement.devices import compute_capability, device_name, find_device
 
-__all__ = ["Batch", "OneDevice", "Place", "Weights", "leaf_of"]
+__all__ = ["Batch", "OneDevice", "Place", "Weights", "device_target", "leaf_of"]
 
 Weights = dict[str, Any]
 """A network's parameters by their names in a file for JAX: arrays, or their shapes alone."""
@@ -23,12 +24,22 @@ def leaf_of(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def device_target(device: jax.Device, *, whole: bool = True) -> Target:
+    """Return what a program for a device is traced for."""
+    return Target(device.platform, compute_capability(device), whole)
+
+
 class Batch(Protocol):
     """How the rows of one run, or of one call, lie on the devices."""
 
     @property
     def split(self) -> bool:
         """Whether each device has rows of its own; such rows need another program."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What programs for these rows are traced for."""
         ...
 
     @property
@@ -73,6 +84,11 @@ class Place(Protocol):
         """The place's name for people: `cpu`, `gpu:0`, `gpu x 8 (data=4, model=2)`."""
         ...
 
+    @property
+    def target(self) -> Target:
+        """What programs are traced for that have rows for all devices."""
+        ...
+
     def moved(self, device: str) -> Place:
         """Return the place that a device's name stands for.
 
@@ -114,6 +130,11 @@ class OneDevice:
     def name(self) -> str:
         """See `Place.name`."""
         return device_name(self.device)
+
+    @property
+    def target(self) -> Target:
+        """See `Place.target` and `Batch.target`."""
+        return device_target(self.device)
 
     @property
     def devices(self) -> tuple[jax.Device, ...]:

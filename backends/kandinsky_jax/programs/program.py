@@ -93,7 +93,7 @@ class Program:
         if compiled is not None:
             return compiled, True
         jitted = batch.jit(_own(self._function), self._shared, self._donate)
-        with tracing_for(batch.devices[0].platform):
+        with tracing_for(batch.target):
             lowered = jitted.lower(weights, *arguments)
         if entry is not None:
             return entry.compile(lowered)

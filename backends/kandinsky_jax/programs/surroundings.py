@@ -17,7 +17,13 @@ import kandinsky_backend_kit
 import kandinsky_core
 from kandinsky_backend_kit.processor import processor_identity
 from kandinsky_backend_kit.source_digest import SourceDigest
-from kandinsky_jax.layers import attention, group_statistics, products, winograd
+from kandinsky_jax.layers import (
+    attention,
+    attention_kernels,
+    group_statistics,
+    products,
+    winograd,
+)
 
 __all__ = ["TRACED_ROOMS", "compiler", "sources", "tuning"]
 
@@ -33,7 +39,7 @@ TRACED_ROOMS = (
 _SOURCES = SourceDigest(TRACED_ROOMS)
 
 # Numbers by which these modules choose between forms of a layer; tests and users set some of them.
-_TUNED = (attention, group_statistics, products, winograd)
+_TUNED = (attention, attention_kernels, group_statistics, products, winograd)
 
 # Modules of functions that are traced, and where such functions may come from.
 _REPLACEABLE = ("kandinsky_jax.layers.", "kandinsky_jax.networks.", "kandinsky_backend_kit.")

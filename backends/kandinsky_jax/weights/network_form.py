@@ -23,6 +23,7 @@ from kandinsky_converters.layouts.leaf_rules import JAX_RULES
 from kandinsky_core.configs import NetworkConfig
 from kandinsky_core.configs.networks import unused_tensors
 from kandinsky_core.seam.quantization import in_eight_bits
+from kandinsky_jax.layers.attention import attention_of
 from kandinsky_jax.placement.places import Weights, leaf_of
 from kandinsky_jax.weights.kept_shapes import Shapes, kept_shapes
 from kandinsky_jax.weights.quantized import steps_of
@@ -44,6 +45,7 @@ class NetworkForm:
         tiled: Whether its convolutions take tiles in place of kernels.
         whole: Whether it has all the weights of the config's network, or is a part of it.
         quantize: How weights are kept that need not be kept in the dtype; None keeps all in it.
+        attention: Whether attention is computed by kernels; see `kandinsky_jax.create`.
     """
 
     path: str
@@ -52,12 +54,16 @@ class NetworkForm:
     tiled: bool = False
     whole: bool = True
     quantize: str | None = None
+    attention: str | None = None
 
     def network_class(self) -> Callable[..., nnx.Module]:
         """Import and return the network's class, or a function that makes it."""
         module, _, name = self.path.partition(":")
         found: Callable[..., nnx.Module] = getattr(import_module(module), name)
-        return found if not self.tiled else functools.partial(found, tiled=True)
+        chosen: dict[str, Any] = {"tiled": True} if self.tiled else {}
+        if self.attention is not None:
+            chosen["attend"] = attention_of(self.attention)
+        return functools.partial(found, **chosen) if chosen else found
 
     def shapes(self) -> Shapes:
         """Return the name in a file for JAX, and the shape, of each weight."""
