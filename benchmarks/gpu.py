@@ -189,9 +189,7 @@ def measure(options: argparse.Namespace, sides: Sequence[str], about: dict[str, 
         for part in parts_of(options, sides):
             left = options.budget - (time.monotonic() - start)
             if left < min(options.least, part.limit):
-                result["parts"].append(
-                    {"name": part.name, "side": part.side, "state": "not begun"}
-                )
+                result["parts"].append({"name": part.name, "side": part.side, "state": "not begun"})
             else:
                 result["parts"].append(run_part(part, Path(name), min(left, part.limit)))
                 sys.stderr.write(_line(result["parts"][-1], None))
@@ -257,9 +255,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sides", nargs="+", default=list(_UNET_SIDES), choices=_UNET_SIDES, metavar="SIDE"
     )
-    parser.add_argument(
-        "--parts", nargs="+", default=list(_KINDS), choices=_KINDS, metavar="PART"
-    )
+    parser.add_argument("--parts", nargs="+", default=list(_KINDS), choices=_KINDS, metavar="PART")
     parser.add_argument("--folder", type=Path, help="where the model is written (temporary)")
     parser.add_argument("--anyway", action="store_true", help="run without a GPU too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")

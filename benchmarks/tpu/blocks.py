@@ -77,7 +77,7 @@ class Case:
     """
 
     words: str
-    make: Callable[[Layers], nnx.Module]
+    make: Callable[[Layers], Any]
     shapes: tuple[tuple[int, ...], ...]
     dtype: str = "bfloat16"
     attends: bool = True

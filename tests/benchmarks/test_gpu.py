@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("jax")
 
-from benchmarks import gpu  # noqa: E402
+from benchmarks import gpu
 
 
 def options(*words: str) -> argparse.Namespace:

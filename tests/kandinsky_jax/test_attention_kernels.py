@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ jax = pytest.importorskip("jax")
 pytest.importorskip("flax")
 
 import jax.numpy as jnp  # noqa: E402
-from jax.experimental.pallas import tpu as pltpu  # noqa: E402
+from jax.experimental import pallas  # noqa: E402
 
 from kandinsky_core import get_backend  # noqa: E402
 from kandinsky_core.errors import InvalidInputError  # noqa: E402
@@ -103,7 +104,7 @@ def test_what_a_device_says_of_its_generation() -> None:
     assert compute_capability(SimpleNamespace(compute_capability="gfx942")) is None  # type: ignore[arg-type]
     assert compute_capability(jax.devices("cpu")[0]) is None
     place = OverMesh(find_mesh("data=1,model=1"))
-    assert place.target.whole and place.batch(np.zeros((1, 4))).target == Target("cpu")
+    assert place.target == place.batch(np.zeros((1, 4))).target == Target("cpu")
 
 
 def test_a_choice_is_checked_before_anything_is_loaded() -> None:
@@ -143,7 +144,7 @@ def test_cudnn_gets_the_arrays_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(jax.nn, "dot_product_attention", record)
     query, key = shaped(2, 1024, 12, 64), shaped(2, 1056, 12, 64)
     with tracing_for(HOPPER):
-        out = jax.eval_shape(attend, query, key, key)
+        out = jax.eval_shape(lambda query, key: attend(query, key, key), query, key)
     assert (out.shape, out.dtype) == (query.shape, jnp.bfloat16)
     options = {"scale": 0.125, "implementation": "cudnn"}
     assert calls == [(query.shape, key.shape, key.shape, "bfloat16", options)]
@@ -160,7 +161,7 @@ def test_cudnn_is_in_the_lowered_program(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(private, "check_cudnn_version", lambda: 91000)
     query, key = shaped(2, 1024, 12, 64), shaped(2, 1056, 12, 64)
     with tracing_for(HOPPER):
-        traced = jax.jit(attend).trace(query, key, key)
+        traced = jax.jit(lambda query, key: attend(query, key, key)).trace(query, key)
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
     assert "__cudnn$fmhaSoftmax" in text
     assert "dot_general" not in text
@@ -186,8 +187,9 @@ def test_the_flash_kernel_is_attention(
         for seed, tokens in ((1, 48), (2, keys), (3, keys))
     )
     scale = width**-0.5
-    with pltpu.force_tpu_interpret_mode():
-        given = flash_attention(query, key, value, scale=scale)
+    # `force_tpu_interpret_mode` acts out memory and transfers too, in three times the time.
+    monkeypatch.setattr(pallas, "pallas_call", partial(pallas.pallas_call, interpret=True))
+    given = flash_attention(query, key, value, scale=scale)
     assert (given.shape, given.dtype) == (query.shape, query.dtype)
     reference = exact(query, key, value, scale)
     plain = error(attend(query, key, value), reference)
@@ -218,7 +220,8 @@ def test_blocks_of_keys(
 ) -> None:
     block, brought, padded = found = _key_blocks(keys, width, itemsize)
     assert found == expected
-    assert padded >= keys and padded % brought == brought % block == block % 128 == 0
+    assert padded >= keys
+    assert padded % brought == brought % block == block % 128 == 0
     assert brought * math.ceil(width / 128) * 128 * itemsize <= 3 * 2**19 or brought == block
 
 

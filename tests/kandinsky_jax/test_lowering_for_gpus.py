@@ -33,7 +33,9 @@ IN_FLOAT32 = {
     "bfloat16": {"movq", "2.0 vae"},
     "float16": {"movq", "2.0 vae", "2.0 text", "3 text"},
 }
-_PRODUCT = re.compile(r"stablehlo\.(?:dot_general|convolution|dot)\b.*: \((tensor<\S+), (tensor<\S+)\)")
+_PRODUCT = re.compile(
+    r"stablehlo\.(?:dot_general|convolution|dot)\b.*: \((tensor<\S+), (tensor<\S+)\)"
+)
 
 
 def products(text: str) -> list[tuple[str, str, str]]:
@@ -86,9 +88,7 @@ def call(network: SmallNetwork, dtype: str) -> None:
 
 def test_no_class_is_missing() -> None:
     classes = {network.class_name for network in NETWORKS_BY_NAME.values()}
-    assert classes | {"Kandinsky3ControlNetModel"} == {
-        config.CLASS_NAME for config in CLASSES
-    }
+    assert classes | {"Kandinsky3ControlNetModel"} == {config.CLASS_NAME for config in CLASSES}
 
 
 @pytest.mark.slow(seconds=15)

@@ -51,7 +51,6 @@ def _stepping(conditioning: Mapping[str, Any], sample: Any) -> Callable[[Any], N
         schedule = DDPMScheduler().schedule(2)
         run = network.begin(sample, conditioning, 4.0, rule=schedule.rule)
         run.step(float(schedule.timesteps[0]), schedule.rows[0], sample)
-        run.output(1.0)
 
     return call
 
@@ -167,7 +166,7 @@ NETWORKS_BY_NAME: Mapping[str, SmallNetwork] = {
         _UNET | _OF_21,
         _stepping(
             {
-                "image_embeds": _zeros(2, 768),
+                "image_embeds": _zeros(2, 32),
                 "text_embeds": _zeros(2, 32),
                 "text_encoder_hidden_states": _zeros(2, 77, 24),
             },
@@ -193,9 +192,7 @@ NETWORKS_BY_NAME: Mapping[str, SmallNetwork] = {
     "3 unet with pictures": SmallNetwork(
         "Kandinsky3UNet",
         _UNET_3 | {"image_embed_dim": 16, "num_image_tokens": 4},
-        _stepping(
-            {**_OF_3, "image_embeds": _zeros(2, 16), "image_weight": _zeros(2, 1)}, _SAMPLE
-        ),
+        _stepping({**_OF_3, "image_embeds": _zeros(2, 16), "image_weight": _zeros(2)}, _SAMPLE),
     ),
     "3 unet with a controlnet": SmallNetwork(
         "Kandinsky3UNet", _UNET_3, _stepping(_OF_3 | _CONTROL, _SAMPLE), beside=_UNET_3

@@ -40,6 +40,7 @@ MOST_KEYS = 1536
 # keys and values, each twice, within 16 MiB that it shares with queries and scores.
 KEY_BYTES = 2**20
 BROUGHT_BYTES = 3 * 2**19
+_FAR = -1e30  # what a masked score is about, in bfloat16 too; its weight is exactly 0
 _LANES = 128  # a TPU's registers and tiles are so wide
 
 
@@ -133,9 +134,8 @@ def flash_attention(query: Array, key: Array, value: Array, *, scale: float) -> 
     block, brought, padded = _key_blocks(keys, width, query.dtype.itemsize)
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))  # [B,N,T,D]
     if padded > keys or (width > _LANES and width % _LANES):
-        far = float(jnp.finfo(key.dtype).min) / 2
         query = _with_channel(query, 1.0)
-        key = _filled(_with_channel(key, 0.0), padded, width, far)
+        key = _filled(_with_channel(key, 0.0), padded, width, _FAR)
         value = _filled(_with_channel(value, 0.0), padded, width, 0.0)
     block_q = min(QUERY_ROWS, rows)
     query = jnp.pad(query, ((0, 0), (0, 0), (0, -rows % block_q), (0, 0)))
@@ -166,7 +166,11 @@ def _key_blocks(keys: int, width: int, itemsize: int) -> tuple[int, int, int]:
         block = -negative
     count = padded // block
     most = max(1, BROUGHT_BYTES // (block * row))
-    return block, block * max(n for n in range(1, count + 1) if count % n == 0 and n <= most), padded
+    return (
+        block,
+        block * max(n for n in range(1, count + 1) if count % n == 0 and n <= most),
+        padded,
+    )
 
 
 def _sizes(keys: int, row: int) -> range:
