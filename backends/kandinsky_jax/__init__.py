@@ -24,10 +24,10 @@ def create(
             times as large, and they are taken only if the CPU multiplies bfloat16 fast (AMX, with
             JAX 0.9 or newer). In float16 they are never taken. They need 3 GB more for the
             full-size UNet, half of that in bfloat16. None takes them on a CPU for large networks.
-        attention: `kernels` takes kernels written by hand wherever one fits: cuDNN's on an NVIDIA
-            GPU in half precision, on a TPU the flash kernel from 4096 queries on. A place that has
-            none, such as a CPU, refuses to load networks. `plain` never takes one. None takes
-            cuDNN's, and none on a TPU.
+        attention: Whether kernels compute attention that others wrote: cuDNN's on an NVIDIA GPU in
+            half precision, on a TPU the flash kernel from 4096 queries on. None takes them wherever
+            one fits, `plain` never. `kernels` refuses to load a network on a place that has none,
+            such as a CPU.
 
     Raises:
         BackendUnavailableError: JAX or Flax is not installed, or the mesh has more devices than

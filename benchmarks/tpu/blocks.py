@@ -1,17 +1,21 @@
 """Compiles blocks of the full-size 2.2 networks for a v5e, in each of their forms.
 
     python -m benchmarks.tpu.blocks
-    python -m benchmarks.tpu.blocks --cases attention-1024 --forms now kernel --hlo programs
+    python -m benchmarks.tpu.blocks --cases attention-1024 --forms pieces now --hlo programs
 
-`earlier` is the form that a TPU had before, `now` the one that it takes, `kernel` the flash kernel
-that `get_backend("jax", attention="kernels")` takes. A block takes the compiler a minute at most,
-and so shows what a change brings. Figures are the compiler's: nothing runs. It gives a kernel no
-cycles, and counts what goes in and out once: see "Attention kernels" in docs/accelerators.md.
+`earlier` is the form that a TPU had at first, `pieces` keeps scores on the chip, `now` is what it
+takes: from 4096 pixels on the flash kernel, otherwise the same as `pieces`. A block takes the
+compiler a minute at most, and so shows what a change brings. Figures are the compiler's: nothing
+runs. Its model gives a kernel no cycles, and what goes in and out counts once. With `--dump` it
+writes down the instructions of the kernel, and those within its inner loop are counted too: see
+"Attention kernels" in docs/accelerators.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -73,14 +77,12 @@ class Case:
         make: Makes its module.
         shapes: Of its inputs.
         dtype: What it computes in.
-        attends: Whether it has attention, and so a kernel.
     """
 
     words: str
     make: Callable[[Layers], Any]
     shapes: tuple[tuple[int, ...], ...]
     dtype: str = "bfloat16"
-    attends: bool = True
 
 
 def _of_unet(side: int, channels: int, rows: int = ROWS) -> Case:
@@ -106,7 +108,6 @@ CASES = {
         "norm between convolutions, 64 x 64 x 384",
         lambda layers: Convolutions(384, layers),
         ((ROWS, 64, 64, 384),),
-        attends=False,
     ),
     "attention-512": _of_unet(32, 768),
     "attention-1024": _of_unet(64, 768),
@@ -114,9 +115,9 @@ CASES = {
     "movq-1024": _of_movq(128, 512),
 }
 FORMS: Mapping[str, tuple[Callable[[], AbstractContextManager[None]], str | None]] = {
-    "earlier": (earlier_forms, None),
+    "earlier": (earlier_forms, "plain"),
+    "pieces": (nullcontext, "plain"),
     "now": (nullcontext, None),
-    "kernel": (nullcontext, "kernels"),
 }
 """How each form is traced, and the choice of attention."""
 
@@ -147,19 +148,45 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     usual = ["norm", "attention-512", "attention-1024"]
     parser.add_argument("--cases", nargs="+", choices=CASES, default=usual, metavar="CASE")
-    parser.add_argument("--forms", nargs="+", choices=FORMS, default=["earlier", "now"])
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
     parser.add_argument("--hlo", type=Path, metavar="DIR", help="write the compiled programs")
+    parser.add_argument("--dump", type=Path, metavar="DIR", help="count a kernel's instructions")
     return parser.parse_args()
+
+
+def bundles(text: str) -> dict[int, int]:
+    """Count the bundles of instructions, about one a cycle, by the loops that they are within.
+
+    Args:
+        text: What the compiler wrote as `final_bundles`: a line for each, with `>` for each loop.
+    """
+    found: dict[int, int] = {}
+    for line in text.splitlines():
+        if match := re.match(r"\s*0x[0-9a-f]+\s+(?:\w+)?: (>*)\s*\{", line):
+            found[len(match[1])] = found.get(len(match[1]), 0) + 1
+    return found
+
+
+def _kernel_lines(dump: Path) -> list[str]:
+    return [
+        f"  kernel: {inner} bundles in its inner loop, {outer} in the loop around it\n"
+        for file in sorted(dump.glob("*flash_attention*-final_bundles.txt"))
+        for counts in [bundles(file.read_text(encoding="utf-8", errors="replace"))]
+        for outer, inner in [(counts.get(1, 0), counts.get(2, 0))]
+    ]
 
 
 def main() -> None:
     """Print a table."""
     options = _arguments()
+    if options.dump:  # libtpu reads this once
+        dump = f"--xla_jf_dump_to={options.dump} --xla_jf_dump_llo_text=true"
+        os.environ["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {dump}"
     prepare()
     sys.stdout.write(f"{'':49}M cycles  MB of main memory  MB held  operations\n")
     for name in options.cases:
         case = CASES[name]
-        for form in (form for form in options.forms if case.attends or form != "kernel"):
+        for form in options.forms:
             made = compiled(case, form)
             if options.hlo:
                 options.hlo.mkdir(parents=True, exist_ok=True)
@@ -171,6 +198,8 @@ def main() -> None:
                 f"{held / 1e6:9.1f}{sums.operations:12.0f}\n"
             )
             sys.stdout.flush()
+    if options.dump:
+        sys.stdout.writelines(_kernel_lines(options.dump))
 
 
 if __name__ == "__main__":

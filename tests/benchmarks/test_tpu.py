@@ -20,6 +20,8 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("flax")
 
+from benchmarks.tpu.compiled_text import parse
+
 FOLDER = os.environ.get("KANDINSKY_LIBTPU")
 
 pytestmark = [
@@ -32,20 +34,25 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `python -m benchmarks.tpu` tells; a process of its own, as libtpu reads its settings."""
-    file = tmp_path_factory.mktemp("tpu") / "found.json"
-    command = [sys.executable, "-m", "benchmarks.tpu", "--parts", "shapes unet", "--sizes", "128"]
+def run(*words: str) -> str:
+    """What a command says; a process of its own, as libtpu reads its settings once."""
     paths = [path for path in (os.environ.get("PYTHONPATH"), FOLDER) if path]
     done = subprocess.run(
-        [*command, "--json", str(file)],
+        [sys.executable, "-m", *words],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "shapes unet, 128 px, v5e: told by the compiler" in done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `python -m benchmarks.tpu` tells."""
+    file = tmp_path_factory.mktemp("tpu") / "found.json"
+    words = ("benchmarks.tpu", "--parts", "shapes unet", "--sizes", "128", "--json", str(file))
+    assert "shapes unet, 128 px, v5e: told by the compiler" in run(*words)
     (found,) = json.loads(Path(file).read_text(encoding="utf-8"))
     return found
 
@@ -67,3 +74,28 @@ def test_a_step_lays_out_little_anew(row: dict[str, Any]) -> None:
 
 def test_layers_have_the_names_of_the_network(row: dict[str, Any]) -> None:
     assert {"conv_in", "mid_block.attentions.0.to_q"} <= set(row["layers"])
+
+
+def test_the_flash_kernel_compiles_and_no_scores_are_written(tmp_path: Path) -> None:
+    """Two heads of 4096 pixels and 32 tokens, as at 1024 pixels: keys are filled up to 4224."""
+    run(
+        "benchmarks.tpu.blocks",
+        "--cases",
+        "two-heads-1024",
+        "--forms",
+        "now",
+        "--hlo",
+        str(tmp_path),
+    )
+    text = (tmp_path / "two-heads-1024-now.hlo").read_text()
+    assert 'custom_call_target="tpu_custom_call"' in text
+    program = parse(text)
+    buffers = [
+        buffer
+        for computation in program.computations.values()
+        for instruction in computation.values()
+        for buffer in instruction.buffers
+    ]
+    assert any(buffer.shape[-2:] == (4224, 128) for buffer in buffers)
+    keys = {4128, 4224}
+    assert not [buffer for buffer in buffers if 4096 in buffer.shape and keys & {*buffer.shape}]

@@ -81,9 +81,9 @@ def test_a_gpu_takes_cudnn_where_it_fits() -> None:
     assert taken(Target("gpu", (9, 0), whole=False)) == ""
 
 
-def test_a_tpu_takes_the_flash_kernel_where_it_is_asked_for() -> None:
-    assert taken(TPU, "kernels") == taken(TPU, "kernels", dtype="float32") == "flash_attention"
-    assert taken(TPU) == taken(TPU, "plain") == taken(DIVIDED, "kernels") == ""
+def test_a_tpu_takes_the_flash_kernel_where_queries_are_many() -> None:
+    assert taken(TPU) == taken(TPU, "kernels") == taken(TPU, dtype="float32") == "flash_attention"
+    assert taken(TPU, "plain") == taken(DIVIDED) == taken(DIVIDED, "kernels") == ""
     for changes in (
         {"queries": 2304}, {"dtype": "float16"}, {"bias": shaped(2, 1, 1, 4128)}
     ):  # fmt: skip
@@ -237,8 +237,8 @@ TARGETS = {
     "cpu": (Target("cpu"), None),
     "gpu": (TURING, None),
     "gpu with cuDNN": (HOPPER, None),
-    "tpu": (TPU, None),
-    "tpu with kernels": (TPU, "kernels"),
+    "tpu": (TPU, "plain"),
+    "tpu with kernels": (TPU, None),
     "a tpu of several": (DIVIDED, None),
 }
 

@@ -188,14 +188,13 @@ NETWORKS_BY_NAME: Mapping[str, SmallNetwork] = {
     ),
     "2.0 text": SmallNetwork("MT5EncoderModel", TEXT_ENCODER_2, _masked),
     "2.0 vae": SmallNetwork("AutoencoderKL", VAE, _both_ways),
-    "3 unet": SmallNetwork("Kandinsky3UNet", _UNET_3, _stepping(_OF_3, _SAMPLE)),
-    "3 unet with pictures": SmallNetwork(
+    "3 unet with pictures and a controlnet": SmallNetwork(
         "Kandinsky3UNet",
         _UNET_3 | {"image_embed_dim": 16, "num_image_tokens": 4},
-        _stepping({**_OF_3, "image_embeds": _zeros(2, 16), "image_weight": _zeros(2)}, _SAMPLE),
-    ),
-    "3 unet with a controlnet": SmallNetwork(
-        "Kandinsky3UNet", _UNET_3, _stepping(_OF_3 | _CONTROL, _SAMPLE), beside=_UNET_3
+        _stepping(
+            _OF_3 | _CONTROL | {"image_embeds": _zeros(2, 16), "image_weight": _zeros(2)}, _SAMPLE
+        ),
+        beside=_UNET_3,
     ),
     "3 text": SmallNetwork("T5EncoderModel", _T5, _masked),
     "super resolution": SmallNetwork(

@@ -24,7 +24,7 @@ Kernel = Callable[[Array, Array, Array], Array]
 """query [B,Tq,N,D], key and value [B,Tk,N,D] -> [B,Tq,N,D]."""
 
 CHOICES = (None, "kernels", "plain")
-"""What a user may ask for: what a platform does by itself, kernels where they fit, or none."""
+"""What a user may ask for: kernels where there are some, an error where there are none, or none."""
 
 # cuDNN's kernel needs tensor cores of this generation (Ampere), and heads of at most this width
 # that is a multiple of 8. Hopper takes wider ones, which no network here has in half precision.
@@ -67,8 +67,8 @@ def kernel_for(
 ) -> Kernel | None:
     """Return the kernel for an attention, or None where it is computed in pieces.
 
-    A GPU takes cuDNN's by itself, in half precision. A TPU takes the flash kernel only where it is
-    asked for: see "Attention kernels" in docs/accelerators.md.
+    A GPU takes cuDNN's in half precision, a TPU the flash kernel where queries are many: see
+    "Attention kernels" in docs/accelerators.md.
 
     Args:
         target: What is traced for; None has no kernels.
@@ -82,7 +82,7 @@ def kernel_for(
         return None
     if target.platform == "gpu":
         return functools.partial(_by_cudnn, scale=scale) if _fits_cudnn(query) else None
-    if choice == "kernels" and query.shape[1] >= MANY_QUERIES and _fits_flash(query):
+    if query.shape[1] >= MANY_QUERIES and _fits_flash(query):
         return functools.partial(flash_attention, scale=scale)
     return None
 
