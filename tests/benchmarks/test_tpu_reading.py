@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.tpu.blocks import bundles
 from benchmarks.tpu.compiled_text import Program, parse
 from benchmarks.tpu.reading import layer_of, read, total, weight_copies, wide_products
 
@@ -67,3 +68,16 @@ def test_the_innermost_layer_counts() -> None:
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no ENTRY computation"):
         parse(text)
+
+
+def test_the_instructions_of_a_kernel_count_by_their_loops() -> None:
+    text = """
+2:LH: loop header
+ 0x2    :  { %s1 = smov 0 }
+ 0x3 LB: > { %s31 = sadd.s32 1, %s14  ;;  %s35 = sadd.s32 1, %s15 }
+ 0x4    : > { %p1 = scmp.ge.s32 %s31, 18 }
+ 0xcf LB: >> { %v19 = vld [vmem:[%s29 + $0x80] sm:$0xff] }
+ 0xd0   : >> { %v20 = vld [vmem:[%s29] sm:$0xff] }
+ 0xe31   : > { %p10 = scmp.ge.s32 %s13, 18 }
+"""
+    assert bundles(text) == {0: 1, 1: 3, 2: 2}

@@ -167,6 +167,7 @@ def test_cudnn_is_in_the_lowered_program(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "dot_general" not in text
 
 
+@pytest.mark.slow(seconds=5)
 @pytest.mark.parametrize(
     ("dtype", "width", "keys", "allowed"),
     [

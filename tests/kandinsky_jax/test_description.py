@@ -84,6 +84,7 @@ def described_differences() -> dict[str, dict[str, Any]]:
         "dtype": {"form": dataclasses.replace(FORM, dtype="bfloat16")},
         "tiles": {"form": dataclasses.replace(FORM, tiled=True)},
         "a part": {"form": dataclasses.replace(FORM, whole=False)},
+        "attention": {"form": dataclasses.replace(FORM, attention="plain")},
         "branch": {"form": kandinsky3_control._ControlledForm(FORM, BRANCH)},
         "swapped branch": {"form": kandinsky3_control._ControlledForm(BRANCH, FORM)},
         "guidance": {"guided": False},
