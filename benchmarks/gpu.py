@@ -191,7 +191,8 @@ def measure(options: argparse.Namespace, sides: Sequence[str], about: dict[str, 
             if left < min(options.least, part.limit):
                 result["parts"].append({"name": part.name, "side": part.side, "state": "not begun"})
             else:
-                result["parts"].append(run_part(part, Path(name), min(left, part.limit)))
+                limit = min(left, options.patience * part.limit)
+                result["parts"].append(run_part(part, Path(name), limit))
                 sys.stderr.write(_line(result["parts"][-1], None))
             write_json(options.json, result)
     return result
@@ -243,6 +244,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=570, help="seconds for all parts (570)")
     parser.add_argument(
         "--least", type=float, default=20, help="no part begins with fewer seconds left (20)"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=1, metavar="X", help="times the limit of each part (1)"
     )
     parser.add_argument("--model", default="2.2", choices=("2.2", "shapes"), help="of the UNet")
     parser.add_argument(
