@@ -34,9 +34,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `python -m benchmarks.tpu` tells; a process of its own, as libtpu reads its settings."""
-    file = tmp_path_factory.mktemp("tpu") / "found.json"
+    """What `python -m benchmarks.tpu` tells of a step in bfloat16."""
+    return told(tmp_path_factory.mktemp("tpu") / "found.json")
+
+
+def told(file: Path, *options: str) -> dict[str, Any]:
+    """Run the command in a process of its own, as libtpu reads its settings."""
     command = [sys.executable, "-m", "benchmarks.tpu", "--parts", "shapes unet", "--sizes", "128"]
+    command += options
     paths = [path for path in (os.environ.get("PYTHONPATH"), FOLDER) if path]
     done = subprocess.run(
         [*command, "--json", str(file)],
@@ -45,7 +50,7 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "shapes unet, 128 px, v5e: told by the compiler" in done.stdout
+    assert "v5e: told by the compiler for one chip" in done.stdout
     (found,) = json.loads(Path(file).read_text(encoding="utf-8"))
     return found
 
@@ -67,3 +72,14 @@ def test_a_step_lays_out_little_anew(row: dict[str, Any]) -> None:
 
 def test_layers_have_the_names_of_the_network(row: dict[str, Any]) -> None:
     assert {"conv_in", "mid_block.attentions.0.to_q"} <= set(row["layers"])
+
+
+def test_weights_in_eight_bits_are_widened_where_they_are_multiplied(
+    row: dict[str, Any], tmp_path: Path
+) -> None:
+    eight = told(tmp_path / "found.json", "--quantize", "int8")
+    assert eight["program"] == "shapes unet, 128 px, int8"
+    assert eight["arguments"] < 0.65 * row["arguments"]
+    assert eight["weight_copies"] == eight["wide_products"] == []
+    assert eight["casts"] <= row["casts"]
+    assert eight["read"] + eight["written"] < 1e6  # none is written down widened
