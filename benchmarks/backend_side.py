@@ -12,7 +12,7 @@ from benchmarks.full_size import GUIDANCE, Case, component
 from benchmarks.turns import versions
 from kandinsky_core import DDPMScheduler, UnCLIPScheduler, get_backend
 
-__all__ = ["measure"]
+__all__ = ["begin", "measure"]
 
 _CHOICES: dict[str, dict[str, Any]] = {
     "": {},
@@ -32,7 +32,7 @@ def measure(
     start = time.perf_counter()
     network: Any = backend.load(component(case.component, model), dtype)
     loading = time.perf_counter() - start
-    call = _CALLS[case.name](network, size)
+    call = begin(case.name, network, size)
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -123,3 +123,14 @@ _CALLS: dict[str, Callable[[Any, int], Callable[[], Any]]] = {
     "movq": _movq,
     "text": _text,
 }
+
+
+def begin(case: str, network: Any, size: int) -> Callable[[], Any]:
+    """Return the call of a case: a step of a loop under way, or a whole decoding or encoding.
+
+    Args:
+        case: Its name in `CASES`.
+        network: The loaded network.
+        size: Pixels of a side.
+    """
+    return _CALLS[case](network, size)

@@ -1,7 +1,13 @@
-"""Measures how fast a machine multiplies matrices; other rates are given as shares of that."""
+"""Measures how fast a machine multiplies matrices; other rates are given as shares of that.
+
+python -m benchmarks.peak --dtypes float32 bfloat16 int8 --side 2048
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.timing import fastest
@@ -14,7 +20,7 @@ def matmul_rate(framework: str, dtype: str, side: int = 4096, repeats: int = 5) 
 
     Args:
         framework: `jax` or `torch`.
-        dtype: The dtype of factors and result.
+        dtype: The dtype of factors and result. `int8` is for JAX, and its result is int32.
         side: Rows and columns.
         repeats: Products that are timed, after a first one that is not.
     """
@@ -28,7 +34,10 @@ def _jax(dtype: str, side: int) -> Any:
 
     from kandinsky_jax.layers.products import product
 
-    square = jax.jit(lambda a: product(a, a))
+    def of_bytes(a: Any) -> Any:
+        return jax.lax.dot(a, a, preferred_element_type=jnp.int32)
+
+    square = jax.jit(of_bytes if dtype == "int8" else lambda a: product(a, a))
     matrix = jnp.ones((side, side), dtype)
     return lambda: jax.block_until_ready(square(matrix))
 
@@ -45,3 +54,21 @@ def _torch(dtype: str, side: int) -> Any:
             torch.cuda.synchronize()
 
     return multiply
+
+
+def main() -> None:
+    """Print the rates of the frameworks that are installed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--dtypes", nargs="+", default=["float32"])
+    parser.add_argument("--side", type=int, default=2048, help="rows and columns (2048)")
+    options = parser.parse_args()
+    for framework in filter(find_spec, ("jax", "torch")):
+        for dtype in options.dtypes:
+            if (framework, dtype) == ("torch", "int8"):  # it has no such product
+                continue
+            rate = matmul_rate(framework, dtype, options.side)
+            sys.stdout.write(f"{framework:<8}{dtype:<10}{rate / 1e9:8.0f} billion a second\n")
+
+
+if __name__ == "__main__":
+    main()

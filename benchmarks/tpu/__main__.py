@@ -49,8 +49,10 @@ def main() -> None:
                 size=size,
                 pictures=PICTURES[axis],
                 dtype=options.dtype,
+                quantize=options.quantize,
             )
         words = f"{name}, {size} px" if PARTS[name].sized else name
+        words += f", {options.quantize}" if options.quantize else ""
         words += f", {axis}=4" if axis else ""
         if options.hlo:
             options.hlo.mkdir(parents=True, exist_ok=True)
@@ -86,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--chips", nargs="+", choices=TOPOLOGIES, default=["v5e"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[512], metavar="PX")
     parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), default="bfloat16")
+    parser.add_argument("--quantize", choices=("int8",), help="keep weights in 8 bits")
     parser.add_argument(
         "--axes",
         nargs="+",

@@ -152,6 +152,7 @@ def compile_part(
     size: int = 512,
     pictures: int = 1,
     dtype: str = "bfloat16",
+    quantize: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Compiled:
     """Compile the call of a part for a chip or a mesh that is not there.
@@ -162,12 +163,13 @@ def compile_part(
         size: Pixels of a side.
         pictures: How many are made at once.
         dtype: What is asked for; networks that lose by it compute in float32 as always.
+        quantize: `int8` keeps weights in 8 bits, where the network has a form for that.
         changes: Fields of the config that differ.
     """
     source = part_of(part, changes)
     config: Any = NETWORKS[source.class_name].config.from_dict(source.config)
     path, component_class = CLASSES[type(config)]
-    form = NetworkForm(path, config, safe_dtype(source.class_name, dtype))
+    form = NetworkForm(path, config, safe_dtype(source.class_name, dtype), quantize=quantize)
     with ExitStack() as context:
         context.enter_context(compile_only())
         context.enter_context(shapes_for_results())

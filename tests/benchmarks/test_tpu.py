@@ -47,14 +47,18 @@ def run(*words: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `python -m benchmarks.tpu` tells."""
-    file = tmp_path_factory.mktemp("tpu") / "found.json"
-    words = ("benchmarks.tpu", "--parts", "shapes unet", "--sizes", "128", "--json", str(file))
-    assert "shapes unet, 128 px, v5e: told by the compiler" in run(*words)
+def told(file: Path, *options: str) -> dict[str, Any]:
+    """What `python -m benchmarks.tpu` tells of a step of `shapes`."""
+    words = ("--parts", "shapes unet", "--sizes", "128", "--json", str(file))
+    assert "v5e: told by the compiler for one chip" in run("benchmarks.tpu", *words, *options)
     (found,) = json.loads(Path(file).read_text(encoding="utf-8"))
     return found
+
+
+@pytest.fixture(scope="module")
+def row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is told of a step in bfloat16."""
+    return told(tmp_path_factory.mktemp("tpu") / "found.json")
 
 
 def test_a_step_copies_no_weight(row: dict[str, Any]) -> None:
@@ -99,3 +103,14 @@ def test_the_flash_kernel_compiles_and_no_scores_are_written(tmp_path: Path) -> 
     assert any(buffer.shape[-2:] == (4224, 128) for buffer in buffers)
     keys = {4128, 4224}
     assert not [buffer for buffer in buffers if 4096 in buffer.shape and keys & {*buffer.shape}]
+
+
+def test_weights_in_eight_bits_are_widened_where_they_are_multiplied(
+    row: dict[str, Any], tmp_path: Path
+) -> None:
+    eight = told(tmp_path / "found.json", "--quantize", "int8")
+    assert eight["program"] == "shapes unet, 128 px, int8"
+    assert eight["arguments"] < 0.65 * row["arguments"]
+    assert eight["weight_copies"] == eight["wide_products"] == []
+    assert eight["casts"] <= row["casts"]
+    assert eight["read"] + eight["written"] < 1e6  # none is written down widened
