@@ -12,7 +12,7 @@ from typing import Any
 
 from kandinsky_core.errors import KandinskyError
 from kandinsky_server.build_request import build_request, find_model
-from kandinsky_server.keeping.job_store import JobStore
+from kandinsky_server.keeping.job_store import STORE_ERRORS, JobStore
 from kandinsky_server.metrics import Metrics
 from kandinsky_server.request_log import log_request
 from kandinsky_server.requests.api_errors import ApiError
@@ -35,6 +35,8 @@ _ALIVE = 60.0
 """Seconds after which a worker that does nothing is taken for dead."""
 _SWEEP_EVERY = 10.0
 """Seconds from one look for jobs to remove to the next."""
+_PREVIEWS_KEPT = 600.0
+"""Seconds for which previews are kept for a client that comes back."""
 _REMEMBERED = 100_000
 """Ids of removed jobs, which are answered with 410 in place of 404."""
 
@@ -68,7 +70,11 @@ class Service:
         self._idempotent: dict[str, Job] = {}
         self.rates = Rates()
         self.queue = JobQueue(
-            settings.max_queue, settings.max_queue_seconds, self.seconds_of, settings.batch_sizes
+            settings.max_queue,
+            settings.max_queue_seconds,
+            self.seconds_of,
+            settings.batch_sizes,
+            settings.keep_bytes // 2,
         )
         self.shapes = WarmShapes(settings, self.queue, self.metrics, self.finished)
         self.pool = ModelPool({}, settings.max_loaded)
@@ -185,20 +191,37 @@ class Service:
         """
         self.require_ready()
         with self._lock:
-            if idempotency is not None and (before := self._idempotent.get(idempotency[0])):
-                return _same(before, idempotency[1])
+            before = None if idempotency is None else self._idempotent.get(idempotency[0])
+            if before is not None and idempotency is not None:
+                _require_same(before, idempotency[1])
+                if not _left(before):
+                    before.waiting += owned
+                    return before
             job = Job(request, owned=owned, request_id=request_id)
             job.idempotency = idempotency
+            job.waiting = int(owned)
             held = self.shapes.is_cold(self._engine(request.model), request)
             if self._store is not None and not owned:
                 self.queue.require_room()
-                self._store.add(job)
+                self._add(self._store, job)
             self._enqueue(job, held=held)
             self.jobs[job.id] = job
             if idempotency is not None:
                 self._idempotent[idempotency[0]] = job
         self.sweep()
         return job
+
+    def _add(self, store: JobStore, job: Job) -> None:
+        try:
+            store.add(job)
+        except STORE_ERRORS as error:
+            self._lost(job, error)
+            message = f"the job cannot be kept: {error}: it was not taken"
+            raise ApiError(503, "storage_failed", message, retry_after=30) from error
+
+    def _lost(self, job: Job, error: Exception) -> None:
+        self.metrics.store_failures.inc()
+        logger.error("the job %s cannot be written: %s", job.id, error)
 
     def _enqueue(self, job: Job, *, held: bool | None = None, force: bool = False) -> None:
         engine = self._engine(job.request.model)
@@ -252,7 +275,17 @@ class Service:
         return self.rates.seconds(job.request, job.rows - len(job.made))
 
     def answered(self, job: Job) -> None:
-        """Forget a request whose answer has gone out, unless it can be asked for again."""
+        """Note that a connection waits no longer for a request.
+
+        What nobody waits for is stopped, and is forgotten unless it can be asked for again.
+        """
+        with self._lock:
+            job.waiting -= 1
+            if job.waiting > 0:
+                return
+        if not job.finished:
+            job.cancel()
+            self.queue.wake()
         job.answered = job.request.response_format != "url" and job.idempotency is None
         if job.answered and job.finished:
             self.jobs.pop(job.id, None)
@@ -262,24 +295,29 @@ class Service:
         if time.monotonic() < self._sweep_after:
             return
         self._sweep_after = time.monotonic() + _SWEEP_EVERY
-        oldest = time.time() - self.settings.keep_hours * 3600
         finished = [job for job in list(self.jobs.values()) if job.finished]
-        total = sum(made.size for job in finished for made in job.made.values())
-        for job in sorted(finished, key=lambda one: one.created):
-            too_much = total > self.settings.keep_bytes
-            if job.created < oldest or too_much:
-                total -= sum(made.size for made in job.made.values())
+        total, count = sum(job.kept_bytes for job in finished), len(finished)
+        for job in sorted(finished, key=lambda one: -one.age):
+            too_much = total > self.settings.keep_bytes or count > self.settings.keep_jobs
+            if job.age > self.settings.keep_hours * 3600 or too_much:
+                total -= job.kept_bytes
+                count -= 1
                 self._remove(job)
+            elif job.age > _PREVIEWS_KEPT:
+                job.drop_previews()
 
     def _remove(self, job: Job) -> None:
         self.jobs.pop(job.id, None)
-        if job.idempotency is not None:
-            self._idempotent.pop(job.idempotency[0], None)
+        if job.idempotency is not None and self._idempotent.get(job.idempotency[0]) is job:
+            del self._idempotent[job.idempotency[0]]
         self._expired[job.id] = None
         while len(self._expired) > _REMEMBERED:
             self._expired.pop(next(iter(self._expired)))
         if self._store is not None:
-            self._store.remove(job.id)
+            try:
+                self._store.remove(job.id)
+            except STORE_ERRORS as error:  # the next start finds it again
+                self._lost(job, error)
 
     def _engine(self, name: str) -> Engine:
         return self.engines[name]
@@ -311,8 +349,16 @@ class Service:
         return self._engine(request.model).shape(request)
 
     def _kept(self, job: Job) -> None:
-        if self._store is not None and not job.owned:
+        """Put on the disk what has become of a job.
+
+        Where that fails its pictures stay in memory, and a restart makes them again.
+        """
+        if self._store is None or job.owned:
+            return
+        try:
             self._store.update(job)
+        except STORE_ERRORS as error:
+            self._lost(job, error)
 
     def facts(self) -> dict[str, Any]:
         """Return what probes tell while the server starts."""
@@ -347,12 +393,20 @@ class Service:
                 self._store.close()
 
 
-def _same(before: Job, digest: str) -> Job:
-    """Return the job of a request that was sent before."""
+def _left(job: Job) -> bool:
+    """Tell whether a request ended as its connection did, so that it may begin anew."""
+    return job.owned and (job.cancelled or (job.error is not None and job.error.status == 503))
+
+
+def _require_same(before: Job, digest: str) -> None:
+    """Refuse another body with the key of a request that was sent before.
+
+    Raises:
+        ApiError: It is another one (422).
+    """
     if before.idempotency is not None and before.idempotency[1] != digest:
         raise ApiError(
             422,
             "idempotency_key_reused",
-            "this Idempotency-Key belongs to a request with another body: take another key",
+            "this Idempotency-Key belongs to another request: take another key",
         )
-    return before

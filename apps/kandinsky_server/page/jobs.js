@@ -105,6 +105,7 @@ async function* jobEvents(id) {
 	for (;;) {
 		try {
 			const { body } = await call(`v1/jobs/${id}/events`, { headers: { "Last-Event-ID": last } });
+			if (!body) return;
 			for await (const event of parsed(body)) {
 				last = event.id;
 				yield event;

@@ -87,16 +87,18 @@ def _opened(
 
     if len(content) > most_bytes:
         raise _too_large(param, most_bytes)
+
+    def check_size(width: int, height: int) -> None:
+        if width * height > most_pixels:
+            raise ValueError(
+                f"it has {width} x {height} pixels: send at most {most_pixels:,} of them"
+            )
+
     try:
         with reading(param, "cannot be read as a picture"):
-            picture = decode(content)
+            picture = decode(content, check_size)
             if picture.format not in _FORMATS:
                 raise ValueError(f"it is a {picture.format}: send a PNG, a JPEG or a WebP")
-            width, height = picture.size
-            if width * height > most_pixels:
-                raise ValueError(
-                    f"it has {width} x {height} pixels: send at most {most_pixels:,} of them"
-                )
             turned = ImageOps.exif_transpose(picture)
             if not transparent:
                 return to_rgb(turned, param)
