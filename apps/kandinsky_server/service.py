@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 from kandinsky_core.errors import KandinskyError
 from kandinsky_server.build_request import build_request, find_model
-from kandinsky_server.keeping.job_store import STORE_ERRORS, JobStore
+from kandinsky_server.keeping.safe_store import SafeStore
 from kandinsky_server.metrics import Metrics
 from kandinsky_server.request_log import log_request
 from kandinsky_server.requests.api_errors import ApiError
@@ -63,7 +62,7 @@ class Service:
         self.problem: str | None = None
         self.started = time.time()
         self._make_engines = make_engines
-        self._store = None if settings.state_dir is None else JobStore(settings.state_dir)
+        self._store = SafeStore(settings.state_dir, self.metrics.store_failures.inc)
         self._lock = threading.Lock()
         self._sweep_after = 0.0
         self._expired: dict[str, None] = {}
@@ -114,7 +113,7 @@ class Service:
 
         One that cannot be done any more fails, and does not keep the others waiting.
         """
-        for job in [] if self._store is None else self._store.load():
+        for job in self._store.load():
             self.jobs[job.id] = job
             if job.idempotency is not None:
                 self._idempotent[job.idempotency[0]] = job
@@ -201,27 +200,14 @@ class Service:
             job.idempotency = idempotency
             job.waiting = int(owned)
             held = self.shapes.is_cold(self._engine(request.model), request)
-            if self._store is not None and not owned:
-                self.queue.require_room()
-                self._add(self._store, job)
+            self.queue.require_room()
+            self._store.add(job)
             self._enqueue(job, held=held)
             self.jobs[job.id] = job
             if idempotency is not None:
                 self._idempotent[idempotency[0]] = job
         self.sweep()
         return job
-
-    def _add(self, store: JobStore, job: Job) -> None:
-        try:
-            store.add(job)
-        except STORE_ERRORS as error:
-            self._lost(job, error)
-            message = f"the job cannot be kept: {error}: it was not taken"
-            raise ApiError(503, "storage_failed", message, retry_after=30) from error
-
-    def _lost(self, job: Job, error: Exception) -> None:
-        self.metrics.store_failures.inc()
-        logger.error("the job %s cannot be written: %s", job.id, error)
 
     def _enqueue(self, job: Job, *, held: bool | None = None, force: bool = False) -> None:
         engine = self._engine(job.request.model)
@@ -313,11 +299,7 @@ class Service:
         self._expired[job.id] = None
         while len(self._expired) > _REMEMBERED:
             self._expired.pop(next(iter(self._expired)))
-        if self._store is not None:
-            try:
-                self._store.remove(job.id)
-            except STORE_ERRORS as error:  # the next start finds it again
-                self._lost(job, error)
+        self._store.remove(job)
 
     def _engine(self, name: str) -> Engine:
         return self.engines[name]
@@ -329,7 +311,7 @@ class Service:
         """See `Listener.began`."""
         self.metrics.began(batch.rows[0][0].request.task, len(batch.rows))
         for job in batch.jobs:
-            self._kept(job)
+            self._store.update(job)
 
     def stepped(self, batch: Batch, step: Step, seconds: float) -> None:
         """See `Listener.stepped`."""
@@ -338,7 +320,7 @@ class Service:
 
     def finished(self, job: Job) -> None:
         """See `Listener.finished`."""
-        self._kept(job)
+        self._store.update(job)
         self.metrics.ended(job)
         log_request(job, prompts=self.settings.log_prompts)
         if job.answered:
@@ -347,18 +329,6 @@ class Service:
     def _shape(self, batch: Batch) -> Shape:
         request = batch.rows[0][0].request
         return self._engine(request.model).shape(request)
-
-    def _kept(self, job: Job) -> None:
-        """Put on the disk what has become of a job.
-
-        Where that fails its pictures stay in memory, and a restart makes them again.
-        """
-        if self._store is None or job.owned:
-            return
-        try:
-            self._store.update(job)
-        except STORE_ERRORS as error:
-            self._lost(job, error)
 
     def facts(self) -> dict[str, Any]:
         """Return what probes tell while the server starts."""
@@ -388,9 +358,7 @@ class Service:
             if job.owned and not job.finished:
                 job.change("failed", ApiError(503, "shutting_down", "the server is ending"))
         self.shapes.end()
-        if self._store is not None:
-            with contextlib.suppress(Exception):
-                self._store.close()
+        self._store.close()
 
 
 def _left(job: Job) -> bool:

@@ -88,7 +88,7 @@ def bomb(side: int) -> bytes:
         return len(content).to_bytes(4) + kind + content + check
 
     head = side.to_bytes(4) * 2 + bytes([1, 0, 0, 0, 0])
-    rows = zlib.compress(bytes((side // 8 + 1) * side), 9)
+    rows = zlib.compress(bytes(((side + 7) // 8 + 1) * side), 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
@@ -273,3 +273,15 @@ def test_what_goes_wrong_beside_a_picture_ends_no_worker(serve: Serve, http: Cli
     for _ in range(2):
         assert client.post("/v1/images/generations", json={"prompt": "a"}).status_code == 200
     assert client.get("/healthz").status_code == 200
+
+
+def test_many_small_files_that_declare_large_pictures(serve: Serve, http: Client) -> None:
+    client = http(serve(max_upload_pixels=100_000))
+    for side, status in ((300, 400), (100, 200)):
+        files = [("ip_images", bomb(side))] * 3
+        answer = client.post("/v1/images/generations", data={"prompt": "a"}, files=files)
+        assert answer.status_code == status
+    answer = client.post(
+        "/v1/images/generations", data={"prompt": "a"}, files=[("ip_images", bomb(300))] * 3
+    )
+    assert answer.json()["error"]["message"].startswith("the pictures have 270,000 pixels together")

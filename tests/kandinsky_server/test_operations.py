@@ -24,7 +24,6 @@ def test_a_server_is_alive_while_it_warms_up_and_ready_after_it(http: Client) ->
     engine = FakeEngine()
     engine.compile_gate.clear()
     server = KandinskyServer(SETTINGS, lambda _: {"fake": engine})
-    threading.Timer(0.3, engine.compile_gate.set).start()
     seen: list[Any] = []
 
     def look() -> None:
@@ -35,6 +34,7 @@ def test_a_server_is_alive_while_it_warms_up_and_ready_after_it(http: Client) ->
             assert client.get("/healthz").status_code == 200
             refused = client.post("/v1/jobs", json={"prompt": "a"})
             assert refused.status_code in (202, 503)
+            engine.compile_gate.set()
 
     looking = threading.Thread(target=look)
     looking.start()
