@@ -85,7 +85,7 @@ export class Form {
 			{ usual: enlarging ? "4" : "", none: enlarging ? null : "no", shown: (times) => `${times} times` });
 		if (!enlarging) made.scheduler = choice("scheduler", "Scheduler", this.facts.schedulers, { none: "default" });
 		made.output_format = choice("output_format", "File", fields.output_format.choices, { usual: "png" });
-		// What somebody chose stays, where its default is the same.
+		// A choice stays where its default is the same.
 		for (const name in made) if (made[name].usual === before[name]?.usual) made[name].write(before[name].read());
 		$("#options").replaceChildren();
 		$("#advanced").replaceChildren();
