@@ -145,6 +145,11 @@ class Service:
             for worker in self.workers
         )
 
+    @property
+    def compiling(self) -> bool:
+        """Whether a thread is within a compiler, or loads."""
+        return self._starting.is_alive() or self.shapes.compiling
+
     def require_ready(self) -> None:
         """Refuse a request while none can be taken.
 

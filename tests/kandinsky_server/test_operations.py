@@ -134,6 +134,24 @@ def test_a_server_that_ends_says_so_while_it_listens(http: Client) -> None:
     assert answers[2].status_code in (200, 503)
 
 
+def test_a_server_that_is_ended_while_it_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with 0, and does not tear the compiler's thread away."""
+    engine, codes = FakeEngine(), list[int]()
+    engine.compile_gate.clear()
+    monkeypatch.setattr("kandinsky_server.server.signal.signal", lambda *_: None)
+    monkeypatch.setattr("kandinsky_server.server.logging.shutdown", lambda: None)
+    monkeypatch.setattr("kandinsky_server.server.os._exit", codes.append)
+    server = KandinskyServer(SETTINGS, lambda _: {"fake": engine})
+    running = threading.Thread(target=server.run)
+    running.start()
+    while not server.service.shapes.compiling:
+        time.sleep(0.01)
+    server._end()
+    running.join()
+    engine.compile_gate.set()
+    assert codes == [0]
+
+
 def test_a_taken_address_is_told(serve: Serve) -> None:
     port = int(serve().url.rpartition(":")[2])
     with pytest.raises(InvalidInputError, match="choose another port"):
