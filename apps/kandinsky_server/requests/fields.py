@@ -96,7 +96,7 @@ FIELDS: Mapping[str, Field] = {
     "ip_weights": Field(
         "numbers", "The share of each of `ip_images`; equal shares of 1 else.", 1, 8
     ),
-    "ip_scale": Field("number", "How much `ip_images` count beside the prompt.", 0, 2),
+    "ip_scale": Field("number", "How much these pictures count beside the prompt.", 0, 2),
     "upscale": Field("choice", "Enlarge the pictures so many times.", choices=("2", "4")),
     "output_format": Field("choice", "Format of the pictures.", choices=("png", "jpeg", "webp")),
     "output_compression": Field("whole", "Quality of JPEG and WebP.", 0, 100),
