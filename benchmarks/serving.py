@@ -5,8 +5,10 @@
 
 The clients ask for pictures of several seeds, sizes and tasks (text, change, inpainting, mix),
 stream them, submit jobs, cancel some, leave in the middle, and send wrong requests. Each picture is
-compared with what its seed gave alone. Pictures of the first kind are made in a loop first, in a
-process of its own, which tells what serving costs.
+compared with what its seed gave alone.
+
+Before that the same pictures are made twice: in a loop of calls, in a process of its own, and for
+two clients that ask for nothing else. What they get less is what serving costs.
 """
 
 from __future__ import annotations
@@ -277,6 +279,29 @@ def in_a_loop(seconds: float) -> float:
     return count / (time.monotonic() - begun)
 
 
+def plain(url: str, clients: int, seconds: float) -> float:
+    """Pictures a second of clients that ask for what the loop makes, and for nothing else."""
+    counts = [0] * clients
+    until = time.monotonic() + seconds
+
+    def ask_on(number: int) -> None:
+        with httpx.Client(base_url=url, timeout=PATIENCE) as http:
+            while True:
+                count = counts[number]
+                wanted = PROMPTS[count % len(PROMPTS)], SEEDS[count % len(SEEDS)]
+                http.post("/v1/images/generations", json=body(*wanted)).raise_for_status()
+                if time.monotonic() > until:
+                    return
+                counts[number] += 1
+
+    threads = [threading.Thread(target=ask_on, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / seconds
+
+
 def figures(url: str, process_id: int) -> dict[str, float]:
     """Compilations so far, and the memory of the server's process in MiB."""
     compiled = 0.0
@@ -339,6 +364,10 @@ def main() -> None:
     result: dict[str, Any] = {"machine": machine(), "loop": float(done.stdout.split()[-1])}
     sys.stdout.write(f"a loop of calls: {result['loop']:.2f} pictures a second\n")
     with served() as (url, process):
+        plain(url, 2, 2.0)
+        result["plain"] = plain(url, 2, min(30.0, options.seconds))
+        ratio = result["plain"] / result["loop"]
+        sys.stdout.write(f"the same for two clients: {result['plain']:.2f}, {ratio:.0%} of it\n")
         result["rounds"] = []
         for clients in options.clients:
             found = load(url, process.pid, clients, options.seconds)

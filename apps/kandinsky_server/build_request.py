@@ -9,12 +9,14 @@ from typing import Any
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.fields import FIELDS, LARGEST_SEED, Given
 from kandinsky_server.requests.picture_request import PictureRequest
-from kandinsky_server.requests.uploads import read_mask, read_picture
+from kandinsky_server.requests.uploads import pixels_of, read_mask, read_picture
 from kandinsky_server.settings import ServerSettings
 from kandinsky_server.work.engine import Engine
 
 __all__ = ["build_request", "find_model", "most_pixels"]
 
+_WHOLE_PICTURES = 2
+"""Pictures of a request that may each have all the pixels that an upload may have."""
 _PIXELS = {"cpu": 1_048_576, "other": 4_194_304}
 
 
@@ -142,6 +144,17 @@ def _pictures(
     pictures: Mapping[str, Sequence[bytes]], settings: ServerSettings
 ) -> dict[str, tuple[bytes, ...]]:
     limits = {"most_bytes": settings.max_upload, "most_pixels": settings.max_upload_pixels}
+    contents = [(name, content) for name, found in pictures.items() for content in found]
+    if len(contents) > _WHOLE_PICTURES:
+        # Small files may declare many pixels, and each picture takes seconds until it is checked.
+        together, most = sum(pixels_of(content) for _, content in contents), limits["most_pixels"]
+        if together > _WHOLE_PICTURES * most:
+            raise ApiError.invalid(
+                contents[0][0],
+                f"the pictures have {together:,} pixels together: send at most "
+                f"{_WHOLE_PICTURES * most:,} of them",
+                "size_too_large",
+            )
     return {
         name: tuple(
             (read_mask if name == "mask" else read_picture)(name, content, **limits)

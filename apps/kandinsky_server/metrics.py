@@ -38,6 +38,7 @@ class Metrics:
         self.batches = count("batches", "Batches that were run.", task)
         self.compilations = count("compilations", "Shapes that were compiled.")
         self.retries = count("job_retries", "Jobs that a restart began again.")
+        self.store_failures = count("store_failures", "Writes of jobs that failed.")
         self.duration = times("request_duration_seconds", "From arrival to the end.", task)
         self.queued = times("request_queue_seconds", "From arrival to the first step.", task)
         self.inference = times("request_inference_seconds", "From then to the end.", task)

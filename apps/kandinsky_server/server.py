@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
@@ -160,6 +161,11 @@ class KandinskyServer:
         self._serve()
         if self.service.problem is not None:
             raise KandinskyError(self.service.problem)
+        if self.service.compiling:
+            # A compiler cannot be stopped, and Python's end would tear its thread out of C++ code,
+            # which aborts the process. Nothing is left to be done.
+            logging.shutdown()
+            os._exit(0)
 
     def _end_if_broken(self) -> None:
         self.service.wait_until_started()

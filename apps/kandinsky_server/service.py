@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 from kandinsky_core.errors import KandinskyError
 from kandinsky_server.build_request import build_request, find_model
-from kandinsky_server.keeping.job_store import JobStore
+from kandinsky_server.keeping.safe_store import SafeStore
 from kandinsky_server.metrics import Metrics
 from kandinsky_server.request_log import log_request
 from kandinsky_server.requests.api_errors import ApiError
@@ -35,6 +34,8 @@ _ALIVE = 60.0
 """Seconds after which a worker that does nothing is taken for dead."""
 _SWEEP_EVERY = 10.0
 """Seconds from one look for jobs to remove to the next."""
+_PREVIEWS_KEPT = 600.0
+"""Seconds for which previews are kept for a client that comes back."""
 _REMEMBERED = 100_000
 """Ids of removed jobs, which are answered with 410 in place of 404."""
 
@@ -61,14 +62,18 @@ class Service:
         self.problem: str | None = None
         self.started = time.time()
         self._make_engines = make_engines
-        self._store = None if settings.state_dir is None else JobStore(settings.state_dir)
+        self._store = SafeStore(settings.state_dir, self.metrics.store_failures.inc)
         self._lock = threading.Lock()
         self._sweep_after = 0.0
         self._expired: dict[str, None] = {}
         self._idempotent: dict[str, Job] = {}
         self.rates = Rates()
         self.queue = JobQueue(
-            settings.max_queue, settings.max_queue_seconds, self.seconds_of, settings.batch_sizes
+            settings.max_queue,
+            settings.max_queue_seconds,
+            self.seconds_of,
+            settings.batch_sizes,
+            settings.keep_bytes // 2,
         )
         self.shapes = WarmShapes(settings, self.queue, self.metrics, self.finished)
         self.pool = ModelPool({}, settings.max_loaded)
@@ -108,7 +113,7 @@ class Service:
 
         One that cannot be done any more fails, and does not keep the others waiting.
         """
-        for job in [] if self._store is None else self._store.load():
+        for job in self._store.load():
             self.jobs[job.id] = job
             if job.idempotency is not None:
                 self._idempotent[job.idempotency[0]] = job
@@ -139,6 +144,11 @@ class Service:
             time.monotonic() - worker.heartbeat < max(_ALIVE, 10 * worker.slowest)
             for worker in self.workers
         )
+
+    @property
+    def compiling(self) -> bool:
+        """Whether a thread is within a compiler, or loads."""
+        return self._starting.is_alive() or self.shapes.compiling
 
     def require_ready(self) -> None:
         """Refuse a request while none can be taken.
@@ -185,14 +195,18 @@ class Service:
         """
         self.require_ready()
         with self._lock:
-            if idempotency is not None and (before := self._idempotent.get(idempotency[0])):
-                return _same(before, idempotency[1])
+            before = None if idempotency is None else self._idempotent.get(idempotency[0])
+            if before is not None and idempotency is not None:
+                _require_same(before, idempotency[1])
+                if not _left(before):
+                    before.waiting += owned
+                    return before
             job = Job(request, owned=owned, request_id=request_id)
             job.idempotency = idempotency
+            job.waiting = int(owned)
             held = self.shapes.is_cold(self._engine(request.model), request)
-            if self._store is not None and not owned:
-                self.queue.require_room()
-                self._store.add(job)
+            self.queue.require_room()
+            self._store.add(job)
             self._enqueue(job, held=held)
             self.jobs[job.id] = job
             if idempotency is not None:
@@ -252,7 +266,17 @@ class Service:
         return self.rates.seconds(job.request, job.rows - len(job.made))
 
     def answered(self, job: Job) -> None:
-        """Forget a request whose answer has gone out, unless it can be asked for again."""
+        """Note that a connection waits no longer for a request.
+
+        What nobody waits for is stopped, and is forgotten unless it can be asked for again.
+        """
+        with self._lock:
+            job.waiting -= 1
+            if job.waiting > 0:
+                return
+        if not job.finished:
+            job.cancel()
+            self.queue.wake()
         job.answered = job.request.response_format != "url" and job.idempotency is None
         if job.answered and job.finished:
             self.jobs.pop(job.id, None)
@@ -262,24 +286,25 @@ class Service:
         if time.monotonic() < self._sweep_after:
             return
         self._sweep_after = time.monotonic() + _SWEEP_EVERY
-        oldest = time.time() - self.settings.keep_hours * 3600
         finished = [job for job in list(self.jobs.values()) if job.finished]
-        total = sum(made.size for job in finished for made in job.made.values())
-        for job in sorted(finished, key=lambda one: one.created):
-            too_much = total > self.settings.keep_bytes
-            if job.created < oldest or too_much:
-                total -= sum(made.size for made in job.made.values())
+        total, count = sum(job.kept_bytes for job in finished), len(finished)
+        for job in sorted(finished, key=lambda one: -one.age):
+            too_much = total > self.settings.keep_bytes or count > self.settings.keep_jobs
+            if job.age > self.settings.keep_hours * 3600 or too_much:
+                total -= job.kept_bytes
+                count -= 1
                 self._remove(job)
+            elif job.age > _PREVIEWS_KEPT:
+                job.drop_previews()
 
     def _remove(self, job: Job) -> None:
         self.jobs.pop(job.id, None)
-        if job.idempotency is not None:
-            self._idempotent.pop(job.idempotency[0], None)
+        if job.idempotency is not None and self._idempotent.get(job.idempotency[0]) is job:
+            del self._idempotent[job.idempotency[0]]
         self._expired[job.id] = None
         while len(self._expired) > _REMEMBERED:
             self._expired.pop(next(iter(self._expired)))
-        if self._store is not None:
-            self._store.remove(job.id)
+        self._store.remove(job)
 
     def _engine(self, name: str) -> Engine:
         return self.engines[name]
@@ -291,7 +316,7 @@ class Service:
         """See `Listener.began`."""
         self.metrics.began(batch.rows[0][0].request.task, len(batch.rows))
         for job in batch.jobs:
-            self._kept(job)
+            self._store.update(job)
 
     def stepped(self, batch: Batch, step: Step, seconds: float) -> None:
         """See `Listener.stepped`."""
@@ -300,7 +325,7 @@ class Service:
 
     def finished(self, job: Job) -> None:
         """See `Listener.finished`."""
-        self._kept(job)
+        self._store.update(job)
         self.metrics.ended(job)
         log_request(job, prompts=self.settings.log_prompts)
         if job.answered:
@@ -309,10 +334,6 @@ class Service:
     def _shape(self, batch: Batch) -> Shape:
         request = batch.rows[0][0].request
         return self._engine(request.model).shape(request)
-
-    def _kept(self, job: Job) -> None:
-        if self._store is not None and not job.owned:
-            self._store.update(job)
 
     def facts(self) -> dict[str, Any]:
         """Return what probes tell while the server starts."""
@@ -342,17 +363,23 @@ class Service:
             if job.owned and not job.finished:
                 job.change("failed", ApiError(503, "shutting_down", "the server is ending"))
         self.shapes.end()
-        if self._store is not None:
-            with contextlib.suppress(Exception):
-                self._store.close()
+        self._store.close()
 
 
-def _same(before: Job, digest: str) -> Job:
-    """Return the job of a request that was sent before."""
+def _left(job: Job) -> bool:
+    """Tell whether a request ended as its connection did, so that it may begin anew."""
+    return job.owned and (job.cancelled or (job.error is not None and job.error.status == 503))
+
+
+def _require_same(before: Job, digest: str) -> None:
+    """Refuse another body with the key of a request that was sent before.
+
+    Raises:
+        ApiError: It is another one (422).
+    """
     if before.idempotency is not None and before.idempotency[1] != digest:
         raise ApiError(
             422,
             "idempotency_key_reused",
-            "this Idempotency-Key belongs to a request with another body: take another key",
+            "this Idempotency-Key belongs to another request: take another key",
         )
-    return before

@@ -43,6 +43,7 @@ class ServerSettings:
         max_n: Pictures of one request.
         max_pixels: Pixels of a picture; None is what the device suggests.
         max_body: Bytes of a request.
+        max_bodies: Bytes of all requests that arrive or are read at one time.
         body_timeout: Seconds for a request's body to arrive, and in which a client takes nothing of
             its answer.
         header_timeout: Seconds for a request's headers to arrive.
@@ -53,7 +54,8 @@ class ServerSettings:
         drain_delay: Seconds in which a server that ends says so and still listens.
         drain_timeout: Seconds for the running batch to end.
         keep_hours: Hours that finished jobs are kept.
-        keep_bytes: Bytes of pictures that are kept.
+        keep_bytes: Bytes of pictures that are kept, and half of them for requests that wait.
+        keep_jobs: Finished jobs that are kept.
         ignore_unknown_fields: Whether unknown fields get a warning in place of an error.
         log_prompts: Whether the log holds prompts.
     """
@@ -79,6 +81,7 @@ class ServerSettings:
     max_n: int = 10
     max_pixels: int | None = None
     max_body: int = 64 * MIB
+    max_bodies: int = 512 * MIB
     body_timeout: float = 60.0
     header_timeout: float = 10.0
     max_connections: int = 1000
@@ -89,6 +92,7 @@ class ServerSettings:
     drain_timeout: float = 60.0
     keep_hours: float = 24.0
     keep_bytes: int = 2048 * MIB
+    keep_jobs: int = 10_000
     ignore_unknown_fields: bool = False
     log_prompts: bool = False
 

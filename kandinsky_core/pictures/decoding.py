@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -43,11 +43,17 @@ def reading(subject: str, failure: str = "cannot be read") -> Iterator[None]:
         raise InvalidInputError(f"{subject} {failure}: {why_not(error)}") from error
 
 
-def decode(content: bytes) -> ImageFile:
+def decode(content: bytes, check_size: Callable[[int, int], None] | None = None) -> ImageFile:
     """Open a picture: its size and texts are read at once, its pixels when they are needed.
 
-    PIL's own `Image.open` takes any format, and only warns of sizes that this function refuses.
-    Of a file with several pictures, the first one is opened.
+    So a few bytes that declare a huge picture are refused before it takes any memory. PIL's own
+    `Image.open` takes any format, and only warns of sizes that this function refuses. Of a file
+    with several pictures, the first one is opened.
+
+    Args:
+        content: The bytes of the file.
+        check_size: Called with width and height; it raises where they are too much for what is to
+            be done with the pixels.
 
     Raises:
         ValueError: The content is empty, of no format of `FORMATS`, or has too many pixels.
@@ -71,5 +77,7 @@ def decode(content: bytes) -> ImageFile:
                 f"it has {width} x {height} pixels, more than the {budgets.PICTURE_PIXELS:,} "
                 "that are decoded: make it smaller first"
             )
+        if check_size is not None:
+            check_size(width, height)
         return picture
     raise ValueError(f"it is no picture in one of the formats {', '.join(FORMATS)}")

@@ -16,7 +16,7 @@ from kandinsky_core.pictures.modes import check_visible_shape, to_rgb
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["load_image", "load_mask"]
+__all__ = ["load_image", "load_mask", "load_within"]
 
 
 def load_image(
@@ -61,11 +61,28 @@ def load_mask(image: str | Path | Image.Image) -> Image.Image:
     return load_image(image, visible)
 
 
+def load_within(source: str | Path, check_size: Callable[[int, int], None]) -> Image.Image:
+    """Load a picture of a size that is allowed, as `load_image` does but in its own mode.
+
+    Args:
+        source: Path or URL.
+        check_size: Called with width and height before a pixel is decoded; it raises where they are
+            too much.
+
+    Raises:
+        InvalidInputError: As for `load_image`.
+        KandinskyError: What `check_size` raises.
+    """
+    return _opened(source, check_size)
+
+
 def _named(source: str | Path) -> str:
     return f"image {str(source)!r}"
 
 
-def _opened(source: str | Path) -> Image.Image:
+def _opened(
+    source: str | Path, check_size: Callable[[int, int], None] | None = None
+) -> Image.Image:
     """Read a file or a URL, and turn the picture as its EXIF data says."""
     from PIL import ImageOps
 
@@ -78,6 +95,6 @@ def _opened(source: str | Path) -> Image.Image:
         )
     with reading(_named(source)):
         content = fetch(text) if is_url(text) else read_regular(source, budgets.PICTURE_FILE_BYTES)
-        picture = decode(content)
+        picture = decode(content, check_size)
         picture.load()
         return ImageOps.exif_transpose(picture)

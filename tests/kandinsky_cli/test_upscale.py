@@ -17,9 +17,11 @@ from PIL import Image
 from kandinsky_cli.commands import upscale
 from kandinsky_cli.upscaling import Upscaling
 from kandinsky_core.checkpoints.hub import EMBEDDED
-from kandinsky_core.errors import InvalidInputError
+from kandinsky_core.errors import DeviceMemoryError, InvalidInputError
+from kandinsky_core.pictures.decoding import decode
 from kandinsky_core.pictures.metadata import read_metadata, save_image
 from kandinsky_core.pipelines.super_resolution.pipeline import KandinskySuperResPipeline
+from kandinsky_core.pipelines.super_resolution.room import require_room_by_size
 from tests.kandinsky_cli.run import Runner
 from tests.support.backends import needs
 from tests.support.upscaler_folder import write_upscaler
@@ -170,3 +172,21 @@ def test_a_model_of_another_kind_or_scale_is_named(kandinsky: Runner, workplace:
     code, _, error = kandinsky("upscale", "a.png", "--scale", 2)
     assert code == 2
     assert "shapes enlarges 4 times" in error
+
+
+def test_a_small_file_that_declares_a_huge_picture(
+    kandinsky: Runner, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused by its size: no pixel is decoded, and no model is loaded."""
+    Image.new("1", (13_000, 13_000)).save(workplace / "bomb.png")
+    assert (workplace / "bomb.png").stat().st_size < 60_000
+    monkeypatch.setattr("kandinsky_core.memory.call_size.host_size", lambda: 8 << 30)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", MagicMock(side_effect=AssertionError))
+    monkeypatch.setattr(upscale, "load", MagicMock(side_effect=AssertionError))
+    code, _, error = kandinsky("upscale", "bomb.png")
+    assert code == 2
+    assert "IMAGE bomb.png: a picture of 26000 x 26000 pixels: the pixels alone take" in error
+    lazy = decode((workplace / "bomb.png").read_bytes())
+    for pictures in (lazy, [lazy]):
+        with pytest.raises(DeviceMemoryError, match="52000 x 52000 pixels"):
+            require_room_by_size(pictures, 4)

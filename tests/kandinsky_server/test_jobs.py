@@ -173,8 +173,8 @@ def test_a_restart_goes_on_with_what_was_acknowledged(tmp_path: Path, http: Clie
         wait_for(lambda: len(engine.batches) == 3)
         with pytest.raises(InvalidInputError, match="another server has this folder"):
             KandinskyServer(settings, lambda _: {"fake": engine})
-        lost.service._store.close()  # type: ignore[union-attr]
-        lost.service._store = None
+        lost.service._store._store.close()  # type: ignore[union-attr]
+        lost.service._store._store = None
         threading.Timer(0.2, engine.gate.set).start()
     again = FakeEngine()
     with KandinskyServer(settings, lambda _: {"fake": again}) as server:

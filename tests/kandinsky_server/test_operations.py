@@ -24,7 +24,6 @@ def test_a_server_is_alive_while_it_warms_up_and_ready_after_it(http: Client) ->
     engine = FakeEngine()
     engine.compile_gate.clear()
     server = KandinskyServer(SETTINGS, lambda _: {"fake": engine})
-    threading.Timer(0.3, engine.compile_gate.set).start()
     seen: list[Any] = []
 
     def look() -> None:
@@ -35,6 +34,7 @@ def test_a_server_is_alive_while_it_warms_up_and_ready_after_it(http: Client) ->
             assert client.get("/healthz").status_code == 200
             refused = client.post("/v1/jobs", json={"prompt": "a"})
             assert refused.status_code in (202, 503)
+            engine.compile_gate.set()
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -132,6 +132,24 @@ def test_a_server_that_ends_says_so_while_it_listens(http: Client) -> None:
             thread.join()
     assert answers[1].status_code == 200
     assert answers[2].status_code in (200, 503)
+
+
+def test_a_server_that_is_ended_while_it_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with 0, and does not tear the compiler's thread away."""
+    engine, codes = FakeEngine(), list[int]()
+    engine.compile_gate.clear()
+    monkeypatch.setattr("kandinsky_server.server.signal.signal", lambda *_: None)
+    monkeypatch.setattr("kandinsky_server.server.logging.shutdown", lambda: None)
+    monkeypatch.setattr("kandinsky_server.server.os._exit", codes.append)
+    server = KandinskyServer(SETTINGS, lambda _: {"fake": engine})
+    running = threading.Thread(target=server.run)
+    running.start()
+    while not server.service.shapes.compiling:
+        time.sleep(0.01)
+    server._end()
+    running.join()
+    engine.compile_gate.set()
+    assert codes == [0]
 
 
 def test_a_taken_address_is_told(serve: Serve) -> None:

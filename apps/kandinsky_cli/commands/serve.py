@@ -288,7 +288,7 @@ def _keys(words: list[str]) -> tuple[str, ...]:
 def _warm(text: str) -> tuple[str, int | None, int | None]:
     task, at, size = text.partition("@")
     width, times, height = size.partition("x")
-    numbers = width.isdigit() and height.isdigit() and bool(times)
+    numbers = width.isdecimal() and height.isdecimal() and bool(times)
     if at and not numbers:
         raise InvalidInputError(f"--warm {text}: give TASK or TASK@WIDTHxHEIGHT")
     return (task, int(height), int(width)) if at else (task, None, None)
@@ -296,6 +296,6 @@ def _warm(text: str) -> tuple[str, int | None, int | None]:
 
 def _numbers(flag: str, text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(part.strip().isdigit() and int(part) for part in parts):
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
         raise InvalidInputError(f"{flag} {text}: give numbers such as 1,2,4")
     return tuple(sorted({int(part) for part in parts}))

@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> None:
     from kandinsky_core.pictures.metadata import save_image
 
     _check_numbers(options)
-    pictures = _open(options.images)
+    pictures = _open(options.images, options.scale or 2)
     files = _files(options)
     pipeline = load(options)
     if options.scale is None:  # names of files say it
@@ -159,19 +159,28 @@ def _given(options: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _open(images: Sequence[str]) -> list[tuple[Any, dict[str, str]]]:
-    """Open the pictures, each with the record of its file; transparency is kept."""
-    from kandinsky_core.errors import InvalidInputError
+def _open(images: Sequence[str], scale: int) -> list[tuple[Any, dict[str, str]]]:
+    """Open the pictures, each with the record of its file; transparency is kept.
+
+    One that is too large to be enlarged is refused before its pixels are decoded.
+    """
+    from kandinsky_core.errors import DeviceMemoryError, InvalidInputError
     from kandinsky_core.files import why_not
     from kandinsky_core.pictures.metadata import file_record
-    from kandinsky_core.pictures.opening import load_image
+    from kandinsky_core.pictures.opening import load_within
+    from kandinsky_core.pipelines.super_resolution.room import require_room_to_enlarge
+
+    def check_size(width: int, height: int) -> None:
+        require_room_to_enlarge(width, height, scale)
 
     found = []
     for name in images:
         try:
-            found.append((load_image(name, lambda image: image), file_record(name)))
+            found.append((load_within(name, check_size), file_record(name)))
         except (InvalidInputError, OSError) as error:
             raise InvalidInputError(f"IMAGE: {why_not(error)}") from error
+        except DeviceMemoryError as error:
+            raise DeviceMemoryError(f"IMAGE {name}: {error}") from error
     return found
 
 

@@ -23,9 +23,12 @@ from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.picture_request import PictureRequest
 from kandinsky_server.work.job import Job, Made
 
-__all__ = ["JobStore"]
+__all__ = ["STORE_ERRORS", "JobStore"]
 
 logger = logging.getLogger("kandinsky_server")
+
+STORE_ERRORS = (OSError, sqlite3.Error)
+"""What a disk that is full, gone or not writable raises."""
 
 _VERSION = 2
 _MOST_ATTEMPTS = 3
@@ -65,22 +68,26 @@ class JobStore:
             self._lock_file = _locked(folder / "lock")
             self._database = sqlite3.connect(folder / "jobs.sqlite3", check_same_thread=False)
             _migrate(self._database)
-        except (OSError, sqlite3.Error) as error:
+        except STORE_ERRORS as error:
             raise InvalidInputError(f"--state-dir {folder}: {error}") from error
         self._lock = threading.Lock()
 
     def add(self, job: Job) -> None:
         """Put a job on the disk, with the pictures that it starts from."""
-        inputs: dict[str, int] = {}
-        for name, contents in job.request.pictures.items():
-            inputs[name] = len(contents)
-            for index, content in enumerate(contents):
-                _write(self._input(job.id, name, index), content)
+        inputs = {name: len(contents) for name, contents in job.request.pictures.items()}
         key, digest = job.idempotency or (None, None)
         values = (job.id, job.created, job.state, job.attempt, job.request.to_json())
         rest = (json.dumps(inputs), "[]", None, key, digest, None)
-        with self._transaction() as database:
-            database.execute("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?)", (*values, *rest))
+        marks = ",".join("?" * len((*values, *rest)))
+        try:
+            for name, contents in job.request.pictures.items():
+                for index, content in enumerate(contents):
+                    _write(self._input(job.id, name, index), content)
+            with self._transaction() as database:
+                database.execute(f"INSERT INTO jobs VALUES ({marks})", (*values, *rest))
+        except STORE_ERRORS:
+            shutil.rmtree(self._of(job.id), ignore_errors=True)
+            raise
 
     def update(self, job: Job) -> None:
         """Put on the disk what has become of a job: pictures first, then its state."""
@@ -117,8 +124,9 @@ class JobStore:
         """
         rows = self._database.execute(
             "SELECT id, created, state, attempt, request, inputs, outputs, error, idempotency, "
-            "digest, timings FROM jobs ORDER BY created, rowid"
+            "digest, timings FROM jobs ORDER BY rowid"
         ).fetchall()
+        self._remove_others({row[0] for row in rows})
         jobs = []
         for row in rows:
             try:
@@ -129,8 +137,16 @@ class JobStore:
             if job.attempt >= _MOST_ATTEMPTS and not job.finished:
                 lost = f"the process ended {job.attempt} times while it made this"
                 job.change("failed", ApiError(500, "worker_lost", lost))
-                self.update(job)
+                with contextlib.suppress(*STORE_ERRORS):  # the next start says the same
+                    self.update(job)
         return jobs
+
+    def _remove_others(self, known: set[str]) -> None:
+        """Remove folders of jobs that were not taken, or removed, as the process was killed."""
+        with contextlib.suppress(FileNotFoundError):
+            for folder in (self._folder / "jobs").iterdir():
+                if folder.name not in known:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Let another process have the folder."""

@@ -44,7 +44,7 @@ async function refusal(response) {
 	const { error } = await response.json().catch(() => ({}));
 	if (!error) return new Refusal(`The server answered with ${response.status}.`);
 	const wait = response.headers.get("Retry-After");
-	// Beside its field, a message needs not begin with the field's name and value.
+	// Beside its field, a message needs no name and value of it.
 	const text = error.message.replace(/^\w+(=\S*)?: /, "");
 	const message = text.charAt(0).toUpperCase() + text.slice(1);
 	// A refusal by a pipeline names no field, but begins with its name.

@@ -83,9 +83,9 @@ export class Form {
 		if (this.pictured) made.ip_scale = option("ip_scale", fields.ip_scale, this.facts.ip_scale);
 		made.upscale = choice("upscale", "Enlarge", fields.upscale.choices,
 			{ usual: enlarging ? "4" : "", none: enlarging ? null : "no", shown: (times) => `${times} times` });
-		if (!enlarging) made.scheduler = choice("scheduler", "Scheduler", this.facts.schedulers, { none: "the model's own" });
+		if (!enlarging) made.scheduler = choice("scheduler", "Scheduler", this.facts.schedulers, { none: "default" });
 		made.output_format = choice("output_format", "File", fields.output_format.choices, { usual: "png" });
-		// What somebody chose stays, where its default is the same.
+		// A choice stays where its default is the same.
 		for (const name in made) if (made[name].usual === before[name]?.usual) made[name].write(before[name].read());
 		$("#options").replaceChildren();
 		$("#advanced").replaceChildren();
@@ -93,7 +93,7 @@ export class Form {
 			const inSight = IN_SIGHT.includes(name) || name.startsWith("lora.");
 			$(inSight ? "#options" : "#advanced").append(made[name].element);
 		}
-		if (this.pictured) $("#advanced").append(this.beside.element);
+		if (this.pictured) $("#advanced").append(this.beside.element, made.ip_scale.element);
 		$("#shape").replaceChildren(this.size.element, this.seed.element, this.countField, made.upscale.element);
 		this.size.element.hidden = this.countField.hidden = this.count.disabled = enlarging;
 	}
@@ -108,7 +108,7 @@ export class Form {
 		this.size.offer(this.model.value, this.task, this[first]?.picture);
 	}
 
-	/** Put a picture where the task wants one; a task without pictures gives way to one that has. */
+	/** Put a picture where the task wants one, or choose a task that does. */
 	async takePicture(file) {
 		if (!this.sources.length) this.setTask(Object.keys(STARTS_FROM).find((task) => task in this.facts.tasks));
 		const [first] = this.sources;

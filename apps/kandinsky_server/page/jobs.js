@@ -20,7 +20,7 @@ export class Jobs extends EventTarget {
 		const { data } = await callJson(`v1/jobs?limit=${limit}`);
 		const found = data.map((facts) => this.taken(facts));
 		const others = this.list.filter((job) => !found.includes(job));
-		// Jobs that the answer does not reach stay: those sent after the question, and older ones.
+		// Jobs beyond the answer stay: those sent after the question, and older ones.
 		const reach = data.length < limit ? 0 : data.at(-1).created_at;
 		this.list = [...others.filter((job) => job.since > asked), ...found,
 			...others.filter((job) => job.since <= asked && job.created_at <= reach)];
@@ -105,6 +105,7 @@ async function* jobEvents(id) {
 	for (;;) {
 		try {
 			const { body } = await call(`v1/jobs/${id}/events`, { headers: { "Last-Event-ID": last } });
+			if (!body) return;
 			for await (const event of parsed(body)) {
 				last = event.id;
 				yield event;

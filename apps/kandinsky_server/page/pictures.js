@@ -9,7 +9,7 @@ const path = (id, index) => `v1/images/${id}/content?index=${index}`;
 
 export const pictureBlob = async (id, index) => (await call(path(id, index))).blob();
 
-// An `img` sends no key, so with a key its picture is fetched first.
+// An `img` sends no key: with one its picture is fetched.
 export async function pictureUrl(id, index) {
 	const url = path(id, index);
 	if (!key()) return url;

@@ -18,7 +18,7 @@ export class Stage {
 			const held = element.contains(document.activeElement);
 			element.hidden = false;
 			element.replaceChildren(...(isFinished(job) ? this.finished(job, index) : this.working(job)));
-			// The button that was pressed may be gone: the keyboard goes on from here.
+			// The pressed button may be gone: the keyboard goes on from here.
 			if (held) element.focus({ preventScroll: true });
 		}
 		this.shown = shown;
@@ -86,7 +86,7 @@ function details(job, made) {
 		["Kept out", job.negative_prompt], ["Seed", made?.seed ?? job.seeds.join(", ")], ["Task", taskName(job.task)],
 		["Size", sizeName(made ? `${made.width}x${made.height}` : job.size)], ["Model", job.model],
 		["Adapters", Object.entries(job.lora).map((one) => one.join(" ")).join(", ")], ["Enlarged", upscale && `${upscale} times`], ["Scheduler", scheduler],
-		...Object.entries(options).map(([name, value]) => [optionName(name), value === true ? "yes" : value]), ["Made", time],
+		...Object.entries({ ...options, ip_scale: job.ip_scale }).map(([name, value]) => [optionName(name), value === true ? "yes" : value]), ["Made", time],
 		["Took", job.timings.inference > 0 && isFinished(job) && `${job.timings.inference.toFixed(1)} s`], ["Note", job.warnings.join("; ")]];
 	return h("dl", {}, facts.filter(([, value]) => value || value === 0)
 		.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, `${value}`))));

@@ -17,7 +17,7 @@ export const OPTIONS = {
 	strength: "Change",
 	paste_back: "Keep all other pixels",
 	controlnet_conditioning_scale: "Weight of the hint",
-	ip_scale: "Pictures beside the prompt",
+	ip_scale: "Weight of pictures",
 };
 
 export const optionName = (name) => OPTIONS[name] ?? name.replace("lora.", "Adapter ").replaceAll("_", " ");

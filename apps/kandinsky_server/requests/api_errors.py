@@ -57,14 +57,9 @@ class ApiError(Exception):
         kind = _TYPES.get(
             self.status, "server_error" if self.status >= 500 else "invalid_request_error"
         )
-        return {
-            "error": {
-                "message": self.message,
-                "type": kind,
-                "param": self.param,
-                "code": self.code,
-            }
-        }
+        param = None if self.param is None else _sendable(self.param)
+        message = _sendable(self.message)
+        return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
 
     @property
     def headers(self) -> dict[str, str]:
@@ -82,3 +77,8 @@ class ApiError(Exception):
     def invalid(cls, param: str, message: str, code: str = "invalid_value") -> ApiError:
         """A field has a value that is not allowed: status 400."""
         return cls(400, code, message, param=param)
+
+
+def _sendable(text: str) -> str:
+    """Return a text that UTF-8 can hold; what a client sent may hold half a letter."""
+    return text.encode("utf-8", "backslashreplace").decode()

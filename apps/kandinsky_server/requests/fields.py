@@ -7,7 +7,6 @@ client sends is silently ignored: a field is used, named in the answer's warning
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kandinsky_server.requests.api_errors import ApiError
+from kandinsky_server.requests.json_text import read_json_text
 from kandinsky_server.requests.picture_request import TASKS
 
 __all__ = ["FIELDS", "IGNORED", "PICTURES", "Field", "Given", "read_fields"]
@@ -96,7 +96,7 @@ FIELDS: Mapping[str, Field] = {
     "ip_weights": Field(
         "numbers", "The share of each of `ip_images`; equal shares of 1 else.", 1, 8
     ),
-    "ip_scale": Field("number", "How much `ip_images` count beside the prompt.", 0, 2),
+    "ip_scale": Field("number", "How much these pictures count beside the prompt.", 0, 2),
     "upscale": Field("choice", "Enlarge the pictures so many times.", choices=("2", "4")),
     "output_format": Field("choice", "Format of the pictures.", choices=("png", "jpeg", "webp")),
     "output_compression": Field("whole", "Quality of JPEG and WebP.", 0, 100),
@@ -260,7 +260,7 @@ def _size(name: str, field: Field, value: Any, form: bool) -> tuple[int, int] | 
     if value == "auto":
         return None
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if found is None or "0" in found.groups():
+    if found is None or not all(map(int, found.groups())):
         raise _wrong(name, value, "WIDTHxHEIGHT in pixels, such as 512x512, or auto")
     return int(found[1]), int(found[2])
 
@@ -297,8 +297,8 @@ def _parsed(name: str, value: Any, wanted: str, form: bool) -> Any:
     if not (form and isinstance(value, str)):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return read_json_text(value)
+    except ValueError:
         raise _wrong(name, value, wanted) from None
 
 

@@ -89,6 +89,11 @@ class PictureRequest:
         )
 
     @property
+    def input_bytes(self) -> int:
+        """The bytes of the pictures that it starts from."""
+        return sum(len(content) for contents in self.pictures.values() for content in contents)
+
+    @property
     def shape(self) -> tuple[str, str, int, int]:
         """What programs are compiled for, beside the number of rows: model, task and size."""
         return self.model, self.task, self.height, self.width

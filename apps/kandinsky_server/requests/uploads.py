@@ -15,7 +15,7 @@ from kandinsky_server.requests.api_errors import ApiError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["decoded_data_url", "read_mask", "read_picture"]
+__all__ = ["decoded_data_url", "pixels_of", "read_mask", "read_picture"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 
@@ -44,6 +44,16 @@ def decoded_data_url(param: str, text: str, limit: int) -> bytes:
         raise ApiError.invalid(
             param, f"{param} is no base64: give a data URL such as data:image/png;base64,..."
         ) from None
+
+
+def pixels_of(content: bytes) -> int:
+    """Return how many pixels a file declares; 0 where it is none, which `read_picture` tells."""
+    try:
+        with reading("the picture"):
+            width, height = decode(content).size
+            return width * height
+    except InvalidInputError:
+        return 0
 
 
 def read_picture(param: str, content: bytes, *, most_bytes: int, most_pixels: int) -> bytes:
@@ -87,16 +97,18 @@ def _opened(
 
     if len(content) > most_bytes:
         raise _too_large(param, most_bytes)
+
+    def check_size(width: int, height: int) -> None:
+        if width * height > most_pixels:
+            raise ValueError(
+                f"it has {width} x {height} pixels: send at most {most_pixels:,} of them"
+            )
+
     try:
         with reading(param, "cannot be read as a picture"):
-            picture = decode(content)
+            picture = decode(content, check_size)
             if picture.format not in _FORMATS:
                 raise ValueError(f"it is a {picture.format}: send a PNG, a JPEG or a WebP")
-            width, height = picture.size
-            if width * height > most_pixels:
-                raise ValueError(
-                    f"it has {width} x {height} pixels: send at most {most_pixels:,} of them"
-                )
             turned = ImageOps.exif_transpose(picture)
             if not transparent:
                 return to_rgb(turned, param)

@@ -22,6 +22,8 @@ OPEN = ("/healthz", "/readyz")
 """Routes that need no key: probes have none."""
 _PAGE = ("/", "/favicon.ico")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
+_HOST = re.compile(r"[A-Za-z0-9._\-]*(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{0,5})?")
+"""A name or an address with its port; nothing where a client of HTTP/1.0 sends none."""
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -101,13 +103,19 @@ class Access:
 
     def _check_origin(self, host: str, origin: str | None) -> None:
         """Refuse pages of other sites, which a browser lets send requests to this machine."""
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            name = (urlsplit(f"//{host}").hostname or "") if _HOST.fullmatch(host) else None
+            source = urlsplit(origin or "").netloc
+        except ValueError:  # brackets around what is no address
+            name = None
+        if name is None:
+            raise ApiError(400, "invalid_value", "Host or Origin is no address")
         known = ("localhost", "127.0.0.1", "::1", "testserver", self._settings.host)
         if self._settings.loopback and not self._settings.api_keys and name not in known:
             raise ApiError(403, "origin_not_allowed", f"Host {name[:100]} is not this server")
         if origin is None or origin in self._settings.origins:
             return
-        if urlsplit(origin).netloc != host:
+        if source != host:
             raise ApiError(
                 403,
                 "origin_not_allowed",

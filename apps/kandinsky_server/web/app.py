@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from kandinsky_core import __version__
@@ -16,6 +17,7 @@ from kandinsky_server.service import Service
 from kandinsky_server.web.access import Access
 from kandinsky_server.web.image_routes import image_routes
 from kandinsky_server.web.input_routes import input_routes
+from kandinsky_server.web.intake import Intake
 from kandinsky_server.web.job_routes import job_routes
 from kandinsky_server.web.openapi import ERRORS
 from kandinsky_server.web.operation_routes import operation_routes
@@ -29,8 +31,11 @@ logger = logging.getLogger("kandinsky_server")
 def make_app(service: Service) -> Any:
     """Return the ASGI application of a service."""
     app = FastAPI(title="Kandinsky", version=__version__, docs_url=None, redoc_url=None)
-    for routes in (image_routes, input_routes, job_routes, operation_routes, page_routes):
-        app.include_router(routes(service), responses=ERRORS)
+    intake = Intake(service)
+    for taking in (image_routes, job_routes):
+        app.include_router(taking(service, intake), responses=ERRORS)
+    for looking in (input_routes, operation_routes, page_routes):
+        app.include_router(looking(service), responses=ERRORS)
 
     async def refused(request: Request, error: Any) -> Response:
         if request.method == "POST" and error.status < 500:
@@ -40,6 +45,7 @@ def make_app(service: Service) -> Any:
     app.add_exception_handler(ApiError, refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failed)
     return Access(app, service.settings, lambda: service.draining)
 
@@ -61,6 +67,11 @@ async def _http(request: Request, error: Any) -> Response:
         error.status_code, code, f"{request.method} {request.url.path}: {error.detail}"
     )
     return JSONResponse(found.body, error.status_code, dict(error.headers or {}))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """End a request whose client left before its body had arrived; nobody reads this."""
+    return Response(status_code=499)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,11 @@ from starlette.requests import Request
 
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.fields import PICTURES, Given, read_fields
+from kandinsky_server.requests.json_text import read_json_text
 from kandinsky_server.requests.uploads import decoded_data_url
 from kandinsky_server.settings import ServerSettings
 
-__all__ = ["Body", "read_body"]
+__all__ = ["Body", "digest_of", "read_body"]
 
 _OF_CURL = "application/x-www-form-urlencoded"
 """What `curl -d '{...}'` says that it sends, though it is JSON."""
@@ -32,16 +33,33 @@ class Body:
     Attributes:
         given: The checked fields.
         pictures: Field -> the files.
-        digest: A digest of all of it, by which a repeated request is known.
     """
 
     given: Given
     pictures: Mapping[str, list[bytes]]
-    digest: str
 
 
-async def read_body(request: Request, settings: ServerSettings) -> Body:
+def digest_of(route: str, body: Body) -> str:
+    """Return a digest by which a request that is repeated is known.
+
+    It is one of the fields and files, as a form that is sent again has other separators.
+    """
+    found = hashlib.sha256(json.dumps([route, dict(body.given.values)], sort_keys=True).encode())
+    for name, contents in sorted(body.pictures.items()):
+        for content in contents:
+            found.update(name.encode() + hashlib.sha256(content).digest())
+    return found.hexdigest()
+
+
+async def read_body(
+    request: Request, settings: ServerSettings, count: Callable[[int], None] = lambda _: None
+) -> Body:
     """Read a request's body.
+
+    Args:
+        request: The HTTP request.
+        settings: The limits.
+        count: Told of the bytes that arrive; it may refuse more of them.
 
     Raises:
         ApiError: It is too slow (408), too large (413), of another type (415), no JSON or form, or
@@ -49,7 +67,7 @@ async def read_body(request: Request, settings: ServerSettings) -> Body:
     """
     try:
         async with asyncio.timeout(settings.body_timeout):
-            content = await _bounded(request, settings.max_body)
+            content = await _bounded(request, settings.max_body, count)
     except TimeoutError:
         late = f"the body took more than {settings.body_timeout:g} s to arrive"
         raise ApiError(408, "body_timeout", late) from None
@@ -66,32 +84,30 @@ async def read_body(request: Request, settings: ServerSettings) -> Body:
     given = read_fields(
         fields, form=kind == "multipart/form-data", ignore_unknown=settings.ignore_unknown_fields
     )
-    return Body(given, files, hashlib.sha256(content).hexdigest())
+    return Body(given, files)
 
 
-async def _bounded(request: Request, limit: int) -> bytes:
+async def _bounded(request: Request, limit: int, count: Callable[[int], None]) -> bytes:
     """Read the body, and count while reading: its length may be a lie, or missing."""
     length = request.headers.get("content-length", "")
     too_large = ApiError(
         413, "body_too_large", f"the request has more than {limit:,} bytes: send smaller pictures"
     )
-    if length.isdigit() and int(length[:20]) > limit:
+    if length.isdecimal() and int(length[:20]) > limit:
         raise too_large
     content = bytearray()
     async for part in request.stream():
-        content += part
-        if len(content) > limit:
+        if len(content) + len(part) > limit:
             raise too_large
+        count(len(part))
+        content += part
     return bytes(content)
 
 
 def _json(content: bytes) -> dict[str, Any]:
-    def refuse(text: str) -> Any:
-        raise ValueError(f"{text} is no number of JSON")
-
     try:
-        found = json.loads(content or b"{}", parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
+        found = read_json_text(content or b"{}")
+    except ValueError as error:
         raise ApiError(400, "invalid_value", f"the body is no JSON: {str(error)[:200]}") from error
     if not isinstance(found, dict):
         raise ApiError(400, "invalid_value", "the body is no JSON object: send {...}")

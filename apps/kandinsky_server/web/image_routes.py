@@ -12,13 +12,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.requests.fields import Given
 from kandinsky_server.requests.picture_request import TASKS
 from kandinsky_server.service import Service
 from kandinsky_server.web.answers import image_answer, sse, stream_facts
-from kandinsky_server.web.body import Body, read_body
+from kandinsky_server.web.body import Body
+from kandinsky_server.web.intake import Intake
 from kandinsky_server.web.openapi import body_schema
 from kandinsky_server.work.job import Job
 from kandinsky_server.work.picture_files import MEDIA_TYPES
@@ -29,25 +31,25 @@ _KEEP_ALIVE = 15.0
 """Seconds without an event after which a stream gets a comment, for proxies."""
 
 
-def image_routes(service: Service) -> APIRouter:
+def image_routes(service: Service, intake: Intake) -> APIRouter:
     """Return the routes of a service."""
     routes = APIRouter()
 
     @routes.post("/v1/images/generations", openapi_extra=body_schema())
     async def generations(request: Request) -> Response:
         """Make pictures of a prompt."""
-        return await _answer(service, request, ("text2image", "interpolate"), edit=False)
+        return await _answer(service, intake, request, ("text2image", "interpolate"), edit=False)
 
     @routes.post("/v1/images/edits", openapi_extra=body_schema())
     async def edits(request: Request) -> Response:
         """Change a picture: as a whole, where a mask says, or along a hint."""
         tasks = tuple(task for task in TASKS if task != "text2image")
-        return await _answer(service, request, tasks, edit=True)
+        return await _answer(service, intake, request, tasks, edit=True)
 
     @routes.post("/v1/images/variations", openapi_extra=body_schema())
     async def variations(request: Request) -> Response:
         """Make pictures that are like a picture, as Kandinsky's prior sees it."""
-        return await _answer(service, request, ("interpolate",), edit=True, variation=True)
+        return await _answer(service, intake, request, ("interpolate",), edit=True, variation=True)
 
     @routes.get("/v1/images/{job_id}/content")
     async def content(job_id: str, index: int = 0) -> Response:
@@ -67,18 +69,16 @@ def image_routes(service: Service) -> APIRouter:
 
 async def _answer(
     service: Service,
+    intake: Intake,
     request: Request,
     tasks: tuple[str, ...],
     *,
     edit: bool,
     variation: bool = False,
 ) -> Response:
-    service.require_ready()
-    body = await read_body(request, service.settings)
-    given = _with_task(body, tasks, variation)
-    checked = await run_in_threadpool(service.request, given.given, given.pictures)
-    key = request.headers.get("idempotency-key")
-    idempotency = None if key is None else (key[:255], body.digest)
+    checked, idempotency = await intake.take(
+        request, lambda body: _with_task(body, tasks, variation)
+    )
     job = await run_in_threadpool(
         service.submit,
         checked,
@@ -87,13 +87,10 @@ async def _answer(
         request_id=request.state.request_id,
     )
     if checked.stream:
-        events = _stream(service, job, edit)
-        return StreamingResponse(events, media_type="text/event-stream")
+        return _Following(service, job, edit)
     try:
         if await _while_connected(request, job.wait()):
             return await _finished(job, request)
-        job.cancel()
-        service.queue.wake()
         service.metrics.refused(checked.task, "disconnected")
         return Response(status_code=499)
     finally:
@@ -117,7 +114,7 @@ def _with_task(body: Body, tasks: tuple[str, ...], variation: bool) -> Body:
         raise ApiError(400, "missing_field", "image is missing", param="image")
     if "text2image" in tasks and changed and "mix" not in values:
         raise ApiError.invalid("image", "generations take no pictures: send them to edits")
-    return Body(Given(values, body.given.warnings), body.pictures, body.digest)
+    return Body(Given(values, body.given.warnings), body.pictures)
 
 
 async def _while_connected(request: Request, work: Awaitable[None]) -> bool:
@@ -164,27 +161,37 @@ def _files(job: Job) -> Response:
     return Response(held.getvalue(), media_type="application/zip")
 
 
-async def _stream(service: Service, job: Job, edit: bool) -> AsyncIterator[bytes]:
-    """Yield OpenAI's events of a job; a client that goes cancels it."""
-    try:
-        async for event in with_comments(job.events()):
-            if event is None:
-                yield b": waiting\n\n"
-                continue
-            if event.kind == "end":
-                error = job.error
-                if error is None and job.state == "cancelled":
-                    error = ApiError(409, "job_finished", "the job was cancelled")
-                if error is not None:
-                    yield sse("error", error.body)
-                return
-            found = stream_facts(job, event, edit)
-            if found is not None:
-                yield sse(*found)
-    finally:
-        if not job.finished:
-            job.cancel()
-        service.answered(job)
+class _Following(StreamingResponse):
+    """Sends OpenAI's events of a job; a client that goes cancels it."""
+
+    def __init__(self, service: Service, job: Job, edit: bool) -> None:
+        super().__init__(_stream(job, edit), media_type="text/event-stream")
+        self._service = service
+        self._job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:  # the generator has no part in it: it may never have begun
+            self._service.answered(self._job)
+
+
+async def _stream(job: Job, edit: bool) -> AsyncIterator[bytes]:
+    """Yield OpenAI's events of a job."""
+    async for event in with_comments(job.events()):
+        if event is None:
+            yield b": waiting\n\n"
+            continue
+        if event.kind == "end":
+            error = job.error
+            if error is None and job.state == "cancelled":
+                error = ApiError(409, "job_finished", "the job was cancelled")
+            if error is not None:
+                yield sse("error", error.body)
+            return
+        found = stream_facts(job, event, edit)
+        if found is not None:
+            yield sse(*found)
 
 
 async def with_comments(events: AsyncIterator[Any]) -> AsyncIterator[Any]:

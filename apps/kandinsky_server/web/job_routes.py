@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from kandinsky_server.requests.api_errors import ApiError
 from kandinsky_server.service import Service
 from kandinsky_server.web.answers import job_facts, sse
-from kandinsky_server.web.body import read_body
 from kandinsky_server.web.image_routes import with_comments
+from kandinsky_server.web.intake import Intake
 from kandinsky_server.web.openapi import body_schema
 from kandinsky_server.work.job import STATES, Job
 
@@ -24,9 +24,9 @@ _MOST = 500
 """Jobs of one answer."""
 
 
-def job_routes(service: Service) -> APIRouter:
+def job_routes(service: Service, intake: Intake) -> APIRouter:
     """Return the routes of a service."""
-    routes, found = APIRouter(), _JobRoutes(service)
+    routes, found = APIRouter(), _JobRoutes(service, intake)
     one = "/v1/jobs/{job_id}"
     routes.add_api_route(
         "/v1/jobs", found.submit, methods=["POST"], status_code=202, openapi_extra=body_schema()
@@ -45,24 +45,21 @@ def job_routes(service: Service) -> APIRouter:
 class _JobRoutes:
     """The routes' functions."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, intake: Intake) -> None:
         self._service = service
+        self._intake = intake
 
     def _facts(self, request: Request, job: Job) -> dict[str, Any]:
         return job_facts(job, self._service, str(request.base_url))
 
     async def submit(self, request: Request) -> Response:
         """Queue a request that goes on when its client has gone."""
-        service = self._service
-        service.require_ready()
-        body = await read_body(request, service.settings)
-        checked = await run_in_threadpool(service.request, body.given, body.pictures)
-        key = request.headers.get("idempotency-key")
+        checked, idempotency = await self._intake.take(request)
         job = await run_in_threadpool(
-            service.submit,
+            self._service.submit,
             checked,
             owned=False,
-            idempotency=None if key is None else (key[:255], body.digest),
+            idempotency=idempotency,
             request_id=request.state.request_id,
         )
         location = {"Location": f"/v1/jobs/{job.id}"}
@@ -76,12 +73,11 @@ class _JobRoutes:
             raise ApiError.invalid("status", f"status={status[:40]}: one of {', '.join(STATES)}")
         if not 1 <= limit <= _MOST:
             raise ApiError.invalid("limit", f"limit={limit}: from 1 to {_MOST}")
-        jobs = [
+        jobs = [  # in the order in which they came, whatever the clock said
             job
-            for job in list(self._service.jobs.values())
+            for job in reversed(list(self._service.jobs.values()))
             if not job.owned and status in (None, job.state)
         ]
-        jobs.sort(key=lambda job: (job.created, job.id), reverse=True)
         if after is not None:
             ids = [job.id for job in jobs]
             jobs = jobs[ids.index(after) + 1 :] if after in ids else []
@@ -96,7 +92,9 @@ class _JobRoutes:
         """Follow a job; `Last-Event-ID` goes on where a stream broke off."""
         job = self._service.job(job_id)
         after = request.headers.get("last-event-id", "0")
-        number = int(after[:15]) if after.isdigit() else 0
+        number = int(after[:15]) if after.isdecimal() else 0
+        if job.over_after(number):
+            return Response(status_code=204)  # tells a browser to follow no longer
         events = _events(job, number, lambda: self._facts(request, job))
         return StreamingResponse(events, media_type="text/event-stream")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -76,6 +77,9 @@ class Event:
     facts: dict[str, Any]
 
 
+_Watcher = tuple[asyncio.AbstractEventLoop, asyncio.Event]
+
+
 class Job:
     """One request and what has become of it.
 
@@ -108,6 +112,7 @@ class Job:
         self.request_id = request_id
         self.idempotency: tuple[str, str] | None = None
         self.answered = False  # whether nobody asks for it any more
+        self.waiting = 0  # connections that wait for it
         self.state: State = "queued"
         self.step = 0
         self.total_steps = 0
@@ -115,6 +120,8 @@ class Job:
         self.made: dict[int, Made] = {}
         self.error: ApiError | None = None
         self.arrived = time.monotonic()
+        # A clock that is put right changes no age, but of jobs that an earlier process made.
+        self._age_before = 0.0 if created is None else max(0.0, time.time() - created)
         self.begun: float | None = None
         self.ended: float | None = None
         self.compile_seconds = 0.0
@@ -123,7 +130,9 @@ class Job:
         self._lock = threading.Lock()
         self._events: list[Event] = []
         self._count = 0
-        self._watchers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._over = False  # whether the last event is told
+        self._watchers: set[_Watcher] = set()
+        self._waiters: set[_Watcher] = set()  # who asks for the end alone
 
     @property
     def finished(self) -> bool:
@@ -139,6 +148,16 @@ class Job:
     def expired(self) -> bool:
         """Whether its time is over. A job that nobody waits for has no deadline."""
         return self.owned and time.monotonic() - self.arrived > self.request.timeout
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was created."""
+        return self._age_before + time.monotonic() - self.arrived
+
+    @property
+    def kept_bytes(self) -> int:
+        """The bytes of its pictures, those it started from too."""
+        return self.request.input_bytes + sum(made.size for made in self.made.values())
 
     @property
     def rows(self) -> int:
@@ -184,12 +203,14 @@ class Job:
                 self.begun = time.monotonic()
             if state in FINISHED:
                 self.ended = time.monotonic()
-        if then is not None:
-            then(self)
-        facts: dict[str, Any] = {"status": state}
-        if error is not None:
-            facts |= error.body
-        self.tell("end" if state in FINISHED else "status", facts)
+        try:
+            if then is not None:
+                then(self)
+        finally:  # or who waits would wait for ever
+            facts: dict[str, Any] = {"status": state}
+            if error is not None:
+                facts |= error.body
+            self.tell("end" if state in FINISHED else "status", facts)
 
     def advance(self, step: int, total: int) -> None:
         """Note that a step is done."""
@@ -208,8 +229,12 @@ class Job:
             self._events.append(Event(self._count, kind, facts))
             self._forget()
             watchers = list(self._watchers)
+            if kind == "end":
+                self._over = True
+                watchers += self._waiters
         for loop, event in watchers:
-            loop.call_soon_threadsafe(event.set)
+            with contextlib.suppress(RuntimeError):  # that loop has ended
+                loop.call_soon_threadsafe(event.set)
 
     def _forget(self) -> None:
         """Drop what is of no use any more: old progress, and previews beyond the bound."""
@@ -220,29 +245,58 @@ class Job:
             ]
         del self._events[: max(0, len(self._events) - _MOST_EVENTS)]
 
-    async def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """Yield the events from a number on, as they come, until the job has finished."""
-        awake = asyncio.Event()
-        watcher = (asyncio.get_running_loop(), awake)
+    def drop_previews(self) -> None:
+        """Forget the previews, which are of no use beside the pictures."""
         with self._lock:
-            self._watchers.add(watcher)
-        try:
+            self._events = [event for event in self._events if event.kind != "preview"]
+
+    def over_after(self, number: int) -> bool:
+        """Tell whether no event follows the one of this number."""
+        with self._lock:
+            return self._over and not any(event.number > number for event in self._events)
+
+    async def events(self, after: int = 0) -> AsyncIterator[Event]:
+        """Yield the events from a number on, as they come, until the job has finished.
+
+        A number that no event has yet stands for the last one.
+        """
+        with self._lock:
+            after = min(after, self._count)
+        with self._watched(self._watchers) as awake:
             while True:
                 awake.clear()
                 with self._lock:
+                    over = self._over
                     fresh = [event for event in self._events if event.number > after]
                 for event in fresh:
                     yield event
                     after = event.number
                     if event.kind == "end":
                         return
+                if over:
+                    return
                 if not fresh:
                     await awake.wait()
-        finally:
-            with self._lock:
-                self._watchers.discard(watcher)
 
     async def wait(self) -> None:
-        """Wait until the job has finished."""
-        async for _ in self.events():
-            pass
+        """Wait until the job has finished.
+
+        Its steps wake nobody: each would take Python's lock from the thread that makes them.
+        """
+        with self._watched(self._waiters) as awake:
+            with self._lock:
+                over = self._over
+            if not over:
+                await awake.wait()
+
+    @contextlib.contextmanager
+    def _watched(self, watchers: set[_Watcher]) -> Iterator[asyncio.Event]:
+        awake = asyncio.Event()
+        watcher = (asyncio.get_running_loop(), awake)
+        with self._lock:
+            watchers.add(watcher)
+        try:
+            yield awake
+        finally:
+            with self._lock:
+                watchers.discard(watcher)

@@ -39,15 +39,22 @@ class JobQueue:
         seconds: Seconds of work that may wait.
         cost: Tells about how many seconds a job takes.
         sizes: Numbers of rows that a batch may have; 1 is among them.
+        most_bytes: Bytes of the pictures that waiting jobs start from.
     """
 
     def __init__(
-        self, limit: int, seconds: float, cost: Callable[[Job], float], sizes: Sequence[int]
+        self,
+        limit: int,
+        seconds: float,
+        cost: Callable[[Job], float],
+        sizes: Sequence[int],
+        most_bytes: int = 1 << 30,
     ) -> None:
         self.limit = limit
         self._seconds = seconds
         self._cost = cost
         self._sizes = sorted(sizes)
+        self._most_bytes = most_bytes
         self._jobs: list[Job] = []
         self._held: set[str] = set()
         self._changed = threading.Condition()
@@ -85,7 +92,9 @@ class JobQueue:
             if self._closed:
                 raise ApiError(503, "shutting_down", "the server is ending", retry_after=5)
             waiting = sum(map(self._cost, self._jobs))
-            if len(self._jobs) >= self.limit or (self._jobs and waiting > self._seconds):
+            size = sum(job.request.input_bytes for job in self._jobs)
+            full = waiting > self._seconds or size > self._most_bytes
+            if len(self._jobs) >= self.limit or (self._jobs and full):
                 raise ApiError(
                     429,
                     "queue_full",

@@ -103,8 +103,17 @@ class Worker(threading.Thread):
             batch = self._queue.take(_IDLE)
             if batch is not None:
                 self.idle.clear()
-                self._run(batch)
+                self._run_safely(batch)
         self.idle.set()
+
+    def _run_safely(self, batch: Batch) -> None:
+        """Run a batch; whatever goes wrong, the worker goes on, and no job waits for ever."""
+        try:
+            self._run(batch)
+        except Exception as error:
+            logger.error("a batch failed beside its pictures", exc_info=error)
+            for job in batch.jobs:
+                job.change("failed", as_api_error(error))
 
     def _run(self, batch: Batch) -> None:
         jobs = [job for job in batch.jobs if not job.finished]

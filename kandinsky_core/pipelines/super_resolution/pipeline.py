@@ -14,7 +14,7 @@ from kandinsky_core.checkpoints.opened_model import OpenedModel
 from kandinsky_core.denoising.loop import denoise, require_finite
 from kandinsky_core.denoising.noise import as_generators, picture_seeds
 from kandinsky_core.errors import ConfigError, InvalidInputError
-from kandinsky_core.memory.call_size import FLOAT, Need, host, require_room_for_call
+from kandinsky_core.memory.call_size import FLOAT, Need, require_room_for_call
 from kandinsky_core.pictures.inputs import as_images_of_own_size
 from kandinsky_core.pictures.metadata import metadata_of, versions
 from kandinsky_core.pictures.outputs import to_pil
@@ -25,6 +25,7 @@ from kandinsky_core.pipelines.shared.prepared_call import prepared_call
 from kandinsky_core.pipelines.super_resolution.ahead_of_time import CompilesWindows
 from kandinsky_core.pipelines.super_resolution.exactness import with_exact_means
 from kandinsky_core.pipelines.super_resolution.requests import EnlargeRequest, SmallPicture
+from kandinsky_core.pipelines.super_resolution.room import pixels_need, require_room_by_size
 from kandinsky_core.pipelines.super_resolution.transparency import alpha_of, with_alpha
 from kandinsky_core.pipelines.super_resolution.windows import WindowedDenoiser, Windows
 from kandinsky_core.schedulers import Scheduler
@@ -170,6 +171,7 @@ class KandinskySuperResPipeline(CompilesWindows, DiffusionPipeline):
             )
         steps = positive_int("num_inference_steps", num_inference_steps)
         window = self._window(window_size, window_stride)
+        require_room_by_size(image, trained)
         pictures = self._pictures(image, trained, window[0])
         at_once = positive_int("view_batch_size", view_batch_size)
         self._require_room(pictures, window, at_once)
@@ -340,8 +342,7 @@ class KandinskySuperResPipeline(CompilesWindows, DiffusionPipeline):
                 f"a picture of {width} x {height} pixels",
                 [
                     Need("the UNet's features", features, self.unet.memory(), way),
-                    # the sample, the enlarged picture, and a sum of windows
-                    Need("the pixels", 3 * 3 * height * width * FLOAT, host()),
+                    pixels_need(height, width),
                 ],
             )
 
