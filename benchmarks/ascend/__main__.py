@@ -15,7 +15,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -41,7 +40,16 @@ def main() -> None:
         nodes = graph_of(PROGRAMS[name], options.dtype, size)
         sums = count(nodes)
         words = f"{name}, {size} px" if PROGRAMS[name].sized else name
-        row = {"program": words, "dtype": options.dtype, **asdict(sums)}
+        row = {
+            "program": words,
+            "dtype": options.dtype,
+            "operators": dict(sums.operators),
+            "casts": sums.casts,
+            "transposes": sums.transposes,
+            "reshapes": sums.reshapes,
+            "slices": sums.slices,
+            "wide": sums.wide,
+        }
         found.append(row)
         operators |= set(sums.operators)
         seconds = time.process_time() - start

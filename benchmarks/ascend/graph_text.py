@@ -15,6 +15,8 @@ __all__ = ["Node", "Value", "parse"]
 _CALL = re.compile(r"^ +%\S+ = (?:call )?(?:PrimFunc_)?(@?\w+)\((.*)$")
 _TYPES = re.compile(r"^ +: \((.*)\) -> \((.*)\)$")
 _SCOPE = re.compile(r"^ +# (?:Fullname with scope|Scope): \((.*)\)$")
+_PARAMETER = re.compile(r"^ +%(\d+)\(.*?\) = Load\(%para\d+_(\S+?), ")
+_OPERAND = re.compile(r"%(\d+)")
 _TENSOR = re.compile(r"Tensor\[(\w+)\]\]?(?:, \(([\d, -]*)\))?")
 
 
@@ -40,7 +42,9 @@ class Node:
         text: The text of its operands, attributes and whatever else stands in its line.
         inputs: The tensors among its operands.
         outputs: The tensors among its results.
-        layer: The name of the layer that it belongs to, in the network; empty outside of all.
+        layer: The name of the layer that it belongs to, in the network; empty outside of all. One
+            that takes a weight belongs to the weight's layer. For others MindSpore names the cell;
+            of cells with the same code that may be the first one.
     """
 
     operator: str
@@ -63,7 +67,10 @@ def parse(text: str) -> list[Node]:
 
 
 def _nodes(lines: list[str]) -> Iterator[Node]:
+    owners: dict[str, str] = {}  # the layer of each weight, by its number in the text
     for number, line in enumerate(lines):
+        if weight := _PARAMETER.match(line):
+            owners[weight[1]] = weight[2].rpartition(".")[0]
         call = _CALL.match(line)
         if call is None:
             continue
@@ -78,7 +85,8 @@ def _nodes(lines: list[str]) -> Iterator[Node]:
                 break
             elif _CALL.match(later):
                 break
-        yield Node(call[1], call[2], inputs, outputs, layer)
+        own = [owners[operand] for operand in _OPERAND.findall(call[2]) if operand in owners]
+        yield Node(call[1], call[2], inputs, outputs, own[0] if own else layer)
 
 
 def _values(text: str) -> tuple[Value, ...]:

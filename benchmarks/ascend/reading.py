@@ -58,7 +58,7 @@ class Sums:
         transposes: How many only bring numbers into another order.
         reshapes: How many only give an array another shape.
         slices: How many only take a part of an array.
-        wide: The layers and operators that give float32 and are no cast, each once for each time.
+        wide: The layers and operators that compute in float32 and are no cast, once for each time.
     """
 
     operators: Counter[str] = field(default_factory=Counter)
@@ -85,7 +85,7 @@ def count(nodes: Iterable[Node]) -> Sums:
         sums.transposes += node.operator in MOVES
         sums.reshapes += node.operator in VIEWS
         sums.slices += node.operator in _SLICES
-        wide = any(value.kind == "Float32" for value in node.outputs)
+        wide = any(value.kind == "Float32" for value in node.inputs or node.outputs)
         if wide and node.operator != "Cast":
             sums.wide.append(f"{node.layer or 'outside of all layers'}: {node.operator}")
     return sums

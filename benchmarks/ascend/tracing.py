@@ -17,6 +17,7 @@ import mindspore as ms
 from mindspore import context
 
 from kandinsky_core.seam.quantization import Quantize
+from kandinsky_mindspore.cpu import cpu_ops
 from kandinsky_mindspore.networks.build import build_network
 from kandinsky_mindspore.networks.eight_bits import keep_in_eight_bits
 from kandinsky_mindspore.runtime import LOCK
@@ -45,6 +46,7 @@ def network_without_weights(
     component_class: Any, config: Any, dtype: str, quantize: Quantize = None
 ) -> Any:
     """Return a component as it is on an NPU; its parameters have a dtype and no values."""
+    cpu_ops.install()  # mindone makes tables while it builds
     with LOCK, as_on_ascend():
         cell = build_network(config)
         if quantize is not None:

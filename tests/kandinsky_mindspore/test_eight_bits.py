@@ -84,7 +84,7 @@ def test_a_layer_is_the_product_with_what_its_bytes_stand_for(
     layer = eight_bits.EightBitLinear(plain)
     weight = normal(10, 6)
     rows, steps = quantized_rows(weight, np.float16)
-    layer.weight.set_data(ms.Tensor(rows))
+    layer.rows.set_data(ms.Tensor(rows))
     layer.steps.set_dtype(ms.float16)
     layer.steps.set_data(ms.Tensor(steps.astype(np.float16)))
     x = normal(2, 3, 6).astype(np.float16)
@@ -120,15 +120,17 @@ def test_a_unet_multiplies_by_the_kernel_and_convolves_as_before(
     assert len(calls) == len(wanted)
     assert sum("attentions" in name for name in wanted) == 6 * ATTENTIONS
     kinds = {name: parameter.dtype for name, parameter in unet._cell.parameters_and_names()}
-    assert {name for name, kind in kinds.items() if kind == ms.int8} == set(wanted)
+    rows = {name.replace(".weight", ".rows") for name in wanted}
+    assert {name for name, kind in kinds.items() if kind == ms.int8} == rows
     assert kinds["conv_in.weight"] == ms.float16
     names = [parameter.name for parameter in unet._cell.get_parameters()]
     assert len(set(names)) == len(names), "MindSpore's compiler refuses a name that comes twice"
     some = wanted[:2]
     for name, was in plain.read_weights(some).items():
         read = unet.read_weights(some)[name]
-        step = np.abs(was).max(axis=1, keepdims=True) / 127
-        assert (np.abs(read - was.astype(np.float32)) <= 0.51 * step).all()
+        exact = was.astype(np.float32)  # which float16 has rounded once
+        step = np.abs(exact).max(axis=1, keepdims=True) / 127
+        assert (np.abs(read - exact) <= 0.51 * step + 2.0**-11 * np.abs(exact)).all()
 
 
 def test_t5_keeps_its_table_and_rounds_its_products(
@@ -144,7 +146,7 @@ def test_t5_keeps_its_table_and_rounds_its_products(
     assert error(encoder.encode(ids, mask), expected) < 5e-2
     assert len(calls) == 7 * T5.num_layers  # query, key, value, output; two ways up, one down
     kinds = {name: parameter.dtype for name, parameter in encoder._cell.parameters_and_names()}
-    assert kinds["shared.embedding_table"] == ms.float16
+    assert {kind for name, kind in kinds.items() if "shared" in name} == {ms.float16}
 
 
 def test_what_is_refused(calls: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +174,7 @@ def test_a_cpu_offers_none_and_refuses_before_it_builds(monkeypatch: pytest.Monk
         raise AssertionError("it was built")
 
     monkeypatch.setattr("kandinsky_mindspore.backend.build_network", refuse)
+    monkeypatch.setattr("kandinsky_mindspore.backend.read_config", lambda *_: UNET)
     source: Any = SimpleNamespace(class_name=UNET.CLASS_NAME, config={})
     with pytest.raises(InvalidInputError, match="on a CPU: take backend='jax'"):
         backend.load(source, "float16", "cpu", quantize="int8")

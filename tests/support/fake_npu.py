@@ -87,7 +87,15 @@ UNET_OF_3 = Kandinsky3UNetConfig(
     cross_attention_dim=24,
     encoder_hid_dim=8,
 )
-T5 = T5Config(vocab_size=40, d_model=32, d_kv=16, d_ff=48, num_layers=2, num_heads=2)
+T5 = T5Config(
+    vocab_size=40,
+    d_model=32,
+    d_kv=16,
+    d_ff=48,
+    num_layers=2,
+    num_heads=2,
+    feed_forward_proj="gated-gelu",
+)
 
 
 class FakeFlashAttentionScore:
@@ -105,22 +113,30 @@ class FakeFlashAttentionScore:
         self, query: Any, key: Any, value: Any, *others: Any
     ) -> tuple[None, None, None, Any]:
         mask = others[3] if len(others) > 3 else None
-        assert self.layout == "BNSD"
-        assert query.shape[1] == key.shape[1] == value.shape[1] == self.head_num
         assert query.dtype == key.dtype == value.dtype != ms.float32
+        q, k, v = (self._by_head(tensor.asnumpy()) for tensor in (query, key, value))
         self.calls.append(
-            SimpleNamespace(
-                query=query.shape, key=key.shape, mask=None if mask is None else mask.shape
-            )
+            SimpleNamespace(query=q.shape, key=k.shape, mask=None if mask is None else mask.shape)
         )
-        q, k, v = (tensor.asnumpy().astype(np.float64) for tensor in (query, key, value))
         scores = q @ k.swapaxes(2, 3) * self.scale
         if mask is not None:
             assert mask.dtype == ms.bool_
             scores = np.where(mask.asnumpy(), -np.inf, scores)  # true is left out
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         out = weights / weights.sum(-1, keepdims=True) @ v
+        if self.layout == "BSH":
+            out = out.swapaxes(1, 2).reshape(query.shape)
         return None, None, None, ms.Tensor(out.astype(np.float16))
+
+    def _by_head(self, array: Any) -> Any:
+        """Return [B,N,T,D] in float64 of an array of the kernel's layout."""
+        wide = array.astype(np.float64)
+        if self.layout == "BSH":  # [B,T,N*D]
+            batch, length, width = wide.shape
+            split = wide.reshape(batch, length, self.head_num, width // self.head_num)
+            return split.swapaxes(1, 2)
+        assert (self.layout, wide.shape[1]) == ("BNSD", self.head_num)
+        return wide
 
 
 def replace_kernel(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:

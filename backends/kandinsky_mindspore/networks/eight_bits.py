@@ -19,10 +19,10 @@ from mindspore.nn.utils import no_init_parameters
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.quantization import products_in_eight_bits
 
-__all__ = ["STEPS", "EightBitLinear", "keep_in_eight_bits", "require_kernel"]
+__all__ = ["ROWS", "STEPS", "EightBitLinear", "keep_in_eight_bits", "require_kernel"]
 
-STEPS = "steps"
-"""The leaf of the name of steps, which no checkpoint holds."""
+ROWS, STEPS = "rows", "steps"
+"""The leaves of the names of the two parameters that take the place of a weight."""
 
 _DTYPES = ("bfloat16", "float16")
 
@@ -41,16 +41,21 @@ class EightBitLinear(nn.Cell):  # type: ignore[misc]
         super().__init__()
         self.outputs, self.inputs = linear.weight.shape
         with no_init_parameters():
-            self.weight = Parameter(initializer("zeros", (self.outputs, self.inputs), ms.int8))
+            self.rows = Parameter(initializer("zeros", (self.outputs, self.inputs), ms.int8))
             self.steps = Parameter(initializer("zeros", (self.outputs,), ms.float32))
         self.bias = linear.bias if linear.has_bias else None
         self.multiply = ops.auto_generate.WeightQuantBatchMatmul(
             transpose_x=False, transpose_weight=True
         )
 
+    @property
+    def weight(self) -> Any:
+        """What has the dtype of the computation: mindone asks the weights of some layers for it."""
+        return self.steps
+
     def construct(self, x: Any) -> Any:
         rows = x.reshape((-1, self.inputs))  # the kernel takes no more than two axes
-        y = self.multiply(rows, self.weight, self.steps, None, None, None, None)
+        y = self.multiply(rows, self.rows, self.steps, None, None, None, None)
         y = y.reshape((*x.shape[:-1], self.outputs))
         return y if self.bias is None else y + self.bias
 
@@ -90,5 +95,5 @@ def keep_in_eight_bits(network: Any, class_name: str) -> None:
                 made = EightBitLinear(cell)
                 parent._cells[leaf] = made
                 # MindSpore's compiler wants a name of its own for each parameter.
-                made.weight.name = cell.weight.name
-                made.steps.name = f"{cell.weight.name}.{STEPS}"
+                made.rows.name = f"{name}.{ROWS}"
+                made.steps.name = f"{name}.{STEPS}"

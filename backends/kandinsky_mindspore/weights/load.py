@@ -17,7 +17,7 @@ from kandinsky_converters.layouts.numbers import all_finite, cast, fill, refuse_
 from kandinsky_core.arrays import Array
 from kandinsky_core.seam.stored_dtypes import BY_NAME
 from kandinsky_core.seam.tensors import Tensors
-from kandinsky_mindspore.networks.eight_bits import STEPS, EightBitLinear
+from kandinsky_mindspore.networks.eight_bits import ROWS, STEPS, EightBitLinear
 
 __all__ = ["fill_network", "layers_in_eight_bits", "owned", "parameters_by_name"]
 
@@ -60,7 +60,7 @@ def fill_network(network: Any, class_name: str, tensors: Tensors, dtype: str) ->
             if rounded is None:
                 _give(parameters[found[stored]], arrays[0], dtype)
             else:
-                _give(rounded.weight, arrays[0], "int8")
+                _give(rounded.rows, arrays[0], "int8")
                 _give(rounded.steps, arrays[1], dtype)
 
 
@@ -86,7 +86,8 @@ def parameters_by_name(network: Any) -> dict[str, Any]:
         if leaf == STEPS:
             continue
         rule = MINDSPORE_RULES.rule_for(leaf, parameter.ndim)
-        found[f"{cell}{dot}{rule.torch_leaf}"] = parameter
+        name = "weight" if leaf == ROWS else rule.torch_leaf
+        found[f"{cell}{dot}{name}"] = parameter
     return found
 
 
