@@ -1,11 +1,11 @@
 """Writes down which kernel MindSpore's Ascend backend has for each operator of our networks.
 
     git clone --branch r2.7.rc1 https://github.com/mindspore-ai/mindspore sources
-    python -m tools.ascend_operators sources
+    python -m tools.ascend_operators sources --operators names.txt
 
 It reads names out of MindSpore's sources and of the installed wheel's library for Ascend, which
-lies in the wheel for x86-64 too. A kernel of the sources is noted only if the library has its class.
-The operators are those of `python -m benchmarks.ascend --operators FILE`, or are named one by one.
+lies in the wheel for x86-64 too. A kernel of the sources is noted only if the library has it.
+The operators' names are those that `python -m benchmarks.ascend --operators names.txt` writes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Sources:
                 yield given or "".join(part.capitalize() for part in key.split("_")), (entry, file)
 
     def fact(self, operator: str, library: bytes) -> dict[str, Any] | None:
-        """Return what is known of an operator, or None: its kernel, the file, whether it runs eagerly."""
+        """Return an operator's kernel, the file that tells it, and whether it runs eagerly too."""
         entry, defined_in = self._definitions.get(operator, ({}, Path()))
         dispatch = entry.get("dispatch") or {}
         enabled = bool(dispatch.get("enable")) and dispatch.get("Ascend") != "None"
@@ -102,7 +102,8 @@ def main() -> None:
         ["git", "-C", options.sources, "rev-parse", "HEAD"], text=True
     )
     spec = find_spec("mindspore")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     library = (Path(spec.origin).parent / _LIBRARY).read_bytes()
     sources = Sources(options.sources)
     wanted = sorted(set(options.operators.read_text(encoding="utf-8").split()))

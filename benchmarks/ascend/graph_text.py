@@ -1,7 +1,7 @@
 """Parses the text in which MindSpore writes a graph down.
 
 An operator takes three lines: its call, the types of its operands and results, and its name with
-the cells that it stands in. MindSpore's documentation has an example of the text under "Reading IR".
+the cells that it stands in. MindSpore's documentation has an example under "Reading IR".
 """
 
 from __future__ import annotations

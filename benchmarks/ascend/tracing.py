@@ -8,6 +8,7 @@ which a CPU has no kernel are in it as well.
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,8 +77,19 @@ def traced(function: Callable[..., Any], *tensors: Any) -> str:
 @contextlib.contextmanager
 def _only_written_to(folder: str) -> Iterator[None]:
     """Let the compiler write graphs into a folder, and stop before it chooses kernels."""
-    ms.set_context(save_graphs=1, save_graphs_path=folder, precompile_only=True)
+    _set_context(save_graphs=1, save_graphs_path=folder, precompile_only=True)
     try:
         yield
     finally:
-        ms.set_context(save_graphs=0, precompile_only=False)
+        _set_context(save_graphs=0, precompile_only=False)
+
+
+def _set_context(**values: Any) -> None:
+    # MindSpore warns that variables of the environment will take the place of these. It reads them
+    # once in a process, so that they cannot be taken back.
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        ms.set_context(**values)
+    finally:
+        logging.disable(disabled)

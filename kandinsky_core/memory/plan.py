@@ -227,9 +227,7 @@ def readable_size(size: int) -> str:
     return f"{size} bytes"
 
 
-def _counts(
-    source: ComponentSource, rule: EightBitsRule
-) -> Iterator[tuple[str, int, int | None]]:
+def _counts(source: ComponentSource, rule: EightBitsRule) -> Iterator[tuple[str, int, int | None]]:
     """Yield the name of each tensor that becomes a weight, and how many numbers it holds.
 
     The third value is the number of its channels where it may be kept in 8 bits, else None.

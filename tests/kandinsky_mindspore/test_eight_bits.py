@@ -162,7 +162,7 @@ def test_what_is_refused(calls: list[SimpleNamespace], monkeypatch: pytest.Monke
     with pytest.raises(InvalidInputError, match="rounded for float16: load it again"):
         unet.move(dtype="bfloat16")
     unet.move(dtype="float16")
-    with pytest.raises(InvalidInputError, match="a LoRA: .* keeps its weights in int8"):
+    with pytest.raises(InvalidInputError, match=r"a LoRA: .* keeps its weights in int8"):
         unet.attach_adapter({}, label="some")
 
 

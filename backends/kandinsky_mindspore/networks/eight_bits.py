@@ -75,8 +75,8 @@ def require_kernel(quantize: str | None, dtype: str, device: str) -> None:
         )
     if dtype not in _DTYPES:
         raise InvalidInputError(
-            f"quantize={quantize!r}: an NPU multiplies weights in 8 bits in {' or '.join(_DTYPES)}, "
-            f"not in {dtype}: give one of these as dtype"
+            f"quantize={quantize!r}: an NPU multiplies weights in 8 bits in "
+            f"{' or '.join(_DTYPES)}, not in {dtype}: give one of these as dtype"
         )
 
 
