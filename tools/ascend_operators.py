@@ -47,7 +47,10 @@ class Sources:
             for match in _REGISTERED.finditer(file.read_text(encoding="utf-8", errors="replace"))
         }
         self._adapted = {
-            re.sub(r"^(prim::kPrim|kName)|->name\(\)$", "", match[1]).strip('"'): (match[2], file)
+            re.sub(r"^(prim::kPrim|kName|k)|(->name\(\)|OpName)$", "", match[1]).strip('"'): (
+                match[2],
+                file,
+            )
             for file in sorted((folder / _ADAPTERS).rglob("*.cc"))
             for match in _ADAPTED.finditer(file.read_text(encoding="utf-8", errors="replace"))
         }
@@ -73,7 +76,8 @@ class Sources:
             if f"{len(kind)}{kind}E".encode() in library:
                 kernel = ", ".join(names) or ("a view" if "/view/" in str(file) else common)
                 return self._fact(kernel, file, eager)
-        if enabled and f"Aclnn{operator}KernelMod".encode() in library:
+        generated = (f"Aclnn{operator}KernelMod", f"{operator}AclnnKernelMod")
+        if enabled and any(name.encode() in library for name in generated):
             return self._fact(common, defined_in, eager)
         if entry.get("view"):
             return self._fact("a view", defined_in, eager)
