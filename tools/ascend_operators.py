@@ -76,7 +76,12 @@ class Sources:
             if f"{len(kind)}{kind}E".encode() in library:
                 kernel = ", ".join(names) or ("a view" if "/view/" in str(file) else common)
                 return self._fact(kernel, file, eager)
-        generated = (f"Aclnn{operator}KernelMod", f"{operator}AclnnKernelMod")
+        stem = defined_in.stem.removesuffix("_op")
+        generated = (
+            f"Aclnn{operator}KernelMod",
+            f"N9mindspore6kernel{len(operator) + 6}{operator}AscendE",
+            f"aclnn_auto_gen/{stem}_aclnn_kernel.",  # the library names its sources
+        )
         if enabled and any(name.encode() in library for name in generated):
             return self._fact(common, defined_in, eager)
         if entry.get("view"):
