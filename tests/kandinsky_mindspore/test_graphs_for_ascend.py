@@ -19,12 +19,12 @@ from benchmarks.ascend.operators import without_kernel  # noqa: E402
 from benchmarks.ascend.programs import graph_of_network  # noqa: E402
 from benchmarks.ascend.reading import count, operators_of  # noqa: E402
 from kandinsky_mindspore.placement.devices import select_device  # noqa: E402
-from tests.support.fake_npu import PRIOR, T5, UNET, UNET_OF_3  # noqa: E402
+from tests.support.fake_npu import PRIOR, UNET, UNET_OF_3  # noqa: E402
 
 # Each graph takes MindSpore's compiler some seconds.
 pytestmark = pytest.mark.slow(seconds=20)
 
-CONFIGS = {"unet": UNET, "prior": PRIOR, "unet of 3": UNET_OF_3, "t5": T5}
+CONFIGS = {"unet": UNET, "prior": PRIOR, "unet of 3": UNET_OF_3}
 
 
 @cache
