@@ -14,7 +14,13 @@ from kandinsky_core.memory.plan import ComponentMemory, MemoryPlan, readable_siz
 from kandinsky_core.seam.backend import DeviceMemory
 from kandinsky_core.seam.devices import device_name
 from kandinsky_core.seam.dtypes import dtype_name
-from kandinsky_core.seam.quantization import quantization_name, require_quantizing
+from kandinsky_core.seam.quantization import (
+    EightBitsRule,
+    eight_bits_rule,
+    in_eight_bits,
+    quantization_name,
+    require_quantizing,
+)
 from kandinsky_core.seam.registry import get_backend
 
 __all__ = ["describe_memory", "memory_lines"]
@@ -51,7 +57,7 @@ def describe_memory(
     """
     asked = dtype_name(dtype or "float32")
     kept = None if quantize is None else quantization_name(quantize)
-    memory = _device_memory(backend, device, kept)
+    memory, rule = _device_memory(backend, device, kept)
     networks: list[ComponentMemory] = []
     missing: dict[str, str] = {}
     for prefix, checkpoint in _halves(parts, hub, missing):
@@ -63,7 +69,7 @@ def describe_memory(
             except Absent as absent:
                 missing[prefix + name] = str(absent)
             else:
-                networks.append(ComponentMemory.of(prefix + name, component, asked, kept))
+                networks.append(ComponentMemory.of(prefix + name, component, asked, kept, rule))
     found: dict[str, Any] = {
         "note": _NOTE,
         "components": {
@@ -91,15 +97,17 @@ def describe_memory(
 
 def _device_memory(
     backend: str | None, device: str | None, quantize: str | None
-) -> DeviceMemory | None:
+) -> tuple[DeviceMemory | None, EightBitsRule]:
+    """Return the memory of a backend's device, and which tensors the backend keeps in 8 bits."""
     try:
         chosen = get_backend(backend)
     except BackendUnavailableError:
         if backend is not None or device is not None:
             raise
-        return None
+        return None, in_eight_bits
     require_quantizing(chosen, quantize)
-    return chosen.memory(None if device is None else device_name(device) or device)
+    memory = chosen.memory(None if device is None else device_name(device) or device)
+    return memory, eight_bits_rule(chosen)
 
 
 def _halves(

@@ -27,6 +27,7 @@ from kandinsky_core.configs import (
 )
 from kandinsky_core.seam.backend import BackendReport, DeviceMemory
 from kandinsky_core.seam.compilations import CompilationLog
+from kandinsky_core.seam.quantization import QUANTIZATIONS, products_in_eight_bits
 from kandinsky_core.seam.registry import require_packages
 from kandinsky_core.seam.tensors import ComponentSource
 from kandinsky_mindspore.components.denoise import (
@@ -50,7 +51,13 @@ from kandinsky_mindspore.components.t5_streaming import StreamedT5TextEncoder
 from kandinsky_mindspore.components.turns import Turn
 from kandinsky_mindspore.cpu import cpu_ops
 from kandinsky_mindspore.networks.build import build_network
-from kandinsky_mindspore.placement.devices import network_dtype, select_device, visible_devices
+from kandinsky_mindspore.networks.eight_bits import keep_in_eight_bits, require_kernel
+from kandinsky_mindspore.placement.devices import (
+    ascend_available,
+    network_dtype,
+    select_device,
+    visible_devices,
+)
 from kandinsky_mindspore.placement.memory import device_memory
 from kandinsky_mindspore.programs.graphs import free_dropped_graphs
 from kandinsky_mindspore.runtime import LOCK
@@ -95,6 +102,7 @@ class MindSporeBackend:
 
     name = "mindspore"
     cache_folder: str | Path | None = None
+    in_eight_bits = staticmethod(products_in_eight_bits)
 
     def __init__(self, *, compile: bool | None = None) -> None:
         program_limit()  # a wrong one is told before anything is loaded
@@ -102,35 +110,55 @@ class MindSporeBackend:
         self.compilations = CompilationLog()
         self._turn = _TURN
 
+    @property
+    def quantizations(self) -> tuple[str, ...]:
+        """See `kandinsky_core.seam.quantization.QuantizingBackend`; a CPU has no kernel for it."""
+        with LOCK:
+            return QUANTIZATIONS if ascend_available() else ()
+
     def load(
-        self, source: ComponentSource, dtype: str, device: str | None = None
+        self,
+        source: ComponentSource,
+        dtype: str,
+        device: str | None = None,
+        *,
+        quantize: str | None = None,
     ) -> MindSporeNetwork:
-        """See `kandinsky_core.seam.backend.Backend.load`.
+        """See `kandinsky_core.seam.quantization.QuantizingBackend.load`.
 
         The first call settles the device of the process: `device`, else the environment's
         `KANDINSKY_MINDSPORE_DEVICE`, else an NPU where there is one.
 
         Raises:
             BackendUnavailableError: There is no such device, or the process has another one.
-            InvalidInputError: The device cannot compute in this dtype.
+            InvalidInputError: The device cannot compute in this dtype, or with weights in 8 bits.
         """
         config = read_config(source, "MindSpore")
         component_class = CLASSES[type(config)]
         with LOCK:
             place = select_device(device)
             dtype = network_dtype(source.class_name, dtype, place)
+            require_kernel(quantize, dtype, place)
             cpu_ops.install()
             free_dropped_graphs()
             self._turn.end()  # the network that is loaded now is used next
             cell = build_network(config)
+            if quantize is not None:
+                keep_in_eight_bits(cell, config.CLASS_NAME)
             fill_network(cell, config.CLASS_NAME, source.tensors(), dtype)
             log = self.compilations if self.compile else None
             component = component_class(cell, config, device=place, log=log, turn=self._turn)
+            component.quantize = quantize
         component.remember(source)
         return component
 
     def load_streamed(
-        self, source: ComponentSource, dtype: str, device: str | None = None
+        self,
+        source: ComponentSource,
+        dtype: str,
+        device: str | None = None,
+        *,
+        quantize: str | None = None,
     ) -> StreamedT5TextEncoder:
         """Prepare a text encoder of Kandinsky 3 that reads its files block by block at every call.
 
@@ -138,15 +166,18 @@ class MindSporeBackend:
             BackendUnavailableError: There is no such device, or the process has another one.
             CheckpointError: The checkpoint does not fit; no data has been read.
             ConfigError: A config field is unknown or unsupported, or this is another network.
-            InvalidInputError: The device cannot compute in this dtype.
+            InvalidInputError: The device cannot compute in this dtype, or with weights in 8 bits.
         """
         config = T5Config.from_dict(source.config)
         parts = T5Parts(source.tensors(), config)
         with LOCK:
             place = select_device(device)
             dtype = network_dtype(config.CLASS_NAME, dtype, place)
+            require_kernel(quantize, dtype, place)
             cpu_ops.install()
-        streamed = StreamedT5TextEncoder(parts, config, dtype=dtype, device=place, turn=self._turn)
+        streamed = StreamedT5TextEncoder(
+            parts, config, dtype=dtype, device=place, turn=self._turn, quantize=quantize
+        )
         streamed.remember(source)
         return streamed
 

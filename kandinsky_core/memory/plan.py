@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from kandinsky_core.configs.networks import NETWORKS, tied_tensors, unused_tensors
 from kandinsky_core.seam.dtypes import component_dtype
-from kandinsky_core.seam.quantization import in_eight_bits
+from kandinsky_core.seam.quantization import EightBitsRule, in_eight_bits
 from kandinsky_core.seam.stored_dtypes import BY_NAME, STORED
 from kandinsky_core.seam.tensors import ComponentSource, Tensors
 
@@ -79,7 +79,12 @@ class ComponentMemory:
 
     @classmethod
     def of(
-        cls, name: str, source: ComponentSource, dtype: str, quantize: str | None = None
+        cls,
+        name: str,
+        source: ComponentSource,
+        dtype: str,
+        quantize: str | None = None,
+        rule: EightBitsRule = in_eight_bits,
     ) -> ComponentMemory:
         """Work out from the headers of a component's files how much memory it takes.
 
@@ -88,6 +93,7 @@ class ComponentMemory:
             source: The component.
             dtype: Dtype that its pipeline is asked for.
             quantize: How its weights are kept; a network that cannot be kept so is kept in `dtype`.
+            rule: Which tensors are then in 8 bits.
 
         Raises:
             CheckpointError: The files are missing or damaged.
@@ -95,7 +101,7 @@ class ComponentMemory:
         pattern = NETWORKS[source.class_name].blocks
         counts: Counter[str | None] = Counter()
         small: dict[str | None, EightBits] = {}
-        for tensor, count, channels in _counts(source.class_name, source.tensors()):
+        for tensor, count, channels in _counts(source, rule):
             match = None if pattern is None else pattern.match(tensor)
             for part in {None, match[1] if match else None}:  # the network, and a block of it
                 counts[part] += count
@@ -221,18 +227,19 @@ def readable_size(size: int) -> str:
     return f"{size} bytes"
 
 
-def _counts(class_name: str, tensors: Tensors) -> Iterator[tuple[str, int, int | None]]:
+def _counts(source: ComponentSource, rule: EightBitsRule) -> Iterator[tuple[str, int, int | None]]:
     """Yield the name of each tensor that becomes a weight, and how many numbers it holds.
 
     The third value is the number of its channels where it may be kept in 8 bits, else None.
     """
+    class_name, tensors = source.class_name, source.tensors()
     unused, twins = unused_tensors(class_name), tied_tensors(class_name)
     names = {_published_name(name): name for name in tensors.names()}
     for published, name in names.items():
         if published not in unused and twins.get(published) not in names:
             shape = tensors.spec(name)[0]
             first = twins.get(published, published)
-            small = in_eight_bits(class_name, first, len(shape))
+            small = rule(class_name, first, len(shape))
             # Files for JAX have the outputs of a kernel last, all others have them first.
             channels = shape[-1 if name.endswith(".kernel") else 0] if small else None
             yield published, math.prod(shape), channels

@@ -7,10 +7,10 @@ channel of the output, or for each row of a table: the largest magnitude of its 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
-from kandinsky_core.configs.networks import NETWORKS
+from kandinsky_core.configs.networks import NETWORKS, tied_tensors
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.networks import Network, T5TextEncoder
 from kandinsky_core.seam.tensors import ComponentSource
@@ -18,10 +18,13 @@ from kandinsky_core.seam.tensors import ComponentSource
 __all__ = [
     "LARGEST",
     "QUANTIZATIONS",
+    "EightBitsRule",
     "Quantize",
     "QuantizingBackend",
+    "eight_bits_rule",
     "in_eight_bits",
     "loading_quantized",
+    "products_in_eight_bits",
     "quantizable",
     "quantization_facts",
     "quantization_name",
@@ -40,14 +43,23 @@ Quantize = str | Mapping[str, str | None] | None
 """A value of the argument `quantize` of `from_pretrained`: for all networks, or by component."""
 
 
+EightBitsRule = Callable[[str, str, int], bool]
+"""Tells of a network's class, a tensor's name and its number of axes whether it is in 8 bits."""
+
+
 class QuantizingBackend(Protocol):
     """A `kandinsky_core.seam.backend.Backend` that keeps weights in 8 bits where it is asked to.
 
     Attributes:
         quantizations: The values of `quantize` that it takes.
+
+    A backend that keeps fewer tensors so than `in_eight_bits` says has a rule of that name.
     """
 
-    quantizations: tuple[str, ...]
+    @property
+    def quantizations(self) -> tuple[str, ...]:
+        """See the class."""
+        ...
 
     def load(
         self,
@@ -110,6 +122,21 @@ def in_eight_bits(class_name: str, name: str, rank: int) -> bool:
     entry = NETWORKS.get(class_name)
     pattern = None if entry is None else entry.eight_bits
     return pattern is not None and rank > 1 and pattern.fullmatch(name) is not None
+
+
+def products_in_eight_bits(class_name: str, name: str, rank: int) -> bool:
+    """Do what `in_eight_bits` does for a backend that only multiplies weights in 8 bits.
+
+    Convolutions stay in the dtype there, and so does a table of tokens, which is only read.
+    """
+    tables = tied_tensors(class_name).values()
+    return rank == 2 and name not in tables and in_eight_bits(class_name, name, rank)
+
+
+def eight_bits_rule(backend: Any) -> EightBitsRule:
+    """Return which tensors a backend keeps in 8 bits where it is asked to."""
+    rule: EightBitsRule = getattr(backend, "in_eight_bits", in_eight_bits)
+    return rule
 
 
 def quantized_components(

@@ -32,6 +32,25 @@ def test_a_weight_is_off_by_half_a_step_at_most(
     assert (error > 0.3 * steps).all()  # the bound is near: nothing finer than a step is kept
 
 
+@pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16])
+def test_steps_of_a_narrow_dtype_are_its_own_numbers_and_bound_the_error(kind: type) -> None:
+    random = np.random.default_rng(5)
+    scales = np.concatenate([10.0 ** random.uniform(-6, 3, 40), [0.0]])
+    weight = (random.standard_normal((41, 30)).T * scales).T.astype(np.float32)
+    rows, steps = quantized_rows(weight, kind)
+    assert np.array_equal(steps.astype(kind).astype(np.float32), steps)
+    assert np.abs(rows.astype(int)).max() <= 127
+    largest = np.abs(weight).max(axis=1)
+    assert (steps * np.float32(127.0001) >= largest).all()
+    precise = largest / 127 > float(ml_dtypes.finfo(kind).tiny)
+    share = float(ml_dtypes.finfo(kind).eps)
+    assert (steps[precise] <= largest[precise] / 127 * (1 + 1.01 * share)).all()
+    error = np.abs(dequantized_rows(rows, steps) - weight).max(axis=1)
+    assert (error <= 0.5 * steps * (1 + 1e-4)).all()
+    assert steps[-1] == 0
+    assert not rows[-1].any()
+
+
 def test_whole_multiples_of_a_step_stay_and_zeros_are_zeros() -> None:
     rows = np.arange(-127, 128, dtype=np.float32)
     weight = np.stack([rows * 2.0**-9, np.zeros_like(rows), np.full_like(rows, 1e-42)])

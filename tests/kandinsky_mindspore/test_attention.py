@@ -51,14 +51,19 @@ class CompilableKernel:
     def __init__(
         self, head_num: int, keep_prob: float, scale_value: float, input_layout: str
     ) -> None:
-        self.scale = scale_value
+        self.heads, self.scale = head_num, scale_value
 
     def __call__(
         self, query: Any, key: Any, value: Any, bias: Any, drop: Any, padding: Any, mask: Any
     ) -> Any:
-        scores = ops.matmul(query, key.swapaxes(2, 3)) * self.scale
-        out = ops.matmul(ops.softmax(scores, axis=-1), value)
-        return None, None, None, out
+        q, k, v = self._split(query), self._split(key), self._split(value)
+        scores = ops.matmul(q, k.swapaxes(2, 3)) * self.scale
+        out = ops.matmul(ops.softmax(scores, axis=-1), v)
+        return None, None, None, out.swapaxes(1, 2).reshape(query.shape)
+
+    def _split(self, x: Any) -> Any:
+        batch, length, width = x.shape
+        return x.reshape(batch, length, self.heads, width // self.heads).swapaxes(1, 2)
 
 
 @pytest.mark.slow

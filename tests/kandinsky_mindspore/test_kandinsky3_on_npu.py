@@ -15,20 +15,16 @@ from kandinsky_mindspore.runtime import load_mindspore
 
 load_mindspore()
 
-from kandinsky_core.configs import Kandinsky3UNetConfig  # noqa: E402
 from kandinsky_core.errors import InvalidInputError  # noqa: E402
 from kandinsky_mindspore.components import denoise  # noqa: E402
 from kandinsky_mindspore.placement import devices  # noqa: E402
-from tests.support.fake_npu import OUTPUT, component, error, normal, replace_kernel  # noqa: E402
-
-UNET = Kandinsky3UNetConfig(
-    time_embedding_dim=16,
-    groups=4,
-    attention_head_dim=16,
-    layers_per_block=2,
-    block_out_channels=(32, 64),
-    cross_attention_dim=24,
-    encoder_hid_dim=8,
+from tests.support.fake_npu import (  # noqa: E402
+    OUTPUT,
+    UNET_OF_3,
+    component,
+    error,
+    normal,
+    replace_kernel,
 )
 
 
@@ -51,7 +47,7 @@ def output(unet: Any) -> Any:
 
 
 def unet(monkeypatch: pytest.MonkeyPatch, *, npu: bool, dtype: str) -> Any:
-    return component(monkeypatch, denoise.MindSporeKandinsky3UNet, UNET, npu=npu, dtype=dtype)
+    return component(monkeypatch, denoise.MindSporeKandinsky3UNet, UNET_OF_3, npu=npu, dtype=dtype)
 
 
 def test_attention_reaches_the_kernel_with_the_mask_it_takes(

@@ -21,13 +21,16 @@ ms = load_mindspore()
 from mindspore import ops  # noqa: E402
 
 from kandinsky_core.configs import (  # noqa: E402
+    Kandinsky3UNetConfig,
     PriorTransformerConfig,
+    T5Config,
     UNet2DConditionConfig,
     VQModelConfig,
 )
 from kandinsky_core.schedulers.schedule import make_rows  # noqa: E402
 from kandinsky_mindspore.cpu import cpu_ops  # noqa: E402
 from kandinsky_mindspore.networks import build as networks  # noqa: E402
+from kandinsky_mindspore.networks.eight_bits import keep_in_eight_bits  # noqa: E402
 from kandinsky_mindspore.placement import devices  # noqa: E402
 from kandinsky_mindspore.weights.load import fill_network, parameters_by_name  # noqa: E402
 from tests.support.dict_tensors import DictTensors  # noqa: E402
@@ -36,7 +39,9 @@ __all__ = [
     "MOVQ",
     "OUTPUT",
     "PRIOR",
+    "T5",
     "UNET",
+    "UNET_OF_3",
     "component",
     "error",
     "normal",
@@ -73,6 +78,25 @@ MOVQ = VQModelConfig(
     norm_type="spatial",
 )
 
+UNET_OF_3 = Kandinsky3UNetConfig(
+    time_embedding_dim=16,
+    groups=4,
+    attention_head_dim=16,
+    layers_per_block=2,
+    block_out_channels=(32, 64),
+    cross_attention_dim=24,
+    encoder_hid_dim=8,
+)
+T5 = T5Config(
+    vocab_size=40,
+    d_model=32,
+    d_kv=16,
+    d_ff=48,
+    num_layers=2,
+    num_heads=2,
+    feed_forward_proj="gated-gelu",
+)
+
 
 class FakeFlashAttentionScore:
     """The kernel's interface as its documentation has it, in float64."""
@@ -89,22 +113,30 @@ class FakeFlashAttentionScore:
         self, query: Any, key: Any, value: Any, *others: Any
     ) -> tuple[None, None, None, Any]:
         mask = others[3] if len(others) > 3 else None
-        assert self.layout == "BNSD"
-        assert query.shape[1] == key.shape[1] == value.shape[1] == self.head_num
         assert query.dtype == key.dtype == value.dtype != ms.float32
+        q, k, v = (self._by_head(tensor.asnumpy()) for tensor in (query, key, value))
         self.calls.append(
-            SimpleNamespace(
-                query=query.shape, key=key.shape, mask=None if mask is None else mask.shape
-            )
+            SimpleNamespace(query=q.shape, key=k.shape, mask=None if mask is None else mask.shape)
         )
-        q, k, v = (tensor.asnumpy().astype(np.float64) for tensor in (query, key, value))
         scores = q @ k.swapaxes(2, 3) * self.scale
         if mask is not None:
             assert mask.dtype == ms.bool_
             scores = np.where(mask.asnumpy(), -np.inf, scores)  # true is left out
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         out = weights / weights.sum(-1, keepdims=True) @ v
+        if self.layout == "BSH":
+            out = out.swapaxes(1, 2).reshape(query.shape)
         return None, None, None, ms.Tensor(out.astype(np.float16))
+
+    def _by_head(self, array: Any) -> Any:
+        """Return [B,N,T,D] in float64 of an array of the kernel's layout."""
+        wide = array.astype(np.float64)
+        if self.layout == "BSH":  # [B,T,N*D]
+            batch, length, width = wide.shape
+            split = wide.reshape(batch, length, self.head_num, width // self.head_num)
+            return split.swapaxes(1, 2)
+        assert (self.layout, wide.shape[1]) == ("BNSD", self.head_num)
+        return wide
 
 
 def replace_kernel(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
@@ -123,6 +155,7 @@ def component(
     *,
     npu: bool,
     dtype: str,
+    quantize: str | None = None,
     **options: Any,
 ) -> Any:
     """A component with random weights, built as on an NPU or as on a CPU."""
@@ -135,13 +168,17 @@ def component(
                 lambda name: "Ascend" if name == "device_target" else known(name),
             )
         cell = networks.build_network(config)
+        if quantize is not None:
+            keep_in_eight_bits(cell, config.CLASS_NAME)
     generator = np.random.default_rng(3)
     tensors = {
         name: (0.3 * generator.standard_normal(parameter.shape)).astype(np.float32)
         for name, parameter in parameters_by_name(cell).items()
     }
     fill_network(cell, config.CLASS_NAME, DictTensors(tensors), dtype)
-    return component_class(cell, config, device="ascend:0" if npu else "cpu", **options)
+    made = component_class(cell, config, device="ascend:0" if npu else "cpu", **options)
+    made.quantize = quantize
+    return made
 
 
 def normal(*shape: int) -> Any:

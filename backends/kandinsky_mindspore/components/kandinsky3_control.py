@@ -58,7 +58,7 @@ class MindSporeControlledUNet:
 
     def __init__(self, unet: MindSporeKandinsky3UNet, branch: MindSporeControlNet) -> None:
         self._unet, self._branch = unet, branch
-        self.config, self.dtype = unet.config, unet.dtype
+        self.config, self.dtype, self.quantize = unet.config, unet.dtype, unet.quantize
         self._levels = len(branch.config.branch_channels)
         self._names, run = kandinsky3_form(unet._cell, unet.config, self._levels)
         self._run: Callable[..., Any] = run

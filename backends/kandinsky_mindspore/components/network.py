@@ -11,6 +11,7 @@ import numpy as np
 
 from kandinsky_backend_kit.adapted_network import AdaptedNetwork
 from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.devices import DeviceName
@@ -37,9 +38,13 @@ class MindSporeNetwork(AdaptedNetwork):
         device: Where MindSpore computes.
         log: Where compilations are recorded; None runs everything eagerly.
         turn: An object that offloaded networks share, so that only one is on the device at a time.
+
+    Attributes:
+        quantize: How weights are kept that need not be kept in the dtype; None keeps all in it.
     """
 
     backend_name = "mindspore"
+    quantize: str | None = None
 
     def __init__(
         self,
@@ -57,7 +62,8 @@ class MindSporeNetwork(AdaptedNetwork):
         self._log = log
         self._turn = turn or Turn()
         self._offloaded: OffloadedWeights | None = None
-        self._dtype = dtype_name(next(iter(cell.get_parameters())).dtype)
+        kinds = (parameter.dtype for parameter in cell.get_parameters())
+        self._dtype = dtype_name(next(kind for kind in kinds if kind != ms.int8))
         self._settle()
 
     @property
@@ -85,7 +91,8 @@ class MindSporeNetwork(AdaptedNetwork):
 
         Raises:
             BackendUnavailableError: Another device is asked for than the process has.
-            InvalidInputError: The device cannot compute in this dtype.
+            InvalidInputError: The device cannot compute in this dtype, or weights in 8 bits have
+                steps of another.
         """
         if device is not None:
             with LOCK:
@@ -93,6 +100,11 @@ class MindSporeNetwork(AdaptedNetwork):
         if dtype is not None:
             dtype = network_dtype(self.config.CLASS_NAME, dtype, self._device)
         if dtype is not None and dtype != self.dtype:
+            if self.quantize is not None:
+                raise InvalidInputError(
+                    f"dtype={dtype!r}: this {self.config.CLASS_NAME} keeps its weights in "
+                    f"{self.quantize}, rounded for {self.dtype}: load it again with that dtype"
+                )
             with LOCK:
                 for parameter in self._cell.get_parameters():
                     parameter.set_dtype(getattr(ms, dtype))

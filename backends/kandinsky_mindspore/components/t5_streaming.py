@@ -22,6 +22,7 @@ from kandinsky_core.seam.devices import DeviceName
 from kandinsky_core.seam.dtypes import DTypeName
 from kandinsky_mindspore.components.network import to_numpy
 from kandinsky_mindspore.components.turns import Turn
+from kandinsky_mindspore.networks.eight_bits import keep_in_eight_bits, require_kernel
 from kandinsky_mindspore.placement.devices import network_dtype, select_device
 from kandinsky_mindspore.runtime import LOCK, load_mindspore, mindone_class, mindone_module
 from kandinsky_mindspore.weights.load import fill_network
@@ -40,6 +41,7 @@ class StreamedT5TextEncoder(StreamedWeights):
         dtype: The dtype of the computation; each block is cast to it when it is read.
         device: Where MindSpore computes.
         turn: The turn of the offloaded networks; a call ends it before it loads a block.
+        quantize: How weights are kept that need not be kept in the dtype; None keeps all in it.
     """
 
     backend_name = "mindspore"
@@ -53,8 +55,10 @@ class StreamedT5TextEncoder(StreamedWeights):
         dtype: str,
         device: str,
         turn: Turn | None = None,
+        quantize: str | None = None,
     ) -> None:
         self.config = config
+        self.quantize = quantize
         self.dtype = DTypeName(dtype)
         self.device = DeviceName(device)
         self._parts = parts
@@ -65,13 +69,15 @@ class StreamedT5TextEncoder(StreamedWeights):
 
         Raises:
             BackendUnavailableError: Another device is asked for than the process has.
-            InvalidInputError: The device cannot compute in this dtype.
+            InvalidInputError: The device cannot compute in this dtype, or with weights in 8 bits.
         """
         if device is not None:
             with LOCK:
                 select_device(device)
         if dtype is not None:
-            self.dtype = DTypeName(network_dtype(self.config.CLASS_NAME, dtype, self.device))
+            chosen = network_dtype(self.config.CLASS_NAME, dtype, self.device)
+            require_kernel(self.quantize, chosen, self.device)
+            self.dtype = DTypeName(chosen)
 
     def encode(self, input_ids: Array, attention_mask: Array) -> FloatArray:
         """See `kandinsky_core.seam.networks.T5TextEncoder.encode`."""
@@ -91,6 +97,8 @@ class StreamedT5TextEncoder(StreamedWeights):
             self._turn.end()
             with no_init_parameters():
                 block = _block(self.config)
+            if self.quantize is not None:
+                keep_in_eight_bits(block, self.config.CLASS_NAME)
             added = [ms.Tensor(row).astype(kind) for row in bias[:, None]]
             for index in range(self.config.num_layers):
                 fill_network(block, self.config.CLASS_NAME, self._parts.block(index), self.dtype)

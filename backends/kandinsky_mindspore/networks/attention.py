@@ -79,11 +79,9 @@ class FusedAddedKVAttention:
         flat = hidden_states.reshape(batch, channels, height * width)
         x = attn.group_norm(flat).swapaxes(1, 2)  # [B,h*w,C]
         query, key, value = _project(attn, x, None)
-        added_key = _split_heads(attn.add_k_proj(encoder_hidden_states), attn.heads)
-        added_value = _split_heads(attn.add_v_proj(encoder_hidden_states), attn.heads)
-        key = mint.cat([added_key, key], dim=2)
-        value = mint.cat([added_value, value], dim=2)
-        out = _fused_attention(query, key, value, None, attn.scale)  # [B,h*w,C]
+        key = mint.cat([attn.add_k_proj(encoder_hidden_states), key], dim=1)
+        value = mint.cat([attn.add_v_proj(encoder_hidden_states), value], dim=1)
+        out = _fused_attention(query, key, value, None, attn.heads, attn.scale)  # [B,h*w,C]
         out = attn.to_out[0](out).swapaxes(1, 2)
         return out.reshape(hidden_states.shape) + hidden_states
 
@@ -127,33 +125,27 @@ class FusedMaskedAttention:
             none_left = mint.all(left_out, dim=-1, keepdim=True)
             left_out = mint.logical_and(left_out, mint.logical_not(none_left))
             left_out = left_out.broadcast_to((batch, 1, length, seen))
-        return attn.to_out[0](_fused_attention(query, key, value, left_out, attn.scale))
+        out = _fused_attention(query, key, value, left_out, attn.heads, attn.scale)
+        return attn.to_out[0](out)
 
 
 # MindSpore also compiles the functions below, so they use only syntax that its compiler reads.
 
 
-def _fused_attention(query: Any, key: Any, value: Any, left_out: Any, scale: float) -> Any:
-    """Attend with the fused kernel: [B,N,T,D], true where [B,1,T,T'] is left out -> [B,T,N*D]."""
-    batch, heads, length, width = query.shape
+def _fused_attention(
+    query: Any, key: Any, value: Any, left_out: Any, heads: int, scale: float
+) -> Any:
+    """Attend with the fused kernel: [B,T,N*D], true where [B,1,T,T'] is left out -> [B,T,N*D].
+
+    The layout BSH is that of the products before and behind, so that nothing is transposed.
+    """
     attend = ops.operations.nn_ops.FlashAttentionScore(
-        head_num=heads, keep_prob=1.0, scale_value=scale, input_layout="BNSD"
+        head_num=heads, keep_prob=1.0, scale_value=scale, input_layout="BSH"
     )
-    out = attend(query, key, value, None, None, None, left_out)[3]
-    return out.swapaxes(1, 2).reshape(batch, length, heads * width)
+    return attend(query, key, value, None, None, None, left_out)[3]
 
 
 def _project(attn: Any, x: Any, context: Any) -> tuple[Any, Any, Any]:
-    """Project [B,T,C], and [B,L,D] or None for the same: query, key, value, [B,N,T or L,D]."""
+    """Project [B,T,C], and [B,L,D] or None for the same: query, key, value, [B,T or L,N*D]."""
     context = x if context is None else context
-    return (
-        _split_heads(attn.to_q(x), attn.heads),
-        _split_heads(attn.to_k(context), attn.heads),
-        _split_heads(attn.to_v(context), attn.heads),
-    )
-
-
-def _split_heads(x: Any, heads: int) -> Any:
-    """Give each head its part of the channels: [B,T,N*D] -> [B,N,T,D]."""
-    batch, length, width = x.shape
-    return x.reshape(batch, length, heads, width // heads).swapaxes(1, 2)
+    return attn.to_q(x), attn.to_k(context), attn.to_v(context)

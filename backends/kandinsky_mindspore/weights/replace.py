@@ -8,8 +8,9 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 
+from kandinsky_backend_kit.quantized_rows import dequantized_rows
 from kandinsky_core.arrays import Array
-from kandinsky_mindspore.weights.load import owned, parameters_by_name
+from kandinsky_mindspore.weights.load import layers_in_eight_bits, owned, parameters_by_name
 
 __all__ = ["read_weights", "weight_shapes", "write_weights"]
 
@@ -20,7 +21,7 @@ def weight_shapes(cell: Any) -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(cell: Any, names: Iterable[str]) -> dict[str, Array]:
-    """Return copies of some weights.
+    """Return copies of some weights; those in 8 bits as the numbers that they stand for.
 
     Args:
         cell: A filled network of mindone.
@@ -33,7 +34,13 @@ def read_weights(cell: Any, names: Iterable[str]) -> dict[str, Array]:
     wanted = set(names)
     if not wanted <= parameters.keys():
         raise KeyError(*sorted(wanted - parameters.keys()))
-    return {name: np.array(parameters[name].asnumpy()) for name in sorted(wanted)}
+    rounded = layers_in_eight_bits(cell)
+    return {
+        name: np.array(parameters[name].asnumpy())
+        if name not in rounded
+        else dequantized_rows(parameters[name].asnumpy(), rounded[name].steps.asnumpy())
+        for name in sorted(wanted)
+    }
 
 
 def write_weights(cell: Any, values: Mapping[str, Array], dtype: str) -> None:

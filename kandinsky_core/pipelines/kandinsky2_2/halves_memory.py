@@ -14,7 +14,11 @@ from kandinsky_core.pipelines.shared.base import DiffusionPipeline
 from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.devices import device_name
 from kandinsky_core.seam.dtypes import chosen_dtype
-from kandinsky_core.seam.quantization import quantized_components
+from kandinsky_core.seam.quantization import (
+    EightBitsRule,
+    eight_bits_rule,
+    quantized_components,
+)
 
 __all__ = ["Half", "require_room_for_halves"]
 
@@ -61,7 +65,8 @@ def require_room_for_halves(backend: Backend, *halves: Half) -> None:
     memories = [backend.memory(place) for place in set(places.values())]
     if all(memory is None or memory.host for memory in memories):
         return  # the free memory is unknown, so no file is looked up for it
-    parts = [part for half in halves for part in _components(half)]
+    rule = eight_bits_rule(backend)
+    parts = [part for half in halves for part in _components(half, rule)]
     require_room(backend, parts, places, offload=bool(options.get("offload")))
 
 
@@ -70,7 +75,7 @@ def _place(half: Half, name: str) -> str | None:
     return None if device is None else device_name(device) or str(device)
 
 
-def _components(half: Half) -> Iterator[ComponentMemory]:
+def _components(half: Half, rule: EightBitsRule) -> Iterator[ComponentMemory]:
     """Yield the memory of each network of a half, under its name in the combined pipeline."""
     dtype = chosen_dtype(*map(half.options.get, _DTYPES))
     names = [name for name in half.pipeline.component_names if name not in half.ready]
@@ -80,7 +85,7 @@ def _components(half: Half) -> Iterator[ComponentMemory]:
     kept = quantized_components(half.options.get("quantize"), names, classes)
     for name, source in networks.items():
         asked = _for_component(dtype, name) or "float32"
-        found = ComponentMemory.of(name, source, asked, kept.get(name))
+        found = ComponentMemory.of(name, source, asked, kept.get(name), rule)
         yield replace(found, name=half.prefix + name)
 
 

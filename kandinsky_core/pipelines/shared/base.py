@@ -156,9 +156,9 @@ class DiffusionPipeline(
                 does.
             offload: Take each network off its device before the next one is loaded. This is
                 `enable_model_cpu_offload` for a device that cannot hold all networks at once.
-            quantize: `int8` keeps the weights of UNets and of T5 in 8 bits, on JAX; None (default)
-                keeps them in `dtype`, which remains that of the computation. A mapping gives it
-                for some components by name.
+            quantize: `int8` keeps weights of UNets and of T5 in 8 bits, on JAX or an NPU; None
+                (default) keeps them in `dtype`, which remains that of the computation. A mapping
+                gives it for some components by name.
             **components: Ready components, used in place of the checkpoint's: schedulers, and
                 networks of the same backend. None for `text_encoder` leaves it out: Kandinsky 3
                 then takes `prompt_embeds` only.

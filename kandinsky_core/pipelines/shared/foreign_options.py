@@ -51,7 +51,7 @@ REFUSED_OPTIONS: Mapping[str, str] = {
     "local_dir": "give cache_dir=, or download the folder with the `hf` command and load that",
     "output_loading_info": "a pipeline alone is returned, and what does not fit is an error",
     "proxies": "set the environment variable HTTPS_PROXY, which the hub's client reads",
-    "quantization_config": "give quantize='int8', which keeps weights in 8 bits on JAX",
+    "quantization_config": "give quantize='int8', which keeps weights in 8 bits",
     "safety_checker": "Kandinsky has none, and pictures would not be checked: leave it out",
     "subfolder": "give the folder itself: a pipeline's name stands for all its parts",
     "use_flashpack": "FlashPack files are not read: leave it out",

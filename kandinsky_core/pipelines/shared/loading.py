@@ -24,6 +24,7 @@ from kandinsky_core.seam.dtypes import pinned_dtype
 from kandinsky_core.seam.networks import Network
 from kandinsky_core.seam.quantization import (
     Quantize,
+    eight_bits_rule,
     loading_quantized,
     quantized_components,
     require_quantizing,
@@ -108,8 +109,9 @@ def load_components(
         unet = opened.checkpoint.components.get("unet")
         if unet is not None and unet.folder.is_dir():  # the UNet itself may be a ready one
             light[NULL_EMBEDDING] = unet.null_embedding()
+    rule = eight_bits_rule(chosen)
     plans = {  # reads the headers
-        name: ComponentMemory.of(name, source, dtypes[name] or "float32", kept.get(name))
+        name: ComponentMemory.of(name, source, dtypes[name] or "float32", kept.get(name), rule)
         for name, source in networks.items()
     }
     require_room(chosen, plans.values(), places, loading=text_encoder_loading, offload=offload)

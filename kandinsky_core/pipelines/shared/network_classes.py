@@ -24,6 +24,7 @@ from kandinsky_core.seam.backend import Backend
 from kandinsky_core.seam.devices import device_name
 from kandinsky_core.seam.dtypes import chosen_dtype, pinned_dtype
 from kandinsky_core.seam.quantization import (
+    eight_bits_rule,
     loading_quantized,
     quantized_components,
     require_quantizing,
@@ -156,7 +157,7 @@ class _NamedNetwork(metaclass=_StandsForNetworks):
                 if local_folder(model) is None and not any(folder.glob("*.safetensors")):
                     fetch_pickles(str(model), options, [subfolder or "."])
         place = None if device is None else device_name(device) or str(device)
-        plan = ComponentMemory.of(source.name, source, asked, kept)
+        plan = ComponentMemory.of(source.name, source, asked, kept, eight_bits_rule(chosen))
         require_room(chosen, [plan], {source.name: place})
         return chosen.load(source, pinned_dtype(name, asked), place, **loading_quantized(kept))
 

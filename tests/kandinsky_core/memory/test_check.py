@@ -215,8 +215,8 @@ def test_a_text_encoder_that_is_loaded_later_is_warned_of_and_refused_then(
     """Whoever gives states in place of texts never needs it."""
     real = ComponentMemory.of.__func__  # type: ignore[attr-defined]
 
-    def of(cls: Any, name: str, source: Any, dtype: str, quantize: Any = None) -> ComponentMemory:
-        found: ComponentMemory = real(cls, name, source, dtype, quantize)
+    def of(cls: Any, name: str, source: Any, dtype: str, *kept: Any) -> ComponentMemory:
+        found: ComponentMemory = real(cls, name, source, dtype, *kept)
         large = SimpleNamespace(T5EncoderModel=10**8)
         size = getattr(large, found.class_name, found.parameters)
         return ComponentMemory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,20 @@ from kandinsky_core import KandinskyV22Pipeline, KandinskyV22PriorPipeline, UNet
 from kandinsky_core.errors import InvalidInputError
 from kandinsky_core.seam.quantization import (
     in_eight_bits,
+    products_in_eight_bits,
     quantization_facts,
     quantized_components,
     refuse_if_quantized,
 )
 from tests.support.fake_backend import FakeBackend
 
+# Shares of the numbers that are in products.
+PRODUCTS = {
+    "kandinsky-2-1/unet": 0.232,
+    "kandinsky-2-2-decoder/unet": 0.247,
+    "kandinsky-3/text_encoder": 0.985,
+    "kandinsky-3/unet": 0.425,
+}
 NAMES = ("unet", "text_encoder", "movq", "scheduler")
 CLASSES = {"unet": "Kandinsky3UNet", "text_encoder": "T5EncoderModel", "movq": "VQModel"}
 # Shares of the published networks' numbers; the others are norms, biases, embeddings of the
@@ -45,6 +54,18 @@ def test_nearly_all_numbers_of_the_published_unets_and_text_encoders() -> None:
             counts[in_eight_bits(found[name].class_name, tensor, len(shape))] += size
         share = counts[True] / sum(counts.values())
         assert least <= share < 1, (name, share)
+
+
+@pytest.mark.parametrize(("name", "share"), list(PRODUCTS.items()))
+def test_a_backend_that_only_multiplies_keeps_products_alone(name: str, share: float) -> None:
+    manifest = next(manifest for manifest in manifests() if manifest.name == name)
+    counts = {True: 0, False: 0}
+    for tensor, (_, shape) in manifest.tensors.items():
+        kept = products_in_eight_bits(manifest.class_name, tensor, len(shape))
+        assert not kept or in_eight_bits(manifest.class_name, tensor, len(shape))
+        counts[kept] += math.prod(shape)
+    assert counts[True] / sum(counts.values()) == pytest.approx(share, abs=0.005)
+    assert not products_in_eight_bits("T5EncoderModel", "shared.weight", 2)
 
 
 @pytest.mark.parametrize(
