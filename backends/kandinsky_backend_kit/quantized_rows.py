@@ -64,7 +64,7 @@ def _held_by(kind: np.dtype[Any], steps: FloatArray) -> FloatArray:
     # Behind each number of a floating dtype the next larger one has the next larger bits.
     above = (near.view(np.uint16) + np.uint16(1)).view(kind)
     up = np.where(near.astype(np.float32) < steps, above, near).astype(np.float32)
-    smallest = np.float32(ml_dtypes.finfo(kind).tiny)
+    smallest = np.float32(ml_dtypes.finfo(kind).tiny)  # type: ignore[no-untyped-call]
     return np.where(steps == 0, np.float32(0), np.maximum(up, smallest))
 
 
