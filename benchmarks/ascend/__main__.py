@@ -68,7 +68,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PROGRAMS, default=list(PROGRAMS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[512], metavar="PX")
-    parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), default="float16")
+    # In bfloat16 MindSpore folds a constant by a kernel that a CPU does not have.
+    parser.add_argument("--dtype", choices=("float16", "float32"), default="float16")
     parser.add_argument(
         "--layers", type=int, default=0, metavar="N", help="list layers, by N parts of their names"
     )
