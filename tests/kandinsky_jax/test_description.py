@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -210,3 +211,16 @@ def test_types_and_nesting_count() -> None:
     values += [UNet2DConditionConfig, np.dtype("int16"), {"1": "1"}, {}, (), ""]
     assert len({repr(describe(value)) for value in values}) == len(values)
     assert describe({"a": 1, "b": 2}) == describe({"b": 2, "a": 1})
+
+
+def test_another_cudnn_is_another_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiler(cudnn: str) -> Any:
+        client = SimpleNamespace(platform_version="cuda 12", devices=list)
+        gpu = SimpleNamespace(platform="gpu", device_kind="H200", client=client)
+        packages = (("nvidia-cudnn-cu12", cudnn), ("rich", cudnn))
+        found = [SimpleNamespace(name=name, version=version) for name, version in packages]
+        monkeypatch.setattr(surroundings, "distributions", lambda: found)
+        return surroundings._machine.__wrapped__(gpu)
+
+    assert compiler("9.8") == compiler("9.8") != compiler("9.10")
+    assert compiler("9.8")[-1] == (("nvidia-cudnn-cu12", "9.8"),)

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import types
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,9 @@ _TUNED = (attention, attention_kernels, group_statistics, products, winograd)
 # Modules of functions that are traced, and where such functions may come from.
 _REPLACEABLE = ("kandinsky_jax.layers.", "kandinsky_jax.networks.", "kandinsky_backend_kit.")
 _KNOWN = {"jax", "jaxlib", "flax", "numpy", *sys.stdlib_module_names}
+
+# How the names of packages begin that bring cuDNN and its like, or a device's compiler.
+_LIBRARIES = ("nvidia-", "jax-cuda", "jax-rocm", "libtpu")
 
 # The environment variables that compilers read. The client's are about memory.
 _FLAGS = re.compile(r"(XLA_(?!PYTHON_CLIENT)|TF_XLA_|LIBTPU_|TPU_|NVIDIA_|CUDNN_|CUBLAS_).*")
@@ -110,8 +113,14 @@ def _machine(device: jax.Device) -> Any:
         (device.platform, device.device_kind, client.platform_version),
         tuple(str(other.id) for other in client.devices()),
         tuple(sorted(item for item in os.environ.items() if _FLAGS.fullmatch(item[0]))),
-        processor_identity() if device.platform == "cpu" else "",
+        processor_identity() if device.platform == "cpu" else _libraries(),
     )
+
+
+def _libraries() -> Any:
+    """Return the packages of an accelerator's own libraries, whose kernels programs call."""
+    found = {(str(each.name).lower(), each.version) for each in distributions()}
+    return tuple(sorted(item for item in found if item[0].startswith(_LIBRARIES)))
 
 
 def _settings() -> Any:
