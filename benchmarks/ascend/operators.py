@@ -1,6 +1,6 @@
 """Knows which kernel MindSpore's Ascend backend has for an operator: facts that were written down.
 
-`python -m tools.ascend_operators` writes them, from MindSpore's sources and its wheel.
+`python -m benchmarks.ascend.find_kernels` writes them, from MindSpore's sources and its wheel.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """UNets with a hint and with nine channels, on both backends, against diffusers on random weights.
 
-Measured relative L2 errors in float32: JAX 2.6e-6, MindSpore 3.9e-6, both with guidance.
+Measured relative L2 errors in float32, with guidance: JAX 2.6e-6, MindSpore 3.9e-6, and 4.4e-6 on a
+processor with AVX2 alone.
 `pytest --log-cli-level=INFO` shows what each test measures.
 """
 

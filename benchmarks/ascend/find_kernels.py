@@ -1,7 +1,7 @@
 """Writes down which kernel MindSpore's Ascend backend has for each operator of our networks.
 
     git clone --branch r2.7.rc1 https://github.com/mindspore-ai/mindspore sources
-    python -m tools.ascend_operators sources --operators names.txt
+    python -m benchmarks.ascend.find_kernels sources --operators names.txt
 
 It reads names out of MindSpore's sources and of the installed wheel's library for Ascend, which
 lies in the wheel for x86-64 too. A kernel of the sources is noted only if the library has it.
