@@ -57,8 +57,8 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "2.0 unet": Tolerance("2.0's UNets", "relative", 4e-6, 1.6e-6),
     "2.0 vae": Tolerance("2.0's autoencoder", "relative", 6e-6, 2.7e-6),
     "3 unet": Tolerance("Kandinsky 3's UNet", "relative", 5e-6, 2.7e-6),
-    # Guidance multiplies the errors of its two rows. 1.1e-5 is of a processor with AVX2 alone, and of
-    # one picture prompt; others have 4e-6.
+    # Guidance multiplies the errors of its two rows. 1.1e-5 is that of a picture prompt on a
+    # processor with AVX2 alone; others have 4e-6.
     "3 guided unet": Tolerance("Kandinsky 3's UNet, guided", "relative", 2e-5, 1.1e-5),
     "3 controlnet": Tolerance("Kandinsky 3's UNet with its branch", "relative", 8e-6, 3.6e-6),
     "3 controlnet latents": Tolerance("its latents after a step", "relative", 2e-5, 9.5e-6),
