@@ -259,9 +259,9 @@ def test_the_branch_is_not_shown_the_image_tokens_of_the_unet(
         return found if scale is not None else {k: v for k, v in found.items() if k != "hint"}
 
     unmoved = guided(network, wanted, told(0, 1))
-    assert error_of(unmoved, wanted["unet_out_k_1"]) <= allowed("3 controlnet")
+    assert error_of(unmoved, wanted["unet_out_k_1"]) <= allowed("3 controlnet, guided")
     alone = guided(unet, wanted, told(1, None))
-    assert error_of(guided(network, wanted, told(1, 0)), alone) <= allowed("3 controlnet")
+    assert error_of(guided(network, wanted, told(1, 0)), alone) <= allowed("3 controlnet, guided")
     both = guided(network, wanted, told(1, 1))
     assert min(error_of(both, alone), error_of(both, unmoved)) > 100 * allowed("3 controlnet")
 
@@ -295,7 +295,7 @@ def test_loras_beside_an_ip_adapter_and_a_branch(load: Callable[..., Any], backe
             one.restore_weights()
         error = error_of(found["lora"], found["by hand"])
         LOG.info("%s, scales %s: %.2g", backend, scales, error)
-        assert error <= allowed("3 controlnet, guided")
+        assert error <= allowed("3 controlnet")
         assert error_of(found["lora"], plain) > 1000 * allowed("3 controlnet")
     assert len(unet.compilations or ()) == programs, "a scale or a LoRA compiled anew"
     np.testing.assert_array_equal(guided(network, wanted, told), plain)
