@@ -12,7 +12,7 @@ from kandinsky_core.budgets import JSON_BYTES, JSON_DEPTH, JSON_DIGITS
 from kandinsky_core.errors import CheckpointError
 from kandinsky_core.files import require_regular, why_not
 
-__all__ = ["load_json", "parse_json", "read_json"]
+__all__ = ["is_deeper", "load_json", "parse_json", "read_json"]
 
 # diffusers writes -Infinity into this file, for the field `lambda_min_clipped`.
 _WITH_INFINITY = "scheduler_config.json"
@@ -53,7 +53,7 @@ def parse_json(text: str, *, infinity: bool = False) -> Any:
         raise ValueError(f"it is not JSON ({error})") from error
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    if _is_deep(value):
+    if is_deeper(value, JSON_DEPTH):
         raise ValueError(_TOO_DEEP)
     return value
 
@@ -82,10 +82,10 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _is_deep(value: Any) -> bool:
-    """Tell whether lists and objects are nested beyond the budget, without recursion."""
+def is_deeper(value: Any, most: int) -> bool:
+    """Tell whether lists and objects are nested more than `most` deep, without recursion."""
     level: list[Any] = [value]
-    for _ in range(JSON_DEPTH + 1):
+    for _ in range(most + 1):
         level = [item for found in level for item in _items(found)]
         if not level:
             return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
+
+from kandinsky_core.checkpoints.json_files import is_deeper
 
 __all__ = ["read_json_text"]
 
@@ -31,7 +32,7 @@ def read_json_text(content: bytes | str) -> Any:
         found = json.loads(content, parse_constant=_no_number, object_pairs_hook=_each_once)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    if _is_deep(found):
+    if is_deeper(found, _DEEPEST):
         raise ValueError(_TOO_DEEP)
     return found
 
@@ -50,19 +51,3 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{twice[:100]} is given twice: give it once")
     return found
-
-
-def _is_deep(value: Any) -> bool:
-    """Tell whether lists and objects are nested beyond the bound, without recursion."""
-    level: list[Any] = [value]
-    for _ in range(_DEEPEST + 1):
-        level = [item for found in level for item in _items(found)]
-        if not level:
-            return False
-    return True
-
-
-def _items(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
