@@ -7,8 +7,8 @@ The clients ask for pictures of several seeds, sizes and tasks (text, change, in
 stream them, submit jobs, cancel some, leave in the middle, and send wrong requests. Each picture is
 compared with what its seed gave alone.
 
-Before that the same pictures are made twice: in a loop of calls, in a process of its own, and for
-two clients that ask for nothing else. What they get less is what serving costs.
+Before that the same pictures are made in a loop of calls, in a process of its own, and for two
+clients that ask for nothing else, several times in turns. What they get less is what serving costs.
 """
 
 from __future__ import annotations
@@ -302,6 +302,23 @@ def plain(url: str, clients: int, seconds: float) -> float:
     return sum(counts) / seconds
 
 
+def cost(url: str, turns: int, seconds: float) -> dict[str, Any]:
+    """Let the loop and two plain clients take turns, while the other side does nothing."""
+    words = [sys.executable, "-m", "benchmarks.serving", "--loop", "--seconds", str(seconds)]
+    plain(url, 2, 2.0)
+    found: dict[str, Any] = {"loop": [], "plain": []}
+    for _ in range(turns):
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+        found["loop"].append(float(done.stdout.split()[-1]))
+        found["plain"].append(plain(url, 2, seconds))
+    shares = [served / alone for alone, served in zip(found["loop"], found["plain"], strict=True)]
+    found["share"] = statistics.median(shares)
+    for name, rates in (("a loop of calls", found["loop"]), ("two clients", found["plain"])):
+        sys.stdout.write(f"{name}: {', '.join(f'{rate:.2f}' for rate in rates)} pictures/s\n")
+    sys.stdout.write(f"so two clients get {found['share']:.0%} of the loop, by the median\n")
+    return found
+
+
 def figures(url: str, process_id: int) -> dict[str, float]:
     """Compilations so far, and the memory of the server's process in MiB."""
     compiled = 0.0
@@ -344,30 +361,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.serving", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--clients", type=int, nargs="+", default=[2, 8, 32])
+    parser.add_argument("--clients", type=int, nargs="*", default=[2, 8, 32])
     parser.add_argument("--seconds", type=float, default=180.0, help="of each round (180)")
+    parser.add_argument("--turns", type=int, default=3, help="of loop and two clients (3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--loop", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.loop:
-        sys.stdout.write(f"{in_a_loop(min(30.0, options.seconds))}\n")
+        sys.stdout.write(f"{in_a_loop(options.seconds)}\n")
         return
-    words = [
-        sys.executable,
-        "-m",
-        "benchmarks.serving",
-        "--loop",
-        "--seconds",
-        str(options.seconds),
-    ]
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-    result: dict[str, Any] = {"machine": machine(), "loop": float(done.stdout.split()[-1])}
-    sys.stdout.write(f"a loop of calls: {result['loop']:.2f} pictures a second\n")
+    result: dict[str, Any] = {"machine": machine()}
     with served() as (url, process):
-        plain(url, 2, 2.0)
-        result["plain"] = plain(url, 2, min(30.0, options.seconds))
-        ratio = result["plain"] / result["loop"]
-        sys.stdout.write(f"the same for two clients: {result['plain']:.2f}, {ratio:.0%} of it\n")
+        result |= cost(url, options.turns, min(30.0, options.seconds))
         result["rounds"] = []
         for clients in options.clients:
             found = load(url, process.pid, clients, options.seconds)
