@@ -311,7 +311,7 @@ def cost(url: str, turns: int, seconds: float) -> dict[str, Any]:
         done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
         found["loop"].append(float(done.stdout.split()[-1]))
         found["plain"].append(plain(url, 2, seconds))
-    shares = [served / alone for alone, served in zip(found["loop"], found["plain"], strict=True)]
+    shares = [asked / alone for alone, asked in zip(found["loop"], found["plain"], strict=True)]
     found["share"] = statistics.median(shares)
     for name, rates in (("a loop of calls", found["loop"]), ("two clients", found["plain"])):
         sys.stdout.write(f"{name}: {', '.join(f'{rate:.2f}' for rate in rates)} pictures/s\n")
@@ -361,12 +361,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.serving", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--clients", type=int, nargs="*", default=[2, 8, 32])
+    parser.add_argument(
+        "--clients",
+        type=int,
+        nargs="*",
+        default=[2, 8, 32],
+        help="of each round; none measures only what serving costs (2 8 32)",
+    )
     parser.add_argument("--seconds", type=float, default=180.0, help="of each round (180)")
     parser.add_argument("--turns", type=int, default=3, help="of loop and two clients (3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--loop", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.turns < 1:
+        parser.error(f"--turns {options.turns}: give at least 1")
     if options.loop:
         sys.stdout.write(f"{in_a_loop(options.seconds)}\n")
         return
