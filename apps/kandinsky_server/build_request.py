@@ -84,7 +84,7 @@ def build_request(
         ip_weights=_ip_weights(values, read, engine, task),
         ip_scale=_ip_scale(values, read, engine),
         scheduler=values.get("scheduler"),
-        upscale=_upscale(values, task),
+        upscale=_upscale(values, engine, task),
         pictures=read,
         output_format=values.get("output_format", "png"),
         output_compression=values.get("output_compression"),
@@ -200,6 +200,11 @@ def most_pixels(settings: ServerSettings, engine: Engine) -> int:
 
 
 def _check_size(height: int, width: int, settings: ServerSettings, engine: Engine) -> None:
+    side = int(FIELDS["width"].high or 0)
+    if max(height, width) > side:
+        raise ApiError.invalid(
+            "size", f"size={width}x{height}: a side has at most {side} pixels", "size_too_large"
+        )
     most = most_pixels(settings, engine)
     if height * width > most:
         raise ApiError.invalid(
@@ -289,10 +294,15 @@ def _ip_scale(
     return found
 
 
-def _upscale(values: Mapping[str, Any], task: str) -> int | None:
+def _upscale(values: Mapping[str, Any], engine: Engine, task: str) -> int | None:
     found = values.get("upscale")
     if found is None:
         return 4 if task == "upscale" else None
+    able = ["4"] if task == "upscale" else engine.facts()["upscales"]
+    if found not in able:
+        allowed = " or ".join(able)
+        message = f"upscale={found}: {task} with {engine.name} enlarges {allowed} times"
+        raise ApiError.invalid("upscale", f"{message}: give {allowed}, or leave it out")
     return int(found)
 
 

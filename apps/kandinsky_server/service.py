@@ -232,7 +232,7 @@ class Service:
             return found
         if job_id in self._expired:
             raise ApiError(
-                410, "job_expired", "this job was removed: jobs are kept for a time only"
+                410, "job_expired", "this job was removed, by a client or as its time was over"
             )
         raise ApiError(404, "job_not_found", "there is no job of this id")
 

@@ -78,6 +78,7 @@ def test_a_stream_with_partial_pictures(serve: Serve, client: Callable[..., Any]
     kinds = [event.type.removeprefix("image_generation.") for event in found]
     assert kinds == ["partial_image", "partial_image", "completed"]
     assert [event.partial_image_index for event in found[:2]] == [0, 1]
+    assert [event.size for event in found] == ["24x24", "24x24", "32x32"]
     assert opened(found[-1].b64_json).getpixel((0, 0)) == colour_of(5)
 
 

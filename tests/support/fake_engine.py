@@ -21,6 +21,11 @@ def colour_of(seed: int) -> tuple[int, int, int]:
     return seed % 251, (seed // 251) % 251, 77
 
 
+def _preview(image: Image.Image) -> Image.Image:
+    """A picture of a size of its own, as previews are."""
+    return image.resize((24, 24))
+
+
 class FakeEngine:
     """Makes one-coloured pictures.
 
@@ -59,7 +64,7 @@ class FakeEngine:
     def facts(self) -> Mapping[str, Any]:
         """See `Engine`."""
         facts = {"backend": "fake", "device": "cpu", "dtype": "float32", "ip_scale": 1.0}
-        return {**facts, "schedulers": ["ddim"]}
+        return {**facts, "schedulers": ["ddim"], "upscales": ["4"]}
 
     def check(self, request: PictureRequest) -> None:
         """See `Engine`."""
@@ -93,7 +98,7 @@ class FakeEngine:
             time.sleep(self.step_seconds)
             if self.failure is not None:
                 raise self.failure
-            if watch(Step("decoder", number, total, lambda: [image.copy() for image in images])):
+            if watch(Step("decoder", number, total, lambda: [_preview(image) for image in images])):
                 return None
         return [
             Drawn(image, {"seed": row.seed, "prompt": row.request.prompt})

@@ -81,11 +81,11 @@ export class Form {
 		if (!enlarging) for (const name of this.facts.loras) made[`lora.${name}`] = option(`lora.${name}`, ADAPTER, 0);
 		this.pictured = this.facts.ip_tasks.includes(this.task);
 		if (this.pictured) made.ip_scale = option("ip_scale", fields.ip_scale, this.facts.ip_scale);
-		made.upscale = choice("upscale", "Enlarge", fields.upscale.choices,
+		made.upscale = choice("upscale", "Enlarge", enlarging ? ["4"] : this.facts.upscales,
 			{ usual: enlarging ? "4" : "", none: enlarging ? null : "no", shown: (times) => `${times} times` });
 		if (!enlarging) made.scheduler = choice("scheduler", "Scheduler", this.facts.schedulers, { none: "default" });
 		made.output_format = choice("output_format", "File", fields.output_format.choices, { usual: "png" });
-		// A choice stays where its default is the same.
+		// Equal defaults keep choices.
 		for (const name in made) if (made[name].usual === before[name]?.usual) made[name].write(before[name].read());
 		$("#options").replaceChildren();
 		$("#advanced").replaceChildren();

@@ -153,6 +153,7 @@ def read_fields(body: Mapping[str, Any], *, form: bool, ignore_unknown: bool = F
         ApiError: A field is unknown, is given twice, or has a value that is not allowed.
     """
     values: dict[str, Any] = {}
+    called: dict[str, str] = {}
     warnings = []
     for given, value in body.items():
         name = given.removesuffix("[]") if form else given
@@ -169,7 +170,9 @@ def read_fields(body: Mapping[str, Any], *, form: bool, ignore_unknown: bool = F
         if value is None:
             continue
         if name in values:
-            raise ApiError.invalid(name, f"{name} is given twice, as {_shown(given)} too: give one")
+            both = f"{_shown(called[name])} and as {_shown(given)}"
+            raise ApiError.invalid(name, f"{name} is given twice, as {both}: give one")
+        called[name] = given
         values[name] = _read(name, FIELDS[name], value, form=form)
     return Given(values, tuple(warnings))
 

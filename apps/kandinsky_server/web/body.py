@@ -108,7 +108,9 @@ def _json(content: bytes) -> dict[str, Any]:
     try:
         found = read_json_text(content or b"{}")
     except ValueError as error:
-        raise ApiError(400, "invalid_value", f"the body is no JSON: {str(error)[:200]}") from error
+        raise ApiError(
+            400, "invalid_value", f"the body is no good JSON: {str(error)[:200]}"
+        ) from error
     if not isinstance(found, dict):
         raise ApiError(400, "invalid_value", "the body is no JSON object: send {...}")
     if len(found) > _MOST_FIELDS:

@@ -56,7 +56,7 @@ def image_routes(service: Service, intake: Intake) -> APIRouter:
         """Return a finished picture's file."""
         job = service.job(job_id)
         if index not in job.made:
-            raise ApiError(404, "job_not_found", f"this job has no picture {index}")
+            raise ApiError(404, "job_not_found", f"this job, {job.state}, has no picture {index}")
         try:
             found = await run_in_threadpool(job.made[index].read)
         except OSError as error:

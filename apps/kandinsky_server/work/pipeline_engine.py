@@ -105,6 +105,7 @@ class PipelineEngine:
             "dtype": self._loading.get("dtype", "float32"),
             **{name: self._loading[name] for name in ("quantize",) if name in self._loading},
             "schedulers": list(SCHEDULER_NAMES),
+            "upscales": ["4"] if self._model == "shapes" else ["2", "4"],
             "ip_scale": picture_scale(next(iter(self._classes.values()))),
         }
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from kandinsky_core.errors import (
     DeviceMemoryError,
@@ -214,8 +214,13 @@ class _Watch:
         for (job, index), image in zip(self._batch.rows, step.previews(), strict=True):
             if job.id in due:
                 number = self._previewed.get(job.id, 0)
-                facts = {"index": index, "number": number, "seed": job.request.seeds[index]}
+                facts: dict[str, Any] = {
+                    "index": index,
+                    "number": number,
+                    "seed": job.request.seeds[index],
+                }
                 facts |= {"step": step.number, "total_steps": step.total}
+                facts["size"] = f"{image.width}x{image.height}"  # not the finished picture's
                 job.tell("preview", {**facts, "content": preview_file(image, job.request)})
         for job_id in due:
             self._previewed[job_id] = self._previewed.get(job_id, 0) + 1
