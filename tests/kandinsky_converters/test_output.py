@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,10 +22,37 @@ from kandinsky_core.checkpoints.safetensors_writer import HashedFile
 from kandinsky_core.errors import InvalidInputError
 
 DECODER = EMBEDDED["shapes"] / "decoder"
+# A conversion that counts what it does to the disk, and ends before the step that is asked for.
 CONVERT = """
+import os
+import signal
 import sys
+
 from kandinsky_converters.convert import convert
-convert(sys.argv[1], "jax", sys.argv[2])
+from kandinsky_core.checkpoints.safetensors_writer import HashedFile
+
+source, target, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+steps = 0
+
+def step():
+    global steps
+    if steps == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    steps += 1
+
+def audited(event, details):
+    if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"):
+        if os.path.dirname(target) in str(details[0]):
+            step()
+
+def write(file, data):
+    step()
+    written(file, data)
+
+written, HashedFile.write = HashedFile.write, write
+sys.addaudithook(audited)
+convert(source, "jax", target)
+print(steps)
 """
 
 
@@ -142,37 +168,39 @@ def test_targets_that_cannot_be_written_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_there_is_nothing_or_all(tmp_path: Path) -> None:
-    """SIGKILL, eight times, over the length of a conversion; then a run to the end."""
-    start = time.perf_counter()
-    _run(tmp_path / "whole", None)
-    length = time.perf_counter() - start
+    """SIGKILL before steps from the last to the first one; then a run to the end.
+
+    Remains of an earlier run are steps, too, so those that end with the folder there come first.
+    """
+    steps = _run(tmp_path / "whole", None)
     whole = content(tmp_path / "whole")
     target = tmp_path / "out"
-    rng = random.Random(5)
-    outcomes = set()
-    for attempt in range(8):
-        _run(target, length * (0.4 + 0.7 * (attempt + rng.random()) / 8))
-        outcomes.add(target.exists())
+    chosen = {0, *random.Random(5).sample(range(steps), 3), *range(steps - 3, steps)}
+    outcomes = []
+    for step in sorted(chosen, reverse=True):
+        _run(target, step)
+        outcomes.append(target.exists())
         if target.exists():
             assert _without_lock(content(target)) == whole
             shutil.rmtree(target)
-    assert outcomes == {False, True}
+    assert outcomes == [True, True] + [False] * (len(chosen) - 2)  # it is renamed, then unlocked
     _run(target, None)
     assert content(target) == whole
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
     assert list(check(DECODER, target)) == []
 
 
-def _run(target: Path, killed_after: float | None) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", CONVERT, str(DECODER), str(target)], cwd=Path.cwd()
+def _run(target: Path, killed_before: int | None) -> int:
+    """Convert, perhaps not to the end; return the steps that it took."""
+    last = -1 if killed_before is None else killed_before
+    done = subprocess.run(
+        [sys.executable, "-c", CONVERT, str(DECODER), str(target), str(last)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
-    try:
-        process.wait(killed_after)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    assert process.returncode in ((0,) if killed_after is None else (0, -signal.SIGKILL))
+    assert done.returncode == (0 if killed_before is None else -signal.SIGKILL)
+    return int(done.stdout or 0)
 
 
 def _without_lock(files: dict[str, bytes]) -> dict[str, bytes]:
