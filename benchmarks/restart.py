@@ -4,10 +4,11 @@
     python -m benchmarks.restart --model full --size 512 --steps 2
 
 `cold` starts with an empty compilation cache, `restart` with the cache that `cold` left, and
-`warmed up` with the cache that `kandinsky warmup` filled. Each is a process of its own. `medium`
-and `full` are Kandinsky 2.2 with random weights, 5 and 22 GB in float32, which are written first
-and removed at the end; `shapes` is the embedded model. All sides spend the same time on their
-steps, so few steps show the difference best.
+`warmed up` with the cache that `kandinsky warmup` filled. `converted` is a restart with the folder
+that `kandinsky convert` made for JAX in the dtype, as a deployment would have it. Each is a process
+of its own. `medium` and `full` are Kandinsky 2.2 with random weights, 5 and 22 GB in float32, which
+are written first and removed at the end; `shapes` is the embedded model. All sides spend the same
+time on their steps, so few steps show the difference best.
 """
 
 from __future__ import annotations
@@ -62,21 +63,36 @@ def _started(command: list[str], cache: Path) -> Any:
 
 def _compare(options: argparse.Namespace, model: str, folder: Path) -> dict[str, Any]:
     """Run all sides, `turns` times round, and return the fastest run of each."""
-    words = ["--model", model, "--dtype", options.dtype]
+    dtype = ["--dtype", options.dtype]
     size = [] if options.size is None else ["--size", str(options.size)]
-    picture = [sys.executable, "-m", "benchmarks.restart", *words, *size]
-    picture += ["--steps", str(options.steps), "--started"]
+    picture = [sys.executable, "-m", "benchmarks.restart", "--steps", str(options.steps)]
+    picture += [*dtype, *size]
     square = [f"--{side}={options.size}" for side in ("height", "width") if options.size]
-    warmup = [sys.executable, "-m", "kandinsky_cli.main", "warmup", *words, *square, "--json"]
-    found: dict[str, Any] = {"cold": [], "restart": [], "warmup": [], "warmed up": []}
+    command = [sys.executable, "-m", "kandinsky_cli.main"]
+    warmup = [*command, "warmup", "--model", model, *dtype, *square, "--json"]
+    convert = [*command, "convert", model, "--to", "jax", *dtype, "--json", "--output"]
+    converted = folder / "converted"
+    found: dict[str, Any] = {name: [] for name in ("cold", "restart", "warmup", "warmed up")}
+    found |= {"conversion": [], "converted": []}
+
+    def measure(side: str, model: object, cache: Path) -> None:
+        words = ["--model", str(model), "--started", repr(time.time())]
+        found[side].append(_started([*picture, *words], cache))
+
+    def time_command(side: str, words: list[str], cache: Path) -> None:
+        start = time.time()
+        _started(words, cache)
+        found[side].append({"seconds": time.time() - start})
+
     for turn in range(options.turns):
         first, second = folder / f"cold-{turn}", folder / f"warm-{turn}"
-        for side in ("cold", "restart"):
-            found[side].append(_started([*picture, repr(time.time())], first))
-        start = time.time()
-        _started(warmup, second)
-        found["warmup"].append({"seconds": time.time() - start})
-        found["warmed up"].append(_started([*picture, repr(time.time())], second))
+        measure("cold", model, first)
+        measure("restart", model, first)
+        time_command("warmup", warmup, second)
+        measure("warmed up", model, second)
+        if not found["conversion"]:
+            time_command("conversion", [*convert, str(converted)], second)
+        measure("converted", converted, second)
     return {side: min(runs, key=lambda run: float(run["seconds"])) for side, runs in found.items()}
 
 
@@ -106,7 +122,7 @@ def main() -> None:
         found = _compare(options, model, folder)
     cold = found["cold"]["seconds"]
     result = {**vars(options), **at_start, "load_after": machine()["load"], **found}
-    for side in ("restart", "warmed up"):
+    for side in ("restart", "warmed up", "converted"):
         result[side]["ratio"] = found[side]["seconds"] / cold
     if options.json:
         sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")

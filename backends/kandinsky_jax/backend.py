@@ -58,6 +58,7 @@ from kandinsky_jax.placement.mesh import find_mesh
 from kandinsky_jax.placement.mesh_place import OverMesh
 from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.cache import enable_compilation_cache
+from kandinsky_jax.programs.made_ready import make_ready
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.load import load_weights
@@ -145,9 +146,11 @@ class JaxBackend:
         dtype = safe_dtype(source.class_name, dtype)
         form = NetworkForm(path, config, dtype, quantize=quantize, attention=self._attention)
         with at_work(place.name, loading=True):
-            weights = (
-                form.abstract() if compiling_only() else load_weights(form, source.tensors(), place)
-            )
+            if compiling_only():
+                weights = form.abstract()
+            else:
+                make_ready(form, place)
+                weights = load_weights(form, source.tensors(), place)
         programs = self._programs.setdefault((config, dtype, quantize, place), {})
         log = self.compilations
         component = component_class(

@@ -162,7 +162,9 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         """Return the program that computes, once a run, everything that all steps share."""
         if "prepare" not in self._programs:
             function = partial(_prepare, self._built_of())
-            self._programs["prepare"] = Program(self._label("prepare"), function, self._log)
+            self._programs["prepare"] = Program(
+                self._label("prepare"), function, self._log, network=self._form
+            )
         return self._programs["prepare"]
 
     def step_program(self, guided: bool, rule: StepRule = PLAIN_RULE) -> Program:
@@ -177,7 +179,12 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
             function = partial(_step, self._built_of(form), guided, rule)
             label = self._label("guided step" if guided else "step")
             self._programs[key] = Program(
-                label, function, self._log, donate=(1, 2), shared=(4, 5, 6)
+                label,
+                function,
+                self._log,
+                donate=(1, 2),
+                shared=(4, 5, 6),
+                network=self._form,
             )
         return self._programs[key]
 
@@ -187,7 +194,9 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         key = ("output", form is None)
         if key not in self._programs:
             function = partial(_output, self._built_of(form))
-            self._programs[key] = Program(self._label("output"), function, self._log, shared=(2,))
+            self._programs[key] = Program(
+                self._label("output"), function, self._log, shared=(2,), network=self._form
+            )
         return self._programs[key]
 
     def _built_of(self, tiled: Tiled | None = None) -> Form:

@@ -56,7 +56,7 @@ class _SingleCall(JaxNetwork):
         if name not in self._programs:
             label = f"{type(self).__name__.removeprefix('Jax')}.{name}"
             run = partial(_run, self._form, function)
-            self._programs[name] = Program(label, run, self._log)
+            self._programs[name] = Program(label, run, self._log, network=self._form)
         with at_work(self.device):
             batch = self._place.batch(arguments[0])
             parts = self._programs[name](batch, self.placed_weights(), *arguments)

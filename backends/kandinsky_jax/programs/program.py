@@ -17,6 +17,7 @@ from kandinsky_jax.placement.places import Batch
 from kandinsky_jax.programs.cache import cache_hits
 from kandinsky_jax.programs.compiler_options import compile_lowered, compiler_options
 from kandinsky_jax.programs.kept_executables import kept_executable
+from kandinsky_jax.programs.made_ready import note_use, take_ready
 
 __all__ = ["Program"]
 
@@ -38,6 +39,8 @@ class Program:
         donate: Positions of arguments whose buffers the result may take over.
         shared: Positions of arguments that are the same for all rows. The other arguments and the
             result have one row or several for each picture.
+        network: What it is a program of, told from other networks by `describe`. A later process
+            makes the program ready while it loads that network.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Program:
         log: CompilationLog,
         donate: tuple[int, ...] = (),
         shared: tuple[int, ...] = (),
+        network: Any = None,
     ) -> None:
         self._name = name
         self._function = function
         self._log = log
         self._donate = donate
         self._shared = shared
+        self._network = network
         self._compiled: BoundedPrograms[jax.stages.Compiled] = BoundedPrograms()
 
     def __call__(self, batch: Batch, weights: Any, *arguments: Any) -> Any:
@@ -89,17 +94,23 @@ class Program:
         """Take the program from the disk or compile it; also return whether it was there."""
         made_from = (self._name, self._function, self._donate, self._shared)
         entry = kept_executable(batch, made_from, (weights, *arguments))
-        compiled = None if entry is None else entry.load()
+        if entry is None:
+            hits = cache_hits()
+            options = compiler_options(batch.devices[0], weights)
+            lowered = self._lower(batch, weights, arguments)
+            return compile_lowered(lowered, options), cache_hits() > hits
+        if self._network is not None:
+            note_use(self._network, batch, entry)
+        compiled = take_ready(entry.key) or entry.load()
         if compiled is not None:
             return compiled, True
+        return entry.compile(self._lower(batch, weights, arguments))
+
+    def _lower(self, batch: Batch, weights: Any, arguments: tuple[Any, ...]) -> jax.stages.Lowered:
         jitted = batch.jit(_own(self._function), self._shared, self._donate)
         with tracing_for(batch.target):
-            lowered = jitted.lower(weights, *arguments)
-        if entry is not None:
-            return entry.compile(lowered)
-        hits = cache_hits()
-        options = compiler_options(batch.devices[0], weights)
-        return compile_lowered(lowered, options), cache_hits() > hits
+            lowered: jax.stages.Lowered = jitted.lower(weights, *arguments)
+        return lowered
 
 
 def _own(function: Callable[..., Any]) -> Callable[..., Any]:
