@@ -2,6 +2,7 @@
 
     python -m benchmarks.ascend
     python -m benchmarks.ascend --parts "2.2 unet" --sizes 512 768 --layers 2
+    python -m benchmarks.ascend --parts "2.2 unet" --earlier
 
 It needs MindSpore and no NPU. The graphs are those of the compiler's front end, which every device
 shares: nothing runs, nothing is measured, and which kernels a device takes is not told. Networks
@@ -15,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
@@ -22,8 +24,9 @@ from kandinsky_mindspore.runtime import load_mindspore
 
 load_mindspore()
 
+from benchmarks.ascend.forms import earlier_forms  # noqa: E402
 from benchmarks.ascend.operators import without_kernel  # noqa: E402
-from benchmarks.ascend.programs import PROGRAMS, graph_of  # noqa: E402
+from benchmarks.ascend.programs import PROGRAMS, dtype_of, graph_of  # noqa: E402
 from benchmarks.ascend.reading import Sums, by_layer, count  # noqa: E402
 from kandinsky_mindspore.placement.devices import select_device  # noqa: E402
 
@@ -37,12 +40,15 @@ def main() -> None:
     found, operators = [], set()
     for name, size in _wanted(options):
         start = time.process_time()
-        nodes = graph_of(PROGRAMS[name], options.dtype, size)
+        dtype = dtype_of(PROGRAMS[name], options.dtype)
+        with earlier_forms() if options.earlier else nullcontext():
+            nodes = graph_of(PROGRAMS[name], options.dtype, size)
         sums = count(nodes)
         words = f"{name}, {size} px" if PROGRAMS[name].sized else name
         row = {
             "program": words,
-            "dtype": options.dtype,
+            "dtype": dtype,
+            "earlier": options.earlier,
             "operators": dict(sums.operators),
             "casts": sums.casts,
             "transposes": sums.transposes,
@@ -53,7 +59,7 @@ def main() -> None:
         found.append(row)
         operators |= set(sums.operators)
         seconds = time.process_time() - start
-        sys.stdout.write(f"{words}, {options.dtype}: told by MindSpore's compiler\n")
+        sys.stdout.write(f"{words}, {dtype}: told by MindSpore's compiler\n")
         sys.stdout.write("\n".join(_lines(sums)) + f"\n  traced in {seconds:.0f} s\n")
         if options.layers:
             sys.stdout.write("\n".join(_layer_lines(by_layer(nodes, options.layers))) + "\n")
@@ -72,6 +78,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=("float16", "float32"), default="float16")
     parser.add_argument(
         "--layers", type=int, default=0, metavar="N", help="list layers, by N parts of their names"
+    )
+    parser.add_argument(
+        "--earlier", action="store_true", help="with attention in the layout that it had before"
     )
     parser.add_argument("--operators", type=Path, metavar="FILE", help="write operators' names")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")

@@ -78,7 +78,8 @@ def _nodes(lines: list[str]) -> Iterator[Node]:
         outputs: tuple[Value, ...] = ()
         layer = ""
         for later in lines[number + 1 : number + 4]:
-            if types := _TYPES.match(later):
+            # A graph with a shape that is not known has a second line, of symbols.
+            if not (inputs or outputs) and (types := _TYPES.match(later)):
                 inputs, outputs = _values(types[1]), _values(types[2])
             elif scope := _SCOPE.match(later):
                 layer = _layer_of(scope[1])

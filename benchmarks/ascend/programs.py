@@ -16,7 +16,7 @@ from kandinsky_core.seam.dtypes import component_dtype
 from kandinsky_core.seam.quantization import Quantize
 from kandinsky_mindspore.backend import CLASSES
 
-__all__ = ["PROGRAMS", "Program", "graph_of", "graph_of_network"]
+__all__ = ["PROGRAMS", "Program", "dtype_of", "graph_of", "graph_of_network"]
 
 # name -> (its shape, its dtype; None is that of the network)
 Inputs = dict[str, tuple[tuple[int, ...], str | None]]
@@ -41,11 +41,22 @@ PROGRAMS = {
     "shapes unet": Program("shapes", "kandinsky-2-2-decoder/unet"),
     "2.2 unet": Program("2.2", "kandinsky-2-2-decoder/unet"),
     "2.2 prior": Program("2.2", "kandinsky-2-2-prior/prior", sized=False),
+    "2.2 text": Program("2.2", "kandinsky-2-2-prior/text_encoder", sized=False),
     "2.1 unet": Program("2.1", "kandinsky-2-1/unet"),
+    "2.1 prior": Program("2.1", "kandinsky-2-1-prior/prior", sized=False),
+    "2.1 prior text": Program("2.1", "kandinsky-2-1-prior/text_encoder", sized=False),
     "3 unet": Program("3.0", "kandinsky-3/unet"),
     "3 text": Program("3.0", "kandinsky-3/text_encoder", sized=False),
 }
-"""The programs, by the names of the command line. MindSpore cannot compile mindone's MoVQ."""
+"""The programs, by the names of the command line.
+
+MindSpore cannot compile mindone's MoVQ, nor its XLM-R, which encodes texts for the UNet of 2.1.
+"""
+
+
+def dtype_of(program: Program, dtype: str) -> str:
+    """Return the dtype that a network computes in on an NPU; some lose by the one asked for."""
+    return component_dtype(component(program.name, program.model).class_name, dtype)
 
 
 def graph_of(
@@ -55,14 +66,14 @@ def graph_of(
 
     Args:
         program: The network.
-        dtype: What is asked for; networks that lose by it compute in another one as always.
+        dtype: What is asked for; see `dtype_of`.
         size: Pixels of a side.
         changes: Fields of the config that differ.
     """
     source = component(program.name, program.model)
     fields = {**source.config, **(changes or {})}
     config: Any = NETWORKS[source.class_name].config.from_dict(fields)
-    return graph_of_network(config, component_dtype(source.class_name, dtype), size // 8)
+    return graph_of_network(config, dtype_of(program, dtype), size // 8)
 
 
 def graph_of_network(
@@ -74,7 +85,7 @@ def graph_of_network(
         config: The network's config.
         dtype: The dtype of its weights.
         side: Cells of a side of the latents.
-        rows: How many pictures it is given.
+        rows: How many pictures it is given; an encoder always has one text.
         quantize: How its weights are kept.
     """
     network = network_without_weights(CLASSES[type(config)], config, dtype, quantize)
@@ -128,12 +139,23 @@ def _t5(network: Any, side: int, rows: int) -> Call:
     cell = network._cell
 
     def encode(ids: Any, mask: Any) -> Any:
-        return cell(ids, mask)[0]
+        # Without a tuple mindone makes an object, and the graph has Python code in it.
+        return cell(ids, mask, return_dict=False)[0]
 
     return encode, {"ids": ((1, 128), "int32"), "mask": ((1, 128), "int32")}
 
 
+def _clip_text(network: Any, side: int, rows: int) -> Call:
+    cell = network._cell
+
+    def encode(ids: Any) -> Any:
+        return cell(ids)[:2]
+
+    return encode, {"ids": ((1, 77), "int32")}
+
+
 _CALLS: dict[str, Callable[[Any, int, int], Call]] = {
+    "CLIPTextModelWithProjection": _clip_text,
     "Kandinsky3UNet": _unet_of_3,
     "PriorTransformer": _prior,
     "T5EncoderModel": _t5,

@@ -13,9 +13,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import mindspore as ms
-from mindspore import context
+from mindspore import _c_expression, context
+from mindspore.ops import functional_overload
 
 from kandinsky_core.seam.quantization import Quantize
 from kandinsky_mindspore.cpu import cpu_ops
@@ -30,17 +32,21 @@ DEVICE = "ascend:0"
 
 @contextlib.contextmanager
 def as_on_ascend() -> Iterator[None]:
-    """Answer `Ascend` to those who ask for the device: mindone while it builds and is traced."""
+    """Answer `Ascend` to those who ask for the device: mindone while it builds and is traced.
+
+    GELU is the NPU's meanwhile: of all that `cpu_ops` replaces, the compiler would trace it alone.
+    """
     known = context.get_context
 
     def answer(name: str) -> Any:
         return "Ascend" if name == "device_target" else known(name)
 
-    ms.get_context = context.get_context = answer
-    try:
+    with (
+        mock.patch.object(ms, "get_context", answer),
+        mock.patch.object(context, "get_context", answer),
+        mock.patch.object(functional_overload, "_gelu_instance", _c_expression._gelu_instance),
+    ):
         yield
-    finally:
-        ms.get_context = context.get_context = known
 
 
 def network_without_weights(

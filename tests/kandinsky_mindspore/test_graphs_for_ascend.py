@@ -14,6 +14,7 @@ from kandinsky_mindspore.runtime import load_mindspore
 
 load_mindspore()
 
+from benchmarks.ascend.forms import earlier_forms  # noqa: E402
 from benchmarks.ascend.graph_text import Node  # noqa: E402
 from benchmarks.ascend.operators import without_kernel  # noqa: E402
 from benchmarks.ascend.programs import graph_of_network  # noqa: E402
@@ -60,6 +61,16 @@ def test_attention_of_a_unet_is_the_fused_operator_alone() -> None:
     assert count(nodes).transposes == 2 * len(found)
 
 
+def test_the_earlier_form_transposes_each_operand_and_result() -> None:
+    with earlier_forms():
+        nodes = graph_of_network(UNET, "float16", 8)
+    now, before = count(graph("unet")), count(nodes)
+    # The query, the key and value of pixels, those of the condition, and the result.
+    assert before.transposes == now.transposes + 6 * 4
+    assert before.reshapes == now.reshapes + 6 * 4
+    assert {len(node.inputs[0].shape or ()) for node in attentions(nodes)} == {4}
+
+
 def test_without_half_precision_there_is_a_softmax_in_its_place() -> None:
     nodes = graph("unet", "float32")
     assert attentions(nodes) == []
@@ -82,6 +93,12 @@ def test_weights_in_eight_bits_are_multiplied_by_their_own_operator() -> None:
         x, weight, steps = node.inputs
         assert (x.kind, weight.kind, steps.kind) == ("Float16", "Int8", "Float16")
     assert without_kernel(operators_of(nodes)) == []
+
+
+def test_gelu_is_the_operator_of_an_npu_not_what_stands_in_its_place_on_a_cpu() -> None:
+    operators = count(graph("prior")).operators
+    assert operators["GeluExt"] == PRIOR.num_layers
+    assert "Erf" not in operators
 
 
 def test_layers_have_the_names_of_the_network() -> None:
