@@ -37,9 +37,10 @@ _PERSONAL = (
 # it the first picture of the embedded model takes two thirds of the time. Tests of the wheel and of
 # the README's first command run without this.
 _OPTIMISATION = "--xla_backend_optimization_level"
-# MLIR takes a third more time for fusions than what it replaces. XLA ends a process that gives it a
-# flag which it does not know, so this one goes to the version that was tried.
-_WITHOUT_MLIR = ("0.7.1", "--xla_cpu_use_fusion_emitters=false")
+# MLIR takes a third more time for fusions than what it replaces, and a program in 32 parts, which
+# gain nothing on one core, sets LLVM up 32 times. XLA ends a process that gives it a flag which it
+# does not know, so these go to the version that was tried.
+_TRIED = "0.7.1", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 # Tracing makes objects by the million, nearly all of which stay until a program is compiled. Python
 # would look through them after every 700.
 _GARBAGE = 20_000
@@ -100,12 +101,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _flags() -> str:
     """Return what XLA does otherwise than for users."""
-    tried, flag = _WITHOUT_MLIR
+    tried, flags = _TRIED
     try:
         knows = version("jaxlib") == tried
     except PackageNotFoundError:
         knows = False
-    return f"{_OPTIMISATION}=0 {flag}" if knows else f"{_OPTIMISATION}=0"
+    return f"{_OPTIMISATION}=0 {flags}" if knows else f"{_OPTIMISATION}=0"
 
 
 def _is_slow(item: pytest.Item) -> bool:

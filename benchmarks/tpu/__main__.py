@@ -19,67 +19,95 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tpu.chips import CHIPS
 from benchmarks.tpu.compiled_text import parse
 from benchmarks.tpu.forms import earlier_forms
 from benchmarks.tpu.libtpu import prepare
 from benchmarks.tpu.places import TOPOLOGIES, far_place
 from benchmarks.tpu.programs import PARTS, compile_part
 from benchmarks.tpu.reading import Sums, read, total, weight_copies, wide_products
+from benchmarks.tpu.table import table
 
-# Gigabytes of memory, gigabytes a second, teraflops in bfloat16 and gigahertz of one chip, by
-# Google's pages and, for the last, the book of https://jax-ml.github.io/scaling-book.
-CHIPS = {
-    "v5e": (16, 819, 197, 1.5),
-    "v5p": (95, 2765, 459, 1.75),
-    "v6e": (32, 1640, 918, 1.75),
-}
 PICTURES = {None: 1, "data": 4, "model": 1}
 
 
 def main() -> None:
     """Print a table, and perhaps write what it was made from."""
     options = _options()
+    if options.table:
+        sys.stdout.write("\n".join(table(_known(options.json))) + "\n")
+        return
     prepare()
-    found = []
+    found = _known(options.json)
+    done = {(row["program"], row["chip"]) for row in found}
     for name, chip, axis, size in _wanted(options):
-        with earlier_forms() if options.earlier else nullcontext():
-            made = compile_part(
-                PARTS[name],
-                far_place(chip, axis),
-                size=size,
-                pictures=PICTURES[axis],
-                dtype=options.dtype,
-                quantize=options.quantize,
-            )
-        words = f"{name}, {size} px" if PARTS[name].sized else name
-        words += f", {options.quantize}" if options.quantize else ""
-        words += f", {axis}=4" if axis else ""
-        if options.hlo:
-            options.hlo.mkdir(parents=True, exist_ok=True)
-            file = options.hlo / f"{chip} {words}.hlo".replace(" ", "_").replace(",", "")
-            file.write_text(made.text, encoding="utf-8")
-        program = parse(made.text)
-        layers = read(program, options.layers)
-        sums = total(layers)
-        row = {
-            "program": words,
-            "chip": chip,
-            "arguments": made.memory.argument_size_in_bytes,
-            "temporaries": made.memory.temp_size_in_bytes,
-            "code": made.memory.generated_code_size_in_bytes,
-            "flops": made.flops,
-            "compile_seconds": made.seconds,
-            "weight_copies": weight_copies(program),
-            "wide_products": wide_products(program),
-            **asdict(sums),
-        }
-        found.append(row | {"layers": {layer: asdict(each) for layer, each in layers.items()}})
-        sys.stdout.write("\n".join(_lines(row, sums)) + "\n")
-        if options.layers:
-            sys.stdout.write("\n".join(_layer_lines(layers)) + "\n")
-        sys.stdout.flush()
-        if options.json:
-            options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        words = _words(options, name, axis, size)
+        if (words, chip) not in done:
+            found.append(_told(options, words, (name, chip, axis, size)))
+            if options.json:
+                options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _known(file: Path | None) -> list[dict[str, Any]]:
+    """Return the rows that an earlier run wrote."""
+    if file is None or not file.exists():
+        return []
+    found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _words(options: argparse.Namespace, name: str, axis: str | None, size: int) -> str:
+    """Return what tells a program from all others of a table."""
+    words = f"{name}, {size} px" if PARTS[name].sized else name
+    for part in (
+        "" if options.dtype == "bfloat16" else options.dtype,
+        options.quantize,
+        f"{axis}=4" if axis else "",
+        "earlier forms" if options.earlier else "",
+    ):
+        words += f", {part}" if part else ""
+    return words
+
+
+def _told(
+    options: argparse.Namespace, words: str, wanted: tuple[str, str, str | None, int]
+) -> dict[str, Any]:
+    """Compile a program, print what the compiler tells of it, and return that."""
+    name, chip, axis, size = wanted
+    with earlier_forms() if options.earlier else nullcontext():
+        made = compile_part(
+            PARTS[name],
+            far_place(chip, axis),
+            size=size,
+            pictures=PICTURES[axis],
+            dtype=options.dtype,
+            quantize=options.quantize,
+        )
+    if options.hlo:
+        options.hlo.mkdir(parents=True, exist_ok=True)
+        file = options.hlo / f"{chip} {words}.hlo".replace(" ", "_").replace(",", "")
+        file.write_text(made.text, encoding="utf-8")
+    program = parse(made.text)
+    layers = read(program, options.layers)
+    sums = total(layers)
+    row = {
+        "program": words,
+        "chip": chip,
+        "arguments": made.memory.argument_size_in_bytes,
+        "temporaries": made.memory.temp_size_in_bytes,
+        "code": made.memory.generated_code_size_in_bytes,
+        "flops": made.flops,
+        "compile_seconds": made.seconds,
+        "weight_copies": weight_copies(program),
+        "wide_products": wide_products(program),
+        **asdict(sums),
+    }
+    sys.stdout.write("\n".join(_lines(row, sums)) + "\n")
+    if options.layers:
+        sys.stdout.write("\n".join(_layer_lines(layers)) + "\n")
+        row["layers"] = {layer: asdict(each) for layer, each in layers.items()}
+    sys.stdout.flush()
+    return row
 
 
 def _options() -> argparse.Namespace:
@@ -102,9 +130,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--earlier", action="store_true", help="with the forms that a TPU had before"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all figures there, and compile no program that it has already",
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="compile nothing: print the tables of --json FILE"
+    )
     parser.add_argument("--hlo", type=Path, metavar="DIR", help="write the compiled programs")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.table and not (options.json and options.json.is_file()):
+        parser.error("--table prints what --json FILE holds: name a file that an earlier run wrote")
+    return options
 
 
 def _wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, str | None, int]]:

@@ -29,6 +29,8 @@ from kandinsky_jax.layers import winograd
 from tests.kandinsky_cli.run import runner
 from tests.support.dict_tensors import DictTensors
 
+pytestmark = pytest.mark.usefixtures("shallow_shapes")
+
 # MoVQ doubles pictures here as that of large models does.
 winograd.WIDE = 1
 PROMPTS = [  # five, which no axis of the meshes divides

@@ -36,7 +36,8 @@ import numpy as np
 from kandinsky_core import AutoPipelineForText2Image, KandinskyError
 from tests.kandinsky_jax.test_many_devices import OPTIONS, PROMPTS
 
-pipe = AutoPipelineForText2Image.from_pretrained("shapes", backend="jax", mesh="data=2,model=2")
+model = sys.argv[4]
+pipe = AutoPipelineForText2Image.from_pretrained(model, backend="jax", mesh="data=2,model=2")
 pipe.set_progress_bar_config(disable=True)
 images = pipe(PROMPTS, seed=[3, 1, 4], **OPTIONS).images
 pipe.enable_model_cpu_offload()
@@ -48,7 +49,7 @@ try:
 except KandinskyError as error:
     said = str(error)
 try:
-    pipe.from_pretrained("shapes", backend="jax", mesh="data=2")
+    pipe.from_pretrained(model, backend="jax", mesh="data=2")
 except KandinskyError as error:
     said += str(error)
 np.savez(sys.argv[3], images=images, again=again, weight=weight, said=said)
@@ -80,19 +81,20 @@ def test_networks_on_eight_devices() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_pictures_of_one(tmp_path: Path) -> None:
+def test_two_processes_make_the_pictures_of_one(tmp_path: Path, shallow: Path) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{server.getsockname()[1]}"
+    words = [[address, str(rank), f"{tmp_path}/{rank}.npz", str(shallow)] for rank in range(2)]
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, address, str(rank), str(tmp_path / f"{rank}.npz")],
+            [sys.executable, "-c", SCRIPT, *given],
             env=environment(2),
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(2)
+        for given in words
     ]
     try:
         errors = [process.communicate(timeout=600)[1] for process in started]
@@ -101,7 +103,7 @@ def test_two_processes_make_the_pictures_of_one(tmp_path: Path) -> None:
             process.kill()
     assert [process.returncode for process in started] == [0, 0], errors
 
-    pipe = AutoPipelineForText2Image.from_pretrained("shapes", backend="jax")
+    pipe = AutoPipelineForText2Image.from_pretrained(shallow, backend="jax")
     pipe.set_progress_bar_config(disable=True)
     expected = pipe(PROMPTS, seed=[3, 1, 4], **OPTIONS).images
     weight = pipe.unet.read_weights(["conv_in.weight"])["conv_in.weight"]
