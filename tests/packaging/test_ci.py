@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ PYTHON = """#!/bin/sh
 echo "called $* with $PYTEST_ADDOPTS"
 case "$*" in *"-m slow") exit {slow};; *) exit {quick};; esac
 """
+# In the place of the system's Python: it installs nothing.
+SYSTEM_PYTHON = f"""#!/bin/sh
+[ "$2" = pip ] || exec {sys.executable} "$@"
+"""
 
 
 def run(folder: Path, readme: str, quick: int = 0, slow: int = 0) -> tuple[int, list[str]]:
@@ -24,11 +29,12 @@ def run(folder: Path, readme: str, quick: int = 0, slow: int = 0) -> tuple[int, 
         (folder / ".ci/run", (ROOT / ".ci/run").read_text(encoding="utf-8")),
         (folder / ".venv/bin/python", PYTHON.format(quick=quick, slow=slow)),
         (folder / "bin/chromedriver", "#!/bin/sh\n"),  # so that no browser is installed
+        (folder / "bin/python3", SYSTEM_PYTHON),
         (folder / "README.md", readme),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    for program in (".venv/bin/python", "bin/chromedriver"):
+    for program in (".venv/bin/python", "bin/chromedriver", "bin/python3"):
         (folder / program).chmod(0o755)
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
