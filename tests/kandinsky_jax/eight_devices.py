@@ -26,6 +26,9 @@ from kandinsky_core.memory.on_demand_encoder import OnDemandTextEncoder
 from kandinsky_core.schedulers.schedule import make_rows
 from kandinsky_core.seam.compile_only import compile_only
 from kandinsky_jax.layers import winograd
+from kandinsky_jax.layers.platforms import Target
+from kandinsky_jax.placement.mesh import find_mesh
+from kandinsky_jax.placement.mesh_place import OverMesh
 from tests.kandinsky_cli.run import runner
 from tests.support.dict_tensors import DictTensors
 
@@ -333,6 +336,28 @@ def test_a_mesh_of_jax_is_taken_whatever_its_axes() -> None:
         assert leaf.sharding.device_set == set(mesh.devices.flat)
     with pytest.raises(InvalidInputError, match=r"no axis 'pipe': give sizes of data and model"):
         get_backend("jax", mesh=Mesh(devices.reshape(2, 4), ("data", "pipe")))
+
+
+@pytest.mark.parametrize(
+    ("mesh", "pictures", "place_whole", "batch_whole"),
+    [
+        ("data=8", 8, True, True),
+        ("data=8", 3, True, True),  # filled up with copies
+        ("data=8", 1, True, False),
+        ("data=4,model=2", 4, False, False),
+        ("model=8", 1, False, False),
+        ("data=1", 1, True, True),
+    ],
+)
+def test_what_kernels_written_by_hand_are_told(
+    mesh: str, pictures: int, place_whole: bool, batch_whole: bool
+) -> None:
+    """The compiler cannot divide such a kernel, so it serves programs of a device's own alone."""
+    place = OverMesh(find_mesh(mesh))
+    assert place.target == Target("cpu", None, place_whole)
+    assert place.batch(np.zeros((pictures, 4), np.float32)).target == Target(
+        "cpu", None, batch_whole
+    )
 
 
 def test_more_devices_than_there_are() -> None:
