@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401 - before objects are frozen, as it asks who refers to some
 import pytest
 
 from kandinsky_core.checkpoints.hub import EMBEDDED

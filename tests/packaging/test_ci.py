@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SETUP = 'python3 -m venv .venv && .venv/bin/pip install -q -e ".[jax,mindspore,test]"'
+SETUP = 'python3 -m venv .venv && .venv/bin/pip install -q --no-compile -e ".[jax,mindspore,test]"'
 # In the place of the tests' Python: says how it was called, and fails as it is told.
 PYTHON = """#!/bin/sh
 echo "called $* with $PYTEST_ADDOPTS"
