@@ -28,11 +28,11 @@ def planned_gib(size: int) -> float:
     return float(compiled.memory_analysis().temp_size_in_bytes / 2**30)
 
 
-def pictures(pipe: Any) -> Any:
+def pictures(pipe: Any, steps: int) -> Any:
     """Return sixteen pictures of 64 pixels as one of 256: [1,3,256,256] in [-1,1]."""
     count = ACROSS**2 // len(PROMPTS)
     seeds = list(range(count)) * len(PROMPTS)
-    request = {"num_images_per_prompt": count, "num_inference_steps": 20, "output_type": "np"}
+    request = {"num_images_per_prompt": count, "num_inference_steps": steps, "output_type": "np"}
     images = pipe(list(PROMPTS), seed=seeds, **request).images
     side = images.shape[1]
     grid = images.reshape(ACROSS, ACROSS, side, side, 3).transpose(4, 0, 2, 1, 3)
@@ -43,12 +43,13 @@ def main() -> None:
     """Print the planned memory and the differences of the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sizes", nargs="+", type=int, default=[512, 1024, 2048], metavar="PX")
+    parser.add_argument("--steps", type=int, default=20, help="of each picture (20)")
     options = parser.parse_args()
     for size in options.sizes:
         sys.stdout.write(f"{size} px: {planned_gib(size):.1f} GiB\n")
     pipe: Any = AutoPipelineForText2Image.from_pretrained("shapes", backend="jax")
     pipe.set_progress_bar_config(disable=True)
-    pixels, movq = pictures(pipe), pipe.movq
+    pixels, movq = pictures(pipe, options.steps), pipe.movq
     latents = movq.encode(pixels)
     whole = movq.decode(latents)
     sys.stdout.write(f"whole: {_decibels(whole, pixels):.1f} dB from what was encoded\n")

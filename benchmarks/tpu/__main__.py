@@ -105,9 +105,8 @@ def _told(
     sys.stdout.write("\n".join(_lines(row, sums)) + "\n")
     if options.layers:
         sys.stdout.write("\n".join(_layer_lines(layers)) + "\n")
-        row["layers"] = {layer: asdict(each) for layer, each in layers.items()}
     sys.stdout.flush()
-    return row
+    return row | {"layers": {layer: asdict(each) for layer, each in layers.items()}}
 
 
 def _options() -> argparse.Namespace:

@@ -115,7 +115,8 @@ def test_two_processes_make_the_pictures_of_one(tmp_path: Path, shallow: Path) -
     expected = pipe(PROMPTS, seed=[3, 1, 4], **OPTIONS).images
     weight = pipe.unet.read_weights(["conv_in.weight"])["conv_in.weight"]
     for rank in range(2):
-        found = np.load(tmp_path / f"{rank}.npz")
+        with np.load(tmp_path / f"{rank}.npz") as file:
+            found = dict(file)
         assert np.abs(found["images"] - expected).max() <= 3e-5  # as in eight_devices.py
         np.testing.assert_array_equal(found["again"], found["images"])
         np.testing.assert_array_equal(found["weight"], weight)

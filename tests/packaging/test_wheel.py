@@ -57,7 +57,12 @@ OF_JAX = (
 # The newest versions are those of the other tests, but for what PyTorch and MindSpore hold back.
 NEWEST = TESTS[:2]
 # What these compile for other sizes, tasks and numbers says no more about versions.
-LEFT_OUT = ("a_new_shape", "with_pictures", "picture_of_a_batch")
+LEFT_OUT = (
+    "a_new_shape",
+    "with_pictures",
+    "picture_of_a_batch",
+    *(f"same_picture_as_diffusers[{number}]" for number in (1, 2, 3)),
+)
 
 
 def pins() -> dict[str, str]:

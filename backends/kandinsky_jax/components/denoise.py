@@ -19,7 +19,7 @@ from kandinsky_jax.components.network import JaxNetwork, to_channels_last
 from kandinsky_jax.components.tiled_form import Tiled, tiled_form, tiles_gain_in, tiling_program
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
-from kandinsky_jax.weights.network_form import jax_dtype
+from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
 
 __all__ = ["Form", "JaxDenoiser", "JaxPrior", "JaxRun"]
 
@@ -163,7 +163,7 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         if "prepare" not in self._programs:
             function = partial(_prepare, self._built_of())
             self._programs["prepare"] = Program(
-                self._label("prepare"), function, self._log, network=self._form
+                self._label("prepare"), function, self._log, network=self._loaded_form()
             )
         return self._programs["prepare"]
 
@@ -184,7 +184,7 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
                 self._log,
                 donate=(1, 2),
                 shared=(4, 5, 6),
-                network=self._form,
+                network=self._loaded_form(),
             )
         return self._programs[key]
 
@@ -195,13 +195,21 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         if key not in self._programs:
             function = partial(_output, self._built_of(form))
             self._programs[key] = Program(
-                self._label("output"), function, self._log, shared=(2,), network=self._form
+                self._label("output"),
+                function,
+                self._log,
+                shared=(2,),
+                network=self._loaded_form(),
             )
         return self._programs[key]
 
     def _built_of(self, tiled: Tiled | None = None) -> Form:
         """Return what programs make the network from."""
         return self._form if tiled is None else tiled[0]
+
+    def _loaded_form(self) -> NetworkForm:
+        """Return the form of the network while which is loaded programs are made ready."""
+        return self._form
 
     def _label(self, name: str) -> str:
         return f"{type(self.config).__name__.removesuffix('Config')} {name}"

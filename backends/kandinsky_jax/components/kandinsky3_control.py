@@ -81,5 +81,8 @@ class JaxControlledUNet(JaxDenoiser):
     def _built_of(self, tiled: Tiled | None = None) -> Form:
         return _ControlledForm(self._unet._form, self._branch._form)
 
+    def _loaded_form(self) -> NetworkForm:
+        return self._branch._form  # it is loaded last
+
     def _label(self, name: str) -> str:
         return f"{self._unet._label(name)} with {self._branch.config.CLASS_NAME}"
