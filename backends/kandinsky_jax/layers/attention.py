@@ -26,11 +26,11 @@ MAX_SCORES = 2**26
 # A CPU takes one head of one picture after the other where each has at least HEAD_SCORES scores. It
 # takes fewer queries at once, so that scores are still in its cache when they are read again. A TPU
 # does so where all heads are more than CHIP_PIECES pieces of MAX_CHIP_SCORES. Its chip has room for
-# these: 32 MiB in float32, and 16 more in bfloat16.
+# these beside the skips of a UNet: 16 MiB in float32, and 8 more in bfloat16.
 HEAD_SCORES = 2**18
 MAX_NEAR_SCORES = 2**22
-MAX_CHIP_SCORES = 2**23
-CHIP_PIECES = 8
+MAX_CHIP_SCORES = 2**22
+CHIP_PIECES = 16
 _ROWS = 128  # of a TPU's array of multipliers, which pieces of queries fill
 
 
