@@ -59,7 +59,8 @@ def test_the_next_process_makes_the_program_ready(loads: list[str], place: OneDe
     first, kept = call(2.0, place)
     assert not kept
     loads.clear()
-    made_ready.make_ready("another network", place)
+    for other in ("another network", object()):  # which no description tells from others
+        made_ready.make_ready(other, place)
     assert not made_ready._ready
     made_ready.make_ready("a network", place)
     again, kept = call(2.0, place)

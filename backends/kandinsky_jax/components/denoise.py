@@ -208,7 +208,7 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         return self._form if tiled is None else tiled[0]
 
     def _loaded_form(self) -> NetworkForm:
-        """Return the form of the network while which is loaded programs are made ready."""
+        """Return the form of a network: programs are made ready while that one is loaded."""
         return self._form
 
     def _label(self, name: str) -> str:

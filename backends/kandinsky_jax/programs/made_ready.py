@@ -17,10 +17,10 @@ from typing import Any
 
 import jax
 
-from kandinsky_backend_kit.file_store import KEY_BYTES
+from kandinsky_backend_kit.file_store import KEY_BYTES, FileStore
 from kandinsky_jax.placement.places import OneDevice
 from kandinsky_jax.programs.cache import program_store
-from kandinsky_jax.programs.description import describe
+from kandinsky_jax.programs.description import UndescribedError, describe
 from kandinsky_jax.programs.kept_executables import KeptExecutable
 from kandinsky_jax.programs.surroundings import compiler
 
@@ -43,9 +43,11 @@ def make_ready(network: Any, place: Any) -> None:
     store = program_store()
     if store is None or not isinstance(place, OneDevice):
         return
-    named = store.get(_key(network, place)) or b""
-    for start in range(0, len(named), KEY_BYTES):
-        key = named[start : start + KEY_BYTES]
+    try:
+        own = _key(network, place)
+    except UndescribedError:  # then none of its programs was kept
+        return
+    for key in _named(store, own):
         entry = KeptExecutable(store, key, None, place.devices, {})
         with _lock:
             if key not in _ready:
@@ -66,10 +68,15 @@ def note_use(network: Any, place: Any, entry: KeptExecutable) -> None:
     if not isinstance(place, OneDevice):
         return
     key = _key(network, place)
-    named = entry.store.get(key) or b""
-    keys = [named[start : start + KEY_BYTES] for start in range(0, len(named), KEY_BYTES)]
-    if entry.key not in keys:
-        entry.store.put(key, b"".join([entry.key, *keys[: _NAMED - 1]]))
+    named = _named(entry.store, key)
+    if entry.key not in named:
+        entry.store.put(key, b"".join([entry.key, *named[: _NAMED - 1]]))
+
+
+def _named(store: FileStore, key: bytes) -> list[bytes]:
+    """Return the keys of programs that the store names, the newest first."""
+    content = store.get(key) or b""
+    return [content[start : start + KEY_BYTES] for start in range(0, len(content), KEY_BYTES)]
 
 
 @cache

@@ -1,0 +1,61 @@
+"""The tables of what the TPUs' compiler told are in the documents, and made from figures here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("jax")
+
+from benchmarks.tpu.__main__ import main  # noqa: E402
+from benchmarks.tpu.table import table  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+TOLD = ROOT / "benchmarks" / "tpu" / "told.json"
+ROW: dict[str, Any] = {
+    "program": "unet",
+    "chip": "v5e",
+    "arguments": 2e9,
+    "temporaries": 1e9,
+    "code": 1e9,
+    "flops": 1.97e12,
+    "weights": 2e9,
+    "read": 1e9,
+    "written": 0,
+    "cycles": 3e6,
+    "operations": 9,
+    "copies": 2,
+    "casts": 1,
+    "collectives": 4,
+    "sent": 5e6,
+    "weight_copies": ["a"],
+    "wide_products": [],
+}
+
+
+def test_a_row_says_what_each_figure_is_of() -> None:
+    (_, _, _, line) = table([ROW])
+    assert line == (
+        "| unet | 2.00, 1.00, 1.00 | 25% | 1.97: 10.0 ms | 3.00: 3.7 ms | 1.50 | 2.0 ms "
+        "| 2, 1 of 9 | 4: 0.005 | 1, 0 |"
+    )
+
+
+def test_the_page_has_these_tables() -> None:
+    lines = table(json.loads(TOLD.read_text(encoding="utf-8")))
+    page = (ROOT / "docs" / "accelerators.md").read_text(encoding="utf-8")
+    assert "\n".join(lines).strip() in page, "python -m benchmarks.tpu --table --json FILE"
+
+
+def test_a_table_of_nothing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["--table"], ["--table", "--json", "none.json"]):
+        monkeypatch.setattr("sys.argv", ["benchmarks.tpu", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert "name a file that an earlier run wrote" in capsys.readouterr().err
