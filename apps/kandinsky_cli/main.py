@@ -26,6 +26,7 @@ from kandinsky_cli.commands import (
     warmup,
 )
 from kandinsky_cli.console import console, silence_output, write_error
+from kandinsky_cli.interrupts import interruptible
 from kandinsky_cli.loudness import loudness
 from kandinsky_core import __version__
 from kandinsky_core.errors import InvalidInputError, KandinskyError
@@ -77,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with console():
         options = _parse(arguments)
         try:
-            return _run(options)
+            with interruptible():
+                return _run(options)
         except KeyboardInterrupt:
             sys.stderr.write("\nkandinsky: interrupted\n")
             return _INTERRUPTED

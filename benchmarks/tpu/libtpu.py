@@ -17,7 +17,8 @@ ENVIRONMENT = {
     "TPU_WORKER_HOSTNAMES": "localhost",
 }
 MISSING = (
-    "there is no libtpu, whose compiler is asked: pip install 'kandinsky-anywhere[tpu-compile]'"
+    "there is no libtpu, whose compiler is asked: pip install --target tpu --no-deps "
+    "libtpu==0.0.42.1, and PYTHONPATH=tpu before the command (docs/accelerators.md)"
 )
 
 
