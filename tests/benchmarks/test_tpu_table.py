@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("jax")
 
-from benchmarks.tpu.__main__ import main  # noqa: E402
-from benchmarks.tpu.table import table  # noqa: E402
+from benchmarks.tpu.__main__ import main
+from benchmarks.tpu.table import table
 
 ROOT = Path(__file__).parents[2]
 TOLD = ROOT / "benchmarks" / "tpu" / "told.json"

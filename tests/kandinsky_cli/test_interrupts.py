@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +22,12 @@ def _plain_handler() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def command(work: Callable[[], object]) -> None:
+    with interruptible():
+        work()
+        time.sleep(10)
+
+
 def test_ctrl_c_while_garbage_is_collected_comes_after_it() -> None:
     """Raised within the callback it would be printed, and the sleep would go on."""
     pressed: list[str] = []
@@ -34,9 +40,8 @@ def test_ctrl_c_while_garbage_is_collected_comes_after_it() -> None:
 
     gc.callbacks.append(callback)
     try:
-        with pytest.raises(KeyboardInterrupt), interruptible():
-            gc.collect()
-            time.sleep(10)
+        with pytest.raises(KeyboardInterrupt):
+            command(gc.collect)
     finally:
         gc.callbacks.remove(callback)
     assert pressed == ["start"]
@@ -44,9 +49,8 @@ def test_ctrl_c_while_garbage_is_collected_comes_after_it() -> None:
 
 
 def test_ctrl_c_at_any_other_moment_comes_at_once() -> None:
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(10)
+    with pytest.raises(KeyboardInterrupt):
+        command(lambda: os.kill(os.getpid(), signal.SIGINT))
 
 
 def test_a_handler_of_the_callers_own_stays() -> None:
