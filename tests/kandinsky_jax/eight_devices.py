@@ -31,6 +31,7 @@ from kandinsky_jax.layers.platforms import Target
 from kandinsky_jax.placement.mesh import find_mesh
 from kandinsky_jax.placement.mesh_place import OverMesh
 from tests.kandinsky_cli.run import runner
+from tests.kandinsky_jax.test_many_devices import OPTIONS
 from tests.support.dict_tensors import DictTensors
 
 pytestmark = pytest.mark.usefixtures("shallow_shapes")
@@ -46,14 +47,6 @@ PROMPTS = [  # five, which no axis of the meshes divides
     "a large blue star on a yellow background",
 ]
 SEEDS = [3, 1, 4, 1, 5]
-# Random weights multiply rounding by their guidance.
-OPTIONS = {
-    "num_inference_steps": 4,
-    "prior_num_inference_steps": 3,
-    "guidance_scale": 1.5,
-    "prior_guidance_scale": 1.5,
-    "output_type": "np",
-}
 COLLECTIVES = r"all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
 # Of a value in [0, 1]. The programs for another number of pictures, on one device too, sum in
 # another order, which random weights multiply: 1.4e-5 was seen.
