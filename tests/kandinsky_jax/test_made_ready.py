@@ -90,6 +90,16 @@ def test_few_programs_of_a_network_are_named_and_few_wait(
 
 
 @pytest.mark.usefixtures("loads")
+def test_what_is_ready_is_of_its_own_folder(
+    place: OneDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(2.0, place)
+    made_ready.make_ready("a network", place)
+    monkeypatch.setattr("kandinsky_jax.programs.cache._folder", tmp_path / "other")
+    assert not call(2.0, place)[1]
+
+
+@pytest.mark.usefixtures("loads")
 def test_a_program_that_is_gone_or_damaged_is_made_again(place: OneDevice, tmp_path: Path) -> None:
     first, _ = call(2.0, place)
     for path in (tmp_path / "kandinsky").iterdir():

@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -30,7 +31,8 @@ _NAMED = 4  # programs of a network: a loop has two, and another size of picture
 _WAITING = 32  # programs that are ready and that nobody has asked for
 
 _lock = threading.Lock()
-_ready: OrderedDict[bytes, Future[jax.stages.Compiled | None]] = OrderedDict()
+# By the folder of the store and the program's key.
+_ready: OrderedDict[tuple[Path, bytes], Future[jax.stages.Compiled | None]] = OrderedDict()
 
 
 def make_ready(network: Any, place: Any) -> None:
@@ -50,16 +52,16 @@ def make_ready(network: Any, place: Any) -> None:
     for key in _named(store, own):
         entry = KeptExecutable(store, key, None, place.devices, {})
         with _lock:
-            if key not in _ready:
-                _ready[key] = _thread().submit(_load, entry)
+            if (store.folder, key) not in _ready:
+                _ready[store.folder, key] = _thread().submit(_load, entry)
             while len(_ready) > _WAITING:
                 _ready.popitem(last=False)
 
 
-def take_ready(key: bytes) -> jax.stages.Compiled | None:
+def take_ready(entry: KeptExecutable) -> jax.stages.Compiled | None:
     """Return a program that was made ready, once, after waiting for its end; or None."""
     with _lock:
-        found = _ready.pop(key, None)
+        found = _ready.pop((entry.store.folder, entry.key), None)
     return None if found is None else found.result()
 
 

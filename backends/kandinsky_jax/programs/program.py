@@ -101,7 +101,7 @@ class Program:
             return compile_lowered(lowered, options), cache_hits() > hits
         if self._network is not None:
             note_use(self._network, batch, entry)
-        compiled = take_ready(entry.key) or entry.load()
+        compiled = take_ready(entry) or entry.load()
         if compiled is not None:
             return compiled, True
         return entry.compile(self._lower(batch, weights, arguments))
