@@ -64,7 +64,7 @@ def test_a_restart_compiles_nothing(shallow: Path) -> None:
     done = subprocess.run([*command, "--turns", "1"], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert set(found["cold"]["cached"]) == {False}
-    for side in ("restart", "warmed up"):
+    for side in ("restart", "warmed up", "converted"):
         assert set(found[side]["cached"]) == {True}
         assert found[side]["ratio"] == found[side]["seconds"] / found["cold"]["seconds"]
 
