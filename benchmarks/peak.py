@@ -1,6 +1,9 @@
 """Measures how fast a machine multiplies matrices; other rates are given as shares of that.
 
-python -m benchmarks.peak --dtypes float32 bfloat16 int8 --side 2048
+    python -m benchmarks.peak --dtypes float32 bfloat16 int8 --side 2048
+    python -m benchmarks.peak --rows 2 --transposed
+
+The second command asks what it would cost to leave dense kernels in PyTorch's order.
 """
 
 from __future__ import annotations
@@ -56,12 +59,39 @@ def _torch(dtype: str, side: int) -> Any:
     return multiply
 
 
+def by_transposed(rows: int, side: int, repeats: int = 20) -> tuple[float, float]:
+    """Return the seconds of [rows,side] by a square matrix in JAX, and by a transposed one."""
+    import jax
+    import jax.numpy as jnp
+
+    from kandinsky_jax.layers.products import product
+
+    x, matrix = jnp.ones((rows, side)), jnp.ones((side, side))
+    plain, turned = jax.jit(product), jax.jit(lambda x, matrix: product(x, matrix.T))
+    first, second = (
+        fastest(lambda f=f: jax.block_until_ready(f(x, matrix)), repeats) for f in (plain, turned)
+    )
+    return first, second
+
+
 def main() -> None:
     """Print the rates of the frameworks that are installed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--side", type=int, default=2048, help="rows and columns (2048)")
+    parser.add_argument("--rows", type=int, default=2, help="of what is multiplied (2)")
+    parser.add_argument(
+        "--transposed",
+        action="store_true",
+        help="time float32 in JAX by a matrix, and by the transpose of what is stored",
+    )
     options = parser.parse_args()
+    if options.transposed:
+        plain, turned = by_transposed(options.rows, options.side)
+        sys.stdout.write(
+            f"{1e3 * plain:.2f} ms, transposed {1e3 * turned:.2f}: {turned / plain:.1f}\n"
+        )
+        return
     for framework in filter(find_spec, ("jax", "torch")):
         for dtype in options.dtypes:
             if (framework, dtype) == ("torch", "int8"):  # it has no such product

@@ -27,6 +27,7 @@ from benchmarks.tpu.places import TOPOLOGIES, far_place
 from benchmarks.tpu.programs import PARTS, compile_part
 from benchmarks.tpu.reading import Sums, read, total, weight_copies, wide_products
 from benchmarks.tpu.table import table
+from kandinsky_core.errors import DeviceMemoryError
 
 PICTURES = {None: 1, "data": 4, "model": 1}
 
@@ -43,7 +44,7 @@ def main() -> None:
     for name, chip, axis, size in _wanted(options):
         words = _words(options, name, axis, size)
         if (words, chip) not in done:
-            found.append(_told(options, words, (name, chip, axis, size)))
+            found.append(_told_or_refused(options, words, (name, chip, axis, size)))
             if options.json:
                 options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
@@ -67,6 +68,19 @@ def _words(options: argparse.Namespace, name: str, axis: str | None, size: int) 
     ):
         words += f", {part}" if part else ""
     return words
+
+
+def _told_or_refused(
+    options: argparse.Namespace, words: str, wanted: tuple[str, str, str | None, int]
+) -> dict[str, Any]:
+    """Return what the compiler tells of a program, or that it takes more than the chip has."""
+    try:
+        return _told(options, words, wanted)
+    except DeviceMemoryError as error:
+        chip = wanted[1]
+        sys.stdout.write(f"{words}, {chip}: does not fit\n  {error}\n")
+        sys.stdout.flush()
+        return {"program": words, "chip": chip, "refused": str(error)}
 
 
 def _told(

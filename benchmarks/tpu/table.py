@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,6 +36,10 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _cells(row: dict[str, Any]) -> Iterator[str]:
+    if "refused" in row:
+        yield _too_much(row["refused"])
+        yield from [""] * (len(_HEAD) - 1)
+        return
     memory, bandwidth, peak, clock = CHIPS[row["chip"]]
     held = [row[name] / 1e9 for name in ("arguments", "temporaries", "code")]
     yield ", ".join(f"{part:.2f}" for part in held)
@@ -47,3 +52,11 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield f"{row['copies']:.0f}, {row['casts']:.0f} of {row['operations']:.0f}"
     yield f"{row['collectives']:.0f}: {row['sent'] / 1e9:.3f}" if row["collectives"] else "none"
     yield f"{len(row['weight_copies'])}, {len(row['wide_products'])}"
+
+
+def _too_much(reason: str) -> str:
+    """Return how much a program takes of how much there is, as far as the compiler says it."""
+    wanted, _, there = reason.partition("exceeds")
+    amounts = [re.search(r"([\d.]+)G", part) for part in (wanted, there)]
+    told = " of ".join(found[1] for found in amounts if found)
+    return f"does not fit: {told} GiB" if told else "does not fit"

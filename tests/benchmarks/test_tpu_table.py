@@ -44,6 +44,14 @@ def test_a_row_says_what_each_figure_is_of() -> None:
     )
 
 
+def test_a_row_says_that_a_program_does_not_fit() -> None:
+    error = "tpu:0 has too little memory (the total (16.32G) exceeds available HBM (15.75G).)"
+    (_, _, _, line) = table([{"program": "text", "chip": "v5e", "refused": error}])
+    assert line == "| text | does not fit: 16.32 of 15.75 GiB" + " | " * 8 + " |"
+    (_, _, _, line) = table([{"program": "text", "chip": "v5e", "refused": "too large"}])
+    assert line.startswith("| text | does not fit | ")
+
+
 def test_the_page_has_these_tables() -> None:
     lines = table(json.loads(TOLD.read_text(encoding="utf-8")))
     page = (ROOT / "docs" / "accelerators.md").read_text(encoding="utf-8")
