@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,7 @@ from kandinsky_core.checkpoints.hub import EMBEDDED
 
 PUBLISHED = Path(__file__).parents[1] / "tests" / "data" / "configs" / "2.2" / "unet.json"
 SIDES = ("diffusers", "mindspore", "mindspore compiled")
+_NEEDED = ("mindspore", "mindone", "torch", "diffusers")
 # model -> (its config, the fields that change in it, the side of the latents)
 MODELS: dict[str, tuple[Path, dict[str, Any], int]] = {
     "shapes": (EMBEDDED["shapes"] / "decoder" / "unet" / "config.json", {}, 16),
@@ -168,6 +170,12 @@ def main() -> None:
     if options.side:
         finish_side(_measure(options))
         return
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise SystemExit(
+            f"both sides are needed, and {', '.join(missing)} is not installed: "
+            'pip install -e ".[mindspore,test]"'
+        )
     result = _compare(options)
     if options.json:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")

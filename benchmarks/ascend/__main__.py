@@ -22,13 +22,16 @@ from pathlib import Path
 
 from kandinsky_mindspore.runtime import load_mindspore
 
-load_mindspore()
+try:
+    load_mindspore()
+except ImportError as error:
+    raise SystemExit(f'{error}; this needs MindSpore: pip install -e ".[mindspore]"') from None
 
-from benchmarks.ascend.forms import earlier_forms  # noqa: E402
-from benchmarks.ascend.operators import without_kernel  # noqa: E402
-from benchmarks.ascend.programs import PROGRAMS, dtype_of, graph_of  # noqa: E402
-from benchmarks.ascend.reading import Sums, by_layer, count  # noqa: E402
-from kandinsky_mindspore.placement.devices import select_device  # noqa: E402
+from benchmarks.ascend.forms import earlier_forms
+from benchmarks.ascend.operators import without_kernel
+from benchmarks.ascend.programs import PROGRAMS, dtype_of, graph_of
+from benchmarks.ascend.reading import Sums, by_layer, count
+from kandinsky_mindspore.placement.devices import select_device
 
 _SHOWN = 12
 
