@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.full_size import GUIDANCE, RandomComponent, component
+from benchmarks.full_size import GUIDANCE, component
 from benchmarks.tpu.layer_names import layer_names
 from benchmarks.tpu.places import FarDevice, FarMesh, shapes_for_results
 from kandinsky_core import DDPMScheduler, UnCLIPScheduler
 from kandinsky_core.configs import NETWORKS
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compile_only
-from kandinsky_core.seam.dtypes import safe_dtype
+from kandinsky_core.seam.dtypes import component_dtype
 from kandinsky_jax.backend import CLASSES
 from kandinsky_jax.runtime import at_work
 from kandinsky_jax.weights.network_form import NetworkForm
 
-__all__ = ["PARTS", "Compiled", "Part", "compile_part", "part_of"]
+__all__ = ["PARTS", "Compiled", "Part", "compile_part", "form_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +139,15 @@ PARTS = {
 """The programs. The prior and CLIP of 2.1 are as large as those of 2.2, and all MoVQs are."""
 
 
-def part_of(part: Part, changes: Mapping[str, Any] | None = None) -> RandomComponent:
-    """Return a part's class and config, with some fields changed."""
+def form_of(
+    part: Part, dtype: str, quantize: str | None = None, changes: Mapping[str, Any] | None = None
+) -> NetworkForm:
+    """Return the network of a part as a pipeline has it that is asked for `dtype`."""
     source = component(part.name, part.model)
-    return RandomComponent(source.class_name, {**source.config, **(changes or {})})
+    fields = {**source.config, **(changes or {})}
+    config: Any = NETWORKS[source.class_name].config.from_dict(fields)
+    path, _ = CLASSES[type(config)]
+    return NetworkForm(path, config, component_dtype(source.class_name, dtype), quantize=quantize)
 
 
 def compile_part(
@@ -166,10 +171,8 @@ def compile_part(
         quantize: `int8` keeps weights in 8 bits, where the network has a form for that.
         changes: Fields of the config that differ.
     """
-    source = part_of(part, changes)
-    config: Any = NETWORKS[source.class_name].config.from_dict(source.config)
-    path, component_class = CLASSES[type(config)]
-    form = NetworkForm(path, config, safe_dtype(source.class_name, dtype), quantize=quantize)
+    form = form_of(part, dtype, quantize, changes)
+    _, component_class = CLASSES[type(form.config)]
     with ExitStack() as context:
         context.enter_context(compile_only())
         context.enter_context(shapes_for_results())

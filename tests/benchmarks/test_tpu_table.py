@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("jax")
 
 from benchmarks.tpu.__main__ import main
+from benchmarks.tpu.programs import PARTS, form_of
 from benchmarks.tpu.table import table
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,13 @@ def test_the_page_has_these_tables() -> None:
     lines = table(json.loads(TOLD.read_text(encoding="utf-8")))
     page = (ROOT / "docs" / "accelerators.md").read_text(encoding="utf-8")
     assert "\n".join(lines).strip() in page, "python -m benchmarks.tpu --table --json FILE"
+
+
+@pytest.mark.parametrize(
+    ("part", "dtype"), [("2.2 unet", "bfloat16"), ("2.2 movq", "float32"), ("3 text", "bfloat16")]
+)
+def test_a_program_computes_in_what_a_pipeline_asks_for(part: str, dtype: str) -> None:
+    assert form_of(PARTS[part], "bfloat16").dtype == dtype
 
 
 def test_a_table_of_nothing_is_refused(
