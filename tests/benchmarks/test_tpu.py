@@ -34,11 +34,28 @@ pytestmark = [
 ]
 
 
+# The encoder of Kandinsky 3, of two blocks, for the chip that turned most kernels.
+COPIES_OF_T5 = """
+from benchmarks.tpu.libtpu import prepare
+prepare()
+from benchmarks.tpu.compiled_text import parse
+from benchmarks.tpu.places import far_place
+from benchmarks.tpu.programs import PARTS, compile_part
+from benchmarks.tpu.reading import weight_copies
+made = compile_part(PARTS["3 text"], far_place("v5p", None), changes={"num_layers": 2})
+print(*weight_copies(parse(made.text)), sep="\\n")
+"""
+
+
 def run(*words: str) -> str:
-    """What a command says; a process of its own, as libtpu reads its settings once."""
+    """What a module says; a process of its own, as libtpu reads its settings once."""
+    return python("-m", *words)
+
+
+def python(*words: str) -> str:
     paths = [path for path in (os.environ.get("PYTHONPATH"), FOLDER) if path]
     done = subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, *words],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
@@ -74,6 +91,12 @@ def test_a_step_lays_out_little_anew(row: dict[str, Any]) -> None:
     """73 copies and 100 broadcasts before convolutions kept their rows."""
     assert row["copies"] < 60
     assert row["broadcasts"] < 90
+
+
+def test_an_encoder_turns_no_kernel_to_get_heads_apart() -> None:
+    copies = python("-c", COPIES_OF_T5)
+    assert "relative_attention_bias" in copies  # the one table that is copied, of 32 rows
+    assert "kernel" not in copies
 
 
 def test_layers_have_the_names_of_the_network(row: dict[str, Any]) -> None:

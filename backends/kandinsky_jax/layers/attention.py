@@ -18,7 +18,14 @@ from kandinsky_jax.layers.attention_kernels import kernel_for
 from kandinsky_jax.layers.platforms import platform_dependent, traced_target
 from kandinsky_jax.layers.products import wide_product
 
-__all__ = ["AttentionFunction", "attend", "attention_of", "merge_heads", "split_heads"]
+__all__ = [
+    "AttentionFunction",
+    "attend",
+    "attention_of",
+    "heads_of_text",
+    "merge_heads",
+    "split_heads",
+]
 
 # Above this many scores (256 MiB in float32) queries are taken in pieces. MoVQ at 1024 pixels has
 # 16384 tokens: all its scores at once would take 1 GiB for each picture.
@@ -54,6 +61,18 @@ class AttentionFunction(Protocol):
 def split_heads(x: Array, heads: int) -> Array:
     """Give each head its part of the channels: [B,T,N*D] -> [B,T,N,D]."""
     return x.reshape(*x.shape[:-1], heads, -1)
+
+
+def heads_of_text(x: Array, heads: int) -> Array:
+    """Do the same where the product behind x has few rows and a large kernel, as texts have.
+
+    A TPU's compiler gets heads apart by turning what is cheaper to turn by its own account. For
+    encoders that is the kernels, in each call, unless x has to be there as it is.
+    """
+    apart: Array = platform_dependent(
+        x, tpu=jax.lax.optimization_barrier, default=lambda unchanged: unchanged
+    )
+    return split_heads(apart, heads)
 
 
 def merge_heads(x: Array) -> Array:
