@@ -14,7 +14,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -22,6 +21,7 @@ from benchmarks.full_size import CASES
 from benchmarks.turns import (
     add_comparison,
     finish_side,
+    installed,
     machine,
     run_in_turns,
     summary,
@@ -89,7 +89,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Run all cases that the options name, and return their figures for the table and as JSON."""
-    sides = [side for side in options.sides if find_spec(SIDES[side]) is not None]
+    sides = installed(options.sides, SIDES)
     found: dict[str, Any] = {"model": options.model, "machine": machine(), "rows": []}
     for name, dtype, size in product(options.cases, options.dtypes, options.sizes):
         if not CASES[name].sized and size != options.sizes[0]:

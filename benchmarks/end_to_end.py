@@ -19,13 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmarks.turns import (
     add_comparison,
     finish_side,
+    installed,
     machine,
     run_in_turns,
     versions,
@@ -111,7 +111,7 @@ def pictures(options: argparse.Namespace) -> dict[str, Any]:
 
 def compare(options: argparse.Namespace, model: str) -> dict[str, Any]:
     """Run all sides in turns, and relate them to eager diffusers in each dtype."""
-    sides = [side for side in options.sides if find_spec(SIDES[side]) is not None]
+    sides = installed(options.sides, SIDES)
     found: dict[str, Any] = {"machine": machine(), "rows": []}
     for dtype in options.dtypes:
         words = ["--model", model, "--dtypes", dtype, "--steps", str(options.steps)]

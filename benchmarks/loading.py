@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from benchmarks.memory import PeakMemory
 from benchmarks.turns import (
     add_comparison,
     finish_side,
+    installed,
     machine,
     run_in_turns,
     versions,
@@ -136,7 +136,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Write and convert the files, run all sides, and return their figures."""
     from kandinsky_converters.convert import convert
 
-    sides = [side for side in options.sides if find_spec(SIDES[side]) is not None]
+    sides = installed(options.sides, SIDES)
     found: dict[str, Any] = {"machine": machine(), "rows": []}
     for name, stored, dtype in product(options.cases, options.stored, options.dtypes):
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "add_comparison",
     "add_dtypes",
     "finish_side",
+    "installed",
     "machine",
     "run_in_turns",
     "summary",
@@ -89,6 +91,23 @@ def run_in_turns(
                 continue
             done.check_returncode()
             found[side].append(json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
+def installed(sides: Sequence[str], packages: Mapping[str, str]) -> list[str]:
+    """Return the sides whose package is installed, and say on the error output which are not.
+
+    Raises:
+        SystemExit: None is.
+    """
+    found = []
+    for side in sides:
+        if find_spec(packages[side]) is None:
+            sys.stderr.write(f"{side}: left out, as {packages[side]} is not installed\n")
+        else:
+            found.append(side)
+    if not found:
+        raise SystemExit("no side is left: install one, as pyproject.toml's extras do")
     return found
 
 

@@ -66,6 +66,9 @@ _OPTIONS = {
     "paste_exact": ("--paste-exact", _SWITCH),
 }
 
+# What a served picture may have been made from that no command line can name.
+_SENT = ("hint", "ip_adapter_image", "lora", "mix")
+
 # Command -> what its metadata cannot lack.
 _NEEDED = {
     "generate": ("prompt",),
@@ -78,10 +81,11 @@ _NEEDED = {
 
 
 def command_for(metadata: Mapping[str, Any]) -> str | None:
-    """Return the command that makes a picture again; None for pictures made from Python.
+    """Return the command that makes a picture again; None where there is no such command.
 
-    Python can give a scheduler, noise or a used generator, which no command can repeat. Nor does
-    one repeat a call that was interrupted.
+    Python can give a scheduler, noise or a used generator, which no command can repeat. A client
+    of a server can send pictures, and name adapters as only the server knows them. Nor does a
+    command repeat a call that was interrupted.
 
     Raises:
         InvalidInputError: A command made the picture, but the metadata are not what it stored.
@@ -92,6 +96,10 @@ def command_for(metadata: Mapping[str, Any]) -> str | None:
     if "interrupted" in metadata:
         return None
     command = program.partition(" ")[2]
+    if command == "serve":
+        if metadata.get("task") != "text2image" or not metadata.keys().isdisjoint(_SENT):
+            return None
+        command = "generate"
     if command not in _NEEDED:
         raise InvalidInputError(f"program is {program!r}, which makes no pictures")
     for name in _NEEDED[command]:

@@ -14,6 +14,7 @@ from kandinsky_core.validation import positive_int
 __all__ = ["ServerSettings"]
 
 MIB = 1 << 20
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,10 @@ class ServerSettings:
         """
         if not self.models:
             raise InvalidInputError("--model: name at least one model")
+        if not 0 <= self.port <= _LAST_PORT:
+            raise InvalidInputError(
+                f"--port {self.port}: give a number from 1 to {_LAST_PORT}, or 0 for a free port"
+            )
         for size in self.batch_sizes:
             positive_int("--batch-sizes", size)
         if 1 not in self.batch_sizes:

@@ -58,6 +58,21 @@ def test_words_of_the_command(metadata: dict[str, Any], words: list[str]) -> Non
     assert shlex.split(command) == [*metadata["program"].split(), *words]
 
 
+def test_a_served_picture_is_made_again_from_its_text() -> None:
+    served = {"program": "kandinsky serve", "task": "text2image", "prompt": "a", "seed": 5}
+    assert command_for(served) == "kandinsky generate a --seed 5"
+    with pytest.raises(InvalidInputError, match="prompt"):
+        command_for({**served, "prompt": None})
+
+
+@pytest.mark.parametrize(
+    "more", [{"task": "img2img"}, {"task": None}, {"lora": "style:1"}, {"mix": []}]
+)
+def test_what_a_client_sent_has_no_command(more: dict[str, Any]) -> None:
+    served = {"program": "kandinsky serve", "task": "text2image", "prompt": "a"}
+    assert command_for({**served, **more}) is None
+
+
 @pytest.mark.parametrize("command", NEEDED)
 def test_what_a_command_always_stores_may_not_be_missing(command: str) -> None:
     assert command_for(made_by(command)) is not None

@@ -51,6 +51,12 @@ def test_pages_of_other_sites_are_kept_out(serve: Serve, http: Client) -> None:
     assert "access-control-allow-origin" not in client.get("/v1/models").headers
 
 
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+def test_a_port_is_a_number_of_sixteen_bits(port: int) -> None:
+    with pytest.raises(InvalidInputError, match=f"--port {port}: give a number from 1 to 65535"):
+        ServerSettings(port=port)
+
+
 def test_other_machines_need_a_key() -> None:
     with pytest.raises(InvalidInputError, match="--api-key, or --no-auth"):
         ServerSettings(host="0.0.0.0")

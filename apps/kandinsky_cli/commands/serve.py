@@ -165,6 +165,7 @@ def run(options: argparse.Namespace) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
     )
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells of each device that is not there
     logging.getLogger("kandinsky_server").setLevel(
         logging.WARNING if options.quiet else logging.INFO
     )
