@@ -63,16 +63,21 @@ def split_heads(x: Array, heads: int) -> Array:
     return x.reshape(*x.shape[:-1], heads, -1)
 
 
+def _unchanged(x: Array) -> Array:
+    return x
+
+
 def heads_of_text(x: Array, heads: int) -> Array:
     """Do the same where the product behind x has few rows and a large kernel, as texts have.
 
     A TPU's compiler gets heads apart by turning what is cheaper to turn by its own account. For
-    encoders that is the kernels, in each call, unless x has to be there as it is.
+    encoders that is the kernels, in each call, unless x has to be there as it is. Where it divides
+    one program among chips it turns none, and is better left alone.
     """
-    apart: Array = platform_dependent(
-        x, tpu=jax.lax.optimization_barrier, default=lambda unchanged: unchanged
-    )
-    return split_heads(apart, heads)
+    target = traced_target()
+    if target is None or target.whole:
+        x = platform_dependent(x, tpu=jax.lax.optimization_barrier, default=_unchanged)
+    return split_heads(x, heads)
 
 
 def merge_heads(x: Array) -> Array:
