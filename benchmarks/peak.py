@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--side", type=int, default=2048, help="rows and columns (2048)")
-    parser.add_argument("--rows", type=int, default=2, help="of what is multiplied (2)")
+    parser.add_argument("--rows", type=int, default=2, help="of what --transposed multiplies (2)")
     parser.add_argument(
         "--transposed",
         action="store_true",

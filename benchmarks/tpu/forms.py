@@ -28,6 +28,7 @@ def earlier_forms() -> Iterator[None]:
     with (
         mock.patch.object(attention, "kernel_for", no_kernel),
         mock.patch.object(attention, "_attend_on_chip", at_once),
+        mock.patch.object(attention, "_laid_out", attention._unchanged),
         mock.patch.object(group_statistics, "_folded", group_statistics._normalised),
         mock.patch.object(compiler_options, "_OF_TPU", {}),
     ):

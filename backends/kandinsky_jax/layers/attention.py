@@ -67,6 +67,12 @@ def _unchanged(x: Array) -> Array:
     return x
 
 
+def _laid_out(x: Array) -> Array:
+    """Return x, which the compiler may not fold into what comes before or after it."""
+    there: Array = jax.lax.optimization_barrier(x)
+    return there
+
+
 def heads_of_text(x: Array, heads: int) -> Array:
     """Do the same where the product behind x has few rows and a large kernel, as texts have.
 
@@ -76,7 +82,7 @@ def heads_of_text(x: Array, heads: int) -> Array:
     """
     target = traced_target()
     if target is None or target.whole:
-        x = platform_dependent(x, tpu=jax.lax.optimization_barrier, default=_unchanged)
+        x = platform_dependent(x, tpu=_laid_out, default=_unchanged)
     return split_heads(x, heads)
 
 
