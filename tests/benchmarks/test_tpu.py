@@ -53,6 +53,7 @@ def run(*words: str) -> str:
 
 
 def python(*words: str) -> str:
+    """What Python says to these words."""
     paths = [path for path in (os.environ.get("PYTHONPATH"), FOLDER) if path]
     done = subprocess.run(
         [sys.executable, *words],

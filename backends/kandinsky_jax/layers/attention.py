@@ -63,22 +63,12 @@ def split_heads(x: Array, heads: int) -> Array:
     return x.reshape(*x.shape[:-1], heads, -1)
 
 
-def _unchanged(x: Array) -> Array:
-    return x
-
-
-def _laid_out(x: Array) -> Array:
-    """Return x, which the compiler may not fold into what comes before or after it."""
-    there: Array = jax.lax.optimization_barrier(x)
-    return there
-
-
 def heads_of_text(x: Array, heads: int) -> Array:
-    """Do the same where the product behind x has few rows and a large kernel, as texts have.
+    """Split the heads of a text, whose projections have few rows and large kernels.
 
-    A TPU's compiler gets heads apart by turning what is cheaper to turn by its own account. For
-    encoders that is the kernels, in each call, unless x has to be there as it is. Where it divides
-    one program among chips it turns none, and is better left alone.
+    To get heads apart, a TPU's compiler would turn the kernels before them, in each call, unless x
+    has to be there as it is. Where it divides one program among chips it turns none, and is better
+    left alone.
     """
     target = traced_target()
     if target is None or target.whole:
@@ -215,3 +205,13 @@ def _attend_at_once(
     total = weights.sum(axis=-1).swapaxes(1, 2)[..., None]  # [B,Tq,N,1]
     mixed = wide_product("bnqk,bknd->bqnd", weights.astype(value.dtype), value)
     return (mixed / total).astype(value.dtype)
+
+
+def _unchanged(x: Array) -> Array:
+    return x
+
+
+def _laid_out(x: Array) -> Array:
+    """Return x, which the compiler may not fold into what comes before or after it."""
+    there: Array = jax.lax.optimization_barrier(x)
+    return there
