@@ -56,6 +56,35 @@ def test_offloading_and_moving_to_where_it_is_change_nothing(backend: str, pipe:
     assert (other.device, other.backend) == ("cpu", backend)
 
 
+def test_the_zero_picture_is_encoded_again_when_weights_change(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = load(backend)
+    encoder, run = pipe.image_encoder, type(pipe.image_encoder)._encode
+    runs: list[int] = []
+
+    def counted(self: Any, pixels: Any) -> Any:
+        runs.append(1)
+        return run(self, pixels)
+
+    monkeypatch.setattr(type(encoder), "_encode", counted)
+    first = pipe.zero_embeds(2)
+    first[0] = 0  # what a caller does to its copy stays there
+    np.testing.assert_array_equal(pipe.zero_embeds(1)[0], first[1])
+    assert len(runs) == 1
+    grey = np.full((1, 3, encoder.config.image_size, encoder.config.image_size), 0.1, np.float32)
+    assert not np.array_equal(encoder.encode(grey), first[1:])
+    name = "visual_projection.weight"
+    encoder.update_weights({name: 2 * encoder.state_dict()[name]})
+    np.testing.assert_allclose(pipe.zero_embeds(1), 2 * first[1:], rtol=1e-5)
+    encoder.restore_weights()
+    np.testing.assert_array_equal(pipe.zero_embeds(1), first[1:])
+    runs.clear()
+    encoder.to(dtype="float16").to(dtype="float32")  # other weights would be rounded now
+    np.testing.assert_allclose(pipe.zero_embeds(1), first[1:], rtol=1e-5)
+    assert len(runs) == 1
+
+
 def test_casting_equals_loading_in_that_dtype(backend: str) -> None:
     loaded, cast = load(backend, dtype="float16"), load(backend).to("float16")
     assert loaded.dtype == cast.dtype == "float16"

@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from kandinsky_backend_kit.kept_zero_picture import KeepsZeroPicture
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_jax.components.network import JaxNetwork, to_channels_first, to_channels_last
@@ -93,11 +94,10 @@ class JaxT5TextEncoder(_SingleCall):
         return np.concatenate([self._call("encode", _encode, *row)[0] for row in rows])
 
 
-class JaxImageEncoder(_SingleCall):
+class JaxImageEncoder(KeepsZeroPicture, _SingleCall):
     """CLIP's vision model with projection."""
 
-    def encode(self, pixel_values: FloatArray) -> FloatArray:
-        """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
+    def _encode(self, pixel_values: FloatArray) -> FloatArray:
         return self._call("encode", partial(_encode_pixels, self.dtype), pixel_values)[0]
 
 

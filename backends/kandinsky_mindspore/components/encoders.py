@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kandinsky_backend_kit.kept_zero_picture import KeepsZeroPicture
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_mindspore.components.network import MindSporeNetwork, to_numpy
@@ -59,11 +60,10 @@ class MindSporeT5TextEncoder(MindSporeNetwork):
             return to_numpy(self._cell(ids, mask)[0])
 
 
-class MindSporeImageEncoder(MindSporeNetwork):
+class MindSporeImageEncoder(KeepsZeroPicture, MindSporeNetwork):
     """CLIP's vision model with projection."""
 
-    def encode(self, pixel_values: FloatArray) -> FloatArray:
-        """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
+    def _encode(self, pixel_values: FloatArray) -> FloatArray:
         with LOCK:
             return to_numpy(self._cell(self.tensor(pixel_values))[0])
 
