@@ -20,6 +20,8 @@ from mindspore.ops.function import array_func, nn_func
 
 __all__ = ["Compiling"]
 
+_GROUP_NORM = gen_ops_def.group_norm_op
+_SMALL_NORM = 2**15
 _EXP, _LOG = gen_ops_prim.Exp(), gen_ops_prim.Log()
 
 
@@ -60,6 +62,45 @@ def layer_norm(
     axis = x.ndim - len(normalized_shape)
     normalise = ops.LayerNorm(begin_norm_axis=axis, begin_params_axis=axis, epsilon=eps)
     return normalise(x, weight, bias)
+
+
+def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """`GroupNorm`: [B,C,...] -> a tuple with the normalised array.
+
+    MindSpore's kernel adds one number after the other, and takes up to four times as long as these
+    operators, which use vectors. For small arrays one operator is better than a dozen. Deviations
+    are squared after the mean is gone, so that a mean far from zero costs no exactness.
+    """
+    if x.size <= _SMALL_NORM:
+        return _GROUP_NORM(x, groups, weight, bias, eps)
+    samples, channels = x.shape[0], x.shape[1]
+    rows, own = samples * groups, channels // groups
+    if weight is None:
+        weight = ops.ones((channels,), x.dtype)
+    if bias is None:
+        bias = ops.zeros((channels,), x.dtype)
+    by_channel, by_group = (1, samples * channels, -1, 1), (1, rows, -1, 1)
+    mean = _means(x.reshape((samples * channels, -1)), rows)
+    deviations = ops.bias_add(x.reshape(by_group), -mean).reshape((samples * channels, -1))
+    variance = _means(deviations * deviations, rows)
+    normalise = ops.BatchNorm(is_training=False, epsilon=eps)
+    y = normalise(
+        x.reshape(by_channel),
+        ops.tile(weight, (samples,)),
+        ops.tile(bias, (samples,)),
+        ops.broadcast_to(mean.reshape((rows, 1)), (rows, own)).reshape((-1,)),
+        ops.broadcast_to(variance.reshape((rows, 1)), (rows, own)).reshape((-1,)),
+    )[0]
+    return (y.reshape(x.shape),)
+
+
+def _means(channels: Any, groups: int) -> Any:
+    """Return the mean of each group: [B*C,T] -> [B*G].
+
+    The sum of a channel comes first, as MindSpore's long sums are less exact. A mean over several
+    axes at once takes four times as long.
+    """
+    return ops.ReduceMean()(ops.ReduceMean()(channels, 1).reshape((groups, -1)), 1)
 
 
 def average_pool2d(
@@ -114,6 +155,7 @@ def log(x: Any) -> Any:
 
 
 _REPLACEMENTS = (
+    (nn_func, "group_norm_op", group_norm),
     (nn_func, "layer_norm_ext_op", layer_norm),
     (nn_func, "avg_pool2d_op", average_pool2d),
     (array_func, "split_with_size", split_with_sizes),

@@ -1,6 +1,7 @@
 """Chooses how the networks of mindone's diffusers compute attention.
 
-An NPU in half precision uses its fused kernel; everything else uses two products and a softmax.
+An NPU in half precision uses its fused kernel; everything else uses two products and a softmax,
+the 2.x UNets on a CPU with channels in front.
 mindone's own choice is wrong. Its 2.x UNets never reach the kernel. Its prior fails wherever the
 kernel is not used, and waits for the device in each layer where it is used. Networks in float32
 hand the kernel float16.
@@ -16,6 +17,7 @@ from mindspore import mint, ops
 from kandinsky_mindspore.runtime import mindone_module
 
 __all__ = [
+    "ChannelsFirstAttention",
     "FusedAddedKVAttention",
     "FusedMaskedAttention",
     "choose_attention",
@@ -35,12 +37,22 @@ def choose_attention(network: Any, device: str, dtype: str) -> None:
         cell.set_flash_attention_force_cast_dtype(None)
         fused = fused_attention_suits(device, dtype, cell.inner_dim // cell.heads)
         if cell.add_k_proj is not None:  # in a 2.x UNet
-            processor = FusedAddedKVAttention() if fused else mindone.AttnAddedKVProcessor()
+            processor = FusedAddedKVAttention() if fused else _added_kv_attention(cell, device)
         elif cell.group_norm is None:  # in the prior and in Kandinsky 3's UNet
             processor = FusedMaskedAttention() if fused else mindone.AttnProcessor()
         else:  # in MoVQ
             processor = mindone.AttnProcessor2_0() if fused else mindone.AttnProcessor()
         cell.set_processor(processor)
+
+
+def _added_kv_attention(cell: Any, device: str) -> Any:
+    """Choose how a 2.x UNet attends without the kernel."""
+    layers = cell.to_q, cell.to_k, cell.to_v, cell.to_out[0]
+    plain = all(type(layer) is mint.nn.Linear and layer.bias is not None for layer in layers)
+    if device == "cpu" and plain:  # not with weights in 8 bits
+        return ChannelsFirstAttention(cell.inner_dim)
+    mindone = mindone_module("mindone.diffusers.models.attention_processor")
+    return mindone.AttnAddedKVProcessor()
 
 
 def fused_attention_suits(device: str, dtype: str, head_width: int) -> bool:
@@ -84,6 +96,52 @@ class FusedAddedKVAttention:
         out = _fused_attention(query, key, value, None, attn.heads, attn.scale)  # [B,h*w,C]
         out = attn.to_out[0](out).swapaxes(1, 2)
         return out.reshape(hidden_states.shape) + hidden_states
+
+
+@ms.jit_class
+class ChannelsFirstAttention:
+    """Attention of the 2.x UNets on a CPU, where moving numbers costs as much as products.
+
+    Channels stay in front of pixels as they come, so that nothing is transposed but the
+    conditioning. mindone transposes eleven times, and multiplies queries and keys by the root of
+    the scale each.
+
+    Args:
+        channels: Channels of an attention's input, of all heads together.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._project = ops.Conv2D(channels, 1)  # a product of [C,C] and [B,C,T]
+        self._score = ops.BatchMatMul(transpose_a=True)
+        self._mix = ops.BatchMatMul(transpose_b=True)
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Any,
+        encoder_hidden_states: Any = None,
+        attention_mask: Any = None,
+    ) -> Any:
+        """Compute one attention as `FusedAddedKVAttention` does; shapes are the same."""
+        batch, channels, height, width = hidden_states.shape
+        split = (batch * attn.heads, channels // attn.heads, -1)  # [B*N,D,T]
+        x = attn.group_norm(hidden_states.reshape(batch, channels, height * width))
+        x = x.reshape(batch, channels, height * width, 1)
+        query = self._projected(attn.to_q, x).reshape(split) * attn.scale
+        key = self._projected(attn.to_k, x).reshape(split)
+        value = self._projected(attn.to_v, x).reshape(split)
+        added_key = attn.add_k_proj(encoder_hidden_states).swapaxes(1, 2).reshape(split)
+        added_value = attn.add_v_proj(encoder_hidden_states).swapaxes(1, 2).reshape(split)
+        key = mint.cat([added_key, key], dim=2)
+        value = mint.cat([added_value, value], dim=2)
+        weights = mint.softmax(self._score(query, key), dim=-1)  # [B*N,T,T']
+        out = self._mix(value, weights).reshape(x.shape)
+        return self._projected(attn.to_out[0], out).reshape(hidden_states.shape) + hidden_states
+
+    def _projected(self, layer: Any, x: Any) -> Any:
+        """Apply a layer to the channels of [B,C,T,1]."""
+        weight = layer.weight.reshape((*layer.weight.shape, 1, 1))
+        return ops.bias_add(self._project(x, weight), layer.bias)
 
 
 @ms.jit_class
