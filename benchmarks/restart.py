@@ -40,7 +40,9 @@ def first_picture(options: argparse.Namespace) -> dict[str, Any]:
     pipe.set_progress_bar_config(disable=True)
     stages["load"] = time.perf_counter() - clock
     clock = time.perf_counter()
-    request = {"num_inference_steps": options.steps, "prior_num_inference_steps": options.steps}
+    request = {"num_inference_steps": options.steps}
+    if "prior_prior" in pipe.networks:  # Kandinsky 3 has none
+        request["prior_num_inference_steps"] = options.steps
     if options.size is not None:
         request |= {"height": options.size, "width": options.size}
     pipe("a red circle", seed=1, output_type="np", **request)

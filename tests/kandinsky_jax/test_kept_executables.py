@@ -35,6 +35,10 @@ def chosen(name: str, weights: Any, *values: Any) -> Any:
     return weights[name] + 1
 
 
+def signs(weights: Any, values: Any) -> Any:
+    return jax.numpy.where(values > weights["a"], 1.0, -1.0)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("kandinsky_jax.programs.cache._folder", tmp_path)
@@ -95,6 +99,20 @@ def test_the_same_code_of_another_version_is_traced_and_not_compiled(
     assert len(entries(folder)) == 3
     events.clear()
     assert (call()[1], events) == (True, [])
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_was_compiled_ahead_is_kept_for_results_of_any_type() -> None:
+    """A result of Python's numbers has a weak type, which its shape does not tell."""
+    batch, weights = OneDevice(default_device()), {"a": ONE, "b": OTHER}
+    first = Program("p", signs, CompilationLog())
+    shapes = first.shapes(batch, weights, ONE)
+    Program("q", functools.partial(scaled, 2.0), CompilationLog()).shapes(batch, weights, shapes)
+    cache._store.cache_clear()
+    log = CompilationLog()
+    second = Program("q", functools.partial(scaled, 2.0), log)
+    second(batch, weights, first(batch, weights, ONE))
+    assert [entry.cached for entry in log] == [True]
 
 
 @pytest.mark.usefixtures("folder")

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.full_size import CASES
 from benchmarks.mindspore_cpu import SIDES
+from tests.parity.random_models_3 import save_kandinsky3
 from tests.support.backends import needs
 
 
@@ -59,13 +60,15 @@ def test_a_compiler_that_does_not_work_is_told_and_left_out(tmp_path: Path) -> N
 
 @pytest.mark.slow
 @needs("jax")
-def test_a_restart_compiles_nothing(shallow: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.restart", "--model", str(shallow), "--json"]
+@pytest.mark.parametrize("family", ["2.2", "3"])
+def test_a_restart_compiles_nothing(family: str, shallow: Path, tmp_path: Path) -> None:
+    model, size = (shallow, []) if family == "2.2" else (save_kandinsky3(tmp_path), ["--size=64"])
+    command = [sys.executable, "-m", "benchmarks.restart", "--model", str(model), "--json", *size]
     done = subprocess.run([*command, "--turns", "1"], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert set(found["cold"]["cached"]) == {False}
     for side in ("restart", "warmed up", "converted"):
-        assert set(found[side]["cached"]) == {True}
+        assert set(found[side]["cached"]) == {True}, side
         assert found[side]["ratio"] == found[side]["seconds"] / found["cold"]["seconds"]
 
 

@@ -116,15 +116,21 @@ class Program:
 def _own(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return another function that does the same, for one program.
 
-    JAX's own caches keep every program of a function for as long as the function lives.
+    JAX's own caches keep every program of a function for as long as the function lives. And no
+    result has a weak type, which would make another program of the next one that reads it: when
+    compiling ahead of time there are only the shapes and dtypes of results.
     """
 
     def run(*arguments: Any) -> Any:
-        return function(*arguments)
+        return jax.tree.map(_with_strong_type, function(*arguments))
 
     # The name is in the key of JAX's own cache.
     run.__name__ = getattr(getattr(function, "func", function), "__name__", "run")
     return run
+
+
+def _with_strong_type(result: jax.Array) -> jax.Array:
+    return jax.lax.convert_element_type(result, result.dtype)
 
 
 def _size(compiled: jax.stages.Compiled) -> int:
