@@ -224,9 +224,10 @@ def test_programs_of_both_kinds_are_apart_in_memory_and_on_the_disk() -> None:
     assert kinds == {"int8", "float32", "bfloat16"}
 
 
-def test_a_cpu_widens_one_weight_after_the_other() -> None:
+@pytest.mark.parametrize("kind", ["int8", "bfloat16", "float16"])
+def test_a_cpu_widens_one_weight_after_the_other(kind: str) -> None:
     """XLA's usual scheduler would hold all of them in float32 at once: 6 of 1 MB."""
-    weights = {name: jax.ShapeDtypeStruct((512, 512), np.int8) for name in "abcdef"}
+    weights = {name: jax.ShapeDtypeStruct((512, 512), kind) for name in "abcdef"}
     lowered = jax.jit(_chain).lower(weights, jax.ShapeDtypeStruct((4, 512), np.float32))
     compiled = compile_lowered(lowered, compiler_options(default_device(), weights))
     assert compiled.memory_analysis().temp_size_in_bytes < 2.5 * 2**20
@@ -236,7 +237,11 @@ def test_a_cpu_widens_one_weight_after_the_other() -> None:
 
 def _chain(weights: Any, x: Any) -> Any:
     for name in sorted(weights):
-        x = jnp.tanh(multiply(x, Quantized(weights[name], jnp.ones(512))))
+        kernel = weights[name]
+        if kernel.dtype == jnp.int8:
+            x = jnp.tanh(multiply(x, Quantized(kernel, jnp.ones(512))))
+        else:
+            x = jnp.tanh(multiply(x.astype(kernel.dtype), kernel))
     return x
 
 

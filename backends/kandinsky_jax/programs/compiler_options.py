@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from kandinsky_jax.layers.products import multiplies_bfloat16
 
 __all__ = ["compile_lowered", "compiler_options"]
 
@@ -20,9 +23,9 @@ _OF_TPU = {
     "xla_tpu_run_space_to_batch": "false",
     "xla_tpu_run_space_to_batch_on_new_platforms": "false",
 }
-_OF_EIGHT_BITS_ON_A_CPU = {
-    # This scheduler starts all that waits for nothing, so it widens all weights in 8 bits before
-    # the first product. The other one widens each where it is used.
+_OF_NARROW_WEIGHTS_ON_A_CPU = {
+    # This scheduler starts all that waits for nothing, so it widens all weights before the first
+    # product, into memory that the system has to clear. The other one widens each where it is used.
     "xla_cpu_enable_concurrency_optimized_scheduler": False,
 }
 
@@ -36,9 +39,16 @@ def compiler_options(device: jax.Device, weights: Any) -> Mapping[str, str | boo
     """
     if device.platform == "tpu":
         return _OF_TPU
-    if device.platform == "cpu" and any(leaf.dtype == np.int8 for leaf in jax.tree.leaves(weights)):
-        return _OF_EIGHT_BITS_ON_A_CPU
+    if device.platform == "cpu" and any(
+        _widened_on_a_cpu(leaf.dtype) for leaf in jax.tree.leaves(weights)
+    ):
+        return _OF_NARROW_WEIGHTS_ON_A_CPU
     return {}
+
+
+def _widened_on_a_cpu(dtype: np.dtype[Any]) -> bool:
+    """Whether products on a CPU widen weights of a dtype."""
+    return dtype.itemsize < 4 and not (dtype == jnp.bfloat16 and multiplies_bfloat16())
 
 
 def compile_lowered(
