@@ -35,7 +35,8 @@ class KeepsZeroPicture(AdaptedNetwork):
         key = pixel_values.shape, self._weights_version
         kept = self._kept
         if kept is None or kept[0] != key:
-            kept = self._kept = key, self._encode(pixel_values)
+            # What a backend gives may be a window into a device's memory.
+            kept = self._kept = key, self._encode(pixel_values).copy()
         return kept[1].copy()
 
     def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
