@@ -22,7 +22,7 @@ __all__ = [
     "AttentionFunction",
     "attend",
     "attention_of",
-    "heads_of_text",
+    "heads_of_product",
     "merge_heads",
     "split_heads",
 ]
@@ -63,8 +63,8 @@ def split_heads(x: Array, heads: int) -> Array:
     return x.reshape(*x.shape[:-1], heads, -1)
 
 
-def heads_of_text(x: Array, heads: int) -> Array:
-    """Split the heads of a text, whose projections have few rows and large kernels.
+def heads_of_product(x: Array, heads: int) -> Array:
+    """Split the heads of a projection that has few rows and a large kernel, of a text for example.
 
     To get heads apart, a TPU's compiler would turn the kernels before them, in each call, unless x
     has to be there as it is. Where it divides one program among chips it turns none, and is better

@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 
 from kandinsky_core.configs import Kandinsky3UNetConfig
-from kandinsky_jax.layers.attention import merge_heads, split_heads
+from kandinsky_jax.layers.attention import heads_of_product, merge_heads
 from kandinsky_jax.layers.group_statistics import group_normalised
 from kandinsky_jax.layers.layers import Conv, Identity, Layers, Linear, silu
 from kandinsky_jax.layers.products import product
@@ -170,14 +170,15 @@ class Attention(nnx.Module):
         """Make keys and values from [B,L,n_context]."""
         text = context.text if isinstance(context, TextAndImage) else context
         tokens = KeyValue(
-            split_heads(self.to_k(text), self.heads), split_heads(self.to_v(text), self.heads)
+            heads_of_product(self.to_k(text), self.heads),
+            heads_of_product(self.to_v(text), self.heads),
         )
         if isinstance(context, TextAndImage):
             return self.ip_adapter.prepare(tokens, context)
         return tokens
 
     def __call__(self, x: Array, tokens: AttentionTokens, bias: Array | None = None) -> Array:
-        query = split_heads(self.to_q(x), self.heads)
+        query = heads_of_product(self.to_q(x), self.heads)
         text = tokens.text if isinstance(tokens, TextAndImageTokens) else tokens
         out: Array = self.to_out[0](merge_heads(self.attend(query, *text, bias=bias)))
         if isinstance(tokens, TextAndImageTokens):

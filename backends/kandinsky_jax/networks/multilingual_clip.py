@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from kandinsky_core.configs import MultilingualCLIPConfig
-from kandinsky_jax.layers.attention import AttentionFunction, attend, heads_of_text, merge_heads
+from kandinsky_jax.layers.attention import AttentionFunction, attend, heads_of_product, merge_heads
 from kandinsky_jax.layers.layers import Embedding, LayerNorm, Layers, Linear, gelu
 
 __all__ = ["MultilingualCLIP"]
@@ -49,7 +49,8 @@ class SelfAttention(nnx.Module):
 
     def __call__(self, x: Array, bias: Array) -> Array:
         query, key, value = (
-            heads_of_text(project(x), self.heads) for project in (self.query, self.key, self.value)
+            heads_of_product(project(x), self.heads)
+            for project in (self.query, self.key, self.value)
         )
         return merge_heads(self.attend(query, key, value, bias=bias))
 

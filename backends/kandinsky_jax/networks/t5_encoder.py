@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 
 from kandinsky_backend_kit.t5_positions import relative_buckets
 from kandinsky_core.configs import T5Config
-from kandinsky_jax.layers.attention import AttentionFunction, attend, heads_of_text, merge_heads
+from kandinsky_jax.layers.attention import AttentionFunction, attend, heads_of_product, merge_heads
 from kandinsky_jax.layers.layers import Embedding, Layers, Linear, gelu_tanh, silu
 
 __all__ = ["RMSNorm", "T5Block", "T5EncoderModel", "score_bias", "t5_block"]
@@ -58,7 +58,7 @@ class Attention(nnx.Module):
 
     def __call__(self, x: Array, bias: Array) -> Array:
         query, key, value = (
-            heads_of_text(project(x), self.heads) for project in (self.q, self.k, self.v)
+            heads_of_product(project(x), self.heads) for project in (self.q, self.k, self.v)
         )
         return self.o(merge_heads(self.attend(query, key, value, bias=bias, scale=1.0)))
 
