@@ -34,15 +34,16 @@ pytestmark = [
 ]
 
 
-# The encoder of Kandinsky 3, of two blocks, for the chip that turned most kernels.
-COPIES_OF_T5 = """
+# What a program copies of its weights, on the chip that turned most kernels.
+COPIES = """
+import json, sys
 from benchmarks.tpu.libtpu import prepare
 prepare()
 from benchmarks.tpu.compiled_text import parse
 from benchmarks.tpu.places import far_place
 from benchmarks.tpu.programs import PARTS, compile_part
 from benchmarks.tpu.reading import weight_copies
-made = compile_part(PARTS["3 text"], far_place("v5p", None), changes={"num_layers": 2})
+made = compile_part(PARTS[sys.argv[1]], far_place("v5p", None), changes=json.loads(sys.argv[2]))
 print(*weight_copies(parse(made.text)), sep="\\n")
 """
 
@@ -94,10 +95,12 @@ def test_a_step_lays_out_little_anew(row: dict[str, Any]) -> None:
     assert row["broadcasts"] < 90
 
 
-def test_an_encoder_turns_no_kernel_to_get_heads_apart() -> None:
-    copies = python("-c", COPIES_OF_T5)
+def test_kandinsky3_turns_no_kernel_to_get_heads_apart() -> None:
+    copies = python("-c", COPIES, "3 text", '{"num_layers": 2}')
     assert "relative_attention_bias" in copies  # the one table that is copied, of 32 rows
     assert "kernel" not in copies
+    smaller = '{"layers_per_block": 2, "block_out_channels": [64, 128, 128, 256]}'
+    assert python("-c", COPIES, "3 unet", smaller).strip() == ""
 
 
 def test_layers_have_the_names_of_the_network(row: dict[str, Any]) -> None:
