@@ -22,7 +22,7 @@ class KeepsZeroPicture(AdaptedNetwork):
     """
 
     _kept: tuple[object, FloatArray] | None = None
-    _weights_version = 0
+    _weights_now: object = None  # another object after each change
 
     @abstractmethod
     def _encode(self, pixel_values: FloatArray) -> FloatArray: ...
@@ -31,8 +31,8 @@ class KeepsZeroPicture(AdaptedNetwork):
         """See `kandinsky_core.seam.networks.ImageEncoder.encode`."""
         if compiling_only() or pixel_values.any():
             return self._encode(pixel_values)
-        # A thread may change weights meanwhile: then the version is that of the earlier ones.
-        key = pixel_values.shape, self._weights_version
+        # A thread may change weights meanwhile: then this stands for the earlier ones.
+        key = pixel_values.shape, self._weights_now
         kept = self._kept
         if kept is None or kept[0] != key:
             # What a backend gives may be a window into a device's memory.
@@ -41,9 +41,13 @@ class KeepsZeroPicture(AdaptedNetwork):
 
     def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights, as the backend does it."""
-        super().move(device=device, dtype=dtype)  # type: ignore[safe-super]  # the backend has it
-        self._weights_version += 1
+        try:
+            super().move(device=device, dtype=dtype)  # type: ignore[safe-super]  # a backend's
+        finally:
+            self._weights_now = object()
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
-        super()._write_weights(values)  # type: ignore[safe-super]  # the backend has it
-        self._weights_version += 1
+        try:
+            super()._write_weights(values)  # type: ignore[safe-super]  # a backend's
+        finally:
+            self._weights_now = object()

@@ -107,9 +107,9 @@ def test_group_norms_of_graphs_are_exact(size: tuple[int, ...]) -> None:
 
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape, np.float32) for shape in (size, size[1:2], size[1:2])]
-    arrays[0] += 30
+    arrays[0] += 1000
     ours = ms.jit(norm, jit_level="O0")(*map(ms.Tensor, arrays)).asnumpy()
     x, weight, bias = (torch.tensor(array).double() for array in arrays)
     wanted = torch.nn.functional.group_norm(x, 32, weight, bias).numpy()
     single = torch.nn.functional.group_norm(x.float(), 32, weight.float(), bias.float()).numpy()
-    assert np.abs(ours - wanted).max() <= max(4 * np.abs(single - wanted).max(), 5e-6)
+    assert np.abs(ours - wanted).max() <= max(2 * np.abs(single - wanted).max(), 5e-6)
