@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.full_size import GUIDANCE, Case, component
+from benchmarks.full_size import GUIDANCE, TOKENS_OF_3, Case
 from benchmarks.turns import versions
 from kandinsky_core import DDPMScheduler, UnCLIPScheduler, get_backend
 
@@ -30,7 +30,7 @@ def measure(
     backend_name, _, choice = side.partition(" ")
     backend: Any = get_backend(backend_name, **_CHOICES[choice])
     start = time.perf_counter()
-    network: Any = backend.load(component(case.component, model), dtype)
+    network: Any = backend.load(case.source(model), dtype)
     loading = time.perf_counter() - start
     call = begin(case.name, network, size)
     seconds = []
@@ -94,6 +94,17 @@ def _unet(network: Any, size: int) -> Callable[[], Any]:
     return step
 
 
+def _unet_of_3(network: Any, size: int) -> Callable[[], Any]:
+    schedule = DDPMScheduler(beta_schedule="squaredcos_cap_v2").schedule(500)
+    conditioning = {
+        "text_encoder_hidden_states": _noise(2, TOKENS_OF_3, network.config.encoder_hid_dim),
+        "attention_mask": np.arange(TOKENS_OF_3)[None] < np.array([[2], [12]]),
+    }
+    sample = _noise(1, 4, size // 8, size // 8)
+    step: Callable[[], Any] = _denoising(network, sample, conditioning, schedule)
+    return step
+
+
 def _prior(network: Any, size: int) -> Callable[[], Any]:
     schedule = UnCLIPScheduler(variance_type="fixed_small_log").schedule(500)
     width, length = network.config.embedding_dim, network.config.num_embeddings
@@ -119,6 +130,7 @@ def _text(network: Any, size: int) -> Callable[[], Any]:
 
 _CALLS: dict[str, Callable[[Any, int], Callable[[], Any]]] = {
     "unet": _unet,
+    "unet-3": _unet_of_3,
     "prior": _prior,
     "movq": _movq,
     "text": _text,

@@ -1,4 +1,4 @@
-"""Makes components of Kandinsky 2.2 with random weights, and names the calls that are timed."""
+"""Makes components of Kandinsky with random weights, and names the calls that are timed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from kandinsky_core.checkpoints.hub import EMBEDDED
 __all__ = ["CASES", "Case", "RandomComponent", "component"]
 
 GUIDANCE = 4.0
+TOKENS_OF_3 = 128
+"""To which pipelines of Kandinsky 3 bring all texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,24 @@ class Case:
         component: The manifest's name of the network.
         sized: Whether the size of the picture matters.
         summary: The words in the table.
+        version: The version of Kandinsky that the manifest belongs to.
     """
 
     name: str
     component: str
     sized: bool
     summary: str
+    version: str = "2.2"
+
+    def source(self, model: str) -> RandomComponent:
+        """Return the component in the size of the embedded `shapes`, or in the published one.
+
+        Raises:
+            ValueError: `shapes` has none.
+        """
+        if model == "shapes" and self.version != "2.2":
+            raise ValueError(f"shapes has no {self.summary}; take --model 2.2, the published sizes")
+        return component(self.component, model if model == "shapes" else self.version)
 
 
 CASES = {
@@ -44,6 +58,7 @@ CASES = {
         Case("prior", "kandinsky-2-2-prior/prior", False, "prior, a guided step"),
         Case("movq", "kandinsky-2-2-decoder/movq", True, "MoVQ, decoding one picture"),
         Case("text", "kandinsky-2-2-prior/text_encoder", False, "CLIP text, one prompt"),
+        Case("unet-3", "kandinsky-3/unet", True, "UNet of Kandinsky 3, a guided step", "3.0"),
     )
 }
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.full_size import CASES, component
+from benchmarks.full_size import CASES
 from benchmarks.memory import PeakMemory
 from benchmarks.turns import (
     add_comparison,
@@ -140,7 +140,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"machine": machine(), "rows": []}
     for name, stored, dtype in product(options.cases, options.stored, options.dtypes):
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            source = component(CASES[name].component, "2.2")
+            source = CASES[name].source("2.2")
             published = Path(folder) / "published"
             own = published / CASES[name].component.rpartition("/")[2]
             own.mkdir(parents=True)

@@ -6,7 +6,7 @@ import gc
 import time
 from typing import Any
 
-from benchmarks.full_size import Case, component
+from benchmarks.full_size import Case
 from benchmarks.torch_side import CALLS, built
 from benchmarks.turns import versions
 
@@ -62,7 +62,7 @@ def _converted(case: Case, model: str, size: int, *, int8: bool) -> tuple[Any, l
     import openvino
     import torch
 
-    source = built(component(case.component, model), torch.float32, "cpu")
+    source = built(case.source(model), torch.float32, "cpu")
     call, arguments = CALLS[case.name](source, size)
 
     class Traced(torch.nn.Module):

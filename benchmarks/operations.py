@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.backend_side import begin
-from benchmarks.full_size import CASES, component
+from benchmarks.full_size import CASES
 from benchmarks.tpu.compiled_text import parse
 from benchmarks.tpu.layer_names import layer_names
 from benchmarks.tpu.reading import layer_of
@@ -48,7 +48,7 @@ def profile(case: str, model: str, dtype: str, size: int) -> dict[str, dict[str,
     with layer_names(), tempfile.TemporaryDirectory() as folder:
         os.environ["KANDINSKY_COMPILATION_CACHE"] = f"{folder}/cache"  # programs with these names
         backend: Any = get_backend("jax")
-        network: Any = backend.load(component(CASES[case].component, model), dtype)
+        network: Any = backend.load(CASES[case].source(model), dtype)
         call = begin(case, network, size)
         for _ in range(2):  # compiles, and meets its memory
             call()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.full_size import Case, RandomComponent, component
+from benchmarks.full_size import TOKENS_OF_3, Case, RandomComponent
 from benchmarks.turns import versions
 
 __all__ = ["CALLS", "built", "measure"]
@@ -29,7 +29,7 @@ def measure(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = time.perf_counter()
-    network = built(component(case.component, model), getattr(torch, dtype), device)
+    network = built(case.source(model), getattr(torch, dtype), device)
     loading = time.perf_counter() - start
     if form != "eager":
         network = network.to(memory_format=torch.channels_last)
@@ -102,6 +102,18 @@ def _unet(network: Any, size: int) -> Call:
     return run, (sample, _random(network, 2, network.config.encoder_hid_dim))
 
 
+def _unet_of_3(network: Any, size: int) -> Call:
+    import torch
+
+    def run(sample: Any, states: Any, mask: Any) -> Any:
+        return network(sample, 500, states, mask, return_dict=False)[0]
+
+    sample = _random(network, 2, 4, size // 8, size // 8)
+    states = _random(network, 2, TOKENS_OF_3, network.config.encoder_hid_dim)
+    tokens = torch.arange(TOKENS_OF_3, device=sample.device)
+    return run, (sample, states, tokens[None] < torch.tensor([[2], [12]], device=sample.device))
+
+
 def _prior(network: Any, size: int) -> Call:
     import torch
 
@@ -135,6 +147,7 @@ def _text(network: Any, size: int) -> Call:
 
 CALLS: dict[str, Callable[[Any, int], Call]] = {
     "unet": _unet,
+    "unet-3": _unet_of_3,
     "prior": _prior,
     "movq": _movq,
     "text": _text,

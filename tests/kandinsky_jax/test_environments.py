@@ -25,7 +25,7 @@ from kandinsky_jax.placement.places import OneDevice  # noqa: E402
 from kandinsky_jax.programs.program import Program  # noqa: E402
 from kandinsky_jax.runtime import at_work  # noqa: E402
 
-_x64: Any = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+_x64: Any = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
 
 SETTINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "JAX_DISABLE_JIT": lambda: jax.disable_jit(True),

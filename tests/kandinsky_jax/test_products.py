@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 
 from kandinsky_jax.layers import products
 from kandinsky_jax.layers.attention import attend
+from kandinsky_jax.layers.platforms import tracing_for
 from kandinsky_jax.layers.winograd import (
     convolve_columns,
     convolve_doubled,
@@ -86,6 +88,50 @@ def test_convolutions_in_bfloat16_beside_the_direct_sum() -> None:
         assert relative_error(got, expected) < allowed * plain
 
 
+FEW, MANY = (1, 6, 7, 128), (1, 33, 34, 128)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "platform", "by_products"),
+    [
+        ("bfloat16", FEW, "cpu", True),
+        ("bfloat16", MANY, "cpu", False),
+        ("bfloat16", FEW, "tpu", False),
+        ("float32", MANY, "tpu", True),
+        ("float32", FEW, "cpu", False),
+        ("float16", FEW, "cpu", False),
+    ],
+)
+def test_convolutions_are_products_where_these_are_better(
+    dtype: str,
+    shape: tuple[int, ...],
+    platform: str,
+    by_products: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(products, "multiplies_bfloat16", lambda: True)
+    x, kernel = normal(0, *shape, dtype=dtype), normal(1, 3, 3, 128, 160, dtype=dtype)
+    with tracing_for(platform):
+        traced = jax.jit(partial(products.convolution, padding=1)).trace(x, kernel)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert text.count("stablehlo.dot_general") == 9 * by_products
+    assert text.count("stablehlo.convolution") == 1 - by_products
+    if platform == "tpu" and by_products:
+        assert text.count("HIGHEST") == 2 * 9, "all of float32"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("options", [{}, {"padding": 1}, {"stride": 2, "padding": 1}])
+def test_convolutions_by_products_are_the_direct_sum(dtype: str, options: dict[str, int]) -> None:
+    x, kernel = normal(0, 2, 6, 7, 24, dtype=dtype), normal(1, 3, 3, 24, 16, dtype=dtype)
+    wide = [jnp.asarray(a, jnp.float32) for a in (x, kernel)]
+    expected = np.asarray(products.convolution(*wide, **options), np.float64)
+    got = products._convolved_by_products(x, kernel, **{"stride": 1, "padding": 0, **options})
+    assert got.dtype == dtype
+    assert got.shape == expected.shape
+    assert relative_error(got, expected) < (2**-8 if dtype == "bfloat16" else 1e-6)
+
+
 def test_convolutions_in_float16_are_widened_on_a_cpu() -> None:
     """XLA would take a hundred times as long, and be eight times as far from the exact sum."""
     x, kernel = normal(0, 2, 7, 7, 96, dtype="float16"), normal(1, 3, 3, 96, 8, dtype="float16")
@@ -106,10 +152,11 @@ def test_convolutions_in_float16_are_widened_on_a_cpu() -> None:
     ("version", "text", "fast"),
     [
         ((0, 10, 2), "processor : 0\nflags : fpu amx_bf16 amx_tile\n", True),
-        ((0, 10, 2), "processor : 0\nflags : fpu avx2\n", False),
+        ((0, 10, 2), "processor : 0\nflags : fpu avx512f avx512_bf16\n", True),
+        ((0, 10, 2), "processor : 0\nflags : fpu avx512f avx512_vnni\n", False),
         ((0, 10, 2), "", False),
         ((0, 10, 2), None, False),
-        ((0, 7, 1), "processor : 0\nflags : fpu amx_bf16 amx_tile\n", False),
+        ((0, 7, 1), "processor : 0\nflags : fpu amx_bf16 amx_tile avx512_bf16\n", False),
     ],
 )
 def test_bfloat16_is_multiplied_where_jax_and_processor_can(

@@ -107,15 +107,31 @@ def random_unet(levels: list[int]) -> Any:
     config = json.loads(SHAPES.read_text(encoding="utf-8"))
     for name in ("block_out_channels", "down_block_types", "up_block_types"):
         config[name] = [config[name][level] for level in levels]
+    return random_network("UNet2DConditionModel", config)
+
+
+SMALL_3 = {
+    "in_channels": 4,
+    "block_out_channels": [32, 64],
+    "layers_per_block": 2,
+    "groups": 8,
+    "time_embedding_dim": 16,
+    "attention_head_dim": 8,
+    "cross_attention_dim": 32,
+    "encoder_hid_dim": 24,
+}
+
+
+def random_network(class_name: str, config: dict[str, Any]) -> Any:
     rng = np.random.default_rng(3)
     arrays = {
         name: (rng.standard_normal(shape) / max(1, np.prod(shape[1:])) ** 0.5).astype(np.float32)
         + np.float32(len(shape) == 1 and name.endswith("weight"))
-        for name, shape in expected_tensors("UNet2DConditionModel", config).items()
+        for name, shape in expected_tensors(class_name, config).items()
     }
     tensors = DictTensors(arrays)
     return SimpleNamespace(
-        class_name="UNet2DConditionModel", config=config, tensors=lambda: tensors, name="unet"
+        class_name=class_name, config=config, tensors=lambda: tensors, name="unet"
     )
 
 
@@ -128,14 +144,24 @@ def two_steps(network: Any) -> Any:
     rng = np.random.default_rng(1)
     schedule = DDPMScheduler().schedule(4)
     sample = rng.standard_normal((1, 4, 8, 16), np.float32)
-    embeds = rng.standard_normal((2, network.config.encoder_hid_dim), np.float32)
-    run = network.begin(sample, {"image_embeds": embeds}, 3.0)
+    width = network.config.encoder_hid_dim
+    if isinstance(network.config, Kandinsky3UNetConfig):
+        conditioning = {
+            "text_encoder_hidden_states": rng.standard_normal((2, 5, width), np.float32),
+            "attention_mask": np.ones((2, 5), bool),
+        }
+    else:
+        conditioning = {"image_embeds": rng.standard_normal((2, width), np.float32)}
+    run = network.begin(sample, conditioning, 3.0)
     for index in range(2):
         run.step(float(schedule.timesteps[index]), schedule.rows[index], sample)
     return run.read()
 
 
-def test_the_loop_of_a_unet_gives_the_same(source: Any) -> None:
+@pytest.mark.parametrize("family", ["2.2", "3"])
+def test_the_loop_of_a_unet_gives_the_same(family: str, source: Any) -> None:
+    if family == "3":
+        source = random_network("Kandinsky3UNet", SMALL_3)
     backend: Any = get_backend("jax", winograd=True)
     tiled, plain = backend.load(source, "float32"), get_backend("jax").load(source, "float32")
     assert (tiled.winograd, plain.winograd) == (True, False)
@@ -203,4 +229,5 @@ def test_large_networks_take_it_on_a_cpu() -> None:
     )
     assert worth_tiling(form_of(published))
     assert not worth_tiling(form_of(small))
-    assert not worth_tiling(form_of(Kandinsky3UNetConfig()))
+    assert worth_tiling(form_of(Kandinsky3UNetConfig()))
+    assert not worth_tiling(form_of(Kandinsky3UNetConfig.from_dict(SMALL_3)))

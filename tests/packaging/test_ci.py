@@ -1,4 +1,4 @@
-"""CI does what the README says, then the slow tests, and fails if either fails."""
+"""CI does what the README says, then the slow tests and a newer JAX, and fails if one fails."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ SETUP = 'python3 -m venv .venv && .venv/bin/pip install -q --no-compile -e ".[ja
 # In the place of the tests' Python: says how it was called, and fails as it is told.
 PYTHON = """#!/bin/sh
 echo "called $* with $PYTEST_ADDOPTS"
-case "$*" in *"-m slow") exit {slow};; *) exit {quick};; esac
+case "$*" in *"-m slow") exit {slow};; *kandinsky_jax) exit {newer};; *) exit {quick};; esac
 """
-# In the place of the system's Python: it installs nothing.
+# In the place of the system's Python: of all that it is to install only JAX can be had, or nothing.
 SYSTEM_PYTHON = f"""#!/bin/sh
 [ "$2" = pip ] || exec {sys.executable} "$@"
 """
+WITH_JAX = f"""{SYSTEM_PYTHON}
+case "$*" in *" jax=="*) mkdir "$6/jax";; esac
+"""
 
 
-def run(folder: Path, readme: str, quick: int = 0, slow: int = 0) -> tuple[int, list[str]]:
-    """What CI says and its status, with a Python that runs no test."""
+def run(
+    folder: Path, readme: str, quick: int = 0, slow: int = 0, newer: int | None = None
+) -> tuple[int, list[str]]:
+    """What CI says and its status, with a Python that runs no test, and maybe no newer JAX."""
     for path, text in (
         (folder / ".ci/run", (ROOT / ".ci/run").read_text(encoding="utf-8")),
-        (folder / ".venv/bin/python", PYTHON.format(quick=quick, slow=slow)),
+        (folder / ".venv/bin/python", PYTHON.format(quick=quick, slow=slow, newer=newer)),
         (folder / "bin/chromedriver", "#!/bin/sh\n"),  # so that no browser is installed
-        (folder / "bin/python3", SYSTEM_PYTHON),
+        (folder / "bin/python3", SYSTEM_PYTHON if newer is None else WITH_JAX),
         (folder / "README.md", readme),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +77,22 @@ def test_ci_fails_if_either_part_fails(quick: int, slow: int, tmp_path: Path) ->
     said = [line for line in lines if "failed with status" in line]
     statuses = {"set-up and quick tests": quick, "slow tests": slow}
     assert said == [f"{name}: failed with status {n}" for name, n in statuses.items() if n]
+
+
+@pytest.mark.parametrize("newer", [0, 1])
+def test_ci_tries_a_newer_jax(newer: int, tmp_path: Path) -> None:
+    readme = "<!-- test -->\n```bash\ntrue && .venv/bin/python -m pytest\n```\n"
+    status, lines = run(tmp_path, readme, newer=newer)
+    assert status == newer
+    called = [line for line in lines if line.startswith("called ")]
+    assert called[2:] == ["called -m pytest tests/kandinsky_jax with --durations=10"]
+    (path,) = re.findall(r"\+ PYTHONPATH=(\S+) \.venv/bin/python", "\n".join(lines))
+    assert not Path(path).exists(), "it is gone afterwards"
+
+
+def test_ci_says_that_it_tried_no_newer_jax(tmp_path: Path) -> None:
+    readme = "<!-- test -->\n```bash\ntrue && .venv/bin/python -m pytest\n```\n"
+    assert any("0.10.2: left out" in line for line in run(tmp_path, readme)[1])
 
 
 def test_ci_fails_if_the_set_up_fails(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_every_component_is_compared(tmp_path: Path) -> None:
     few = ["--sides", "jax", "diffusers", "--repeats", "1", "--turns", "1", "--json", str(path)]
     done = subprocess.run([*command, *few], capture_output=True, text=True, check=True)
     found = json.loads(path.read_text(encoding="utf-8"))
-    assert [row["case"] for row in found["rows"]] == list(CASES)
+    assert [row["case"] for row in found["rows"]] == ["unet", "prior", "movq", "text"]
     for row in found["rows"]:
         assert CASES[row["case"]].summary in done.stdout
         ours, theirs = row["sides"]["jax"], row["sides"]["diffusers"]

@@ -10,7 +10,12 @@ from typing import Any
 
 from jax import Array
 
-from kandinsky_core.configs import NetworkConfig, SuperResUNetConfig, UNet2DConditionConfig
+from kandinsky_core.configs import (
+    Kandinsky3UNetConfig,
+    NetworkConfig,
+    SuperResUNetConfig,
+    UNet2DConditionConfig,
+)
 from kandinsky_core.seam.compilations import CompilationLog
 from kandinsky_core.seam.compile_only import compiling_only
 from kandinsky_jax.layers.products import multiplies_bfloat16
@@ -24,13 +29,14 @@ __all__ = ["Tiled", "tileable", "tiled_form", "tiles_gain_in", "tiling_program",
 Tiled = tuple[NetworkForm, Weights]
 """The tiled form of a network, and its weights."""
 
+_WITH_TILES = (Kandinsky3UNetConfig, SuperResUNetConfig, UNet2DConditionConfig)
 # Numbers in the kernels: smaller networks are so fast that a second compilation does not pay.
 _SMALLEST = 50_000_000
 
 
 def tileable(config: NetworkConfig) -> bool:
     """Whether a network has a tiled form."""
-    return isinstance(config, UNet2DConditionConfig | SuperResUNetConfig)
+    return isinstance(config, _WITH_TILES)
 
 
 def worth_tiling(form: NetworkForm) -> bool:

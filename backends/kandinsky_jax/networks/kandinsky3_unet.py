@@ -71,6 +71,9 @@ class Kandinsky3UNet(nnx.Module):
 
     The original is in ai-forever/Kandinsky-3. diffusers has no form whose input and output differ
     in channels, and it projects the text in every step.
+
+    With `tiled` the convolutions use `winograd`, except on the lowest level, which has few pixels
+    and many weights.
     """
 
     def __init__(
@@ -80,8 +83,10 @@ class Kandinsky3UNet(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         param_dtype: DTypeLike = jnp.float32,
         attend: AttentionFunction = attend,
+        tiled: bool = False,
     ) -> None:
         layers = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend)
+        blocks = Layers(dtype=dtype, param_dtype=param_dtype, attend=attend, tiled=tiled)
         first = config.init_channels
         self.dtype = jnp.dtype(dtype)
         self.size_multiple = config.size_multiple
@@ -91,8 +96,8 @@ class Kandinsky3UNet(nnx.Module):
         self.encoder_hid_proj = TextProjection(config, layers=layers)
         if config.hint_channels:
             self.controlnet_cond_embedding = HintStem(config, layers=layers)
-        self.down_blocks = _down_blocks(config, layers=layers)
-        self.up_blocks = _up_blocks(config, layers=layers)
+        self.down_blocks = _down_blocks(config, layers=blocks)
+        self.up_blocks = _up_blocks(config, layers=blocks)
         self.conv_norm_out = GroupNorm(
             first, groups=config.groups, epsilon=NORM_EPSILON, layers=layers
         )
@@ -232,7 +237,7 @@ def _down_blocks(config: Kandinsky3UNetConfig, *, layers: Layers) -> nnx.List[Do
                 n_in,
                 n_out,
                 config,
-                layers=layers,
+                layers=layers if level < len(widths) - 1 else layers.untiled(),
                 attention=level != _WITHOUT_ATTENTION_DOWN,
                 downsample=level != len(widths) - 1,
             )
@@ -251,7 +256,7 @@ def _up_blocks(config: Kandinsky3UNetConfig, *, layers: Layers) -> nnx.List[UpBl
                 n_in if level else 0,
                 n_out,
                 config,
-                layers=layers,
+                layers=layers if level else layers.untiled(),
                 attention=level < _WITHOUT_ATTENTION_UP,
                 upsample=level != 0,
             )

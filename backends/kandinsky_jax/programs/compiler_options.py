@@ -23,11 +23,13 @@ _OF_TPU = {
     "xla_tpu_run_space_to_batch": "false",
     "xla_tpu_run_space_to_batch_on_new_platforms": "false",
 }
-_OF_NARROW_WEIGHTS_ON_A_CPU = {
-    # This scheduler starts all that waits for nothing, so it widens all weights before the first
-    # product, into memory that the system has to clear. The other one widens each where it is used.
-    "xla_cpu_enable_concurrency_optimized_scheduler": False,
-}
+# The usual scheduler starts all that waits for nothing, so it widens all weights before the first
+# product, into memory that the system has to clear. The other one widens each where it is used.
+_OF_NARROW_WEIGHTS_ON_A_CPU: Mapping[str, str | bool] = (
+    {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    if jax.__version_info__ >= (0, 10)  # it refuses no earlier name, but heeds none either
+    else {"xla_cpu_enable_concurrency_optimized_scheduler": False}
+)
 
 
 def compiler_options(device: jax.Device, weights: Any) -> Mapping[str, str | bool]:
