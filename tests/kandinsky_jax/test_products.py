@@ -98,6 +98,7 @@ FEW, MANY = (1, 6, 7, 128), (1, 33, 34, 128)
         ("bfloat16", MANY, "cpu", False),
         ("bfloat16", FEW, "tpu", False),
         ("float32", MANY, "tpu", True),
+        ("float32", FEW, "tpu", False),
         ("float32", FEW, "cpu", False),
         ("float16", FEW, "cpu", False),
     ],

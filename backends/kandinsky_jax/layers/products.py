@@ -18,7 +18,7 @@ __all__ = ["convolution", "matmul_precision", "multiplies_bfloat16", "product", 
 
 # Four times as fast as float32, and twice.
 _MULTIPLYING_BFLOAT16 = {"amx_bf16", "avx512_bf16"}
-# Within these a convolution by products takes a third to six tenths of the time of XLA's.
+# Within these a CPU takes a third to six tenths of the time of XLA's convolution by products.
 _FEW_CELLS, _MANY_CHANNELS = 1024, 128
 
 
@@ -89,13 +89,14 @@ def _better_by_products(x: Array, kernel: Array) -> str | None:
     """Return the platform that does better by products than by its own convolution, if one does.
 
     A CPU convolves bfloat16 in float32, and so gains where it multiplies bfloat16 faster. A TPU
-    needs six passes for float32, for which its compiler takes minutes in each convolution.
+    needs six passes for float32. Its compiler takes minutes for such a convolution of many pixels,
+    and a quarter of that for products; of few pixels these would read the kernel several times.
     """
     if min(kernel.shape[2:]) < _MANY_CHANNELS:
         return None
-    if x.dtype == jnp.float32:
-        return "tpu"
     few = x.shape[1] * x.shape[2] <= _FEW_CELLS
+    if x.dtype == jnp.float32:
+        return None if few else "tpu"
     return "cpu" if few and x.dtype == jnp.bfloat16 and multiplies_bfloat16() else None
 
 
