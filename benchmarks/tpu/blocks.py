@@ -104,6 +104,15 @@ def _of_movq(side: int, channels: int) -> Case:
     )
 
 
+def _convolution_of_movq(side: int, channels: int) -> Case:
+    return Case(
+        f"MoVQ's convolution, {side} x {side} x {channels}",
+        lambda layers: Conv(channels, channels, kernel=3, padding=1, layers=layers),
+        ((1, side, side, channels),),
+        dtype="float32",
+    )
+
+
 CASES = {
     "norm": Case(
         "norm between convolutions, 64 x 64 x 384",
@@ -114,12 +123,8 @@ CASES = {
     "attention-1024": _of_unet(64, 768),
     "two-heads-1024": _of_unet(64, 2 * WIDTH, rows=1),
     "movq-1024": _of_movq(128, 512),
-    "movq-convolution": Case(
-        "MoVQ's convolution, 64 x 64 x 512 (512 px)",
-        lambda layers: Conv(512, 512, kernel=3, padding=1, layers=layers),
-        ((1, 64, 64, 512),),
-        dtype="float32",
-    ),
+    "movq-first": _convolution_of_movq(64, 512),
+    "movq-last": _convolution_of_movq(512, 128),
 }
 FORMS: Mapping[str, tuple[Callable[[], AbstractContextManager[None]], str | None]] = {
     "earlier": (earlier_forms, "plain"),

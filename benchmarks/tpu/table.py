@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.tpu.chips import CHIPS
+from benchmarks.tpu.chips import CHIPS, arithmetic_floor
 
 __all__ = ["table"]
 
@@ -40,11 +40,11 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
         yield _too_much(row["refused"])
         yield from [""] * (len(_HEAD) - 1)
         return
-    memory, bandwidth, peak, clock = CHIPS[row["chip"]]
+    memory, bandwidth, _, clock = CHIPS[row["chip"]]
     held = [row[name] / 1e9 for name in ("arguments", "temporaries", "code")]
     yield ", ".join(f"{part:.2f}" for part in held)
     yield f"{sum(held) / memory:.0%}"
-    yield f"{row['flops'] / 1e12:.2f}: {row['flops'] / peak / 1e9:.1f} ms"
+    yield f"{row['flops'] / 1e12:.2f}: {arithmetic_floor(row):.1f} ms"
     traffic = row["weights"] + row["read"] + row["written"]
     yield f"{traffic / 1e9:.2f}: {traffic / bandwidth / 1e6:.1f} ms"
     yield f"{traffic / row['weights']:.2f}" if row["weights"] else ""

@@ -34,6 +34,8 @@ ROW: dict[str, Any] = {
     "sent": 5e6,
     "weight_copies": ["a"],
     "wide_products": [],
+    "products": 8,
+    "wide": 1,
 }
 
 
@@ -43,6 +45,11 @@ def test_a_row_says_what_each_figure_is_of() -> None:
         "| unet | 2.00, 1.00, 1.00 | 25% | 1.97: 10.0 ms | 3.00: 3.7 ms | 1.50 | 2.0 ms "
         "| 2, 1 of 9 | 4: 0.005 | 1, 0 |"
     )
+
+
+def test_float32_counts_six_times() -> None:
+    (_, _, _, line) = table([ROW | {"wide": 8}])
+    assert "| 1.97: 60.0 ms |" in line
 
 
 def test_a_row_says_that_a_program_does_not_fit() -> None:
