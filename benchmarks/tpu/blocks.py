@@ -5,10 +5,10 @@
 
 `earlier` is the form that a TPU had at first, `pieces` keeps scores on the chip, `now` is what it
 takes: from 4096 pixels on the flash kernel, otherwise the same as `pieces`. A block takes the
-compiler some minutes at most, and so shows what a change brings. Figures are the compiler's, and
-nothing runs; the last column is its own time. Its model gives a kernel no cycles, and what goes in
-and out counts once. With `--dump` it writes down the instructions of the kernel, and those within
-its inner loop are counted too: see "Attention kernels" in docs/accelerators.md.
+compiler a minute at most, and so shows what a change brings. Figures are the compiler's: nothing
+runs. Its model gives a kernel no cycles, and what goes in and out counts once. With `--dump` it
+writes down the instructions of the kernel, and those within its inner loop are counted too: see
+"Attention kernels" in docs/accelerators.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import argparse
 import os
 import re
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -104,15 +103,6 @@ def _of_movq(side: int, channels: int) -> Case:
     )
 
 
-def _convolution_of_movq(side: int, channels: int) -> Case:
-    return Case(
-        f"MoVQ's convolution, {side} x {side} x {channels}",
-        lambda layers: Conv(channels, channels, kernel=3, padding=1, layers=layers),
-        ((1, side, side, channels),),
-        dtype="float32",
-    )
-
-
 CASES = {
     "norm": Case(
         "norm between convolutions, 64 x 64 x 384",
@@ -123,8 +113,6 @@ CASES = {
     "attention-1024": _of_unet(64, 768),
     "two-heads-1024": _of_unet(64, 2 * WIDTH, rows=1),
     "movq-1024": _of_movq(128, 512),
-    "movq-first": _convolution_of_movq(64, 512),
-    "movq-last": _convolution_of_movq(512, 128),
 }
 FORMS: Mapping[str, tuple[Callable[[], AbstractContextManager[None]], str | None]] = {
     "earlier": (earlier_forms, "plain"),
@@ -195,13 +183,11 @@ def main() -> None:
         dump = f"--xla_jf_dump_to={options.dump} --xla_jf_dump_llo_text=true"
         os.environ["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {dump}"
     prepare()
-    sys.stdout.write(f"{'':49}M cycles  MB of main memory  MB held  operations  s of a core\n")
+    sys.stdout.write(f"{'':49}M cycles  MB of main memory  MB held  operations\n")
     for name in options.cases:
         case = CASES[name]
         for form in options.forms:
-            start = time.process_time()
             made = compiled(case, form)
-            seconds = time.process_time() - start
             if options.hlo:
                 options.hlo.mkdir(parents=True, exist_ok=True)
                 (options.hlo / f"{name}-{form}.hlo").write_text(made.as_text(), encoding="utf-8")
@@ -209,7 +195,7 @@ def main() -> None:
             held = made.memory_analysis().temp_size_in_bytes
             sys.stdout.write(
                 f"{case.words:41}{form:8}{sums.cycles / 1e6:8.2f}{sums.traffic / 1e6:19.1f}"
-                f"{held / 1e6:9.1f}{sums.operations:12.0f}{seconds:13.0f}\n"
+                f"{held / 1e6:9.1f}{sums.operations:12.0f}\n"
             )
             sys.stdout.flush()
     if options.dump:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from kandinsky_jax.layers import attention, group_statistics, products
+from kandinsky_jax.layers import attention, group_statistics
 from kandinsky_jax.programs import compiler_options
 
 __all__ = ["earlier_forms"]
@@ -31,7 +30,6 @@ def earlier_forms() -> Iterator[None]:
         mock.patch.object(attention, "_attend_on_chip", at_once),
         mock.patch.object(attention, "_laid_out", attention._unchanged),
         mock.patch.object(group_statistics, "_folded", group_statistics._normalised),
-        mock.patch.object(products, "_MANY_CHANNELS", sys.maxsize),
-        mock.patch.object(compiler_options, "_OF_TPU", {}),
+        mock.patch.object(compiler_options, "_OF_NARROW_WEIGHTS_ON_A_TPU", {}),
     ):
         yield

@@ -16,7 +16,9 @@ from kandinsky_jax.programs.compiler_options import (  # noqa: E402
 
 TPU: Any = SimpleNamespace(platform="tpu")
 CPU: Any = SimpleNamespace(platform="cpu")
+GPU: Any = SimpleNamespace(platform="gpu")
 FLOATS = (jax.ShapeDtypeStruct((2, 2), "float32"),)
+HALVES = (*FLOATS, jax.ShapeDtypeStruct((2, 2), "bfloat16"))
 
 
 class Traced:
@@ -33,22 +35,24 @@ class Traced:
         return "compiled"
 
 
-def compiled(traced: Any, device: Any) -> Any:
-    return compile_lowered(traced, compiler_options(device, FLOATS))
+def compiled(traced: Any, device: Any, weights: Any = HALVES) -> Any:
+    return compile_lowered(traced, compiler_options(device, weights))
 
 
-def test_of_floats_only_a_tpu_gets_options() -> None:
-    for_cpu, for_tpu = Traced(), Traced()
-    assert compiled(for_cpu, CPU) == compiled(for_tpu, TPU) == "compiled"
-    assert for_cpu.given == [None]
-    assert for_tpu.given == [dict(compiler_options(TPU, FLOATS))]
-    assert compiler_options(TPU, FLOATS)
+def test_in_half_precision_a_tpu_gets_options() -> None:
+    in_full, in_half = Traced(), Traced()
+    assert compiled(in_full, TPU, FLOATS) == compiled(in_half, TPU) == "compiled"
+    assert in_full.given == [None]
+    assert in_half.given == [dict(compiler_options(TPU, HALVES))]
+    assert compiler_options(TPU, HALVES)
+    assert not compiler_options(CPU, FLOATS)
+    assert not compiler_options(GPU, HALVES)
 
 
 def test_a_compiler_without_an_option_compiles_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    name = next(iter(compiler_options(TPU, FLOATS)))
+    name = next(iter(compiler_options(TPU, HALVES)))
     traced = Traced(f"INVALID_ARGUMENT: No such compile option: '{name}'")
     with caplog.at_level("WARNING"):
         assert compiled(traced, TPU) == "compiled"

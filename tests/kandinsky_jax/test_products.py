@@ -97,8 +97,6 @@ FEW, MANY = (1, 6, 7, 128), (1, 33, 34, 128)
         ("bfloat16", FEW, "cpu", True),
         ("bfloat16", MANY, "cpu", False),
         ("bfloat16", FEW, "tpu", False),
-        ("float32", MANY, "tpu", True),
-        ("float32", FEW, "tpu", False),
         ("float32", FEW, "cpu", False),
         ("float16", FEW, "cpu", False),
     ],
@@ -117,8 +115,6 @@ def test_convolutions_are_products_where_these_are_better(
     text = traced.lower(lowering_platforms=(platform,)).as_text()
     assert text.count("stablehlo.dot_general") == 9 * by_products
     assert text.count("stablehlo.convolution") == 1 - by_products
-    if platform == "tpu" and by_products:
-        assert text.count("HIGHEST") == 2 * 9, "all of float32"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -75,29 +75,21 @@ def convolution(
     def widened(x: Array, kernel: Array) -> Array:
         return plain(x.astype(jnp.float32), kernel.astype(jnp.float32)).astype(jnp.float16)
 
-    forms = {"cpu": widened} if x.dtype == jnp.float16 else {}
-    if kernel_axes == "HWIO" and (platform := _better_by_products(x, kernel)):
-        by_products = functools.partial(_convolved_by_products, stride=stride, padding=padding)
-        forms = {platform: by_products}
-    if not forms:
+    if x.dtype == jnp.float16:
+        on_a_cpu = widened
+    elif kernel_axes == "HWIO" and _better_by_products(x, kernel):
+        on_a_cpu = functools.partial(_convolved_by_products, stride=stride, padding=padding)
+    else:
         return plain(x, kernel)
-    result: Array = platform_dependent(x, kernel, default=plain, **forms)
+    result: Array = platform_dependent(x, kernel, cpu=on_a_cpu, default=plain)
     return result
 
 
-def _better_by_products(x: Array, kernel: Array) -> str | None:
-    """Return the platform that does better by products than by its own convolution, if one does.
-
-    A CPU convolves bfloat16 in float32, and so gains where it multiplies bfloat16 faster. A TPU
-    needs six passes for float32. Its compiler takes minutes for such a convolution of many pixels,
-    and a quarter of that for products; of few pixels these would read the kernel several times.
-    """
-    if min(kernel.shape[2:]) < _MANY_CHANNELS:
-        return None
-    few = x.shape[1] * x.shape[2] <= _FEW_CELLS
-    if x.dtype == jnp.float32:
-        return None if few else "tpu"
-    return "cpu" if few and x.dtype == jnp.bfloat16 and multiplies_bfloat16() else None
+def _better_by_products(x: Array, kernel: Array) -> bool:
+    """Whether a CPU does better by products, as it convolves bfloat16 in float32."""
+    cells, channels = x.shape[1] * x.shape[2], min(kernel.shape[2:])
+    suited = cells <= _FEW_CELLS and channels >= _MANY_CHANNELS
+    return suited and x.dtype == jnp.bfloat16 and multiplies_bfloat16()
 
 
 def _convolved_by_products(x: Array, kernel: Array, *, stride: int, padding: int) -> Array:

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from kandinsky_jax.layers.products import multiplies_bfloat16
 
@@ -16,10 +15,11 @@ __all__ = ["compile_lowered", "compiler_options"]
 
 logger = logging.getLogger(__name__)
 
-_OF_TPU = {
+_OF_NARROW_WEIGHTS_ON_A_TPU = {
     # With one or two pictures a TPU's compiler divides their rows among what it takes for more
-    # pictures, and puts the edges together before each convolution. In the networks here that
-    # costs more than the convolutions: see "TPUs" in docs/accelerators.md.
+    # pictures, and puts the edges together before each convolution. In half precision that costs
+    # more than the convolutions. In float32 the compiler needs minutes for each without it, and
+    # gains nothing: see "TPUs" in docs/accelerators.md.
     "xla_tpu_run_space_to_batch": "false",
     "xla_tpu_run_space_to_batch_on_new_platforms": "false",
 }
@@ -39,18 +39,11 @@ def compiler_options(device: jax.Device, weights: Any) -> Mapping[str, str | boo
         device: What it is compiled for.
         weights: Its weights, or their shapes and dtypes.
     """
-    if device.platform == "tpu":
-        return _OF_TPU
-    if device.platform == "cpu" and any(
-        _widened_on_a_cpu(leaf.dtype) for leaf in jax.tree.leaves(weights)
-    ):
-        return _OF_NARROW_WEIGHTS_ON_A_CPU
-    return {}
-
-
-def _widened_on_a_cpu(dtype: np.dtype[Any]) -> bool:
-    """Whether products on a CPU widen weights of a dtype."""
-    return dtype.itemsize < 4 and not (dtype == jnp.bfloat16 and multiplies_bfloat16())
+    narrow = {leaf.dtype for leaf in jax.tree.leaves(weights) if leaf.dtype.itemsize < 4}
+    if device.platform == "cpu" and multiplies_bfloat16():  # they are not widened there
+        narrow.discard(jnp.dtype(jnp.bfloat16))
+    options = {"cpu": _OF_NARROW_WEIGHTS_ON_A_CPU, "tpu": _OF_NARROW_WEIGHTS_ON_A_TPU}
+    return options.get(device.platform, {}) if narrow else {}
 
 
 def compile_lowered(
