@@ -10,9 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.full_size import CASES
+from benchmarks import torch_side
+from benchmarks.__main__ import main
+from benchmarks.backend_side import begin
+from benchmarks.full_size import CASES, RandomComponent
 from benchmarks.mindspore_cpu import SIDES
+from kandinsky_core import get_backend
+from tests.parity import tiny
 from tests.parity.random_models_3 import save_kandinsky3
 from tests.support.backends import needs
 
@@ -38,6 +44,30 @@ def test_every_component_is_compared(tmp_path: Path) -> None:
         if row["case"] == "prior":  # its texts, which run once for a request, are not counted
             assert ours["flops"] < 1e8
         assert {"jax", "flax"} == set(ours["versions"])
+
+
+@pytest.mark.slow
+@needs("jax")
+def test_both_sides_of_kandinsky_3_run() -> None:
+    """With a small network, as the published one has 3 billion parameters."""
+    source = RandomComponent("Kandinsky3UNet", tiny.KANDINSKY3_UNET_SHALLOW)
+    begin("unet-3", get_backend("jax").load(source, "float32"), 64)()
+    theirs = torch_side.built(source, torch.float32, "cpu")
+    call, arguments = torch_side.CALLS["unet-3"](theirs, 64)
+    assert call(*arguments).shape == (2, 4, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["unet-3"], "shapes has no UNet of Kandinsky 3"), (["none"], "invalid choice: 'none'")],
+)
+def test_cases_that_a_model_lacks_are_refused(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--model", "shapes", "--cases", *words])
+    with pytest.raises(SystemExit):
+        main()
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow

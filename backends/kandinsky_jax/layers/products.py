@@ -18,7 +18,7 @@ __all__ = ["convolution", "matmul_precision", "multiplies_bfloat16", "product", 
 
 # Four times as fast as float32, and twice.
 _MULTIPLYING_BFLOAT16 = {"amx_bf16", "avx512_bf16"}
-# Within these a CPU takes a third to six tenths of the time of XLA's convolution by products.
+# Within these, products take a CPU a third to six tenths of the time of XLA's convolution.
 _FEW_CELLS, _MANY_CHANNELS = 1024, 128
 
 

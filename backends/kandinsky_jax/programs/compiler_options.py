@@ -27,7 +27,7 @@ _OF_NARROW_WEIGHTS_ON_A_TPU = {
 # product, into memory that the system has to clear. The other one widens each where it is used.
 _OF_NARROW_WEIGHTS_ON_A_CPU: Mapping[str, str | bool] = (
     {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-    if jax.__version_info__ >= (0, 10)  # it refuses no earlier name, but heeds none either
+    if jax.__version_info__ >= (0, 10)  # it takes the earlier name too, and ignores it
     else {"xla_cpu_enable_concurrency_optimized_scheduler": False}
 )
 
