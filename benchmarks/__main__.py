@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
-from benchmarks.full_size import CASES
+from benchmarks.full_size import CASES, check_cases
 from benchmarks.turns import (
     add_comparison,
     finish_side,
@@ -165,11 +165,7 @@ def _arguments() -> argparse.Namespace:
     )
     add_comparison(parser, SIDES, DEFAULT_SIDES)
     options = parser.parse_args()
-    try:
-        for name in options.cases:
-            CASES[name].source(options.model)
-    except ValueError as error:
-        parser.error(str(error))
+    check_cases(parser, options.cases, options.model)
     return options
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from kandinsky_core.arrays import Array
 from kandinsky_core.checkpoints.checkpoint import Checkpoint
 from kandinsky_core.checkpoints.hub import EMBEDDED
 
-__all__ = ["CASES", "Case", "RandomComponent", "component"]
+__all__ = ["CASES", "Case", "RandomComponent", "check_cases", "component"]
 
 GUIDANCE = 4.0
 TOKENS_OF_3 = 128
@@ -47,7 +48,7 @@ class Case:
             ValueError: `shapes` has none.
         """
         if model == "shapes" and self.version != "2.2":
-            raise ValueError(f"shapes has no {self.summary}; take --model 2.2, the published sizes")
+            raise ValueError(f"shapes has no {self.name}; leave out --model for published sizes")
         return component(self.component, model if model == "shapes" else self.version)
 
 
@@ -61,6 +62,15 @@ CASES = {
         Case("unet-3", "kandinsky-3/unet", True, "UNet of Kandinsky 3, a guided step", "3.0"),
     )
 }
+
+
+def check_cases(parser: argparse.ArgumentParser, names: Iterable[str], model: str) -> None:
+    """End the program with a usage error where a model lacks a case."""
+    try:
+        for name in names:
+            CASES[name].source(model)
+    except ValueError as error:
+        parser.error(str(error))
 
 
 class RandomTensors:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.backend_side import begin
-from benchmarks.full_size import CASES
+from benchmarks.full_size import CASES, check_cases
 from benchmarks.tpu.compiled_text import parse
 from benchmarks.tpu.layer_names import layer_names
 from benchmarks.tpu.reading import layer_of
@@ -112,7 +112,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=["unet"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[512], metavar="PX")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
-    return parser.parse_args()
+    options = parser.parse_args()
+    check_cases(parser, options.cases, options.model)
+    return options
 
 
 def main() -> None:

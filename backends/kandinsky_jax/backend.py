@@ -173,7 +173,7 @@ class JaxBackend:
             return False
         if self._winograd is None:
             return place.device.platform == "cpu" and worth_tiling(form)
-        return tileable(form.config)
+        return tileable(form)
 
     def load_streamed(
         self,

@@ -45,6 +45,9 @@ def test_in_half_precision_a_tpu_gets_options() -> None:
     assert in_full.given == [None]
     assert in_half.given == [dict(compiler_options(TPU, HALVES))]
     assert compiler_options(TPU, HALVES)
+    in_eight_bits = (*FLOATS, jax.ShapeDtypeStruct((2, 2), "int8"))
+    assert not compiler_options(TPU, in_eight_bits), "it computes in float32"
+    assert compiler_options(CPU, in_eight_bits), "a CPU widens them"
     assert not compiler_options(CPU, FLOATS)
     assert not compiler_options(GPU, HALVES)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,7 +141,7 @@ def source() -> Any:
     return random_unet([0, 2])
 
 
-def two_steps(network: Any) -> Any:
+def two_steps(network: Any, between: Callable[[], Any] | None = None) -> Any:
     rng = np.random.default_rng(1)
     schedule = DDPMScheduler().schedule(4)
     sample = rng.standard_normal((1, 4, 8, 16), np.float32)
@@ -154,6 +155,8 @@ def two_steps(network: Any) -> Any:
         conditioning = {"image_embeds": rng.standard_normal((2, width), np.float32)}
     run = network.begin(sample, conditioning, 3.0)
     for index in range(2):
+        if index and between is not None:
+            between()
         run.step(float(schedule.timesteps[index]), schedule.rows[index], sample)
     return run.read()
 
@@ -220,6 +223,31 @@ def test_changed_weights_change_the_loop(source: Any) -> None:
     network.to(dtype="float32")
     network.offload()
     two_steps(network)
+
+
+@pytest.mark.parametrize("change", ["offload", "onload", "update_weights"])
+def test_a_loop_under_way_keeps_its_form_and_weights(change: str, source: Any) -> None:
+    network = get_backend("jax", winograd=True).load(source, "float32")
+    if change == "onload":
+        network.offload()
+    expected = two_steps(network)
+    name = "down_blocks.0.resnets.0.conv1.weight"
+    values = {name: 2 * network.read_weights([name])[name]}
+    with_change = {"offload": network.offload, "onload": network.onload}.get(
+        change, lambda: network.update_weights(values)
+    )
+    np.testing.assert_allclose(two_steps(network, with_change), expected, rtol=1e-5, atol=1e-5)
+    if change == "offload":
+        assert network._tiled is None, "it holds no weights of a form that it cannot run"
+
+
+@pytest.mark.parametrize("class_name", ["UNet2DConditionModel", "Kandinsky3UNet"])
+def test_a_network_of_one_level_has_no_tiles(class_name: str) -> None:
+    one = random_unet([0]) if class_name == "UNet2DConditionModel" else None
+    source = one or random_network(class_name, SMALL_3 | {"block_out_channels": [32]})
+    network = get_backend("jax", winograd=True).load(source, "float32")
+    assert not network.winograd
+    assert np.isfinite(two_steps(network)).all()
 
 
 def test_large_networks_take_it_on_a_cpu() -> None:

@@ -59,7 +59,7 @@ def test_both_sides_of_kandinsky_3_run() -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["unet-3"], "shapes has no UNet of Kandinsky 3"), (["none"], "invalid choice: 'none'")],
+    [(["unet-3"], "shapes has no unet-3"), (["none"], "invalid choice: 'none'")],
 )
 def test_cases_that_a_model_lacks_are_refused(
     words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -131,6 +131,11 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
         self._tiled = self._tiled_shapes = None
         super().move(device=device, dtype=dtype)
 
+    def offload(self) -> None:
+        """See `JaxNetwork.offload`."""
+        self._tiled = None
+        super().offload()
+
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         self._tiled = None
         super()._write_weights(values)
@@ -167,16 +172,15 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
             )
         return self._programs["prepare"]
 
-    def step_program(self, guided: bool, rule: StepRule = PLAIN_RULE) -> Program:
+    def step_program(self, tiled: Tiled | None, guided: bool, rule: StepRule) -> Program:
         """Return the program of a whole step: network, guidance, and one row of the schedule.
 
         The sample and what a step remembers stay float32, whatever dtype the
         network computes in; their buffers are donated.
         """
-        form = self.tiled()
-        key = ("step", guided, rule, form is None)
+        key = ("step", guided, rule, tiled is None)
         if key not in self._programs:
-            function = partial(_step, self._built_of(form), guided, rule)
+            function = partial(_step, self._built_of(tiled), guided, rule)
             label = self._label("guided step" if guided else "step")
             self._programs[key] = Program(
                 label,
@@ -188,12 +192,11 @@ class JaxDenoiser(DenoiserCalls, JaxNetwork):
             )
         return self._programs[key]
 
-    def output_program(self) -> Program:
+    def output_program(self, tiled: Tiled | None) -> Program:
         """Return the program of the network alone; its output is float32, channels last."""
-        form = self.tiled()
-        key = ("output", form is None)
+        key = ("output", tiled is None)
         if key not in self._programs:
-            function = partial(_output, self._built_of(form))
+            function = partial(_output, self._built_of(tiled))
             self._programs[key] = Program(
                 self._label("output"),
                 function,
@@ -250,6 +253,8 @@ class JaxRun:
         self._no_noise = np.zeros(sample.shape, np.float32)
         with at_work(denoiser.device):
             self._batch = denoiser._place.batch(sample)
+            # All steps run the same form, whatever becomes of the network meanwhile.
+            self._tiled = denoiser.tiled()
             self._kept: dict[str, jax.Array] | None = None
             self.condition(conditioning, guidance_scale=guidance_scale, kept=kept)
             self.write(sample)
@@ -269,7 +274,9 @@ class JaxRun:
                 # One number more is another program, which rescales.
                 more = [] if self._rescale is None else [self._rescale]
                 self._guidance = np.array([guidance_scale, *more], np.float32)
-                self._step = self._denoiser.step_program(guidance_scale > 1, self._rule)
+                self._step = self._denoiser.step_program(
+                    self._tiled, guidance_scale > 1, self._rule
+                )
             if kept is not None:
                 self._kept = self._placed(kept)
             prepare = self._denoiser.prepare_program()
@@ -311,7 +318,7 @@ class JaxRun:
 
     def output(self, timestep: float) -> FloatArray:
         """Return what the network gives for the sample; no step is taken."""
-        program = self._denoiser.output_program()
+        program = self._denoiser.output_program(self._tiled)
         with at_work(self._denoiser.device):
             weights, time = self._step_weights(), np.float32(timestep)
             return self._read(program(self._batch, weights, self._sample, time, self._prepared))
@@ -331,8 +338,7 @@ class JaxRun:
         return self._weights
 
     def _step_weights(self) -> Any:
-        form = self._denoiser.tiled()
-        return self._placed_weights() if form is None else form[1]
+        return self._placed_weights() if self._tiled is None else self._tiled[1]
 
     def _placed(self, kept: Kept) -> dict[str, jax.Array]:
         return {name: self._put(getattr(kept, name)) for name in ("original", "noise", "mask")}

@@ -68,7 +68,7 @@ class JaxControlledUNet(JaxDenoiser):
         return self._unet.quantize
 
     def tiled(self) -> None:
-        """Return None: the networks of Kandinsky 3 have no tiled form."""
+        """Return None: a UNet beside a ControlNet runs without tiles."""
 
     def laid_out(self, conditioning: Mapping[str, Array]) -> dict[str, Array]:
         """See `JaxDenoiser.laid_out`."""

@@ -12,7 +12,6 @@ from jax import Array
 
 from kandinsky_core.configs import (
     Kandinsky3UNetConfig,
-    NetworkConfig,
     SuperResUNetConfig,
     UNet2DConditionConfig,
 )
@@ -34,19 +33,19 @@ _WITH_TILES = (Kandinsky3UNetConfig, SuperResUNetConfig, UNet2DConditionConfig)
 _SMALLEST = 50_000_000
 
 
-def tileable(config: NetworkConfig) -> bool:
-    """Whether a network has a tiled form."""
-    return isinstance(config, _WITH_TILES)
+def tileable(form: NetworkForm) -> bool:
+    """Whether a network has a tiled form; a UNet of one level has no tiles, like other classes."""
+    return isinstance(form.config, _WITH_TILES) and any(map(_is_tile, _tiled(form).shapes()))
 
 
 def worth_tiling(form: NetworkForm) -> bool:
     """Whether a network has a tiled form, and is large enough to gain by it."""
-    if not tileable(form.config):
+    if not isinstance(form.config, _WITH_TILES):
         return False
     kernels = (shape for shape in form.shapes().values() if shape[:-2] == (3, 3))
     if sum(map(math.prod, kernels)) < _SMALLEST:
         return False
-    tiled = replace(form, tiled=True).shapes()
+    tiled = _tiled(form).shapes()
     shapes = {_layer(name): shape for name, shape in tiled.items() if _is_tile(name)}
     return 9 * sum(map(math.prod, shapes.values())) >= _SMALLEST
 
@@ -66,7 +65,7 @@ def tiled_form(form: NetworkForm, weights: Weights, program: Program, batch: Bat
             `compile_only` it is compiled and not run, and the kernels' shapes are enough.
         batch: The batch of that device.
     """
-    tiled = replace(form, tiled=True)
+    tiled = _tiled(form)
     names = tiled.shapes()
     counts = Counter(_layer(name) for name in names if _is_tile(name))
     layers = [[layer for layer in counts if counts[layer] == n] for n in (TILES, DOUBLED_TILES)]
@@ -78,6 +77,10 @@ def tiled_form(form: NetworkForm, weights: Weights, program: Program, batch: Bat
         name: changed[_layer(name)][int(leaf_of(name))] if _is_tile(name) else weights[name]
         for name in names
     }
+
+
+def _tiled(form: NetworkForm) -> NetworkForm:
+    return replace(form, tiled=True)
 
 
 def _is_tile(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ __all__ = ["convolution", "matmul_precision", "multiplies_bfloat16", "product", 
 
 # Four times as fast as float32, and twice.
 _MULTIPLYING_BFLOAT16 = {"amx_bf16", "avx512_bf16"}
+_LIMITS_WITH_BFLOAT16 = {"AVX512_BF16", "AMX", "AMX_FP16"}  # that a user may set for XLA
 # Within these, products take a CPU a third to six tenths of the time of XLA's convolution.
 _FEW_CELLS, _MANY_CHANNELS = 1024, 128
 
@@ -34,8 +36,8 @@ def multiplies_bfloat16() -> bool:
     It does if the processor has AMX or AVX512_BF16 and the result is float32, in which both sum.
     Some versions of JAX 0.8 have such products; older ones refuse a float32 result of some shapes.
     """
-    # A user can tell XLA to leave both out.
-    allowed = "xla_cpu_max_isa=AVX" not in os.environ.get("XLA_FLAGS", "")
+    limits = re.findall(r"xla_cpu_max_isa=(\w+)", os.environ.get("XLA_FLAGS", ""))
+    allowed = not limits or limits[-1].upper() in _LIMITS_WITH_BFLOAT16
     able = not _MULTIPLYING_BFLOAT16.isdisjoint(processor_flags())
     return jax.__version_info__ >= (0, 9) and allowed and able
 
@@ -96,11 +98,12 @@ def _convolved_by_products(x: Array, kernel: Array, *, stride: int, padding: int
     """Convolve by a product for each place in the kernel; sums are float32."""
     rows, columns = kernel.shape[:2]
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    height, width = x.shape[1] - rows, x.shape[2] - columns  # up to the last place
+    # From a place's first cell to its last; there may be none.
+    height, width = max(0, x.shape[1] - rows + 1), max(0, x.shape[2] - columns + 1)
     places = [
         wide_product(
             "bhwi,io->bhwo",
-            x[:, row : row + height + 1 : stride, column : column + width + 1 : stride],
+            x[:, row : row + height : stride, column : column + width : stride],
             kernel[row, column],
         )
         for row in range(rows)

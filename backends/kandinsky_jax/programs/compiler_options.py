@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from kandinsky_jax.layers.products import multiplies_bfloat16
 
@@ -15,7 +16,7 @@ __all__ = ["compile_lowered", "compiler_options"]
 
 logger = logging.getLogger(__name__)
 
-_OF_NARROW_WEIGHTS_ON_A_TPU = {
+_OF_HALF_PRECISION_ON_A_TPU = {
     # With one or two pictures a TPU's compiler divides their rows among what it takes for more
     # pictures, and puts the edges together before each convolution. In half precision that costs
     # more than the convolutions. In float32 the compiler needs minutes for each without it, and
@@ -40,10 +41,16 @@ def compiler_options(device: jax.Device, weights: Any) -> Mapping[str, str | boo
         weights: Its weights, or their shapes and dtypes.
     """
     narrow = {leaf.dtype for leaf in jax.tree.leaves(weights) if leaf.dtype.itemsize < 4}
-    if device.platform == "cpu" and multiplies_bfloat16():  # they are not widened there
-        narrow.discard(jnp.dtype(jnp.bfloat16))
-    options = {"cpu": _OF_NARROW_WEIGHTS_ON_A_CPU, "tpu": _OF_NARROW_WEIGHTS_ON_A_TPU}
-    return options.get(device.platform, {}) if narrow else {}
+    if device.platform == "cpu" and narrow - _not_widened():
+        return _OF_NARROW_WEIGHTS_ON_A_CPU
+    if device.platform == "tpu" and narrow - {jnp.dtype(jnp.int8)}:  # those are in any dtype
+        return _OF_HALF_PRECISION_ON_A_TPU
+    return {}
+
+
+def _not_widened() -> set[np.dtype[Any]]:
+    """Return the dtypes of weights that a CPU multiplies as they are."""
+    return {jnp.dtype(jnp.bfloat16)} if multiplies_bfloat16() else set()
 
 
 def compile_lowered(
