@@ -104,7 +104,7 @@ def _told(
     program = parse(made.text)
     layers = read(program, options.layers)
     sums = total(layers)
-    meant = form_of(PARTS[name], options.dtype).dtype == "float32"
+    in_float32 = form_of(PARTS[name], options.dtype).dtype == "float32"
     row = {
         "program": words,
         "chip": chip,
@@ -114,7 +114,7 @@ def _told(
         "flops": made.flops,
         "compile_seconds": made.seconds,
         "weight_copies": weight_copies(program),
-        "wide_products": [] if meant else wide_products(program),
+        "wide_products": [] if in_float32 else wide_products(program),
         **asdict(sums),
     }
     sys.stdout.write("\n".join(_lines(row, sums)) + "\n")

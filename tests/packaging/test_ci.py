@@ -17,7 +17,7 @@ PYTHON = """#!/bin/sh
 echo "called $* with $PYTEST_ADDOPTS"
 case "$*" in *"-m slow") exit {slow};; *kandinsky_jax) exit {newer};; *) exit {quick};; esac
 """
-# In the place of the system's Python: of all that it is to install only JAX can be had, or nothing.
+# In the place of the system's Python: it installs nothing, or JAX alone.
 SYSTEM_PYTHON = f"""#!/bin/sh
 [ "$2" = pip ] || exec {sys.executable} "$@"
 """

@@ -17,7 +17,7 @@ from kandinsky_jax.layers.platforms import platform_dependent
 
 __all__ = ["convolution", "matmul_precision", "multiplies_bfloat16", "product", "wide_product"]
 
-# Four times as fast as float32, and twice.
+# Flags of processors that multiply it four times, and twice, as fast as float32.
 _MULTIPLYING_BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 _LIMITS_WITH_BFLOAT16 = {"AVX512_BF16", "AMX", "AMX_FP16"}  # that a user may set for XLA
 # Within these, products take a CPU a third to six tenths of the time of XLA's convolution.
