@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from kandinsky_backend_kit.adapted_network import AdaptedNetwork
 from kandinsky_core.arrays import Array, FloatArray
@@ -22,7 +23,7 @@ class KeepsZeroPicture(AdaptedNetwork):
     """
 
     _kept: tuple[object, FloatArray] | None = None
-    _weights_now: object = None  # another object after each change
+    _weights_now: object = None  # another object after each change; None for those of the files
 
     @abstractmethod
     def _encode(self, pixel_values: FloatArray) -> FloatArray: ...
@@ -35,16 +36,23 @@ class KeepsZeroPicture(AdaptedNetwork):
         key = pixel_values.shape, self._weights_now
         kept = self._kept
         if kept is None or kept[0] != key:
-            # What a backend gives may be a window into a device's memory.
-            kept = self._kept = key, self._encode(pixel_values).copy()
+            kept = self._kept = key, self._encode_zeros(pixel_values)
         return kept[1].copy()
+
+    def _encode_zeros(self, pixel_values: FloatArray) -> FloatArray:
+        """Encode the all-zero picture; a backend may know the result from an earlier process."""
+        # What a backend gives may be a window into a device's memory.
+        return self._encode(pixel_values).copy()
 
     def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights, as the backend does it."""
+        own: Any = self  # a backend's network, which lies on a device
+        before = own.device, own.dtype
         try:
             super().move(device=device, dtype=dtype)  # type: ignore[safe-super]  # a backend's
         finally:
-            self._weights_now = object()
+            if (own.device, own.dtype) != before:
+                self._weights_now = object()
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
         try:

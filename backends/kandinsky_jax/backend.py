@@ -58,10 +58,9 @@ from kandinsky_jax.placement.mesh import find_mesh
 from kandinsky_jax.placement.mesh_place import OverMesh
 from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.cache import enable_compilation_cache
-from kandinsky_jax.programs.made_ready import make_ready
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
-from kandinsky_jax.weights.load import load_weights
+from kandinsky_jax.weights.later_weights import LaterWeights
 from kandinsky_jax.weights.network_form import NetworkForm
 
 __all__ = ["CLASSES", "JaxBackend"]
@@ -146,17 +145,15 @@ class JaxBackend:
         dtype = safe_dtype(source.class_name, dtype)
         form = NetworkForm(path, config, dtype, quantize=quantize, attention=self._attention)
         with at_work(place.name, loading=True):
-            if compiling_only():
-                weights = form.abstract()
-            else:
-                make_ready(form, place)
-                weights = load_weights(form, source.tensors(), place)
+            tensors = None if compiling_only() else source.tensors()
+            weights = form.abstract() if tensors is None else LaterWeights(form, tensors, place)
         programs = self._programs.setdefault((config, dtype, quantize, place), {})
         log = self.compilations
         component = component_class(
             form, weights, place=place, log=log, programs=programs, turns=self._turns
         )
-        if not compiling_only():
+        if tensors is not None:
+            component.require_weights(tensors)
             component.remember(source)
         if isinstance(component, JaxDenoiser):
             component.winograd = self._tiles(form, place)

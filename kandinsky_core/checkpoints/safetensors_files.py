@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from kandinsky_core.arrays import Array
 from kandinsky_core.budgets import SAFETENSORS_HEADER_BYTES, TENSORS
-from kandinsky_core.checkpoints.file_identity import file_identity
+from kandinsky_core.checkpoints.file_identity import FileState, file_identity, file_state
 from kandinsky_core.checkpoints.regular_files import MappedFile, open_regular
 from kandinsky_core.checkpoints.tensor_specs import checked_name, checked_shape
 from kandinsky_core.errors import CheckpointError
@@ -80,6 +80,14 @@ class SafetensorsFiles:
     def unchanged(self) -> bool:
         """Tell whether all files are still those whose headers were read."""
         return all(file_identity(path) == known for path, known in self._identities.items())
+
+    def states(self) -> tuple[FileState, ...] | None:
+        """Return numbers by which a later process knows these files again.
+
+        They are None where a file is no longer the one whose header was read.
+        """
+        found = tuple(state for path in self._identities if (state := file_state(path)))
+        return found if [state[:-1] for state in found] == [*self._identities.values()] else None
 
     def again(self) -> Self:
         """Return the same tensors as if opened anew: the headers are shared, the mappings are not.

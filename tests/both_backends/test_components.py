@@ -71,12 +71,15 @@ def test_the_zero_picture_is_encoded_again_when_weights_change(
     first = pipe.zero_embeds(2)
     first[0] = 0  # what a caller does to its copy stays there
     np.testing.assert_array_equal(pipe.zero_embeds(1)[0], first[1])
-    assert len(runs) == 1
+    assert len(runs) <= 1, "an earlier process may have kept it"
+    runs.clear()
     grey = np.full((1, 3, encoder.config.image_size, encoder.config.image_size), 0.1, np.float32)
     assert not np.array_equal(encoder.encode(grey), first[1:])
     name = "visual_projection.weight"
     encoder.update_weights({name: 2 * encoder.state_dict()[name]})
-    np.testing.assert_array_equal(pipe.zero_embeds(1), 2 * first[1:])
+    for _ in range(2):
+        np.testing.assert_array_equal(pipe.zero_embeds(1), 2 * first[1:])
+    assert len(runs) == 2, "the grey picture, and the zeros once"
     encoder.restore_weights()
     np.testing.assert_array_equal(pipe.zero_embeds(1), first[1:])
     runs.clear()

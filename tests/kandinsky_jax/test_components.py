@@ -67,7 +67,7 @@ def test_out_of_memory_says_what_to_do(pipe: Any, monkeypatch: pytest.MonkeyPatc
     for way in ("make a smaller picture or fewer", "enable_model_cpu_offload()"):
         assert way in str(caught.value)
     with monkeypatch.context() as patch:
-        patch.setattr("kandinsky_jax.backend.load_weights", exhausted)
+        patch.setattr("kandinsky_jax.weights.later_weights.load_weights", exhausted)
         ways = r"dtype='bfloat16', with offload=True, .*, or on another device"
         with pytest.raises(DeviceMemoryError, match=ways):
             load()

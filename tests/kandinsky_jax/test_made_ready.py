@@ -55,6 +55,12 @@ def call(factor: float, place: OneDevice) -> tuple[Any, bool]:
     return np.asarray(program(place, {"a": ONE}, ONE)), log[0].cached
 
 
+def wait() -> None:
+    """Wait until all programs are ready, as a process does that reads weights meanwhile."""
+    for found in list(made_ready._ready.values()):
+        found.result()
+
+
 def test_the_next_process_makes_the_program_ready(loads: list[str], place: OneDevice) -> None:
     first, kept = call(2.0, place)
     assert not kept
@@ -63,6 +69,7 @@ def test_the_next_process_makes_the_program_ready(loads: list[str], place: OneDe
         made_ready.make_ready(other, place)
     assert not made_ready._ready
     made_ready.make_ready("a network", place)
+    wait()
     again, kept = call(2.0, place)
     assert kept
     assert len(loads) == 1
@@ -80,6 +87,7 @@ def test_few_programs_of_a_network_are_named_and_few_wait(
         call(float(factor), place)
     made_ready.make_ready("a network", place)
     assert len(made_ready._ready) == 4
+    wait()
     loads.clear()
     for factor in (2.0, 3.0, 4.0, 5.0):  # the last four
         np.testing.assert_array_equal(call(factor, place)[0], factor * ONE**2)
@@ -87,6 +95,22 @@ def test_few_programs_of_a_network_are_named_and_few_wait(
     monkeypatch.setattr(made_ready, "_WAITING", 3)
     made_ready.make_ready("a network", place)
     assert len(made_ready._ready) == 3
+
+
+def test_a_program_behind_others_is_loaded_by_whoever_needs_it(
+    loads: list[str], place: OneDevice
+) -> None:
+    first, _ = call(2.0, place)
+    loads.clear()
+    goes_on = threading.Event()
+    made_ready._thread().submit(goes_on.wait)
+    try:
+        made_ready.make_ready("a network", place)
+        again, kept = call(2.0, place)
+    finally:
+        goes_on.set()
+    assert (kept, loads) == (True, [threading.current_thread().name])
+    np.testing.assert_array_equal(again, first)
 
 
 @pytest.mark.usefixtures("loads")

@@ -12,9 +12,11 @@ import numpy as np
 from kandinsky_backend_kit.kept_zero_picture import KeepsZeroPicture
 from kandinsky_backend_kit.tiled_autoencoder import TiledAutoencoder
 from kandinsky_core.arrays import Array, FloatArray
+from kandinsky_core.seam.tensors import Tensors
 from kandinsky_jax.components.network import JaxNetwork, to_channels_first, to_channels_last
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
+from kandinsky_jax.weights.kept_zero_picture import KeptZeroPicture, kept_zero_picture
 from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
 
 __all__ = [
@@ -95,7 +97,30 @@ class JaxT5TextEncoder(_SingleCall):
 
 
 class JaxImageEncoder(KeepsZeroPicture, _SingleCall):
-    """CLIP's vision model with projection."""
+    """CLIP's vision model with projection.
+
+    Where an earlier process kept the embedding of the all-zero picture, the weights are not read
+    before another picture is encoded.
+    """
+
+    _across: KeptZeroPicture | None = None
+
+    def require_weights(self, tensors: Tensors) -> None:
+        """Read the weights, unless the embedding that most requests need is known."""
+        self._across = kept_zero_picture(self._form, self._place, tensors)
+        if self._across is None or self._across.get() is None:
+            super().require_weights(tensors)
+
+    def _encode_zeros(self, pixel_values: FloatArray) -> FloatArray:
+        across = self._across
+        others = self._weights_now is not None  # than those of the files
+        if across is None or others or pixel_values.shape != across.pixels:
+            return super()._encode_zeros(pixel_values)
+        known = across.get()
+        if known is None:
+            known = super()._encode_zeros(pixel_values)
+            across.put(known)
+        return known
 
     def _encode(self, pixel_values: FloatArray) -> FloatArray:
         return self._call("encode", partial(_encode_pixels, self.dtype), pixel_values)[0]

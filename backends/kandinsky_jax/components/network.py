@@ -19,11 +19,13 @@ from kandinsky_core.seam.device_memory import DeviceMemory
 from kandinsky_core.seam.devices import DeviceName
 from kandinsky_core.seam.dtypes import DTypeName, safe_dtype
 from kandinsky_core.seam.network_pickling import KEPT
+from kandinsky_core.seam.tensors import Tensors
 from kandinsky_jax.components.turns import Holder, Turns
 from kandinsky_jax.placement.memory import device_memory
 from kandinsky_jax.placement.places import OneDevice, Place, Weights
 from kandinsky_jax.programs.program import Program
 from kandinsky_jax.runtime import at_work
+from kandinsky_jax.weights.later_weights import LaterWeights
 from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
 from kandinsky_jax.weights.quantized import steps_of
 from kandinsky_jax.weights.replace import read_weights, weight_shapes, with_weights
@@ -36,7 +38,8 @@ class JaxNetwork(AdaptedNetwork):
 
     Args:
         form: The network.
-        weights: Its weights; within `compile_only` their shapes are enough.
+        weights: Its weights, or what reads them when they are first used; within `compile_only`
+            their shapes are enough.
         place: Where the weights lie.
         log: The backend's compilation log.
         programs: Compiled programs, shared by networks that differ in nothing except weights.
@@ -48,7 +51,7 @@ class JaxNetwork(AdaptedNetwork):
     def __init__(
         self,
         form: NetworkForm,
-        weights: Weights,
+        weights: Weights | LaterWeights,
         *,
         place: Place,
         log: CompilationLog,
@@ -58,12 +61,40 @@ class JaxNetwork(AdaptedNetwork):
         super().__init__()
         self.config: Any = form.config
         self._form = form
-        self._weights = weights
+        self._held = weights
         self._place = place
         self._log = log
         self._offloaded = False
         self._programs = {} if programs is None else programs
         self._turns = Turns() if turns is None else turns
+
+    @property
+    def _weights(self) -> Weights:
+        return self._read_if_later()
+
+    @_weights.setter
+    def _weights(self, weights: Weights) -> None:
+        self._held = weights
+
+    def _read_if_later(self) -> Weights:
+        held = self._held
+        if not isinstance(held, LaterWeights):
+            return held
+        weights = held.read()
+        if self._held is held:  # else another thread was here first, or has replaced weights
+            self._held = self._place.get(weights) if self._offloaded else weights
+        return self._read_if_later()
+
+    def require_weights(self, tensors: Tensors) -> None:
+        """Read the weights, as a backend does after it has made the network.
+
+        Args:
+            tensors: The checkpoint. A network that knows it may do without them for now.
+
+        Raises:
+            CheckpointError: See `kandinsky_jax.weights.load.load_weights`.
+        """
+        self._read_if_later()
 
     def __reduce__(self) -> Any:
         if not isinstance(self._place, OneDevice):
@@ -136,7 +167,7 @@ class JaxNetwork(AdaptedNetwork):
     def offload(self) -> None:
         """Keep the weights on the host from now on."""
         self._offloaded = True
-        if compiling_only():  # there may be no values
+        if compiling_only() or isinstance(self._held, LaterWeights):  # there may be no values
             return
         with at_work(self.device):
             self._weights = self._place.get(self._weights)
@@ -147,7 +178,7 @@ class JaxNetwork(AdaptedNetwork):
         if not self._offloaded:
             return
         self._offloaded = False
-        if not compiling_only():
+        if not compiling_only() and not isinstance(self._held, LaterWeights):
             with at_work(self.device):
                 self._weights = self._place.put_weights(self._weights)
 

@@ -59,10 +59,13 @@ def make_ready(network: Any, place: Any) -> None:
 
 
 def take_ready(entry: KeptExecutable) -> jax.stages.Compiled | None:
-    """Return a program that was made ready, once, after waiting for its end; or None."""
+    """Return a program that was made ready, once, after waiting for its end; or None.
+
+    One that others are before in the thread's queue is taken out of it: the caller loads it sooner.
+    """
     with _lock:
         found = _ready.pop((entry.store.folder, entry.key), None)
-    return None if found is None else found.result()
+    return None if found is None or found.cancel() else found.result()
 
 
 def note_use(network: Any, place: Any, entry: KeptExecutable) -> None:
