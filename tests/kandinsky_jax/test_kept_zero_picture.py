@@ -15,6 +15,7 @@ jax = pytest.importorskip("jax")
 from kandinsky_core.checkpoints.checkpoint import Component  # noqa: E402
 from kandinsky_core.checkpoints.hub import EMBEDDED  # noqa: E402
 from kandinsky_core.errors import CheckpointError  # noqa: E402
+from kandinsky_core.seam.compile_only import compile_only  # noqa: E402
 from kandinsky_jax.backend import JaxBackend  # noqa: E402
 from kandinsky_jax.programs import cache  # noqa: E402
 from kandinsky_jax.weights import kept_zero_picture, later_weights  # noqa: E402
@@ -82,6 +83,18 @@ def test_a_later_process_reads_no_weights_until_a_picture_comes(
     np.testing.assert_array_equal(later.encode(picture(later, 0.1)), grey)
     np.testing.assert_array_equal(later.encode(picture(later, 0.1)), grey)
     assert reads == ["float32"] * 2
+
+
+def test_what_needs_shapes_alone_reads_no_weights(folder: Path, reads: list[str]) -> None:
+    first = encoder_of(folder)
+    zeros(first)
+    later = encoder_of(folder)
+    with compile_only():
+        later.encode(picture(later, 0.1))
+    assert later.compilations[0].cached
+    assert later.weight_shapes() == first.weight_shapes()
+    assert later.get_memory_footprint() == first.get_memory_footprint()
+    assert reads == ["float32"]
 
 
 def test_offloaded_weights_come_to_the_host_when_they_come(folder: Path, reads: list[str]) -> None:

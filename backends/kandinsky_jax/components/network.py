@@ -85,6 +85,11 @@ class JaxNetwork(AdaptedNetwork):
             self._held = self._place.get(weights) if self._offloaded else weights
         return self._read_if_later()
 
+    def _weights_or_shapes(self) -> Weights:
+        """Return the weights, or their shapes where they were not read yet."""
+        later = isinstance(self._held, LaterWeights)
+        return self._form.abstract() if later else self._weights
+
     def require_weights(self, tensors: Tensors) -> None:
         """Read the weights, as a backend does after it has made the network.
 
@@ -188,11 +193,11 @@ class JaxNetwork(AdaptedNetwork):
         Args:
             return_buffers: Has no effect: no network has buffers.
         """
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in self._weights.values())
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in self._weights_or_shapes().values())
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """See `kandinsky_core.seam.networks.Network.weight_shapes`."""
-        return weight_shapes(self._weights)
+        return weight_shapes(self._weights_or_shapes())
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Array]:
         """See `kandinsky_core.seam.networks.Network.read_weights`."""
@@ -215,7 +220,7 @@ class JaxNetwork(AdaptedNetwork):
             holder: The run that keeps this copy for longer than a call, until it is told to leave.
         """
         if compiling_only():
-            return self._place.shapes(self._weights)
+            return self._place.shapes(self._weights_or_shapes())
         if not self._offloaded:
             return self._weights
         self._turns.take(self._place.name, holder)

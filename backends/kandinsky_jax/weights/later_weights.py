@@ -34,7 +34,7 @@ class LaterWeights:
         Raises:
             CheckpointError: See `kandinsky_jax.weights.load.load_weights`.
         """
-        with self._lock, at_work(self._place.name, loading=True):
+        with at_work(self._place.name, loading=True), self._lock:
             if self._weights is None:
                 make_ready(self._form, self._place)
                 self._weights = load_weights(self._form, self._tensors, self._place)
