@@ -3,12 +3,12 @@
     python -m benchmarks.tpu.blocks
     python -m benchmarks.tpu.blocks --cases attention-1024 --forms pieces now --hlo programs
 
-`earlier` is the form that a TPU had at first, `pieces` keeps scores on the chip, `now` is what it
-takes: from 4096 pixels on the flash kernel, otherwise the same as `pieces`. A block takes the
-compiler a minute at most, and so shows what a change brings. Figures are the compiler's: nothing
-runs. Its model gives a kernel no cycles, and what goes in and out counts once. With `--dump` it
-writes down the instructions of the kernel, and those within its inner loop are counted too: see
-"Attention kernels" in docs/accelerators.md.
+`earlier` is the form that a TPU had at first, `pieces` keeps scores on the chip, `kernel` is the
+flash kernel, and `now` is what a TPU takes: the kernel where pixels are many, otherwise `pieces`. A
+block takes the compiler a minute at most, and so shows what a change brings. Figures are the
+compiler's: nothing runs. Its model gives a kernel no cycles, and what goes in and out counts once.
+With `--dump` it writes down the instructions of the kernel, and those within its inner loop are
+counted too: see "Attention kernels" in docs/accelerators.md.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from benchmarks.tpu.forms import earlier_forms
 from benchmarks.tpu.libtpu import prepare
 from benchmarks.tpu.places import far_place
 from benchmarks.tpu.reading import read, total
+from kandinsky_jax.layers import attention_kernels
 from kandinsky_jax.layers.attention import attention_of, merge_heads, split_heads
 from kandinsky_jax.layers.layers import Conv, GroupNorm, Layers, Linear, silu
 from kandinsky_jax.layers.platforms import tracing_for
@@ -110,13 +111,29 @@ CASES = {
         ((ROWS, 64, 64, 384),),
     ),
     "attention-512": _of_unet(32, 768),
+    "attention-640": _of_unet(40, 768),
+    "attention-768": _of_unet(48, 768),
     "attention-1024": _of_unet(64, 768),
     "two-heads-1024": _of_unet(64, 2 * WIDTH, rows=1),
+    "movq-384": _of_movq(48, 512),
     "movq-1024": _of_movq(128, 512),
 }
+
+
+@contextmanager
+def _kernels_for_all() -> Iterator[None]:
+    usual = attention_kernels.MANY_QUERIES
+    attention_kernels.MANY_QUERIES = 1
+    try:
+        yield
+    finally:
+        attention_kernels.MANY_QUERIES = usual
+
+
 FORMS: Mapping[str, tuple[Callable[[], AbstractContextManager[None]], str | None]] = {
     "earlier": (earlier_forms, "plain"),
     "pieces": (nullcontext, "plain"),
+    "kernel": (_kernels_for_all, None),
     "now": (nullcontext, None),
 }
 """How each form is traced, and the choice of attention."""
@@ -148,7 +165,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     usual = ["norm", "attention-512", "attention-1024"]
     parser.add_argument("--cases", nargs="+", choices=CASES, default=usual, metavar="CASE")
-    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=["earlier", "pieces", "now"])
     parser.add_argument("--hlo", type=Path, metavar="DIR", help="write the compiled programs")
     parser.add_argument("--dump", type=Path, metavar="DIR", help="count a kernel's instructions")
     return parser.parse_args()

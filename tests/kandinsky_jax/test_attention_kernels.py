@@ -23,6 +23,7 @@ from kandinsky_jax.layers import attention, attention_kernels  # noqa: E402
 from kandinsky_jax.layers.attention import attend, attention_of  # noqa: E402
 from kandinsky_jax.layers.attention_kernels import (  # noqa: E402
     _key_blocks,
+    _query_rows,
     flash_attention,
     kernel_for,
     kernels_of,
@@ -83,9 +84,10 @@ def test_a_gpu_takes_cudnn_where_it_fits() -> None:
 
 def test_a_tpu_takes_the_flash_kernel_where_queries_are_many() -> None:
     assert taken(TPU) == taken(TPU, "kernels") == taken(TPU, dtype="float32") == "flash_attention"
+    assert taken(TPU, queries=2304) == "flash_attention", "48 x 48 cells, of 768 pixels"
     assert taken(TPU, "plain") == taken(DIVIDED) == taken(DIVIDED, "kernels") == ""
     for changes in (
-        {"queries": 2304}, {"dtype": "float16"}, {"bias": shaped(2, 1, 1, 4128)}
+        {"queries": 1600}, {"dtype": "float16"}, {"bias": shaped(2, 1, 1, 4128)}
     ):  # fmt: skip
         assert taken(TPU, "kernels", **changes) == "", changes
 
@@ -180,7 +182,7 @@ def test_the_flash_kernel_is_attention(
     monkeypatch: pytest.MonkeyPatch, dtype: str, width: int, keys: int, allowed: float
 ) -> None:
     """Pallas' interpreter against `attend` and float64: several blocks of queries and of keys."""
-    monkeypatch.setattr(attention_kernels, "QUERY_ROWS", 32)
+    monkeypatch.setattr(attention_kernels, "QUERY_ROWS", (32,))
     monkeypatch.setattr(attention_kernels, "MOST_KEYS", 128)
     monkeypatch.setattr(attention_kernels, "BROUGHT_BYTES", 1)
     query, key, value = (
@@ -226,7 +228,15 @@ def test_blocks_of_keys(
     assert brought * math.ceil(width / 128) * 128 * itemsize <= 3 * 2**19 or brought == block
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(4096, 512), (2304, 384), (1764, 256), (16384, 512), (300, 300)]
+)
+def test_blocks_of_queries(rows: int, expected: int) -> None:
+    assert _query_rows(rows) == expected
+
+
 SHAPES = {
+    "the UNet of 2.2 at 768 px": ((2, 2304, 12, 64), 2341, "bfloat16", False),
     "the UNet of 2.2 at 1024 px": ((2, 4096, 12, 64), 4133, "bfloat16", False),
     "the UNet of 2.2 at 2048 px": ((2, 16384, 12, 64), 16421, "bfloat16", False),
     "MoVQ at 1024 px": ((1, 16384, 1, 512), 16384, "float32", False),

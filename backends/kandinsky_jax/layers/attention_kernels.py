@@ -30,10 +30,11 @@ CHOICES = (None, "kernels", "plain")
 # that is a multiple of 8. Hopper takes wider ones, which no network here has in half precision.
 CUDNN_CAPABILITY = (8, 0)
 CUDNN_WIDTH = 128
-# A TPU takes the flash kernel from so many queries on: those of 64 x 64 cells, and MoVQ's.
-MANY_QUERIES = 4096
-# Rows of queries that the kernel takes at once, and the fewest and the most keys per softmax.
-QUERY_ROWS = 512
+# A TPU takes the flash kernel from so many queries on: those of 41 x 41 cells. With fewer, its chip
+# holds pieces of all heads of a guided UNet, and these cost as little: see docs/accelerators.md.
+MANY_QUERIES = 1664
+# Rows of queries that the kernel may take at once, and the fewest and the most keys per softmax.
+QUERY_ROWS = (256, 384, 512)
 FEWEST_KEYS = 512
 MOST_KEYS = 1536
 # Bytes of keys at one softmax, and of keys that are brought to the chip at once. The kernel holds
@@ -137,7 +138,7 @@ def flash_attention(query: Array, key: Array, value: Array, *, scale: float) -> 
         query = _with_channel(query, 1.0)
         key = _filled(_with_channel(key, 0.0), padded, width, _FAR)
         value = _filled(_with_channel(value, 0.0), padded, width, 0.0)
-    block_q = min(QUERY_ROWS, rows)
+    block_q = _query_rows(rows)
     query = jnp.pad(query, ((0, 0), (0, 0), (0, -rows % block_q), (0, 0)))
     sizes = pallas.BlockSizes(block_q=block_q, block_k_major=brought, block_k=block, block_b=1)
     with jax.default_matmul_precision(_precision(query)):
@@ -148,6 +149,12 @@ def flash_attention(query: Array, key: Array, value: Array, *, scale: float) -> 
 def _precision(query: Array) -> str:
     """Return how the kernel multiplies: float32 in full, as everywhere in this library."""
     return "default" if matmul_precision(query.dtype) is None else "highest"
+
+
+def _query_rows(rows: int) -> int:
+    """Return the rows of queries of one block: as few are filled up as can be, in large blocks."""
+    _, negative = min((-(-rows // size) * size, -size) for size in QUERY_ROWS)
+    return min(rows, -negative)
 
 
 def _key_blocks(keys: int, width: int, itemsize: int) -> tuple[int, int, int]:
