@@ -47,14 +47,18 @@ class KeepsZeroPicture(AdaptedNetwork):
     def move(self, *, device: str | None = None, dtype: str | None = None) -> None:
         """Move or cast the weights, as the backend does it."""
         own: Any = self  # a backend's network, which lies on a device
-        before = own.device, own.dtype
+        place, before = (own.device, own.dtype), self._weights_now
+        meanwhile = self._weights_now = object()  # for other threads
         try:
             super().move(device=device, dtype=dtype)  # type: ignore[safe-super]  # a backend's
         finally:
-            if (own.device, own.dtype) != before:
+            if (own.device, own.dtype) != place:
                 self._weights_now = object()
+            elif self._weights_now is meanwhile:
+                self._weights_now = before
 
     def _write_weights(self, values: Mapping[str, Array]) -> None:
+        self._weights_now = object()  # for other threads, which may see some of the new weights
         try:
             super()._write_weights(values)  # type: ignore[safe-super]  # a backend's
         finally:

@@ -82,5 +82,6 @@ class ReplaceableWeights(SavedNetwork, NetworkCalls):
 
     def restore_weights(self) -> None:
         """Put back, bit for bit, the weights that `update_weights` replaced."""
-        self._write_weights(self._originals)
+        if self._originals:
+            self._write_weights(self._originals)
         self._originals = {}

@@ -89,6 +89,15 @@ class SafetensorsFiles:
         found = tuple(state for path in self._identities if (state := file_state(path)))
         return found if [state[:-1] for state in found] == [*self._identities.values()] else None
 
+    def hold(self) -> None:
+        """Map all files now, so that they may be renamed, replaced or deleted before `read`.
+
+        Raises:
+            CheckpointError: A file is no longer the one whose header was read.
+        """
+        for path in self._identities:
+            self._map_of(path)
+
     def again(self) -> Self:
         """Return the same tensors as if opened anew: the headers are shared, the mappings are not.
 
@@ -121,15 +130,17 @@ class SafetensorsFiles:
         if code not in STORED:
             raise CheckpointError(f"{path}: tensor {name!r} is {code}; known: {', '.join(STORED)}")
         dtype = STORED[code].numpy
-        file = self._maps.get(path)
-        if file is None:  # threads that come at the same time may map it twice
-            file = self._maps[path] = self._mapped(path)
+        file = self._map_of(path)
         values: Array = file.window(start, start + dtype.itemsize * math.prod(shape)).view(dtype)
         return np.require(values.reshape(shape), requirements="A")
 
-    def _mapped(self, path: Path) -> MappedFile:
-        try:
-            return MappedFile(path, self._identities[path])
+    def _map_of(self, path: Path) -> MappedFile:
+        file = self._maps.get(path)
+        if file is not None:
+            return file
+        try:  # threads that come at the same time may map it twice
+            file = self._maps[path] = MappedFile(path, self._identities[path])
+            return file
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} cannot be read: {error}") from error
 

@@ -314,6 +314,21 @@ def test_weights_can_be_changed_offloaded_and_cast_but_not_moved() -> None:
     np.testing.assert_array_equal(embeds(pipe), embeds(loaded))
 
 
+def test_an_image_encoder_that_waits_for_pictures_goes_where_it_is_sent() -> None:
+    size = (1, 3, 64, 64)
+    known = load(None, "KandinskyV22PriorPipeline").image_encoder
+    zeros, grey = known.encode(np.zeros(size, np.float32)), normal(*size)
+    encoder = load(None, "KandinskyV22PriorPipeline").image_encoder
+    encoder.offload()
+    encoder.to("cpu:1")
+    encoder.onload()
+    found = encoder.encode(grey)
+    devices = {leaf.device for leaf in jax.tree.leaves(encoder._weights)}
+    assert devices == {jax.devices()[1]}
+    np.testing.assert_array_equal(found, known.encode(grey))
+    np.testing.assert_array_equal(encoder.encode(np.zeros(size, np.float32)), zeros)
+
+
 @pytest.mark.slow
 def test_on_the_command_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

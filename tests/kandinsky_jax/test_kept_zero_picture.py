@@ -137,14 +137,27 @@ def test_files_that_changed_are_read(folder: Path, reads: list[str], change: str
     assert reads == ["float32"]
 
 
-def test_files_that_change_before_they_are_read_are_refused(folder: Path) -> None:
+def test_files_that_are_written_before_they_are_read_are_refused(folder: Path) -> None:
     known = zeros(encoder_of(folder))
     later = encoder_of(folder)
     os.utime(folder / "model.safetensors")
     for _ in range(2):
         with pytest.raises(CheckpointError, match="load the model again"):
             later.encode(picture(later, 0.1))
-    np.testing.assert_array_equal(zeros(later), known)
+        with pytest.raises(CheckpointError, match="load the model again"):
+            later.to(dtype="bfloat16")
+        assert later.dtype == "float32"
+        np.testing.assert_array_equal(zeros(later), known)
+
+
+def test_files_that_are_deleted_before_they_are_read_are_there_still(folder: Path) -> None:
+    first = encoder_of(folder)
+    known, grey = zeros(first), first.encode(picture(first, 0.1))
+    later, other = encoder_of(folder), encoder_of(folder)
+    shutil.rmtree(folder)
+    np.testing.assert_array_equal(later.encode(picture(later, 0.1)), grey)
+    np.testing.assert_array_equal(zeros(other), known)
+    np.testing.assert_array_equal(other.encode(picture(other, 0.1)), grey)
 
 
 def test_files_that_change_while_they_are_encoded_are_not_known_later(
@@ -169,7 +182,49 @@ def test_weights_that_were_replaced_are_encoded_and_not_kept(
     later.update_weights({PROJECTION: 2 * later.state_dict()[PROJECTION]})
     np.testing.assert_array_equal(zeros(later), 2 * known)
     assert len(reads) == 2
-    np.testing.assert_array_equal(zeros(encoder_of(folder)), known)
+    later.restore_weights()
+    np.testing.assert_array_equal(zeros(later), known)
+    unchanged = encoder_of(folder)
+    unchanged.restore_weights()
+    np.testing.assert_array_equal(zeros(unchanged), known)
+    assert len(reads) == 2
+
+
+def test_weights_that_another_thread_replaces_meanwhile_are_not_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoder_of(folder)
+    doubled = {PROJECTION: 2 * encoder.state_dict()[PROJECTION]}
+    run = type(encoder)._encode
+
+    def replaced(self: Any, pixels: Any) -> Any:
+        monkeypatch.setattr(type(self), "_encode", run)
+        self.update_weights(doubled)
+        return run(self, pixels)
+
+    monkeypatch.setattr(type(encoder), "_encode", replaced)
+    assert entries_of(folder, zeros(encoder)) == []
+
+
+def test_code_that_is_replaced_after_the_load_finds_and_keeps_nothing(
+    folder: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = zeros(encoder_of(folder))
+    later, half = encoder_of(folder), encoder_of(folder, "bfloat16")
+    monkeypatch.setattr(kept_zero_picture, "sources", lambda: None)
+    np.testing.assert_array_equal(zeros(later), known)
+    assert reads == ["float32", "bfloat16", "float32"]
+    assert entries_of(folder, zeros(half)) == []
+
+
+def test_a_store_that_is_there_for_reading_is_left_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = encoder_of(folder)
+    encoder.encode(picture(encoder, 0.1))  # its program is kept
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    assert entries_of(folder, zeros(encoder)) == []
+    assert caplog.records == []
 
 
 def test_a_damaged_entry_is_made_again(folder: Path, reads: list[str]) -> None:

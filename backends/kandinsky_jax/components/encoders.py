@@ -15,8 +15,13 @@ from kandinsky_core.arrays import Array, FloatArray
 from kandinsky_core.seam.tensors import Tensors
 from kandinsky_jax.components.network import JaxNetwork, to_channels_first, to_channels_last
 from kandinsky_jax.programs.program import Program
-from kandinsky_jax.runtime import at_work
-from kandinsky_jax.weights.kept_zero_picture import KeptZeroPicture, kept_zero_picture
+from kandinsky_jax.runtime import at_work, own_settings
+from kandinsky_jax.weights.kept_zero_picture import (
+    KeptZeroPicture,
+    KnownFiles,
+    kept_zero_picture,
+    known_files,
+)
 from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
 
 __all__ = [
@@ -103,24 +108,35 @@ class JaxImageEncoder(KeepsZeroPicture, _SingleCall):
     before another picture is encoded.
     """
 
-    _across: KeptZeroPicture | None = None
+    _files: KnownFiles | None = None
 
     def require_weights(self, tensors: Tensors) -> None:
         """Read the weights, unless the embedding that most requests need is known."""
-        self._across = kept_zero_picture(self._form, self._place, tensors)
-        if self._across is None or self._across.get() is None:
+        self._files = known_files(tensors)
+        size, channels = self.config.image_size, self.config.num_channels
+        kept = self._kept_zeros((1, channels, size, size))
+        if self._files is None or kept is None or kept.get() is None:
             super().require_weights(tensors)
+        else:
+            self._files.hold()
 
     def _encode_zeros(self, pixel_values: FloatArray) -> FloatArray:
-        across = self._across
-        others = self._weights_now is not None  # than those of the files
-        if across is None or others or pixel_values.shape != across.pixels:
-            return super()._encode_zeros(pixel_values)
-        known = across.get()
-        if known is None:
-            known = super()._encode_zeros(pixel_values)
-            across.put(known)
-        return known
+        kept = self._kept_zeros(pixel_values.shape)
+        known = None if kept is None else kept.get()
+        if known is not None:
+            return known
+        made = super()._encode_zeros(pixel_values)
+        # Meanwhile another thread may have changed weights, or somebody a function or a setting.
+        if kept is not None and self._kept_zeros(pixel_values.shape) == kept:
+            kept.put(made)
+        return made
+
+    def _kept_zeros(self, pixels: tuple[int, ...]) -> KeptZeroPicture | None:
+        """Return where the embedding is kept, if the weights are still those of the files."""
+        if self._files is None or self._weights_now is not None:
+            return None
+        with own_settings():
+            return kept_zero_picture(self._form, self._place, self._files, pixels)
 
     def _encode(self, pixel_values: FloatArray) -> FloatArray:
         return self._call("encode", partial(_encode_pixels, self.dtype), pixel_values)[0]

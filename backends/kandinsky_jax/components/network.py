@@ -153,13 +153,15 @@ class JaxNetwork(AdaptedNetwork):
 
     def _move(self, device: str | None, dtype: str | None) -> None:
         place = self._place if device is None else self._place.moved(device)
+        dtype = self.dtype if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
+        if place != self._place or dtype != self.dtype:
+            self._read_if_later()  # first, as it may fail
         if place != self._place:
             self._place = place
             self._programs = {}
             if not self._offloaded:
                 self._weights = place.put_weights(self._weights)
-        dtype = None if dtype is None else safe_dtype(self.config.CLASS_NAME, dtype)
-        if dtype is not None and dtype != self.dtype:
+        if dtype != self.dtype:
             self._form = replace(self._form, dtype=dtype)
             chosen, eight = jax_dtype(dtype), self._form.in_eight_bits()
             kept = eight | set(map(steps_of, eight))

@@ -7,10 +7,10 @@ Kandinsky 2.2.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,14 +26,44 @@ from kandinsky_jax.programs.description import describe
 from kandinsky_jax.programs.surroundings import compiler, sources, tuning
 from kandinsky_jax.weights.network_form import NetworkForm
 
-__all__ = ["KeptZeroPicture", "kept_zero_picture"]
+__all__ = ["KeptZeroPicture", "KnownFiles", "kept_zero_picture", "known_files"]
 
 # The code that reads weights; `sources` tells the code that computes with them.
 _READING = SourceDigest(
     (Path(kandinsky_converters.__path__[0]) / "layouts", Path(checkpoints.__path__[0]))
 )
 
-_States = tuple[tuple[int, ...], ...]
+
+class FilesOnDisk(Protocol):
+    """The tensors of files that a later process can know again."""
+
+    def states(self) -> tuple[tuple[int, ...], ...] | None:
+        """See `kandinsky_core.checkpoints.safetensors_files.SafetensorsFiles.states`."""
+        ...
+
+    def hold(self) -> None:
+        """See `kandinsky_core.checkpoints.safetensors_files.SafetensorsFiles.hold`."""
+        ...
+
+
+class KnownFiles:
+    """The files of an image encoder, as they were when it was loaded.
+
+    Args:
+        tensors: What the encoder is loaded from.
+    """
+
+    def __init__(self, tensors: FilesOnDisk) -> None:
+        self.states = tensors.states()
+        self._tensors = tensors
+
+    def unchanged(self) -> bool:
+        """Tell whether they still are what they were."""
+        return self.states is not None and self._tensors.states() == self.states
+
+    def hold(self) -> None:
+        """Let the files be renamed, replaced or deleted before they are read."""
+        self._tensors.hold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +71,14 @@ class KeptZeroPicture:
     """The place of one embedding in the store, where it may be or not.
 
     Attributes:
-        pixels: Shape of the picture.
-        states: The state of the encoder's files, as they were before they were read.
-        states_now: Asks for that state again; None stands for files that were changed.
         store: The store.
         key: The key of all that the embedding is made from.
+        files: The image encoder's files.
     """
 
-    pixels: tuple[int, int, int, int]
-    states: _States
-    states_now: Callable[[], _States | None]
     store: FileStore
     key: bytes
+    files: KnownFiles
 
     def get(self) -> FloatArray | None:
         """Return the embedding, float32 of [1, projection_dim], or None."""
@@ -60,31 +86,39 @@ class KeptZeroPicture:
         return None if content is None else np.frombuffer(content, np.float32)[None]
 
     def put(self, embedding: FloatArray) -> None:
-        """Keep an embedding, unless it is not finite or the files were changed meanwhile."""
-        if np.isfinite(embedding).all() and self.states_now() == self.states:
+        """Keep a finite embedding, if its files are unchanged and the store is writable."""
+        folder = self.store.folder
+        writable = os.access(folder, os.W_OK) or not folder.exists()
+        if writable and np.isfinite(embedding).all() and self.files.unchanged():
             self.store.put(self.key, embedding.astype(np.float32).tobytes())
 
 
-def kept_zero_picture(form: NetworkForm, place: Place, tensors: Tensors) -> KeptZeroPicture | None:
+def known_files(tensors: Tensors) -> KnownFiles | None:
+    """Return what a later process knows again, or None where tensors are not of such files."""
+    on_disk: Any = tensors
+    return KnownFiles(on_disk) if hasattr(tensors, "states") else None
+
+
+def kept_zero_picture(
+    form: NetworkForm, place: Place, files: KnownFiles, pixels: tuple[int, ...]
+) -> KeptZeroPicture | None:
     """Return the place of an image encoder's embedding, or None where it is not kept.
 
-    It is kept for files on the disk alone, and for one device. Files are known by what the system
-    says of them: to read them through takes as long as to encode.
+    It is kept for one device. Files are known by what the system says of them: to read them through
+    takes as long as to encode. The place is another one as soon as the code or a setting is.
 
     Args:
         form: The image encoder.
         place: Where it lies.
-        tensors: Its files.
+        files: Its files.
+        pixels: Shape of the picture.
     """
-    ask: Callable[[], _States | None] | None = getattr(tensors, "states", None)
     store, code, reading = program_store(), sources(), _READING.value()
-    if store is None or code is None or reading is None or ask is None:
+    if store is None or code is None or reading is None:
         return None
-    states = ask()
-    if states is None or not isinstance(place, OneDevice):
+    if not isinstance(place, OneDevice) or files.states is None:
         return None
     made_with = (compiler(place.device), tuning(), code.hex(), reading.hex())
-    key = hashlib.sha256(repr(("zero picture", describe(form), made_with, states)).encode())
-    config: Any = form.config
-    pixels = (1, config.num_channels, config.image_size, config.image_size)
-    return KeptZeroPicture(pixels, states, ask, store, key.digest())
+    made_from = (describe(form), pixels, files.states)
+    key = hashlib.sha256(repr(("zero picture", made_from, made_with)).encode())
+    return KeptZeroPicture(store, key.digest(), files)
