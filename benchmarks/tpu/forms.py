@@ -30,6 +30,6 @@ def earlier_forms() -> Iterator[None]:
         mock.patch.object(attention, "_attend_on_chip", at_once),
         mock.patch.object(attention, "_laid_out", attention._unchanged),
         mock.patch.object(group_statistics, "_folded", group_statistics._normalised),
-        mock.patch.object(compiler_options, "_OF_HALF_PRECISION_ON_A_TPU", {}),
+        mock.patch.object(compiler_options, "_OF_HALF_PRECISION_ON_A_TPU_V5", {}),
     ):
         yield

@@ -14,7 +14,9 @@ from kandinsky_jax.programs.compiler_options import (  # noqa: E402
     compiler_options,
 )
 
-TPU: Any = SimpleNamespace(platform="tpu")
+TPU: Any = SimpleNamespace(platform="tpu", device_kind="TPU v5 lite")
+V5P: Any = SimpleNamespace(platform="tpu", device_kind="TPU v5")
+V6E: Any = SimpleNamespace(platform="tpu", device_kind="TPU v6 lite")
 CPU: Any = SimpleNamespace(platform="cpu")
 GPU: Any = SimpleNamespace(platform="gpu")
 FLOATS = (jax.ShapeDtypeStruct((2, 2), "float32"),)
@@ -44,7 +46,8 @@ def test_in_half_precision_a_tpu_gets_options() -> None:
     assert compiled(in_full, TPU, FLOATS) == compiled(in_half, TPU) == "compiled"
     assert in_full.given == [None]
     assert in_half.given == [dict(compiler_options(TPU, HALVES))]
-    assert compiler_options(TPU, HALVES)
+    assert compiler_options(TPU, HALVES) == compiler_options(V5P, HALVES) != {}
+    assert not compiler_options(V6E, HALVES), "its compiler would not come to an end"
     in_eight_bits = (*FLOATS, jax.ShapeDtypeStruct((2, 2), "int8"))
     assert not compiler_options(TPU, in_eight_bits), "it computes in float32"
     assert compiler_options(CPU, in_eight_bits), "a CPU widens them"

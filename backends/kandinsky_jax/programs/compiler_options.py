@@ -16,11 +16,11 @@ __all__ = ["compile_lowered", "compiler_options"]
 
 logger = logging.getLogger(__name__)
 
-_OF_HALF_PRECISION_ON_A_TPU = {
+_OF_HALF_PRECISION_ON_A_TPU_V5 = {
     # With one or two pictures a TPU's compiler divides their rows among what it takes for more
     # pictures, and puts the edges together before each convolution. In half precision that costs
-    # more than the convolutions. In float32 the compiler needs minutes for each without it, and
-    # gains nothing: see "TPUs" in docs/accelerators.md.
+    # more than the convolutions. In float32, and on a v6e, the compiler needs minutes for each
+    # without it and gains nothing: see "TPUs" in docs/accelerators.md.
     "xla_tpu_run_space_to_batch": "false",
     "xla_tpu_run_space_to_batch_on_new_platforms": "false",
 }
@@ -43,8 +43,9 @@ def compiler_options(device: jax.Device, weights: Any) -> Mapping[str, str | boo
     narrow = {leaf.dtype for leaf in jax.tree.leaves(weights) if leaf.dtype.itemsize < 4}
     if device.platform == "cpu" and narrow - _not_widened():
         return _OF_NARROW_WEIGHTS_ON_A_CPU
-    if device.platform == "tpu" and narrow - {jnp.dtype(jnp.int8)}:  # those are in any dtype
-        return _OF_HALF_PRECISION_ON_A_TPU
+    half = narrow - {jnp.dtype(jnp.int8)}  # weights in 8 bits are beside those of any dtype
+    if half and device.platform == "tpu" and device.device_kind.startswith("TPU v5"):
+        return _OF_HALF_PRECISION_ON_A_TPU_V5
     return {}
 
 
