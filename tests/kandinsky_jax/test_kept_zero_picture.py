@@ -75,6 +75,7 @@ def test_a_later_process_reads_no_weights_until_a_picture_comes(
     first = encoder_of(folder)
     known, grey = zeros(first), first.encode(picture(first, 0.1))
     assert reads == ["float32"]
+    assert not first._files._tensors._maps, "a network that is loaded keeps no file in memory"
     later = encoder_of(folder)
     np.testing.assert_array_equal(zeros(later), known)
     np.testing.assert_array_equal(zeros(later.to("cpu")), known)

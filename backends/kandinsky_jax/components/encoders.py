@@ -22,6 +22,7 @@ from kandinsky_jax.weights.kept_zero_picture import (
     kept_zero_picture,
     known_files,
 )
+from kandinsky_jax.weights.later_weights import LaterWeights
 from kandinsky_jax.weights.network_form import NetworkForm, jax_dtype
 
 __all__ = [
@@ -115,10 +116,10 @@ class JaxImageEncoder(KeepsZeroPicture, _SingleCall):
         self._files = known_files(tensors)
         size, channels = self.config.image_size, self.config.num_channels
         kept = self._kept_zeros((1, channels, size, size))
-        if self._files is None or kept is None or kept.get() is None:
-            super().require_weights(tensors)
+        if kept is not None and kept.get() is not None and isinstance(self._held, LaterWeights):
+            self._held.hold_files()
         else:
-            self._files.hold()
+            super().require_weights(tensors)
 
     def _encode_zeros(self, pixel_values: FloatArray) -> FloatArray:
         kept = self._kept_zeros(pixel_values.shape)

@@ -10,7 +10,6 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from kandinsky_backend_kit.file_store import FileStore
 from kandinsky_backend_kit.source_digest import SourceDigest
 from kandinsky_core import checkpoints
 from kandinsky_core.arrays import FloatArray
+from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.seam.tensors import Tensors
 from kandinsky_jax.placement.places import OneDevice, Place
 from kandinsky_jax.programs.cache import program_store
@@ -34,18 +34,6 @@ _READING = SourceDigest(
 )
 
 
-class FilesOnDisk(Protocol):
-    """The tensors of files that a later process can know again."""
-
-    def states(self) -> tuple[tuple[int, ...], ...] | None:
-        """See `kandinsky_core.checkpoints.safetensors_files.SafetensorsFiles.states`."""
-        ...
-
-    def hold(self) -> None:
-        """See `kandinsky_core.checkpoints.safetensors_files.SafetensorsFiles.hold`."""
-        ...
-
-
 class KnownFiles:
     """The files of an image encoder, as they were when it was loaded.
 
@@ -53,17 +41,13 @@ class KnownFiles:
         tensors: What the encoder is loaded from.
     """
 
-    def __init__(self, tensors: FilesOnDisk) -> None:
+    def __init__(self, tensors: SafetensorsFiles) -> None:
         self.states = tensors.states()
-        self._tensors = tensors
+        self._tensors = tensors.again()  # which keeps no file in memory
 
     def unchanged(self) -> bool:
         """Tell whether they still are what they were."""
         return self.states is not None and self._tensors.states() == self.states
-
-    def hold(self) -> None:
-        """Let the files be renamed, replaced or deleted before they are read."""
-        self._tensors.hold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +79,7 @@ class KeptZeroPicture:
 
 def known_files(tensors: Tensors) -> KnownFiles | None:
     """Return what a later process knows again, or None where tensors are not of such files."""
-    on_disk: Any = tensors
-    return KnownFiles(on_disk) if hasattr(tensors, "states") else None
+    return KnownFiles(tensors) if isinstance(tensors, SafetensorsFiles) else None
 
 
 def kept_zero_picture(

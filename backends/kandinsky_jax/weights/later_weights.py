@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from kandinsky_core.checkpoints.safetensors_files import SafetensorsFiles
 from kandinsky_core.seam.tensors import Tensors
 from kandinsky_jax.placement.places import Place, Weights
 from kandinsky_jax.programs.made_ready import make_ready
@@ -27,6 +28,15 @@ class LaterWeights:
         self._form, self._tensors, self._place = form, tensors, place
         self._lock = threading.Lock()
         self._weights: Weights | None = None
+
+    def hold_files(self) -> None:
+        """Let files on a disk be renamed, replaced or deleted before they are read.
+
+        Raises:
+            CheckpointError: A file is no longer the one whose header was read.
+        """
+        if isinstance(self._tensors, SafetensorsFiles):
+            self._tensors.hold()
 
     def read(self) -> Weights:
         """Return the weights, and make the programs ready that the network ran last.
