@@ -97,7 +97,7 @@ def test_no_weight_is_read_to_compile(
         raise AssertionError("weights were read")
 
     with monkeypatch.context() as patch, compile_only():
-        patch.setattr("kandinsky_jax.backend.load_weights", refuse)
+        patch.setattr("kandinsky_jax.weights.later_weights.load_weights", refuse)
         bare = load("KandinskyV22CombinedPipeline", backend)
         bare.enable_model_cpu_offload()
     bare.compile(16, 32, negative_prompt=False)
