@@ -20,7 +20,7 @@ class LaterWeights:
 
     Args:
         form: The network.
-        tensors: The checkpoint. A file that is replaced or written until it is read is refused.
+        tensors: The checkpoint. A file that is written before it is read is refused.
         place: Where the weights shall lie.
     """
 
