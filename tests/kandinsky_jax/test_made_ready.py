@@ -103,7 +103,7 @@ def test_a_program_behind_others_is_loaded_by_whoever_needs_it(
     first, _ = call(2.0, place)
     loads.clear()
     goes_on = threading.Event()
-    made_ready._thread().submit(goes_on.wait)
+    made_ready._thread().submit(goes_on.wait, 20)  # seconds, where the test fails
     try:
         made_ready.make_ready("a network", place)
         again, kept = call(2.0, place)
